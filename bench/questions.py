@@ -59,9 +59,9 @@ def main(runs: int) -> None:
 
 def _tell(input_name: str, times: list[float], lines: Path) -> None:
     count = sum(1 for _ in lines.open())
-    each = sorted(count / time for time in times)
+    rates = sorted(count / time for time in times)
     print(
-        f"{input_name:30} {count} lines: {statistics.median(each):,.0f} a second ({each[0]:,.0f}–{each[-1]:,.0f})",
+        f"{input_name:30} {count} lines: {statistics.median(rates):,.0f} a second ({rates[0]:,.0f}–{rates[-1]:,.0f})",
         flush=True,
     )
 

@@ -94,8 +94,8 @@ def make_cases() -> dict[str, VerdictCase]:
         )
         for name, (advisories_of_case, under) in cases_by_name.items()
     }
-    torn = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))
-    cases["torn"] = replace(cases["many"], inventories=(torn,))
+    damaged_inventory = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))
+    cases["torn"] = replace(cases["many"], inventories=(damaged_inventory,))
     return cases
 
 

@@ -64,9 +64,27 @@ VAGUE = frozenset(
             "unread",
         ),
         *("elsewhere", "following", "missing", "place", "places", "present"),
+        *(
+            "caught",
+            "drawn",
+            "grown",
+            "heard",
+            "hidden",
+            "hung",
+            "led",
+            "lost",
+            "ran",
+            "slept",
+            "stolen",
+            "torn",
+            "won",
+        ),
+        *("each", "everybody", "everyone", "ones", "others", "whom"),
         *("unseen", "what", "which", "why", "withdrawn", "worst", "written", "yes"),
     )
 )
+# In the product and its pages, nor is one of these.
+PRODUCT_VAGUE = frozenset(("who",))
 # Words that end like a participle, and what formats and parties outside call their fields.
 NOUNS = frozenset(("feed", "need", "seed", "speed", "embed"))
 OUTSIDE = frozenset(("affected", "fixed", "modified", "published", "withdrawn"))
@@ -109,7 +127,20 @@ REFERENCES = (
 )
 UNDERSCORE = re.compile(r"(?<=\w)_(?=\w)")
 # The files that are read: code, documentation, pages, templates, scripts and settings.
-KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
+KINDS = (".py", ".md", ".yaml", ".html", ".js", ".sh", ".toml", ".j2")
+# Scripts of others, beside ours.
+FOREIGN = ".min.js"
+# What defines names. In a template: `{% set NAME`, `{% for NAMES in`, `{% macro f(NAMES)`. In a script of the console:
+# `const NAMES =`, `function NAME(NAMES)`, `(NAMES) =>`, `NAME =>`. A macro is named for what it shows.
+DEFINITIONS = {
+    ".html": re.compile(r"\{%-?\s*(?:set\s+([\w, ]+)|for\s+([\w, ]+?)\s+in\b|macro\s+\w+\(([^)]*)\))"),
+    ".js": re.compile(
+        r"\b(?:const|let|var)\s+([\w$]+|\[[^=\n]*?\]|\{[^=\n]*?\})\s*(?:=|;| of\b| in\b)"
+        r"|\bfunction\s+(\w+\([^)]*)\)|\(([^()]*)\)\s*=>|\b(\w+)\s*=>"
+    ),
+}
+DEFAULT = re.compile(r"=[^,]*")
+CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Folders of test data: files of others, and recorded cases.
 DATA = ("data", "cases")
 # What the name of a function of the product begins with: a verb of this file, or one of these.
@@ -182,11 +213,11 @@ def find_problems(path: Path) -> Iterator[str]:
     allowed = ALLOWED.get(location, frozenset())
     if path.suffix == ".py":
         tree = ast.parse(text)
-        fields = set(_iterate_fields(tree))
+        fields, is_product = set(_iterate_fields(tree)), location.startswith("src")
         plain = fields | allowed | (TEST_NAMES if location.startswith("tests") else frozenset())
         for number, name in _iterate_identifiers(tree):
             lower = name.strip("_").lower()
-            is_vague = name not in plain and _is_vague(name)
+            is_vague = name not in plain and (_is_vague(name) or (is_product and lower in PRODUCT_VAGUE))
             if is_vague or lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
                 yield f"{location}:{number}: the name {name!r} does not say what it contains"
         if path.stem.strip("_") in NAMES:
@@ -215,6 +246,13 @@ def find_problems(path: Path) -> Iterator[str]:
         for number, line in enumerate(text.splitlines(), 1):
             for cut in TEXT_CUT.findall(line):
                 yield f"{location}:{number}: {cut!r} takes a text apart: pass the parts, or a type that has them"
+    for number, name in _iterate_page_identifiers(path.suffix, text):
+        if (
+            _is_vague(name)
+            or name.lower() in NAMES | PRODUCT_VAGUE
+            or not WORDS.isdisjoint(CAMEL_CASE.sub("_", name).lower().split("_"))
+        ):
+            yield f"{location}:{number}: the name {name!r} does not say what it contains"
     for number, line in enumerate(text.splitlines(), 1):
         words = UNDERSCORE.sub(" ", line)
         phrases = PHRASES.findall(words)
@@ -334,6 +372,15 @@ def _iterate_identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
+def _iterate_page_identifiers(suffix: str, text: str) -> Iterator[tuple[int, str]]:
+    """The names that a template or a script of the console defines."""
+    if suffix in DEFINITIONS:
+        for match in DEFINITIONS[suffix].finditer(text):
+            names = DEFAULT.sub("", next(filter(None, match.groups()), ""))
+            for name in re.findall(r"[A-Za-z_]\w*", names):
+                yield text.count("\n", 0, match.start()) + 1, name
+
+
 def iterate_files(roots: list[str]) -> Iterator[Path]:
     """The files of these folders whose text is the project's own (`KINDS`), without test data."""
     for root in roots:
@@ -343,7 +390,10 @@ def iterate_files(roots: list[str]) -> Iterator[Path]:
         yield from sorted(
             file
             for file in path.rglob("*")
-            if file.suffix in KINDS and not set(DATA) & set(file.relative_to(ROOT).parts) and file != Path(__file__)
+            if file.suffix in KINDS
+            and not file.name.endswith(FOREIGN)
+            and not set(DATA) & set(file.relative_to(ROOT).parts)
+            and file != Path(__file__)
         )
 
 

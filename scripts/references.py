@@ -28,14 +28,14 @@ def list_attributes(trees: Mapping[Path, ast.Module]) -> dict[str, set[str]]:
     bases: dict[str, set[str]] = {}
     for node in (node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
         names = attributes.setdefault(node.name, set())
-        names |= {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-        for each in ast.walk(node):
-            if isinstance(each, ast.Name | ast.Attribute) and isinstance(each.ctx, ast.Store):
-                names.add(each.id if isinstance(each, ast.Name) else each.attr)
+        names |= {entry.name for entry in node.body if isinstance(entry, ast.FunctionDef | ast.AsyncFunctionDef)}
+        for entry in ast.walk(node):
+            if isinstance(entry, ast.Name | ast.Attribute) and isinstance(entry.ctx, ast.Store):
+                names.add(entry.id if isinstance(entry, ast.Name) else entry.attr)
         bases.setdefault(node.name, set()).update(ast.unparse(base).partition("[")[0] for base in node.bases)
     for _ in range(3):  # the deepest chain of classes
         for name, parents in bases.items():
-            attributes[name] |= {each for parent in parents for each in attributes.get(parent, ())}
+            attributes[name] |= {entry for parent in parents for entry in attributes.get(parent, ())}
     return attributes
 
 
@@ -47,7 +47,9 @@ def list_global_names(tree: ast.Module) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {alias.asname or alias.name for alias in node.names}
-        names |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+        names |= {
+            entry.id for entry in ast.walk(node) if isinstance(entry, ast.Name) and isinstance(entry.ctx, ast.Store)
+        }
     return names
 
 
@@ -65,10 +67,10 @@ class References:
             return True
         if name.endswith(".py"):
             return name.rpartition("/")[2] in self._files or (ROOT / name).exists()
-        first, *others = name.split(".")
+        first, *further_parts = name.split(".")
         if first in self._attributes:
-            return others[0] in self._attributes[first]
-        return not (SOURCE / first).is_dir() or self._is_path(SOURCE / first, others)
+            return further_parts[0] in self._attributes[first]
+        return not (SOURCE / first).is_dir() or self._is_path(SOURCE / first, further_parts)
 
     def _is_path(self, folder: Path, parts: list[str]) -> bool:
         """Return whether the parts are a module below the folder, or something in one."""

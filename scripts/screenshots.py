@@ -295,7 +295,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     approval = server.post("/approvals", outside)["approval"]["id"]
     waiver = {"owner": "ana", "reason": "Never called.", "vulnerability": "CVE-2026-1", "until": "2027-06-30"}
     waiver_id = server.post("/waivers", waiver)["waiver"]["id"]
-    *_, revoked_id = [server.post("/waivers", each)["waiver"]["id"] for each in WAIVERS]
+    *_, revoked_id = [server.post("/waivers", waiver)["waiver"]["id"] for waiver in WAIVERS]
     server.post(f"/waivers/{revoked_id}/revoke")
     server.post("/vex", VEX)
     server.apply(TARGET)

@@ -47,8 +47,8 @@ def share_compiled_statements() -> None:
 
 
 def _share_key(key: Any) -> Any:
-    dialect, *others = key
-    return (type(dialect), *others)
+    dialect, *key_parts = key
+    return (type(dialect), *key_parts)
 
 
 def _leave_unsynced(connection: Connection) -> None:

@@ -51,11 +51,13 @@ def test_every_example_of_a_document_is_one() -> None:
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
     all_rules = rules.load()
-    default_policy, *others = _iterate_examples("yaml policy", "reference/policies.md")
+    default_policy, *further_policies = _iterate_examples("yaml policy", "reference/policies.md")
     assert policy.read_named_policy(default_policy, "default", all_rules) == policy.read_builtin_policy(
         "default", all_rules
     )
-    assert [policy.read_named_policy(text, "ours", all_rules).name for text in others] == ["ours"] * len(others)
+    assert [policy.read_named_policy(text, "ours", all_rules).name for text in further_policies] == ["ours"] * len(
+        further_policies
+    )
 
 
 def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:

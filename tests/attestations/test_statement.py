@@ -55,8 +55,8 @@ def test_only_approved_images_are_attested(status: Status) -> None:
 def test_statements_of_another_type_are_no_approvals() -> None:
     assert is_approval_statement(STATEMENT)
     document = {**json.loads(STATEMENT), "predicateType": "https://slsa.dev/provenance/v1"}
-    others = (json.dumps(document).encode(), b"[]", b"{}", b"\xff")
-    assert not any(is_approval_statement(payload) for payload in others)
+    other_payloads = (json.dumps(document).encode(), b"[]", b"{}", b"\xff")
+    assert not any(is_approval_statement(payload) for payload in other_payloads)
 
 
 def test_a_statement_is_valid_until_it_expires() -> None:

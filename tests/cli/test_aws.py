@@ -55,9 +55,9 @@ def test_the_template_is_written(dockgate: Dockgate, tmp_path: Path) -> None:
 
 def test_the_archive_is_reproducible(dockgate: Dockgate, tmp_path: Path) -> None:
     for name in ("one.zip", "two.zip"):
-        ran = dockgate("aws", "package", "--output", str(tmp_path / name))
-        assert ran.code == 0
-        assert ran.out.endswith(" bytes\n")
+        result = dockgate("aws", "package", "--output", str(tmp_path / name))
+        assert result.code == 0
+        assert result.out.endswith(" bytes\n")
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
@@ -75,30 +75,30 @@ def test_a_rule_that_cannot_run_in_lambda_is_refused_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("ours.yaml").write_text("expression: [{when: 'findings.size() > 3', message: too many}]")
-    ran = dockgate("aws", *command, "ours.yaml")
-    assert ran.code == 2
-    assert "expression (needs cel-expr-python" in ran.err
+    result = dockgate("aws", *command, "ours.yaml")
+    assert result.code == 2
+    assert "expression (needs cel-expr-python" in result.err
     assert not Path("functions.zip").exists()
 
 
 def test_without_a_region_the_error_says_how_to_set_one(dockgate: Dockgate) -> None:
-    ran = dockgate("aws", "status", "--stack", "gate")
-    assert (ran.code, ran.err) == (2, "error: no AWS region is set\n       Pass --region, or set AWS_REGION.\n")
+    result = dockgate("aws", "status", "--stack", "gate")
+    assert (result.code, result.err) == (2, "error: no AWS region is set\n       Pass --region, or set AWS_REGION.\n")
 
 
 def test_without_credentials_the_error_says_how_to_get_them(dockgate: Dockgate) -> None:
-    ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
-    assert ran.code == 2
-    assert "no usable AWS credentials" in ran.err
-    assert "aws sso login" in ran.err
+    result = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
+    assert result.code == 2
+    assert "no usable AWS credentials" in result.err
+    assert "aws sso login" in result.err
 
 
 def test_a_missing_profile_is_an_error(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "missing")
-    ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
-    assert ran.code == 2
-    assert "missing" in ran.err
-    assert "AWS_PROFILE" in ran.err
+    result = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
+    assert result.code == 2
+    assert "missing" in result.err
+    assert "AWS_PROFILE" in result.err
 
 
 def test_without_boto3_the_error_says_how_to_install_it() -> None:
@@ -107,9 +107,11 @@ def test_without_boto3_the_error_says_how_to_install_it() -> None:
         "from dockgate.cli.main import run\n"
         "sys.exit(run(['aws', 'status', '--stack', 'gate', '--region', 'eu-west-1']))"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ran.returncode == 2
-    assert ran.stderr == f"error: boto3 is not installed.\n       Install it: {sys.executable} -m pip install boto3\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert (
+        result.stderr == f"error: boto3 is not installed.\n       Install it: {sys.executable} -m pip install boto3\n"
+    )
 
 
 def test_a_stack_is_deployed_shown_and_destroyed(dockgate: Dockgate, cloud: Cloud) -> None:
@@ -176,9 +178,9 @@ def test_deploy_asks_before_it_removes_resources(dockgate: Dockgate, cloud: Clou
 
 def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: Cloud) -> None:
     cloud.formation.denied = {"CreateStack"}
-    ran = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
-    assert ran.code == 2
-    assert "It needs the permission cloudformation:CreateStack; docs/how-to/aws.md lists" in ran.err
+    result = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    assert result.code == 2
+    assert "It needs the permission cloudformation:CreateStack; docs/how-to/aws.md lists" in result.err
 
 
 def test_the_deployed_template_is_the_printed_one(dockgate: Dockgate, cloud: Cloud) -> None:

@@ -25,9 +25,9 @@ def set_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 def test_findings_are_listed_with_their_fixes(dockgate: Dockgate) -> None:
-    ran = dockgate("check", OPENSSL, "pkg:deb/debian/zlib@1.3?distro=debian-13")
-    assert (ran.code, ran.err) == (0, "")
-    assert [line.split() for line in ran.out.splitlines()] == [
+    result = dockgate("check", OPENSSL, "pkg:deb/debian/zlib@1.3?distro=debian-13")
+    assert (result.code, result.err) == (0, "")
+    assert [line.split() for line in result.out.splitlines()] == [
         [OPENSSL],
         ["CRITICAL", "CVE-2025-0001", "fixed", "in", "3.5.4-1"],
         ["pkg:deb/debian/zlib@1.3?distro=debian-13"],
@@ -36,8 +36,8 @@ def test_findings_are_listed_with_their_fixes(dockgate: Dockgate) -> None:
 
 
 def test_a_package_without_findings_is_reported(dockgate: Dockgate) -> None:
-    ran = dockgate("check", "pkg:pypi/jinja2@3.1")
-    assert (ran.code, ran.out) == (0, "pkg:pypi/jinja2@3.1\n  no findings\n")
+    result = dockgate("check", "pkg:pypi/jinja2@3.1")
+    assert (result.code, result.out) == (0, "pkg:pypi/jinja2@3.1\n  no findings\n")
 
 
 @pytest.mark.parametrize(
@@ -65,34 +65,34 @@ def test_a_name_without_advisories_is_reported(dockgate: Dockgate, purl: str, ex
     ],
 )
 def test_an_undetermined_package_exits_3_with_its_reason(dockgate: Dockgate, purl: str, reason: str) -> None:
-    ran = dockgate("check", purl)
-    assert ran.code == 3
-    assert reason in ran.out
-    assert "no findings" not in ran.out
+    result = dockgate("check", purl)
+    assert result.code == 3
+    assert reason in result.out
+    assert "no findings" not in result.out
 
 
 @pytest.mark.parametrize("purl", ["pkg:deb/debian/openssl@3.5.1-1", "pkg:apk/alpine/openssl@3.1-r0", "pkg:rpm/a@1-1"])
 def test_a_distribution_package_without_release_needs_one(dockgate: Dockgate, purl: str) -> None:
-    ran = dockgate("check", purl)
-    assert ran.code == 3
-    assert "Say of which release it is, as in ?distro=debian-12." in ran.out
+    result = dockgate("check", purl)
+    assert result.code == 3
+    assert "Say of which release it is, as in ?distro=debian-12." in result.out
     assert "Say of which release" not in dockgate("check", "pkg:npm/lodash@1.0.0").out
 
 
 @pytest.mark.parametrize("purl", ["hello", "pkg:pypi/jinja2", "pkg:maven/log4j@1"])
 def test_a_malformed_package_url_exits_2(dockgate: Dockgate, purl: str) -> None:
-    ran = dockgate("check", JINJA, purl, "pkg:npm/lodash@1.0.0")
-    assert ran.code == 2
-    assert "CVE-2019" in ran.out or "PYSEC-2019-217" in ran.out
-    assert any(line.startswith("  ! ") for line in ran.out.splitlines())
+    result = dockgate("check", JINJA, purl, "pkg:npm/lodash@1.0.0")
+    assert result.code == 2
+    assert "CVE-2019" in result.out or "PYSEC-2019-217" in result.out
+    assert any(line.startswith("  ! ") for line in result.out.splitlines())
 
 
 def test_standard_input_is_answered_in_order(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
     purls = [JINJA, "pkg:npm/lodash@1.0.0", OPENSSL, "hello", JINJA] * 1000
     set_standard_input(monkeypatch, "\n\n".join(purls))
-    ran = dockgate("check", "-o", "json")
-    assert ran.code == 2
-    answers = [json.loads(line) for line in ran.out.splitlines()]
+    result = dockgate("check", "-o", "json")
+    assert result.code == 2
+    answers = [json.loads(line) for line in result.out.splitlines()]
     assert [answer["purl"] for answer in answers] == purls
     assert answers[0] == answers[-1]
     assert answers[0]["source"] == {"name": "jinja2", "version": "2.10"}
@@ -137,6 +137,6 @@ def test_empty_input_gives_empty_output(dockgate: Dockgate, monkeypatch: pytest.
 
 
 def test_without_a_database_the_error_names_the_commands_that_create_one(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("check", JINJA, "--database", str(tmp_path / "none.db"))
-    assert (ran.code, ran.out) == (2, "")
-    assert "dockgate db update" in ran.err
+    result = dockgate("check", JINJA, "--database", str(tmp_path / "none.db"))
+    assert (result.code, result.out) == (2, "")
+    assert "dockgate db update" in result.err

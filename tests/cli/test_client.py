@@ -32,10 +32,10 @@ def test_without_a_server_the_error_names_the_command_that_starts_one(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, unused_port: int
 ) -> None:
     monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{unused_port}")
-    ran = dockgate("pipeline", "list")
-    assert (ran.code, ran.out) == (2, "")
-    assert f"error: no server answers at http://127.0.0.1:{unused_port}" in ran.err
-    assert "Start it with `dockgate up`" in ran.err
+    result = dockgate("pipeline", "list")
+    assert (result.code, result.out) == (2, "")
+    assert f"error: no server answers at http://127.0.0.1:{unused_port}" in result.err
+    assert "Start it with `dockgate up`" in result.err
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_a_response_of_another_version_is_an_error() -> None:
 
 def test_a_wrong_server_address_names_the_setting(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKGATE_SERVER", "ftp://127.0.0.1")
-    ran = dockgate("repository", "list")
-    assert ran.code == 2
-    assert "DOCKGATE_SERVER" in ran.err
+    result = dockgate("repository", "list")
+    assert result.code == 2
+    assert "DOCKGATE_SERVER" in result.err
 
 
 def test_apply_sends_all_documents_with_their_names(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_apply_sends_all_documents_with_their_names(dockgate: Dockgate, server: 
         file = tmp_path / f"{name}.yaml"
         file.write_text(f"kind: Repository\nname: {name}\n")
         files.append(str(file))
-    ran = dockgate("apply", *files)
-    assert ran.code == 0
-    assert ran.out == "Repository one: created\n  git clone it\nRepository two: created\n  git clone it\n"
+    result = dockgate("apply", *files)
+    assert result.code == 0
+    assert result.out == "Repository one: created\n  git clone it\nRepository two: created\n  git clone it\n"
     (request,) = server.requests
     sent_documents = json.loads(request.body)
     assert sent_documents == [{"name": file, "text": f"kind: Repository\nname: {Path(file).stem}\n"} for file in files]
@@ -146,9 +146,9 @@ def test_apply_says_why_no_document_was_applied(dockgate: Dockgate, server: Fake
     refusal = {"error": "a.yaml:2: stagse: unknown key", "advice": "Allowed: stages."}
     server.answers["POST /apply/documents"] = (422, refusal)
     (tmp_path / "a.yaml").write_text("stagse: []")
-    ran = dockgate("apply", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml"))
-    assert ran.code == 2
-    assert ran.err == "error: a.yaml:2: stagse: unknown key\n       Allowed: stages.\n"
+    result = dockgate("apply", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml"))
+    assert result.code == 2
+    assert result.err == "error: a.yaml:2: stagse: unknown key\n       Allowed: stages.\n"
     (tmp_path / "a.yaml").write_bytes(b"\xff")
     assert "a.yaml is not UTF-8" in dockgate("apply", str(tmp_path / "a.yaml")).err
     assert len(server.requests) == 1
@@ -175,14 +175,14 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
         "GET /images": empty_lists,
         "GET /events": empty_lists,
     }
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "dockgate", *command],
         env={**os.environ, "DOCKGATE_SERVER": server.url},
         capture_output=True,
         text=True,
         check=True,
     )
-    imported_modules = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    imported_modules = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "dockgate.cli.client" in imported_modules
     assert {"httpx", "dockgate.gate.model", "dockgate.vulnerabilities.model"} & imported_modules == set()
 

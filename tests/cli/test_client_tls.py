@@ -72,17 +72,17 @@ def test_plain_http_to_a_tls_port_names_the_https_url(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, tls_port: int
 ) -> None:
     monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{tls_port}")
-    ran = dockgate("pipeline", "list")
-    assert ran.code == 2
-    assert f"http://127.0.0.1:{tls_port} accepts only TLS" in ran.err
-    assert f"Set DOCKGATE_SERVER to https://127.0.0.1:{tls_port}." in ran.err
+    result = dockgate("pipeline", "list")
+    assert result.code == 2
+    assert f"http://127.0.0.1:{tls_port} accepts only TLS" in result.err
+    assert f"Set DOCKGATE_SERVER to https://127.0.0.1:{tls_port}." in result.err
 
 
 def test_a_400_of_a_tls_proxy_names_the_https_url(dockgate: Dockgate, server: FakeServer, tls_port: int) -> None:
     """A TLS proxy answers 400; a 400 of a server without TLS is reported unchanged."""
     server.answers["GET /pipelines"] = (400, b"Client sent an HTTP request to an HTTPS server.")
-    ran = dockgate("pipeline", "list")
-    assert "answered 400" in ran.err
+    result = dockgate("pipeline", "list")
+    assert "answered 400" in result.err
     assert not can_speak_tls("127.0.0.1", int(server.url.rpartition(":")[2]))
     assert can_speak_tls("127.0.0.1", tls_port)
 
@@ -91,19 +91,19 @@ def test_tls_to_a_plain_http_port_names_the_http_url(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKGATE_SERVER", server.url.replace("http:", "https:"))
-    ran = dockgate("pipeline", "list")
-    assert ran.code == 2
-    assert "does not use TLS" in ran.err
-    assert f"set DOCKGATE_SERVER to {server.url}" in ran.err
+    result = dockgate("pipeline", "list")
+    assert result.code == 2
+    assert "does not use TLS" in result.err
+    assert f"set DOCKGATE_SERVER to {server.url}" in result.err
 
 
 def test_a_certificate_that_is_not_trusted_names_the_setting(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, tls_port: int, certificate: tuple[Path, Path]
 ) -> None:
     monkeypatch.setenv("DOCKGATE_SERVER", f"https://127.0.0.1:{tls_port}")
-    ran = dockgate("pipeline", "list")
-    assert "is not trusted" in ran.err
-    assert "DOCKGATE_CA_BUNDLE" in ran.err
+    result = dockgate("pipeline", "list")
+    assert "is not trusted" in result.err
+    assert "DOCKGATE_CA_BUNDLE" in result.err
     monkeypatch.setenv("DOCKGATE_CA_BUNDLE", str(certificate[0]))
     assert "not trusted" not in dockgate("pipeline", "list").err
 
@@ -118,10 +118,10 @@ def test_a_ca_bundle_that_cannot_be_used_is_named_with_its_setting(
         bundle.write_text(content)
     for name, value in {"CA_BUNDLE": bundle, "DATA": tmp_path / "data", "SERVER": "https://127.0.0.1:9"}.items():
         monkeypatch.setenv(f"DOCKGATE_{name}", str(value))
-    ran = dockgate(*command)
-    assert ran.code == 2
-    assert f"the CA bundle {bundle} cannot be used: " in ran.err
-    assert "Set DOCKGATE_CA_BUNDLE to the PEM file of your authorities, or unset it." in ran.err
+    result = dockgate(*command)
+    assert result.code == 2
+    assert f"the CA bundle {bundle} cannot be used: " in result.err
+    assert "Set DOCKGATE_CA_BUNDLE to the PEM file of your authorities, or unset it." in result.err
 
 
 def test_a_folder_as_ca_bundle_is_refused(tmp_path: Path) -> None:

@@ -133,6 +133,6 @@ def test_an_incomplete_identity_provider_is_refused_by_the_variable(name: str, v
 
 def test_the_clients_secret_is_set_once() -> None:
     both = {"DOCKGATE_OIDC_CLIENT_SECRET": "s3cr3t", "DOCKGATE_OIDC_CLIENT_SECRET_FILE": "/x"}
-    with pytest.raises(UsageError, match="both set") as caught:
+    with pytest.raises(UsageError, match="both set") as error_info:
         config.from_environment({**OIDC, **both})
-    assert "s3cr3t" not in caught.value.full_message
+    assert "s3cr3t" not in error_info.value.full_message

@@ -16,12 +16,12 @@ from dockgate.services.feeds.advisories import PAYLOAD_TYPE
 
 
 def test_build_lists_each_feed_and_missing_parts(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
-    assert (ran.code, ran.err) == (0, "")
-    assert "osv Debian: 2 statements" in ran.out
-    assert "osv PyPI: 1 statement\n" in ran.out
-    assert "no epss.csv.gz" in ran.out
-    assert str(tmp_path / "data" / "advisories.db") in ran.out
+    result = dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
+    assert (result.code, result.err) == (0, "")
+    assert "osv Debian: 2 statements" in result.out
+    assert "osv PyPI: 1 statement\n" in result.out
+    assert "no epss.csv.gz" in result.out
+    assert str(tmp_path / "data" / "advisories.db") in result.out
 
 
 def test_status_shows_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -47,15 +47,15 @@ def test_unreadable_records_are_listed(dockgate: Dockgate, tmp_path: Path) -> No
 
 
 def test_without_a_database_the_error_names_the_commands_that_create_one(dockgate: Dockgate) -> None:
-    ran = dockgate("db", "status")
-    assert (ran.code, ran.out) == (2, "")
-    assert "dockgate db update" in ran.err
+    result = dockgate("db", "status")
+    assert (result.code, result.out) == (2, "")
+    assert "dockgate db update" in result.err
 
 
 def test_a_folder_without_feeds_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("db", "build", "--from", str(tmp_path))
-    assert ran.code == 2
-    assert "has no advisories" in ran.err
+    result = dockgate("db", "build", "--from", str(tmp_path))
+    assert result.code == 2
+    assert "has no advisories" in result.err
     assert dockgate("db", "build", "--from", str(tmp_path / "nowhere")).code == 2
 
 
@@ -64,13 +64,13 @@ def test_an_update_whose_feeds_fail_exits_2_and_says_which(
 ) -> None:
     for feed in ("AMAZON", "CVSS", "EPSS", "KEV", "OSV"):
         monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
-    ran = dockgate("db", "update")
-    assert ran.code == 2
-    assert ran.out.count("it answered 404 Not Found") == 1
-    assert f"no cached copy: it answered 404 Not Found ({server.url.removeprefix('http://')})" in ran.out
-    assert "osv Debian" in " ".join(ran.out.split())
-    assert max(map(len, ran.out.splitlines())) <= 80
-    assert "DOCKGATE_FEED_OSV" in ran.err
+    result = dockgate("db", "update")
+    assert result.code == 2
+    assert result.out.count("it answered 404 Not Found") == 1
+    assert f"no cached copy: it answered 404 Not Found ({server.url.removeprefix('http://')})" in result.out
+    assert "osv Debian" in " ".join(result.out.split())
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert "DOCKGATE_FEED_OSV" in result.err
     assert "/OSV/Debian/all.zip" in [request.path for request in server.requests]
 
 
@@ -82,11 +82,11 @@ def test_an_update_downloads_the_feeds(
         monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
     for ecosystem in ("Debian", "PyPI"):
         server.answers[f"GET /OSV/{ecosystem}/all.zip"] = (folder / "osv" / ecosystem / "all.zip").read_bytes()
-    ran = dockgate("db", "update")
-    assert "osv PyPI: 1 statement\n" in ran.out
-    assert "osv npm" in " ".join(ran.out.split())
-    assert "optional feed cvss: skipped" in ran.out
-    assert ran.code == 2
+    result = dockgate("db", "update")
+    assert "osv PyPI: 1 statement\n" in result.out
+    assert "osv npm" in " ".join(result.out.split())
+    assert "optional feed cvss: skipped" in result.out
+    assert result.code == 2
     assert "Debian:13" in dockgate("db", "status").out
 
 
@@ -113,11 +113,11 @@ def test_a_network_error_is_reported_once(
 ) -> None:
     for feed in ("AMAZON", "EPSS", "KEV", "OSV"):
         monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"http://127.0.0.1:{unused_port}/{feed}")
-    ran = dockgate("db", "update")
-    assert ran.code == 2
-    assert ran.out.count("Connection refused") == 1
-    assert "feeds failed: see above" in ran.err
-    assert ran.err.count("Connection refused") == 0
+    result = dockgate("db", "update")
+    assert result.code == 2
+    assert result.out.count("Connection refused") == 1
+    assert "feeds failed: see above" in result.err
+    assert result.err.count("Connection refused") == 0
 
 
 def test_an_export_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_an_export_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) 
 
 def test_a_file_that_is_not_an_export_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
     (tmp_path / "nonsense").write_bytes(b"nonsense")
-    ran = dockgate("db", "import", str(tmp_path / "nonsense"), "--digest", "sha256:" + "0" * 64)
-    assert ran.code == 2
-    assert "cannot be imported" in ran.err
+    result = dockgate("db", "import", str(tmp_path / "nonsense"), "--digest", "sha256:" + "0" * 64)
+    assert result.code == 2
+    assert "cannot be imported" in result.err
     assert dockgate("db", "export", str(tmp_path / "out")).code == 2
     assert not (tmp_path / "data" / "keys").exists()  # nothing was there to sign
 
@@ -163,8 +163,8 @@ def test_no_key_is_made_in_a_shared_folder_that_is_not_mounted(
     mount_point.mkdir()
     monkeypatch.setenv("DOCKGATE_SHARED", str(mount_point))
     for arguments in (["key"], ["export", str(tmp_path / "out"), "--database", database]):
-        ran = dockgate("db", *arguments)
-        assert (ran.code, "does not contain the files" in ran.err, ran.out) == (2, True, "")
+        result = dockgate("db", *arguments)
+        assert (result.code, "does not contain the files" in result.err, result.out) == (2, True, "")
     assert list(mount_point.iterdir()) == []
     (mount_point / "run").mkdir()
     (mount_point / "run" / "store").write_text("id")
@@ -181,8 +181,8 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
     stranger.write_text(signer.public.pem)
 
     def bring(*options: str, source: str = file) -> tuple[int, str]:
-        ran = dockgate("db", "import", source, "--database", other_file, *options)
-        return ran.code, ran.err
+        result = dockgate("db", "import", source, "--database", other_file, *options)
+        return result.code, result.err
 
     def replace_signature(envelope: bytes) -> str:
         """The export with another signature beside it, or with none."""
@@ -224,9 +224,9 @@ def test_a_source_that_is_neither_file_nor_reference_is_an_error(dockgate: Dockg
     digest = ("--digest", "sha256:" + "0" * 64)
     assert "not a repository name" in dockgate("db", "import", "oci:///", *digest).err
     assert dockgate("db", "import", "./nowhere.zst", *digest).code == 2
-    ran = dockgate("db", "import", "nowhere.zst")
-    assert ran.code == 2
-    assert "there is no file nowhere.zst" in ran.err
+    result = dockgate("db", "import", "nowhere.zst")
+    assert result.code == 2
+    assert "there is no file nowhere.zst" in result.err
 
 
 @pytest.mark.real

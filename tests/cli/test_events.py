@@ -43,16 +43,16 @@ def test_an_event_is_read_from_standard_input(dockgate: Dockgate, monkeypatch: p
 def test_an_event_that_cannot_be_read_is_an_error(dockgate: Dockgate, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "event.json"
     path.write_bytes(content)
-    ran = dockgate("events", "test", "--pattern", MATCHING, "--event", str(path))
-    assert (ran.code, ran.out) == (2, "")
-    assert "Error" in ran.err or "event" in ran.err
+    result = dockgate("events", "test", "--pattern", MATCHING, "--event", str(path))
+    assert (result.code, result.out) == (2, "")
+    assert "Error" in result.err or "event" in result.err
 
 
 def test_a_missing_file_is_an_error_with_advice(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("events", "test", "--pattern", str(tmp_path / "none\x1b[2J"), "--event", "{}")
-    assert ran.code == 2
-    assert "Name a file, or pass the JSON itself." in ran.err
-    assert "\x1b" not in ran.err
+    result = dockgate("events", "test", "--pattern", str(tmp_path / "none\x1b[2J"), "--event", "{}")
+    assert result.code == 2
+    assert "Name a file, or pass the JSON itself." in result.err
+    assert "\x1b" not in result.err
 
 
 def test_events_after_a_number_are_listed_page_by_page(dockgate: Dockgate, server: FakeServer) -> None:
@@ -62,8 +62,8 @@ def test_events_after_a_number_are_listed_page_by_page(dockgate: Dockgate, serve
         return {"events": [event], "after": number, "has_more": number < 9}
 
     server.answers["GET /events"] = answer
-    ran = dockgate("events", "list", "--after", "6", "--pattern", MATCHING, "-o", "json")
-    assert [event["seq"] for event in json.loads(ran.out)] == [7, 8, 9]
+    result = dockgate("events", "list", "--after", "6", "--pattern", MATCHING, "-o", "json")
+    assert [event["seq"] for event in json.loads(result.out)] == [7, 8, 9]
     assert {request.query["pattern"] for request in server.requests} == {MATCHING}
     assert len(json.loads(dockgate("events", "list", "--after", "6", "--limit", "2", "-o", "json").out)) == 2
 
@@ -82,9 +82,9 @@ def test_events_are_followed_from_now_on_in_their_order(dockgate: Dockgate, serv
         return {"events": events, "after": max(numbers, default=10)}
 
     server.answers["GET /events"] = answer
-    ran = dockgate("events", "tail", "--pattern", MATCHING, "-o", "json")
-    assert [json.loads(line)["seq"] for line in ran.out.splitlines()] == [8, 9, 11]
-    assert "no permission" in ran.err
+    result = dockgate("events", "tail", "--pattern", MATCHING, "-o", "json")
+    assert [json.loads(line)["seq"] for line in result.out.splitlines()] == [8, 9, 11]
+    assert "no permission" in result.err
     assert all(request.query["pattern"] == MATCHING and request.query["wait"] for request in server.requests[1:])
     dockgate("events", "tail", "--after", "3")
     assert server.requests[-1].query["after"] == "3"

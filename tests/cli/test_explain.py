@@ -31,13 +31,13 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
     file = tmp_path / "case.json"
     assert run("gate", write_image(tmp_path / "image", VULNERABLE), "-o", f"case={file}").code == 1
     (tmp_path / "data" / "advisories.db").unlink()
-    ran = run("explain", str(file))
-    assert (ran.code, ran.err) == (0, "")
-    assert "replay is identical" in ran.out
-    assert "1 CRITICAL finding, at most 0 allowed" in ran.out
-    assert "To pass: upgrade" in ran.out
+    result = run("explain", str(file))
+    assert (result.code, result.err) == (0, "")
+    assert "replay is identical" in result.out
+    assert "1 CRITICAL finding, at most 0 allowed" in result.out
+    assert "To pass: upgrade" in result.out
     for name in ("inventory", "advisories", "policy", "waivers", "time", "engine"):
-        assert name in ran.out.partition("Inputs")[2]
+        assert name in result.out.partition("Inputs")[2]
 
 
 def test_explain_lists_waived_findings(run: Run, tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
     for name, content in (("old", VULNERABLE), ("new", CLEAN)):
         files.append(str(tmp_path / f"{name}.json"))
         run("gate", write_image(tmp_path / name, content), "-o", f"case={files[-1]}")
-    ran = run("explain", *files)
-    assert ran.code == 0
-    assert "Rejected → ✓ Approved: because of code" in ran.out
-    assert "CVE-2025-0001 in openssl 3.5.1-1 (CRITICAL, fixed in 3.5.4-1)" in ran.out
+    result = run("explain", *files)
+    assert result.code == 0
+    assert "Rejected → ✓ Approved: because of code" in result.out
+    assert "CVE-2025-0001 in openssl 3.5.1-1 (CRITICAL, fixed in 3.5.4-1)" in result.out
     document = json.loads(run("explain", *files, "-o", "json").out)
     assert [replay["same"] for replay in document["replays"]] == [True, True]
     assert [change["input"] for change in document["explanation"]["changes"]] == ["code", "time"]
@@ -67,19 +67,19 @@ def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: 
     first = record_verdict(replace(make_case("a"), engine="0.0.9"))
     file = tmp_path / "forged.json"
     file.write_text(case_file.encode_document(replace(first, verdict=replace(first.verdict, status=Status.APPROVED))))
-    ran = dockgate("explain", str(file))
-    assert ran.code == 2
-    assert "replay differs; recorded by version 0.0.9, replayed by " in ran.out
-    assert "The verdict's status was Approved, and is Rejected." in ran.out
+    result = dockgate("explain", str(file))
+    assert result.code == 2
+    assert "replay differs; recorded by version 0.0.9, replayed by " in result.out
+    assert "The verdict's status was Approved, and is Rejected." in result.out
 
 
 def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server: FakeServer) -> None:
     first, second = record_verdict(make_case("a")), record_verdict(make_case("x"))
     for entry in (first, second):
         server.answers[f"GET /verdicts/{entry.digest}/case"] = json.loads(case_file.encode_document(entry))
-    ran = dockgate("explain", first.digest)
-    assert (ran.code, ran.err) == (0, "")
-    assert first.digest in ran.out
+    result = dockgate("explain", first.digest)
+    assert (result.code, result.err) == (0, "")
+    assert first.digest in result.out
     assert "because of code" in dockgate("explain", first.digest, second.digest).out
     missing_verdict = dockgate("explain", "sha256:" + "0" * 64)
     assert missing_verdict.code == 2
@@ -101,12 +101,12 @@ def test_a_file_that_is_not_a_case_is_refused_with_the_command_that_writes_one(
 ) -> None:
     file = tmp_path / "x.json"
     file.write_text(content)
-    ran = dockgate("explain", str(file))
-    assert ran.code == 2
-    assert "-o case=FILE" in ran.err
+    result = dockgate("explain", str(file))
+    assert result.code == 2
+    assert "-o case=FILE" in result.err
 
 
 def test_a_scan_has_no_case(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("scan", "app:1", "-o", "case")
-    assert ran.code == 2
-    assert "Unknown format 'case'" in ran.err
+    result = dockgate("scan", "app:1", "-o", "case")
+    assert result.code == 2
+    assert "Unknown format 'case'" in result.err

@@ -51,20 +51,20 @@ def make_collection(**fields: Any) -> dict[str, Any]:
 
 def test_without_yes_nothing_is_removed(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /gc"] = REPORT
-    ran = dockgate("gc")
-    assert ran.code == 0
+    result = dockgate("gc")
+    assert result.code == 0
     for text in ("team/app", "1, first", "3.0 MiB", "logs: 7, 2.0 KiB", "1000 B", "1 (runs 1)", "No blob was removed."):
-        assert text in ran.out
-    assert "dockgate gc --yes" in ran.err
+        assert text in result.out
+    assert "dockgate gc --yes" in result.err
     assert [request.method for request in server.requests] == ["GET"]
     assert json.loads(dockgate("gc", "-o", "json").out) == REPORT
 
 
 def test_where_there_is_nothing_no_removal_is_offered(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /gc"] = EMPTY
-    ran = dockgate("gc")
-    assert "No image." in ran.out
-    assert "--yes" not in ran.err
+    result = dockgate("gc")
+    assert "No image." in result.out
+    assert "--yes" not in result.err
 
 
 def test_kept_images_are_listed_with_their_reason(dockgate: Dockgate, server: FakeServer) -> None:
@@ -79,9 +79,9 @@ def test_with_yes_the_command_waits_for_the_collection(dockgate: Dockgate, serve
         make_collection(finished_at=answers.get_past(0), report=REPORT),
     ]
     server.answers["GET /gc/runs/5"] = lambda _: states.pop(0)
-    ran = dockgate("gc", "--yes")
-    assert ran.code == 0, ran.err
-    assert "team/app" in ran.out
+    result = dockgate("gc", "--yes")
+    assert result.code == 0, result.err
+    assert "team/app" in result.out
     assert not states
 
 
@@ -90,10 +90,10 @@ def test_a_collection_that_ended_early_is_an_error(dockgate: Dockgate, server: F
         finished_at=answers.get_past(0), report=EMPTY, error="the registry does not answer."
     )
     server.answers["POST /gc"] = (202, failed_collection)
-    ran = dockgate("gc", "--yes")
-    assert ran.code == 2
-    assert "the registry does not answer" in ran.err
-    assert "dockgate gc --yes" in ran.err
+    result = dockgate("gc", "--yes")
+    assert result.code == 2
+    assert "the registry does not answer" in result.err
+    assert "dockgate gc --yes" in result.err
 
 
 def test_the_last_collections_are_listed(dockgate: Dockgate, server: FakeServer) -> None:

@@ -30,9 +30,9 @@ def test_an_image_is_judged_by_what_inspector_found(
     inspector_account: Aws, dockgate: Dockgate, severity: str, code: int, expected: str
 ) -> None:
     inspector_account.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
-    ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
-    assert (ran.code, expected in ran.out) == (code, True), ran.err
-    assert "inspector" in ran.out
+    result = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
+    assert (result.code, expected in result.out) == (code, True), result.err
+    assert "inspector" in result.out
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_an_image_that_inspector_has_not_scanned_is_undetermined(
 ) -> None:
     if reason:
         inspector_account.cover_image(IMAGE, reason)
-    ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
-    assert (ran.code, expected in ran.out) == (3, True), ran.out
+    result = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
+    assert (result.code, expected in result.out) == (3, True), result.out
 
 
 def test_an_index_has_the_worst_verdict_of_its_images(inspector_account: Aws, dockgate: Dockgate) -> None:
@@ -57,9 +57,9 @@ def test_an_index_has_the_worst_verdict_of_its_images(inspector_account: Aws, do
     inspector_account.complete_scan(good)
     inspector_account.complete_scan(bad, make_finding(bad, "CRITICAL"))
     for images, code in (((good,), 0), ((good, new), 3), ((good, bad), 1), ((new, bad), 1)):
-        ran = dockgate("gate", f"{FULL_REPOSITORY}@{inspector_account.index(*images)}", "--inspector", "-o", "json")
-        assert ran.code == code, ran.out + ran.err
-    assert json.loads(ran.out)["image"]["digest"] == inspector_account.index(new, bad)
+        result = dockgate("gate", f"{FULL_REPOSITORY}@{inspector_account.index(*images)}", "--inspector", "-o", "json")
+        assert result.code == code, result.out + result.err
+    assert json.loads(result.out)["image"]["digest"] == inspector_account.index(new, bad)
 
 
 def test_reports_of_other_scanners_count_together_with_inspector(
@@ -74,8 +74,8 @@ def test_reports_of_other_scanners_count_together_with_inspector(
     assert dockgate(*both).code == 1
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{digest_of(7)}"]
     file.write_text(json.dumps(document))
-    ran = dockgate(*both)
-    assert (ran.code, "not about" in ran.err) == (2, True)
+    result = dockgate(*both)
+    assert (result.code, "not about" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_reports_of_other_scanners_count_together_with_inspector(
 def test_unsupported_inspector_requests_are_refused(
     dockgate: Dockgate, arguments: tuple[str, ...], expected: str
 ) -> None:
-    ran = dockgate("gate", *arguments, "--inspector")
-    assert (ran.code, expected in ran.err) == (2, True), ran.err
+    result = dockgate("gate", *arguments, "--inspector")
+    assert (result.code, expected in result.err) == (2, True), result.err
 
 
 def test_an_aws_error_exits_2(inspector_account: Aws, dockgate: Dockgate) -> None:
@@ -101,5 +101,5 @@ def test_an_aws_error_exits_2(inspector_account: Aws, dockgate: Dockgate) -> Non
 
     inspector_account.services["inspector2"].operations["ListFindings"] = refuse
     inspector_account.cover_image(IMAGE, "SUCCESSFUL")
-    ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
-    assert (ran.code, "AccessDeniedException: not you" in ran.err) == (2, True), ran.err
+    result = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
+    assert (result.code, "AccessDeniedException: not you" in result.err) == (2, True), result.err

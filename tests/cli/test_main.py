@@ -34,12 +34,12 @@ ALL = dict(iterate_commands(root))
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate: Dockgate) -> None:
-    ran = dockgate(*path, "--help")
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"Usage: dockgate {' '.join(path)} ")
+    result = dockgate(*path, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: dockgate {' '.join(path)} ")
     assert ALL[path].help
     assert ALL[path].get_short_help_str()
-    shortened_lines = [line for line in ran.out.splitlines()[1:] if line.endswith("...")]
+    shortened_lines = [line for line in result.out.splitlines()[1:] if line.endswith("...")]
     assert not shortened_lines, "the first sentence does not fit into the list of commands"
     for option in ALL[path].params:
         if isinstance(option, click.Option):
@@ -80,11 +80,11 @@ def test_the_version_is_printed(dockgate: Dockgate) -> None:
 def test_wrong_use_exits_2_and_says_where_help_is(
     dockgate: Dockgate, arguments: tuple[str, ...], complaint: str
 ) -> None:
-    ran = dockgate(*arguments)
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("error: ")
-    assert complaint in ran.err
-    assert "--help`." in ran.err
+    result = dockgate(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert complaint in result.err
+    assert "--help`." in result.err
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -99,9 +99,9 @@ def test_suggested_commands_exist() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_completion_script_uses_the_variable_that_main_reads(shell: str, dockgate: Dockgate) -> None:
-    ran = dockgate("completion", shell)
-    assert (ran.code, ran.err) == (0, "")
-    assert f"{COMPLETION}={shell}_complete" in ran.out
+    result = dockgate("completion", shell)
+    assert (result.code, result.err) == (0, "")
+    assert f"{COMPLETION}={shell}_complete" in result.out
 
 
 def test_commands_and_options_are_completed_without_importing_every_command() -> None:
@@ -110,10 +110,10 @@ def test_commands_and_options_are_completed_without_importing_every_command() ->
         environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
         program = "import sys; from dockgate.cli.main import main\n"
         program += "try: main()\nfinally: assert 'dockgate.cli.aws' not in sys.modules"
-        ran = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         )
-        return [line.partition(",")[2] for line in ran.stdout.splitlines()]
+        return [line.partition(",")[2] for line in result.stdout.splitlines()]
 
     assert complete_words("dockgate pi") == ["pipeline"]
     assert complete_words("dockgate sta") == ["status"]
@@ -123,18 +123,18 @@ def test_commands_and_options_are_completed_without_importing_every_command() ->
 
 def test_without_a_command_the_help_is_shown_and_the_exit_is_2(dockgate: Dockgate) -> None:
     for arguments in ((), ("db",)):
-        ran = dockgate(*arguments)
-        assert ran.code == 2
-        assert "Commands:" in ran.err
+        result = dockgate(*arguments)
+        assert result.code == 2
+        assert "Commands:" in result.err
 
 
 def test_an_internal_error_is_one_line_and_a_request_to_report_it(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers["GET /repositories"] = [{"unexpected": 1}]
-    ran = dockgate("repository", "list")
-    assert ran.code == 2
-    first, second = ran.err.splitlines()
+    result = dockgate("repository", "list")
+    assert result.code == 2
+    first, second = result.err.splitlines()
     assert first == "error: internal error: KeyError: 'name'"
     assert "Please report it" in second
     monkeypatch.setenv("DOCKGATE_DEBUG", "1")
@@ -145,8 +145,8 @@ def test_errors_of_the_operating_system_are_not_internal_errors(
     dockgate: Dockgate, server: FakeServer, tmp_path: Path
 ) -> None:
     server.answers["GET /verdicts/sha256:1"] = to_plain(samples.make_verdict())
-    ran = dockgate("verdict", "show", "sha256:1", "-o", f"json={tmp_path}/nowhere/report.json")
-    assert (ran.code, ran.err) == (2, f"error: {tmp_path}/nowhere/report.json: No such file or directory\n")
+    result = dockgate("verdict", "show", "sha256:1", "-o", f"json={tmp_path}/nowhere/report.json")
+    assert (result.code, result.err) == (2, f"error: {tmp_path}/nowhere/report.json: No such file or directory\n")
 
 
 def test_server_messages_cannot_steer_the_terminal(dockgate: Dockgate, server: FakeServer) -> None:
@@ -234,5 +234,5 @@ def test_home_is_set_for_a_user_without_one() -> None:
 
 def test_a_full_disk_is_reported_with_the_file(dockgate: Dockgate, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
-    ran = dockgate("sbom", f"dir:{tmp_path}/root", "-o", "json=/dev/full")
-    assert (ran.code, ran.err) == (2, "error: /dev/full: No space left on device\n")
+    result = dockgate("sbom", f"dir:{tmp_path}/root", "-o", "json=/dev/full")
+    assert (result.code, result.err) == (2, "error: /dev/full: No space left on device\n")

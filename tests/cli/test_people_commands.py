@@ -20,9 +20,9 @@ APPROVAL = "Web-7/Gate/Approve/1"
 
 def test_the_first_principals_token_is_printed_once_and_alone(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /principals"] = {"principal": {}, "token": TOKEN}
-    ran = dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, TOKEN)
-    assert "DOCKGATE_TOKEN" in ran.err
+    result = dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
+    assert (result.code, result.out.splitlines()[-1]) == (0, TOKEN)
+    assert "DOCKGATE_TOKEN" in result.err
     assert server.requests[0].parse_body() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
     server.answers["POST /principals"] = {"principal": {}, "token": None}
     assert "dockgate token create ben" in dockgate("principal", "add", "ben", "--role", "viewer").out
@@ -33,8 +33,8 @@ def test_a_principal_is_changed_by_name(dockgate: Dockgate, server: FakeServer) 
         server.answers[f"POST /principals/ben/{verb}"] = {}
         assert dockgate("principal", verb, "ben").out == f"ben: {verb}d\n"
     server.answers["POST /principals/ben/roles"] = {"roles": ["viewer", "approver"]}
-    ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "approver")
-    assert ran.out == "ben: viewer, approver\n"
+    result = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "approver")
+    assert result.out == "ben: viewer, approver\n"
     assert server.requests[-1].parse_body() == {"roles": ["viewer", "approver"]}
 
 
@@ -56,8 +56,8 @@ def test_principals_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
 
 def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /tokens"] = {"token": {}, "text": TOKEN}
-    ran = dockgate("token", "create", "ci", "--days", "7", "--scope", "run", "--pipeline", "Web")
-    assert ran.out == f"{TOKEN}\n"
+    result = dockgate("token", "create", "ci", "--days", "7", "--scope", "run", "--pipeline", "Web")
+    assert result.out == f"{TOKEN}\n"
     assert server.requests[0].parse_body() == {
         "principal": "ci",
         "days": 7,
@@ -68,9 +68,9 @@ def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, s
 
 
 def test_a_token_is_created_locally_without_a_server(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    lost = dockgate("token", "create", "ada", "--local")
-    assert lost.code == 2
-    assert str(tmp_path / "data") in lost.err
+    refusal = dockgate("token", "create", "ada", "--local")
+    assert refusal.code == 2
+    assert str(tmp_path / "data") in refusal.err
     with closing(open_store(tmp_path / "data")) as store:
         people = People(store, lambda: datetime.now(UTC), ("127.0.0.1:7421",))
         people.add("ada", [Role.ADMIN], "")
@@ -149,8 +149,8 @@ def test_an_override_lists_its_waivers_and_the_retried_execution(dockgate: Dockg
         "waivers": [waiver, bare, waiver_of_rule],
         "retried_execution": "Web-7",
     }
-    ran = dockgate("approval", "override", APPROVAL, "--reason", "why", "--until", "2026-12-31")
-    assert ran.out.splitlines() == [
+    result = dockgate("approval", "override", APPROVAL, "--reason", "why", "--until", "2026-12-31")
+    assert result.out.splitlines() == [
         "o-1: CVE-1 in pkg:npm/a@1, until 2026-12-31",
         "o-2: rule max_age, until 2026-12-31",
         "o-3: telnet is forbidden, until 2026-12-31",
@@ -161,8 +161,8 @@ def test_an_override_lists_its_waivers_and_the_retried_execution(dockgate: Dockg
 def test_a_role_can_be_for_some_repositories(dockgate: Dockgate, server: FakeServer) -> None:
     project_roles = [{"role": "developer", "repositories": "team-a/*"}]
     server.answers["POST /principals/ben/roles"] = {"roles": ["viewer"], "project_roles": project_roles}
-    ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "developer:team-a/*")
-    assert ran.out == "ben: viewer, developer:team-a/*\n"
+    result = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "developer:team-a/*")
+    assert result.out == "ben: viewer, developer:team-a/*\n"
     assert server.requests[-1].parse_body() == {"roles": ["viewer"], "project_roles": project_roles}
     refused_run = dockgate("principal", "roles", "ben", "--role", "root")
     assert refused_run.code == 2

@@ -27,9 +27,9 @@ def serve(server: FakeServer, view: Any) -> None:
 
 def test_show_lists_stages_states_and_times_in_order(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
-    ran = dockgate("pipeline", "show", NAME)
-    assert ran.code == 0
-    lines = ran.out.splitlines()
+    result = dockgate("pipeline", "show", NAME)
+    assert result.code == 0
+    lines = result.out.splitlines()
     assert lines[0] == f"✗ {NAME}  #1  failed  1 min 5 s"
     assert "3 min ago (" in lines[1]
     assert "UTC)" in lines[1]
@@ -41,7 +41,7 @@ def test_show_lists_stages_states_and_times_in_order(dockgate: Dockgate, server:
         ["✗", "Assess", "failed"],
         ["·", "Deploy", "not"],
     ]
-    assert f"IMAGE_DIGEST {samples.MANIFEST}" in ran.out
+    assert f"IMAGE_DIGEST {samples.MANIFEST}" in result.out
 
 
 def test_show_lists_every_violation_once_and_the_remediation(dockgate: Dockgate, server: FakeServer) -> None:
@@ -71,9 +71,9 @@ def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, ser
 def test_show_has_the_summary_when_the_verdict_is_deleted(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
     del server.answers[f"GET /verdicts/{VERDICT}"]
-    ran = dockgate("pipeline", "show", NAME)
-    assert ran.code == 0
-    assert "2 HIGH findings, at most 0 allowed" in ran.out
+    result = dockgate("pipeline", "show", NAME)
+    assert result.code == 0
+    assert "2 HIGH findings, at most 0 allowed" in result.out
 
 
 def test_show_says_what_an_approval_waits_for(dockgate: Dockgate, server: FakeServer) -> None:
@@ -106,8 +106,8 @@ def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: Fake
     other_view = answers.make_rejected_execution()
     other_view["execution"]["pipeline"] = "Other"
     server.answers["GET /executions/Other-1"] = other_view
-    ran = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
-    assert (ran.code, ran.err.splitlines()[0]) == (
+    result = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
+    assert (result.code, result.err.splitlines()[0]) == (
         2,
         f"error: Other-1 is an execution of the pipeline Other, not of {NAME}.",
     )
@@ -117,10 +117,10 @@ def test_a_pipeline_without_executions_shows_how_to_start_it(dockgate: Dockgate,
     server.answers[f"GET /pipelines/{NAME}/executions"] = []
     stages: list[dict[str, object]] = [{"name": name, "actions": []} for name in ("Source", "Build")]
     server.answers[f"GET /pipelines/{NAME}"] = {"name": NAME, "version": 1, "stages": stages}
-    ran = dockgate("pipeline", "show", NAME)
-    assert ran.code == 0
-    assert f"{NAME} has no executions yet: Source → Build" in ran.out
-    assert f"dockgate pipeline start {NAME}" in ran.out
+    result = dockgate("pipeline", "show", NAME)
+    assert result.code == 0
+    assert f"{NAME} has no executions yet: Source → Build" in result.out
+    assert f"dockgate pipeline start {NAME}" in result.out
 
 
 def test_json_output_is_the_servers_json(dockgate: Dockgate, server: FakeServer) -> None:
@@ -198,8 +198,8 @@ def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: 
     serve(server, answers.make_rejected_execution())
     log = Log("STEP 1\n", "", "STEP 2\n")
     server.answers[f"GET /executions/{NAME}-1/log"] = log
-    ran = dockgate("pipeline", "logs", NAME, "--stage", "Build", "-f")
-    assert (ran.code, ran.out) == (0, "STEP 1\nSTEP 2\n"), "the build succeeded, which is what was asked for"
+    result = dockgate("pipeline", "logs", NAME, "--stage", "Build", "-f")
+    assert (result.code, result.out) == (0, "STEP 1\nSTEP 2\n"), "the build succeeded, which is what was asked for"
     assert log.offsets == ["0", "7", "7", "14"]
 
 
@@ -236,16 +236,16 @@ def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: Fake
 
 def test_logs_of_a_missing_action_are_an_error(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
-    ran = dockgate("pipeline", "logs", NAME, "--stage", "Biuld")
-    assert ran.code == 2
-    assert "has no Biuld" in ran.err
+    result = dockgate("pipeline", "logs", NAME, "--stage", "Biuld")
+    assert result.code == 2
+    assert "has no Biuld" in result.err
 
 
 def test_logs_of_a_pipeline_without_executions_are_an_error(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /pipelines/{NAME}/executions"] = []
-    ran = dockgate("pipeline", "logs", NAME)
-    assert ran.code == 2
-    assert f"{NAME} has no executions yet" in ran.err
+    result = dockgate("pipeline", "logs", NAME)
+    assert result.code == 2
+    assert f"{NAME} has no executions yet" in result.err
 
 
 def make_view_waiting_for_people(**changes: Any) -> Any:
@@ -284,8 +284,8 @@ def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate
     server.answers[f"POST /approvals/{approval['id']}/vote"] = {"approval": approval, "votes": []}
     assert dockgate("approval", "approve", f"{NAME}-1").code == 0
     serve(server, answers.make_rejected_execution())
-    ran = dockgate("approval", "approve", f"{NAME}-1")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: execution {NAME}-1 has no waiting approval")
+    result = dockgate("approval", "approve", f"{NAME}-1")
+    assert (result.code, result.err.splitlines()[0]) == (2, f"error: execution {NAME}-1 has no waiting approval")
 
 
 def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dockgate, server: FakeServer) -> None:
@@ -349,10 +349,10 @@ def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> No
         assert dockgate("pipeline", "wait", NAME).code == code
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.make_verdict()) | {"status": "Undetermined"}
     server.answers[f"GET /executions/{NAME}-1"] = rejected_view
-    ran = dockgate("pipeline", "wait", f"{NAME}-1")
-    assert ran.code == 3
-    assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in ran.out
-    assert f"dockgate pipeline show {NAME}-1" in ran.out
+    result = dockgate("pipeline", "wait", f"{NAME}-1")
+    assert result.code == 3
+    assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in result.out
+    assert f"dockgate pipeline show {NAME}-1" in result.out
 
 
 def test_wait_polls_until_the_end_or_the_timeout(dockgate: Dockgate, server: FakeServer) -> None:
@@ -383,9 +383,9 @@ def test_start_and_retry_wait_for_the_outcome(dockgate: Dockgate, server: FakeSe
 def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")
-    ran = dockgate("pipeline", "logs", NAME, "-f")
-    assert ran.code == 1
-    assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in ran.err
+    result = dockgate("pipeline", "logs", NAME, "-f")
+    assert result.code == 1
+    assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in result.err
     assert dockgate("pipeline", "logs", NAME, "-f", "--action", "Deploy").code == 2, "it never began"
 
 
@@ -393,13 +393,13 @@ def test_following_lists_missing_approvers_once(dockgate: Dockgate, server: Fake
     views = [make_view_waiting_for_people(), make_view_waiting_for_people(), answers.make_rejected_execution()]
     serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
-    ran = dockgate("pipeline", "wait", f"{NAME}-1")
-    assert ran.err.count("waits for 2 of 2 approvals") == 1
-    assert f"dockgate approval approve {NAME}-1/Assess/Gate/1" in ran.err
+    result = dockgate("pipeline", "wait", f"{NAME}-1")
+    assert result.err.count("waits for 2 of 2 approvals") == 1
+    assert f"dockgate approval approve {NAME}-1/Assess/Gate/1" in result.err
 
 
 def test_show_takes_an_execution_by_its_id(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
     assert dockgate("pipeline", "show", f"{NAME}-1").out == dockgate("pipeline", "show", NAME).out
-    ran = dockgate("pipeline", "show", "Nothing")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: there is no /pipelines/Nothing/executions")
+    result = dockgate("pipeline", "show", "Nothing")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: there is no /pipelines/Nothing/executions")

@@ -34,8 +34,8 @@ def make_version(number: int = 2, **changes: Any) -> Any:
 def test_a_policy_is_uploaded_unchanged(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     server.answers["PUT /policies/strict"] = make_version()
     (tmp_path / "p.yaml").write_text(TEXT)
-    ran = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--comment", "why", "--if-version", "1")
-    assert (ran.code, ran.out) == (0, "strict: version 2\n")
+    result = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--comment", "why", "--if-version", "1")
+    assert (result.code, result.out) == (0, "strict: version 2\n")
     assert (server.requests[-1].body.decode(), server.requests[-1].query) == (TEXT, {"comment": "why"})
     assert server.requests[-1].headers["If-Match"] == '"1"'
     dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--if-version", "0")
@@ -46,9 +46,9 @@ def test_errors_in_a_policy_are_shown(dockgate: Dockgate, server: FakeServer, tm
     error = {"error": "strict.yaml:2: max_findings.HIHG: unknown key", "advice": "Allowed here: CRITICAL, HIGH."}
     server.answers["PUT /policies/strict"] = (400, error)
     (tmp_path / "p.yaml").write_text(TEXT)
-    ran = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"))
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(f"error: {tmp_path / 'p.yaml'}:2: max_findings.HIHG: unknown key\n")
+    result = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"))
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"error: {tmp_path / 'p.yaml'}:2: max_findings.HIHG: unknown key\n")
     server.answers["PUT /policies/strict"] = (412, {"error": "it is at version 3", "advice": "Look."})
     assert dockgate("policy", "set", "strict", str(tmp_path / "p.yaml")).code == 2
 
@@ -86,8 +86,8 @@ def test_the_history_shows_author_and_comment(dockgate: Dockgate, server: FakeSe
 
 def test_a_policy_is_removed(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["DELETE /policies/strict"] = make_version(3, removed=True)
-    ran = dockgate("policy", "remove", "strict", "--comment", "too strict", "--if-version", "2")
-    assert (ran.code, ran.out) == (0, "strict: removed, version 3\n")
+    result = dockgate("policy", "remove", "strict", "--comment", "too strict", "--if-version", "2")
+    assert (result.code, result.out) == (0, "strict: removed, version 3\n")
     assert (server.requests[-1].query, server.requests[-1].headers["If-Match"]) == ({"comment": "too strict"}, '"2"')
 
 
@@ -106,9 +106,9 @@ examples:
 
 
 def test_the_schema_is_printed(dockgate: Dockgate) -> None:
-    ran = dockgate("policy", "schema")
-    assert ran.code == 0
-    assert json.loads(ran.out)["title"] == "Dockgate policy"
+    result = dockgate("policy", "schema")
+    assert result.code == 0
+    assert json.loads(result.out)["title"] == "Dockgate policy"
 
 
 def test_check_reports_the_line_of_an_error(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -116,36 +116,36 @@ def test_check_reports_the_line_of_an_error(dockgate: Dockgate, tmp_path: Path) 
     good.write_text(EXAMPLES)
     bad.write_text(TEXT.replace("HIGH", "HIHG"))
     assert dockgate("policy", "check", str(good)).out == f"{good}: strict, 3 rules\n"
-    ran = dockgate("policy", "check", str(good), str(bad))
-    assert ran.code == 2
-    assert f"{bad}:2: max_findings.HIHG: " in ran.err
+    result = dockgate("policy", "check", str(good), str(bad))
+    assert result.code == 2
+    assert f"{bad}:2: max_findings.HIHG: " in result.err
 
 
 def test_examples_are_run_like_tests(dockgate: Dockgate, tmp_path: Path) -> None:
     file = tmp_path / "strict.yaml"
     file.write_text(EXAMPLES)
-    ran = dockgate("policy", "test", str(file))
-    assert (ran.code, ran.out.splitlines()[1:]) == (0, ["  ✓ a HIGH rejects", "1 example, all passed"])
+    result = dockgate("policy", "test", str(file))
+    assert (result.code, result.out.splitlines()[1:]) == (0, ["  ✓ a HIGH rejects", "1 example, all passed"])
     file.write_text(EXAMPLES.replace("Rejected", "Approved"))
-    ran = dockgate("policy", "test", str(file))
-    assert ran.code == 1
-    assert "  ✗ a HIGH rejects (line 6)" in ran.out
-    assert "expected Approved, was Rejected: 1 HIGH finding, at most 0 allowed" in ran.out
-    ran = dockgate("policy", "test", str(file), "-o", "json")
-    assert (ran.code, json.loads(ran.out)[0]["passed"]) == (1, False)
+    result = dockgate("policy", "test", str(file))
+    assert result.code == 1
+    assert "  ✗ a HIGH rejects (line 6)" in result.out
+    assert "expected Approved, was Rejected: 1 HIGH finding, at most 0 allowed" in result.out
+    result = dockgate("policy", "test", str(file), "-o", "json")
+    assert (result.code, json.loads(result.out)[0]["passed"]) == (1, False)
     file.write_text(EXAMPLES.replace("Rejected", "Maybe"))
-    ran = dockgate("policy", "test", str(file))
-    assert (ran.code, ran.out) == (2, "")
-    assert "strict.yaml:8: examples.0.expect" in ran.err
+    result = dockgate("policy", "test", str(file))
+    assert (result.code, result.out) == (2, "")
+    assert "strict.yaml:8: examples.0.expect" in result.err
 
 
 def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_path: Path) -> None:
     """With any file name: the gate accepts the policy, and then reports the missing database."""
     file = tmp_path / "other-name.yaml"
     file.write_text(EXAMPLES)
-    ran = dockgate("gate", "sbom:none", "--policy", str(file))
-    assert ran.code == 2
-    assert "other-name" not in ran.err
+    result = dockgate("gate", "sbom:none", "--policy", str(file))
+    assert result.code == 2
+    assert "other-name" not in result.err
 
 
 # --- tried -----------------------------------------------------------------------------------------------------------
@@ -163,13 +163,13 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
     parts = {None: make_comparisons(100, "17", (change,)), "17": make_comparisons(30)}
     server.answers["POST /policies/try"] = lambda request: parts[request.parse_body()["after"]]
-    ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
-    assert ran.code == 0
-    assert ran.out.splitlines()[-1] == "130 judged: 1 Approved → Rejected, 129 unchanged"
-    assert "Approved → Rejected" in ran.out.splitlines()[0]
-    assert "of web, by default+repository" in ran.out
-    assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out
-    assert "  - app/x cannot be read." in ran.out
+    result = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
+    assert result.code == 0
+    assert result.out.splitlines()[-1] == "130 judged: 1 Approved → Rejected, 129 unchanged"
+    assert "Approved → Rejected" in result.out.splitlines()[0]
+    assert "of web, by default+repository" in result.out
+    assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in result.out
+    assert "  - app/x cannot be read." in result.out
     body = server.requests[0].parse_body()
     assert (body["text"], body["name"], body["policy"], body["limit"]) == (TEXT, "p", "default", 100)
     document = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
@@ -184,8 +184,10 @@ def test_a_change_of_the_past_names_its_verdict(dockgate: Dockgate, server: Fake
         "sha256:" + "a" * 64, "sha256:" + "b" * 64, "default", Status.APPROVED, Status.REJECTED, (), ()
     )
     server.answers["POST /policies/try"] = make_comparisons(1, changes=(change,))
-    ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history")
-    assert ran.out.startswith("sha256:aaaaaaaaaaaa…, verdict sha256:bbbbbbbbbbbb…, by default: Approved → Rejected\n")
+    result = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history")
+    assert result.out.startswith(
+        "sha256:aaaaaaaaaaaa…, verdict sha256:bbbbbbbbbbbb…, by default: Approved → Rejected\n"
+    )
 
 
 def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -194,9 +196,9 @@ def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, t
     (tmp_path / "strict.yaml").write_text("max_findings:\n  CRITICAL: 0\n")
     (tmp_path / "lax.yaml").write_text("max_findings:\n  CRITICAL: 9\n")
     arguments = ("--against", image, "--policy", str(tmp_path / "lax.yaml"))
-    ran = dockgate("policy", "try", str(tmp_path / "strict.yaml"), *arguments, "-o", "json")
-    assert ran.code == 0
-    document = json.loads(ran.out)
+    result = dockgate("policy", "try", str(tmp_path / "strict.yaml"), *arguments, "-o", "json")
+    assert result.code == 0
+    document = json.loads(result.out)
     assert (document["judged"], document["status_changes"]) == (1, {"Approved → Rejected": 1})
     (change,) = document["changes"]
     assert (change["image"], change["policy"]) == (image, "lax")

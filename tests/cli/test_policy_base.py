@@ -28,9 +28,9 @@ def test_policy_base_prints_a_rule_with_the_diff_ids_of_every_platform(
         make.make_image([ARM], platform="linux/arm64", compression=compression),
     ]
     make.write_layout(tmp_path / "layout", {"13": make.index(images)})
-    ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--name", "debian: 13", "--until", "2026-12-31")
-    assert ran.code == 0, ran.err
-    rule = read_named_policy(ran.out, "ours", RULES).rules["base_image"][0]
+    result = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--name", "debian: 13", "--until", "2026-12-31")
+    assert result.code == 0, result.err
+    rule = read_named_policy(result.out, "ours", RULES).rules["base_image"][0]
     layers = [
         [make.compute_sha256(make.pack_tar(entry)) for entry in (BASE, {"a": b"1"})],
         [make.compute_sha256(make.pack_tar(ARM))],
@@ -44,9 +44,9 @@ def test_policy_base_prints_a_rule_with_the_diff_ids_of_every_platform(
 def test_one_platform_can_be_selected(dockgate: Dockgate, tmp_path: Path) -> None:
     images = [make.make_image([BASE]), make.make_image([ARM], platform="linux/arm64")]
     make.write_layout(tmp_path / "layout", {"13": make.index(images)})
-    ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--platform", "linux/arm64")
-    assert ran.out.count("- name:") == 1
-    assert make.compute_sha256(make.pack_tar(ARM)) in ran.out
+    result = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--platform", "linux/arm64")
+    assert result.out.count("- name:") == 1
+    assert make.compute_sha256(make.pack_tar(ARM)) in result.out
 
 
 def test_a_layer_that_does_not_match_its_digest_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_layer_that_does_not_match_its_digest_is_refused(dockgate: Dockgate, t
 
 
 def test_a_root_folder_has_no_layers(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("policy", "base", f"dir:{tmp_path}")
-    assert (ran.code, "has no layers" in ran.err) == (2, True)
+    result = dockgate("policy", "base", f"dir:{tmp_path}")
+    assert (result.code, "has no layers" in result.err) == (2, True)
 
 
 def test_the_gate_accepts_the_printed_base_image_only(run: Run, tmp_path: Path) -> None:
@@ -82,6 +82,6 @@ def test_the_gate_accepts_the_printed_base_image_only(run: Run, tmp_path: Path) 
     policy_file.write_text(run("policy", "base", f"oci:{tmp_path / 'base'}").out)
     for name, (_, code) in images.items():
         for _ in range(2):  # read, and remembered
-            ran = run("gate", f"oci:{tmp_path / 'layout'}:{name}", "--policy", str(policy_file))
-            assert ran.code == code, f"{name}: {ran.out}{ran.err}"
-        assert ("do not match an allowed base image" in ran.out) == (code == 1)
+            result = run("gate", f"oci:{tmp_path / 'layout'}:{name}", "--policy", str(policy_file))
+            assert result.code == code, f"{name}: {result.out}{result.err}"
+        assert ("do not match an allowed base image" in result.out) == (code == 1)

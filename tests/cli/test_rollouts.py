@@ -35,9 +35,9 @@ def document(tmp_path: Path) -> str:
 def test_apply_waits_until_a_changed_service_runs(dockgate: Dockgate, server: FakeServer, document: str) -> None:
     server.answers["POST /apply/documents"] = [APPLIED]
     server.answers["GET /services/web/rollouts/4"] = answer_in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
-    ran = dockgate("apply", document)
-    assert ran.code == 0
-    assert ran.out.splitlines() == [
+    result = dockgate("apply", document)
+    assert result.code == 0
+    assert result.out.splitlines() == [
         "Service web: rolling out",
         "  web: revision 3, 3 tasks healthy",
         "  dockgate deploy show web",
@@ -51,17 +51,17 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
     server.answers["GET /services/web/rollouts/4"] = answer_in_turn(
         RunState.FAILED, reason="not healthy\nRevision 2 runs again."
     )
-    ran = dockgate("apply", document)
-    assert ran.code == 2
-    assert "web failed and was rolled back: not healthy" in ran.err
-    assert "Revision 2 runs again." in ran.err
-    assert "dockgate deploy show web" in ran.err
+    result = dockgate("apply", document)
+    assert result.code == 2
+    assert "web failed and was rolled back: not healthy" in result.err
+    assert "Revision 2 runs again." in result.err
+    assert "dockgate deploy show web" in result.err
 
 
 def test_apply_with_no_wait_returns_at_once(dockgate: Dockgate, server: FakeServer, document: str) -> None:
     server.answers["POST /apply/documents"] = [APPLIED]
-    ran = dockgate("apply", "--no-wait", document)
-    assert (ran.code, len(server.requests)) == (0, 1)
+    result = dockgate("apply", "--no-wait", document)
+    assert (result.code, len(server.requests)) == (0, 1)
 
 
 def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
@@ -102,9 +102,9 @@ def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None
 
 def test_the_log_of_a_task_is_printed_without_control_characters(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /services/web/tasks/web-1-0/log"] = {"lines": ["started", "\x1b[31mred"]}
-    ran = dockgate("deploy", "logs", "web", "web-1-0")
-    assert (ran.code, ran.out.splitlines()) == (0, ["started", "\\x1b[31mred"])
+    result = dockgate("deploy", "logs", "web", "web-1-0")
+    assert (result.code, result.out.splitlines()) == (0, ["started", "\\x1b[31mred"])
     server.answers["GET /services/web/tasks/web-1-0/log"] = {"lines": None}
-    ran = dockgate("deploy", "logs", "web", "web-1-0")
-    assert (ran.code, ran.out) == (0, "")
-    assert "elsewhere" in ran.err
+    result = dockgate("deploy", "logs", "web", "web-1-0")
+    assert (result.code, result.out) == (0, "")
+    assert "elsewhere" in result.err

@@ -16,9 +16,9 @@ BROKEN = {**CONTENT, "var/lib/dpkg/status": "Package: openssl\nStatus: install o
 
 
 def test_a_bill_needs_no_advisory_database(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("sbom", write_image(tmp_path / "image", CONTENT))
-    assert (ran.code, ran.err) == (0, "")
-    document = json.loads(ran.out)
+    result = dockgate("sbom", write_image(tmp_path / "image", CONTENT))
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(result.out)
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     names = [component["name"] for component in document["components"]]
     assert names == ["debian", "bash", "jinja2", "openssl"]
@@ -27,8 +27,8 @@ def test_a_bill_needs_no_advisory_database(dockgate: Dockgate, tmp_path: Path) -
 def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Path) -> None:
     files = {form: tmp_path / f"{form}.json" for form in ("cyclonedx", "spdx", "json")}
     outputs = [word for form, file in files.items() for word in ("-o", f"{form}={file}")]
-    ran = dockgate("sbom", write_image(tmp_path / "image", CONTENT), *outputs)
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    result = dockgate("sbom", write_image(tmp_path / "image", CONTENT), *outputs)
+    assert (result.code, result.out, result.err) == (0, "", "")
     assert json.loads(files["json"].read_text())["kind"] == "inventory"
     assert json.loads(files["spdx"].read_text())["spdxVersion"] == "SPDX-2.3"
     assert sboms.read(files["cyclonedx"], ecosystems.load()) == sboms.read(files["spdx"], ecosystems.load())
@@ -38,25 +38,25 @@ def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Pat
 
 def test_unread_paths_are_listed_and_exit_3_unless_allowed(dockgate: Dockgate, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", BROKEN)
-    ran = dockgate("sbom", reference)
-    assert ran.code == 3
-    assert "var/lib/dpkg/status" in ran.out
+    result = dockgate("sbom", reference)
+    assert result.code == 3
+    assert "var/lib/dpkg/status" in result.out
     assert dockgate("sbom", reference, "--allow-unread").code == 0
 
 
 def test_a_format_that_holds_no_inventory_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("sbom", write_image(tmp_path / "image", CONTENT), "-o", "sarif")
-    assert (ran.code, ran.out) == (2, "")
-    assert "Unknown format 'sarif'. Formats: cyclonedx, json, spdx" in ran.err
+    result = dockgate("sbom", write_image(tmp_path / "image", CONTENT), "-o", "sarif")
+    assert (result.code, result.out) == (2, "")
+    assert "Unknown format 'sarif'. Formats: cyclonedx, json, spdx" in result.err
 
 
 def test_all_platforms_of_an_index_are_in_one_document(dockgate: Dockgate, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "index")
     manifests = (layout.add_manifest(CONTENT), layout.add_manifest(CONTENT, architecture="arm64"))
     digest = layout.tag_manifest(layout.index(*manifests))
-    ran = dockgate("sbom", f"oci:{layout.folder}", "--platform", "all")
-    assert ran.code == 0
-    document = json.loads(ran.out)
+    result = dockgate("sbom", f"oci:{layout.folder}", "--platform", "all")
+    assert result.code == 0
+    document = json.loads(result.out)
     assert document["metadata"]["component"]["version"] == digest
     assert [len(component["components"]) for component in document["components"]] == [4, 4]
 
@@ -73,7 +73,7 @@ def test_an_indexes_sbom_has_the_same_verdict_as_the_index(dockgate: Dockgate, t
     result = dockgate("gate", f"oci:{layout.folder}", "-o", "json", "-o", f"{form}={file}")
     second_result = dockgate("gate", f"sbom:{file}", "-o", "json")
     assert (result.code, second_result.code) == (1, 1)
-    first, second = (json.loads(ran.out) for ran in (result, second_result))
+    first, second = (json.loads(outcome.out) for outcome in (result, second_result))
     assert first["image"]["digest"] == second["image"]["digest"] == digest
     assert [platform["findings"] for platform in first["platforms"]] == [
         platform["findings"] for platform in second["platforms"]

@@ -42,22 +42,22 @@ def test_a_scan_to_json_imports_no_slow_module_on_the_way(run: Run, tmp_path: Pa
 
 
 def test_a_scan_lists_findings_without_a_verdict(run: Run, tmp_path: Path) -> None:
-    ran = run("scan", write_image(tmp_path / "image", VULNERABLE))
-    assert (ran.code, ran.err) == (0, "")
-    assert "linux/amd64 · Debian GNU/Linux 13 (trixie) · 3 packages" in ran.out
+    result = run("scan", write_image(tmp_path / "image", VULNERABLE))
+    assert (result.code, result.err) == (0, "")
+    assert "linux/amd64 · Debian GNU/Linux 13 (trixie) · 3 packages" in result.out
     for identity, package in (("CVE-2025-0001", "openssl"), ("CVE-2025-0002", "zlib"), ("PYSEC-2019-217", "jinja2")):
-        assert identity in ran.out
-        assert f"\n{package} " in ran.out
-    assert "3 findings: 1 CRITICAL, 1 HIGH, 1 LOW" in ran.out
-    assert "policy" not in ran.out
+        assert identity in result.out
+        assert f"\n{package} " in result.out
+    assert "3 findings: 1 CRITICAL, 1 HIGH, 1 LOW" in result.out
+    assert "policy" not in result.out
 
 
 def test_a_partly_unread_scan_exits_3_unless_allowed(run: Run, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", BROKEN)
-    ran = run("scan", reference)
-    assert ran.code == 3
-    assert "Could not be read" in ran.out
-    assert "var/lib/dpkg/status" in ran.out
+    result = run("scan", reference)
+    assert result.code == 3
+    assert "Could not be read" in result.out
+    assert "var/lib/dpkg/status" in result.out
     assert run("scan", reference, "--allow-unread").code == 0
 
 
@@ -69,17 +69,17 @@ def test_a_partly_unread_scan_exits_3_unless_allowed(run: Run, tmp_path: Path) -
 def test_the_gate_exits_by_its_verdict(
     run: Run, tmp_path: Path, content: dict[str, str], code: int, status: str
 ) -> None:
-    ran = run("gate", write_image(tmp_path / "image", content))
-    assert (ran.code, ran.err) == (code, "")
-    assert f"{status} by policy default" in ran.out
+    result = run("gate", write_image(tmp_path / "image", content))
+    assert (result.code, result.err) == (code, "")
+    assert f"{status} by policy default" in result.out
 
 
 def test_a_rejection_lists_every_violation_and_the_upgrades(run: Run, tmp_path: Path) -> None:
-    ran = run("gate", write_image(tmp_path / "image", VULNERABLE))
-    assert re.search(r"openssl 3.5.1-1 .*\n +✗ +CRITICAL +CVE-2025-0001 +fixed in 3.5.4-1", ran.out)
-    assert re.search(r"jinja2 2.10 .*\n +✗ +HIGH +PYSEC-2019-217 +fixed in 2.10.1", ran.out)
-    assert ran.out.index("To pass: upgrade") < ran.out.index("✗  CRITICAL")
-    remediation = ran.out[ran.out.index("To pass: upgrade") :]
+    result = run("gate", write_image(tmp_path / "image", VULNERABLE))
+    assert re.search(r"openssl 3.5.1-1 .*\n +✗ +CRITICAL +CVE-2025-0001 +fixed in 3.5.4-1", result.out)
+    assert re.search(r"jinja2 2.10 .*\n +✗ +HIGH +PYSEC-2019-217 +fixed in 2.10.1", result.out)
+    assert result.out.index("To pass: upgrade") < result.out.index("✗  CRITICAL")
+    remediation = result.out[result.out.index("To pass: upgrade") :]
     assert "openssl 3.5.1-1 → 3.5.4-1" in remediation
     assert "jinja2 2.10 → 2.10.1" in remediation
     upgraded_files = {**make_debian_files(openssl="3.5.4-1", zlib="1:1.3"), **make_python_files("jinja2", "2.10.1")}
@@ -88,9 +88,9 @@ def test_a_rejection_lists_every_violation_and_the_upgrades(run: Run, tmp_path: 
 
 def test_the_result_is_on_standard_error_if_all_outputs_are_files(run: Run, tmp_path: Path) -> None:
     reference, file = write_image(tmp_path / "image", VULNERABLE), tmp_path / "report.json"
-    ran = run("gate", reference, "-o", f"json={file}")
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith(f"{reference}: Rejected by policy default: ")
+    result = run("gate", reference, "-o", f"json={file}")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"{reference}: Rejected by policy default: ")
     assert json.loads(file.read_text())["verdict"]["status"] == "Rejected"
     assert run("gate", reference, "-o", f"json={file}", "--quiet") == Ran(1, "", "")
     assert run("gate", reference, "-o", f"json={file}", "-o", "table").err == ""
@@ -108,15 +108,15 @@ def test_quiet_prints_only_explicit_outputs_and_keeps_the_exit_code(run: Run, tm
 def test_findings_that_are_not_listed_count_in_verdict_exit_and_other_formats(run: Run, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", VULNERABLE)
     for options in (("--severity", "low"), ("--severity", "LOW,medium", "--only-fixable"), ("--summary",)):
-        ran = run("gate", reference, *options)
-        assert ran.code == 1
-        assert "1 CRITICAL finding, at most 0 allowed" in ran.out
-        assert "3 findings: 1 CRITICAL, 1 HIGH, 1 LOW" in ran.out
-        assert "fixed in" not in ran.out
-        assert "counted but not listed." in ran.out
+        result = run("gate", reference, *options)
+        assert result.code == 1
+        assert "1 CRITICAL finding, at most 0 allowed" in result.out
+        assert "3 findings: 1 CRITICAL, 1 HIGH, 1 LOW" in result.out
+        assert "fixed in" not in result.out
+        assert "counted but not listed." in result.out
         assert run("gate", reference, *options, "-o", "json").out.count('"id": "CVE-2025-0001"') > 0
-    ran = run("scan", reference, "--severity", "HIGH,SEVERE")
-    assert (ran.code, "Unknown: SEVERE. Severities: CRITICAL, HIGH" in ran.err) == (2, True)
+    result = run("scan", reference, "--severity", "HIGH,SEVERE")
+    assert (result.code, "Unknown: SEVERE. Severities: CRITICAL, HIGH" in result.err) == (2, True)
 
 
 def test_the_same_image_judged_twice_gives_the_same_document_but_for_the_time(run: Run, tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_the_same_image_judged_twice_gives_the_same_document_but_for_the_time(ru
 
 def test_a_policy_may_be_a_file_and_is_named_after_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "lenient.yaml").write_text("max_findings: {CRITICAL: 1, HIGH: 1}\n")
-    ran = run("gate", write_image(tmp_path / "image", VULNERABLE), "--policy", str(tmp_path / "lenient.yaml"))
-    assert ran.code == 0
-    assert "✓ Approved by policy lenient" in ran.out
+    result = run("gate", write_image(tmp_path / "image", VULNERABLE), "--policy", str(tmp_path / "lenient.yaml"))
+    assert result.code == 0
+    assert "✓ Approved by policy lenient" in result.out
 
 
 @pytest.mark.parametrize(
@@ -147,35 +147,35 @@ def test_a_policy_that_is_wrong_is_refused_before_anything_is_read(
 ) -> None:
     if text is not None:
         (tmp_path / "p.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    ran = dockgate("gate", "nowhere.invalid/app", "--policy", str(tmp_path / "p.yaml"))
-    assert ran.code == 2
-    assert complaint in ran.err
+    result = dockgate("gate", "nowhere.invalid/app", "--policy", str(tmp_path / "p.yaml"))
+    assert result.code == 2
+    assert complaint in result.err
 
 
 @pytest.mark.parametrize("command", ["scan", "gate"])
 def test_without_a_database_the_error_names_the_update_command(
     dockgate: Dockgate, tmp_path: Path, command: str
 ) -> None:
-    ran = dockgate(command, write_image(tmp_path / "image", CLEAN))
-    assert (ran.code, ran.out) == (2, "")
-    assert f"there is no advisory database at {tmp_path / 'data' / 'advisories.db'}" in ran.err
-    assert "dockgate db update" in ran.err
+    result = dockgate(command, write_image(tmp_path / "image", CLEAN))
+    assert (result.code, result.out) == (2, "")
+    assert f"there is no advisory database at {tmp_path / 'data' / 'advisories.db'}" in result.err
+    assert "dockgate db update" in result.err
 
 
 @pytest.mark.parametrize("command", ["scan", "gate"])
 def test_a_missing_image_exits_2(run: Run, tmp_path: Path, command: str) -> None:
     for reference in (f"oci:{tmp_path / 'nothing'}", "UPPER/case", str(tmp_path / "missing.tar")):
-        ran = run(command, reference)
-        assert (ran.code, ran.out) == (2, "")
-        assert ran.err.startswith("error: ")
-        assert "internal fault" not in ran.err
+        result = run(command, reference)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith("error: ")
+        assert "internal fault" not in result.err
 
 
 def test_reports_go_to_files_and_to_the_screen(run: Run, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", VULNERABLE)
-    ran = run("gate", reference, "-o", "table", "-o", f"json={tmp_path / 'verdict.json'}")
-    assert ran.code == 1
-    assert "Rejected by policy default" in ran.out
+    result = run("gate", reference, "-o", "table", "-o", f"json={tmp_path / 'verdict.json'}")
+    assert result.code == 1
+    assert "Rejected by policy default" in result.out
     document = json.loads((tmp_path / "verdict.json").read_text())
     assert document["verdict"]["status"] == "Rejected"
     assert document["image"]["reference"] == reference
@@ -190,9 +190,9 @@ class TestAnIndex:
         digest = layout.tag_manifest(
             layout.index(layout.add_manifest(CLEAN), layout.add_manifest(VULNERABLE, architecture="arm64"))
         )
-        ran = run("gate", f"oci:{layout.folder}", "-o", "json")
-        document = json.loads(ran.out)
-        assert ran.code == 1
+        result = run("gate", f"oci:{layout.folder}", "-o", "json")
+        document = json.loads(result.out)
+        assert result.code == 1
         assert document["image"]["digest"] == digest
         assert {platform["platform"]: platform["status"] for platform in document["platforms"]} == {
             "linux/amd64": "Approved",
@@ -202,31 +202,31 @@ class TestAnIndex:
     def test_the_verdict_on_one_platform_is_not_on_the_index(self, run: Run, layout: Layout) -> None:
         child = layout.add_manifest(CLEAN)
         layout.tag_manifest(layout.index(child, layout.add_manifest(VULNERABLE, architecture="arm64")))
-        ran = run("gate", f"oci:{layout.folder}", "--platform", "linux/amd64", "-o", "json")
-        assert ran.code == 0
-        assert json.loads(ran.out)["image"]["digest"] == child["digest"]
+        result = run("gate", f"oci:{layout.folder}", "--platform", "linux/amd64", "-o", "json")
+        assert result.code == 0
+        assert json.loads(result.out)["image"]["digest"] == child["digest"]
 
     def test_a_scan_is_of_all_platforms_when_asked(self, run: Run, layout: Layout) -> None:
         layout.tag_manifest(
             layout.index(layout.add_manifest(CLEAN), layout.add_manifest(VULNERABLE, architecture="arm64"))
         )
-        ran = run("scan", f"oci:{layout.folder}", "--platform", "all")
-        assert "linux/amd64 · " in ran.out
-        assert "linux/arm64 · " in ran.out
+        result = run("scan", f"oci:{layout.folder}", "--platform", "all")
+        assert "linux/amd64 · " in result.out
+        assert "linux/arm64 · " in result.out
 
     def test_a_platform_that_is_not_there_is_a_fault_that_names_those_that_are(self, run: Run, layout: Layout) -> None:
         layout.tag_manifest(layout.index(layout.add_manifest(CLEAN), layout.add_manifest(CLEAN, architecture="arm64")))
-        ran = run("gate", f"oci:{layout.folder}", "--platform", "linux/s390x")
-        assert ran.code == 2
-        assert "linux/amd64, linux/arm64" in ran.err
+        result = run("gate", f"oci:{layout.folder}", "--platform", "linux/s390x")
+        assert result.code == 2
+        assert "linux/amd64, linux/arm64" in result.err
 
 
 def test_a_damaged_image_is_refused_with_the_next_step(run: Run, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", CLEAN)
     _find_manifest(tmp_path / "image").write_text("{}")
-    ran = run("scan", reference)
-    assert ran.code == 2
-    assert "build, save or push it again" in ran.err
+    result = run("scan", reference)
+    assert result.code == 2
+    assert "build, save or push it again" in result.err
 
 
 class TestTheCacheOfLayers:

@@ -27,8 +27,8 @@ COMPONENTS = {
 def test_reject_fetches_the_approvals_token(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval(ApprovalState.WAITING)
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.make_approval()
-    ran = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
-    assert (ran.code, ran.out) == (0, f"{APPROVAL}: rejected\n")
+    result = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
+    assert (result.code, result.out) == (0, f"{APPROVAL}: rejected\n")
     body = server.requests[-1].parse_body()
     assert (body["token"], body["reason"]) == ("the-token", "not before the holidays")
     assert body["who"]
@@ -36,8 +36,8 @@ def test_reject_fetches_the_approvals_token(dockgate: Dockgate, server: FakeServ
 
 def test_reject_sends_the_given_token(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = (403, {"error": "that is not the token", "advice": None})
-    ran = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
-    assert (ran.code, ran.err) == (2, "error: that is not the token\n")
+    result = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
+    assert (result.code, result.err) == (2, "error: that is not the token\n")
     assert [request.method for request in server.requests] == ["POST"]
     assert server.requests[0].parse_body()["token"] == "guessed"
 
@@ -55,8 +55,8 @@ def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, ser
 
 def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /approvals"] = [answers.make_approval()]
-    ran = dockgate("approval", "list", "--state", "rejected")
-    assert "2 HIGH findings" in ran.out
+    result = dockgate("approval", "list", "--state", "rejected")
+    assert "2 HIGH findings" in result.out
     assert server.requests[-1].query == {"state": "Rejected"}
     assert dockgate("approval", "list", "--state", "maybe").code == 2
 
@@ -192,10 +192,10 @@ def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockga
     verdict = samples.make_verdict()
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
     server.answers[f"GET /documents/{verdict.inputs.inventories[0]}"] = to_plain(samples.make_inventory())
-    ran = dockgate("verdict", "show", VERDICT)
-    assert ran.code == 0
-    assert "Debian GNU/Linux 13 (trixie) · 5 packages" in ran.out
-    assert "✗ Rejected by policy default" in ran.out
+    result = dockgate("verdict", "show", VERDICT)
+    assert result.code == 0
+    assert "Debian GNU/Linux 13 (trixie) · 5 packages" in result.out
+    assert "✗ Rejected by policy default" in result.out
     document = json.loads(dockgate("verdict", "show", VERDICT, "-o", "json").out)
     assert document["verdict"]["status"] == "Rejected"
 
@@ -275,13 +275,13 @@ def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> 
     server.answers[f"GET /registry/repositories/a/b/pull/{digest}"] = answer
     server.answers["GET /image-references"] = {"digest": digest, "repository": "a/b"}
     for image in (f"a/b@{digest}", "a/b:1"):
-        ran = dockgate("registry", "check", image)
-        assert ran.code == 1
-        assert "no verdict yet" in ran.out
-        assert "dockgate gate" in ran.out
+        result = dockgate("registry", "check", image)
+        assert result.code == 1
+        assert "no verdict yet" in result.out
+        assert "dockgate gate" in result.out
     answer |= {"may_pull": True, "reason": None, "advice": None}
-    ran = dockgate("registry", "check", "a/b:1")
-    assert (ran.code, ran.out.splitlines()[-1].split()) == (0, ["can", "be", "pulled", "yes"])
+    result = dockgate("registry", "check", "a/b:1")
+    assert (result.code, result.out.splitlines()[-1].split()) == (0, ["can", "be", "pulled", "yes"])
     server.answers["GET /image-references"] = {"digest": digest, "repository": None}
     for image in (digest, digest[7:20]):
         assert dockgate("registry", "check", image).code == 2

@@ -42,10 +42,10 @@ def test_the_request_is_repeated_unchanged_while_the_server_restarts(
     server.answers[f"GET /approvals/{ID}/answer"] = answer_in_turn(
         make_approval("Waiting"), NO, make_approval("Rejected")
     )
-    slept: list[float] = []
-    answer = request_verdict(make_gate_request(server), True, lambda _: None, slept.append)
+    pauses: list[float] = []
+    answer = request_verdict(make_gate_request(server), True, lambda _: None, pauses.append)
     assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)
-    assert slept == [1, 2, 1]
+    assert pauses == [1, 2, 1]
     # Once for each outage, also where standard error is not a terminal.
     assert capsys.readouterr().err == "it is being started again. Retrying.\n" * 2
     bodies = [request.parse_body() for request in server.requests if request.method == "POST"]
@@ -57,11 +57,11 @@ def test_the_request_is_repeated_unchanged_while_the_server_restarts(
 def test_the_request_is_repeated_while_the_server_is_busy(server: FakeServer) -> None:
     server.answers["POST /approvals"] = answer_in_turn(BUSY, (201, {"approval": make_approval("Waiting")}))
     server.answers[f"GET /approvals/{ID}/answer"] = answer_in_turn(BUSY, make_approval("Rejected"))
-    slept: list[float] = []
+    pauses: list[float] = []
     assert (
-        request_verdict(make_gate_request(server), True, lambda _: None, slept.append).state is ApprovalState.REJECTED
+        request_verdict(make_gate_request(server), True, lambda _: None, pauses.append).state is ApprovalState.REJECTED
     )
-    assert slept == [1, 1]
+    assert pauses == [1, 1]
 
 
 def test_refused_requests_are_not_retried(server: FakeServer) -> None:
@@ -78,9 +78,9 @@ def test_the_wait_ends_in_time_if_the_server_stays_unreachable(server: FakeServe
 
 def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: FakeServer, dockgate: Dockgate) -> None:
     server.answers["POST /approvals"] = (502, {"error": "quay.io does not answer", "advice": "Is it up?"})
-    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
-    assert ran.code == 2
-    assert ran.err == f"error: {server.url}: quay.io does not answer\n       Is it up?\n"
+    result = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
+    assert result.code == 2
+    assert result.err == f"error: {server.url}: quay.io does not answer\n       Is it up?\n"
     assert len(server.requests) == 1
 
 
@@ -89,9 +89,9 @@ def test_the_exit_code_follows_the_approvals_state(
     server: FakeServer, dockgate: Dockgate, state: str, code: int
 ) -> None:
     server.answers["POST /approvals"] = (201, {"approval": make_approval(state)})
-    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
-    assert ran.code == code
-    assert f"{ID}: {state}, because" in ran.err
+    result = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
+    assert result.code == code
+    assert f"{ID}: {state}, because" in result.err
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_without_wait_a_missing_verdict_exits_3(server: FakeServer, dockgate: Do
 def test_options_about_local_images_are_refused(
     server: FakeServer, dockgate: Dockgate, option: tuple[str, ...]
 ) -> None:
-    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, *option)
-    assert ran.code == 2
-    assert option[0] in ran.err
+    result = dockgate("gate", "quay.io/team/app:1", "--server", server.url, *option)
+    assert result.code == 2
+    assert option[0] in result.err
     assert server.requests == []
 
 
@@ -133,10 +133,10 @@ def test_options_about_local_images_are_refused(
 def test_a_local_policy_file_is_refused_with_the_upload_command(
     server: FakeServer, dockgate: Dockgate, policy: str
 ) -> None:
-    ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--policy", policy)
-    assert ran.code == 2
-    assert f"--policy {policy} is a local file" in ran.err
-    assert f"dockgate policy set {Path(policy).stem} {policy}" in ran.err
+    result = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--policy", policy)
+    assert result.code == 2
+    assert f"--policy {policy} is a local file" in result.err
+    assert f"dockgate policy set {Path(policy).stem} {policy}" in result.err
     assert server.requests == []
 
 
@@ -145,9 +145,9 @@ def test_a_local_archive_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "app.tar").write_bytes(b"")
-    ran = dockgate("gate", "app.tar", "--server", server.url)
-    assert (ran.code, server.requests) == (2, [])
-    assert "app.tar is on this machine" in ran.err
+    result = dockgate("gate", "app.tar", "--server", server.url)
+    assert (result.code, server.requests) == (2, [])
+    assert "app.tar is on this machine" in result.err
 
 
 def test_wait_needs_a_server_and_a_valid_duration(dockgate: Dockgate) -> None:

@@ -33,8 +33,8 @@ def serve(server: FakeServer, **database: Any) -> None:
 def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeServer) -> None:
     coverage = [{"ecosystem": "PyPI", "is_complete": True, "checked_at": answers.get_past(3600)}]
     serve(server, digest="sha256:1", coverage=coverage)
-    ran = dockgate("status")
-    assert ran.code == 0
+    result = dockgate("status")
+    assert result.code == 0
     for text in (
         "1 ecosystem, checked 1 h ago",
         NAME,
@@ -42,15 +42,15 @@ def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeS
         "0 of 1",
         f"{NAME}-1/Assess/Gate/1 waiting for 2 min",
     ):
-        assert text in ran.out
+        assert text in result.out
 
 
 def test_status_shows_a_service_that_has_no_image_yet(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, digest="sha256:1", coverage=[])
     server.answers["GET /services"][0]["image"] = None
-    ran = dockgate("status")
-    assert (ran.code, ran.err) == (0, "")
-    assert "0 of 1" in ran.out
+    result = dockgate("status")
+    assert (result.code, result.err) == (0, "")
+    assert "0 of 1" in result.out
 
 
 def test_status_names_queues_without_a_worker(dockgate: Dockgate, server: FakeServer) -> None:
@@ -78,9 +78,9 @@ def test_a_digest_prefix_is_sufficient(dockgate: Dockgate, server: FakeServer) -
     }
     for text in ("ffffff", "sha256:ffffff", "sha256:ffffff…", VERDICT):
         assert dockgate("verdict", "show", text).code == 0
-    ran = dockgate("verdict", "show", "aaaaaaaa")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: several verdict digests begin with aaaaaaaa")
-    assert VERDICT in ran.err
+    result = dockgate("verdict", "show", "aaaaaaaa")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: several verdict digests begin with aaaaaaaa")
+    assert VERDICT in result.err
     assert dockgate("verdict", "show", "bbbbbb").err.startswith("error: no verdict digest begins with bbbbbb")
 
 

@@ -40,18 +40,18 @@ def test_rebuilt_packages_use_the_order_of_the_original_distribution(
 
 
 def test_vendors_of_several_distributions_have_no_own_order(dockgate: Dockgate) -> None:
-    ran = dockgate("versions", "TuxCare")
-    assert (ran.code, ran.out) == (2, "")
-    assert "TuxCare:AlmaLinux, TuxCare:CentOS" in ran.err
+    result = dockgate("versions", "TuxCare")
+    assert (result.code, result.out) == (2, "")
+    assert "TuxCare:AlmaLinux, TuxCare:CentOS" in result.err
 
 
 def test_an_invalid_version_gives_a_question_mark_and_a_reason(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_standard_input(monkeypatch, "1.0.0 1.0\n\t1.0.0\n1.0.0 1.0.0\n")
-    ran = dockgate("versions", "npm", "-o", "json")
-    assert ran.code == 0
-    answers = [json.loads(line) for line in ran.out.splitlines()]
+    result = dockgate("versions", "npm", "-o", "json")
+    assert result.code == 0
+    answers = [json.loads(line) for line in result.out.splitlines()]
     assert [answer["order"] for answer in answers] == ["?", "?", "="]
     assert "1.0" in answers[0]["reason"]
     assert answers[2] == {"first": "1.0.0", "second": "1.0.0", "order": "=", "reason": None}
@@ -62,15 +62,15 @@ def test_a_line_without_two_versions_is_an_error(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     set_standard_input(monkeypatch, f"1.0 1.1\n{line}\n1.0 1.1\n")
-    ran = dockgate("versions", "PyPI")
-    assert (ran.code, ran.out) == (2, "<\n")
-    assert "line 2 has" in ran.err
+    result = dockgate("versions", "PyPI")
+    assert (result.code, result.out) == (2, "<\n")
+    assert "line 2 has" in result.err
 
 
 def test_an_unknown_ecosystem_is_an_error_that_lists_the_known_ones(dockgate: Dockgate) -> None:
-    ran = dockgate("versions", "COBOL")
-    assert (ran.code, ran.out) == (2, "")
-    assert "crates.io" in ran.err
+    result = dockgate("versions", "COBOL")
+    assert (result.code, result.out) == (2, "")
+    assert "crates.io" in result.err
 
 
 def test_every_ecosystem_name_belongs_to_one_order() -> None:

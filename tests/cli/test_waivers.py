@@ -47,10 +47,10 @@ def make_document(**changes: Any) -> Any:
 
 def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /waivers"] = view()
-    ran = dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31", "--owner", "ana",
+    result = dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31", "--owner", "ana",
                    "--reason", "Never called.", "--key", "k")  # fmt: skip
-    assert ran.code == 0
-    assert "w-1: CVE-2024-1 pkg:npm/a, until 20" in ran.out
+    assert result.code == 0
+    assert "w-1: CVE-2024-1 pkg:npm/a, until 20" in result.out
     request = server.requests[-1]
     assert request.parse_body()["until_fixed"] is False
     assert {name.lower(): value for name, value in request.headers.items()}["idempotency-key"] == "k"
@@ -84,8 +84,8 @@ def test_a_waiver_that_ends_within_a_day_is_listed_with_the_time(
 
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /waivers"] = [view(), view("Revoked")]
-    ran = dockgate("waiver", "list", "--state", "revoked", "--owner", "zoe", "--sort", "-end")
-    assert "Active" in ran.out
+    result = dockgate("waiver", "list", "--state", "revoked", "--owner", "zoe", "--sort", "-end")
+    assert "Active" in result.out
     assert server.requests[-1].query == {"limit": "1000", "sort": "-end", "state": "Revoked", "owner": "zoe"}
     server.answers["GET /waivers/w-1"] = view()
     output = dockgate("waiver", "show", "w-1").out
@@ -112,9 +112,9 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
 
 def reject(run: Run, reference: str) -> str:
     """The finding for which it is."""
-    ran = run("gate", reference, "-o", "json")
-    assert ran.code == 1
-    (platform,) = json.loads(ran.out)["platforms"]
+    result = run("gate", reference, "-o", "json")
+    assert result.code == 1
+    (platform,) = json.loads(result.out)["platforms"]
     (vulnerability,) = {finding["id"] for violation in platform["violations"] for finding in violation["findings"]}
     return str(vulnerability)
 
@@ -124,9 +124,9 @@ def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
     vulnerability = reject(run, reference)
     file = tmp_path / "waivers.yaml"
     file.write_text(f"- vulnerability: {vulnerability}\n  until: 2999-01-01\n  owner: ana\n  reason: Never called.\n")
-    ran = run("gate", reference, "--waivers", str(file))
-    assert ran.code == 0
-    assert "Never called (waiver" in ran.out
+    result = run("gate", reference, "--waivers", str(file))
+    assert result.code == 0
+    assert "Never called (waiver" in result.out
     file.write_text(f"- vulnerability: {vulnerability}\n  owner: ana\n")
     refused_run = run("gate", reference, "--waivers", str(file))
     assert refused_run.code == 2
@@ -148,9 +148,9 @@ def test_the_gate_applies_vex_of_a_trusted_author(run: Run, tmp_path: Path) -> N
     vex.write_text(json.dumps(document))
     policy = tmp_path / "trusting.yaml"
     policy.write_text("max_findings: {CRITICAL: 0, HIGH: 0}\nvex: {authors: [{name: Vendor}]}\n")
-    ran = run("gate", reference, "--policy", str(policy), "--vex", str(vex))
-    assert ran.code == 0
-    assert "VEX statement of Vendor: not_affected. Not built in (document" in ran.out
+    result = run("gate", reference, "--policy", str(policy), "--vex", str(vex))
+    assert result.code == 0
+    assert "VEX statement of Vendor: not_affected. Not built in (document" in result.out
     assert run("gate", reference, "--vex", str(vex)).code == 1
     vex.write_text("{}")
     assert "is not a VEX document" in run("gate", reference, "--vex", str(vex)).err

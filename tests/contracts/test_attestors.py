@@ -247,14 +247,14 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
 def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Running, tmp_path: Path) -> None:
     """One image is left out of judging, as the verdict says; one that it names does not lie in the index."""
     second_image = make_image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
-    hidden = make_image([{"etc/os-release": b"ID=hidden\n"}], platform="unknown/unknown")
+    unknown_image = make_image([{"etc/os-release": b"ID=hidden\n"}], platform="unknown/unknown")
     entries = [
         make_descriptor(image_content.blobs[image_content.digest], MANIFEST)
-        for image_content in (IMAGE, second_image, hidden)
+        for image_content in (IMAGE, second_image, unknown_image)
     ]
     inner_index = make_index([entries[1]], second_image.blobs)
     inner = make_descriptor(inner_index.blobs[inner_index.digest], INDEX)
-    index = make_index([entries[0], inner, entries[2]], {**IMAGE.blobs, **inner_index.blobs, **hidden.blobs})
+    index = make_index([entries[0], inner, entries[2]], {**IMAGE.blobs, **inner_index.blobs, **unknown_image.blobs})
     running.push("team/app", "inner", inner_index)
     digest = running.push("team/app", "1", index)
     public = attest(
@@ -263,7 +263,7 @@ def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Ru
     for subject in (digest, IMAGE.digest, second_image.digest):
         assert run_cosign(running, subject, public)[0] == 0
     repository = RegistryRepository(running.address, "team/app")
-    assert read_attestations(repository, hidden.digest) == read_attestations(repository, FIRST_VERDICT) == ()
+    assert read_attestations(repository, unknown_image.digest) == read_attestations(repository, FIRST_VERDICT) == ()
 
 
 @pytest.mark.real

@@ -120,9 +120,9 @@ def test_a_changed_file_is_rejected_until_it_is_written_again(tmp_path: Path) ->
     digest = blobs.put(make_writer(b"content"))
     blobs.get_path(digest).write_bytes(b"forged.")
     for _ in range(2):
-        with pytest.raises(UnavailableError, match="is damaged: it contains sha256:") as caught:
+        with pytest.raises(UnavailableError, match="is damaged: it contains sha256:") as error_info:
             blobs.get_path(digest)
-        assert caught.value.advice
+        assert error_info.value.advice
     assert blobs.put(make_writer(b"content")) == digest
     assert blobs.get_path(digest).read_bytes() == b"content"
 
@@ -161,9 +161,9 @@ def test_a_damaged_object_is_rejected_until_it_is_written_again(s3: S3) -> None:
     s3.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}sha256/{name}", Body=b"forged")
     second_machine = s3.make_blobs("other")
     for _ in range(2):
-        with pytest.raises(UnavailableError, match=f"artifacts/dockgate/sha256/{name} is damaged") as caught:
+        with pytest.raises(UnavailableError, match=f"artifacts/dockgate/sha256/{name} is damaged") as error_info:
             second_machine.get_path(digest)
-        assert caught.value.advice
+        assert error_info.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
     s3.make_blobs("third").put(make_writer(b"content"))
     assert second_machine.get_path(digest).read_bytes() == b"content"
@@ -204,9 +204,9 @@ def test_an_aws_error_is_reported_and_leaves_no_file(s3: S3, error: Exception, m
     s3.errors = {"PutObject": error, "GetObject": error}
     second_machine = s3.make_blobs("other")
     for call in (lambda: second_machine.get_path(digest), lambda: second_machine.put(make_writer(b"more"))):
-        with pytest.raises(UnavailableError, match=message) as caught:
+        with pytest.raises(UnavailableError, match=message) as error_info:
             call()
-        assert caught.value.advice
+        assert error_info.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
     s3.errors = {}
     assert second_machine.get_path(digest).read_bytes() == b"content"

@@ -124,26 +124,26 @@ def test_other_content_is_another_digest(system: System, tmp_path: Path) -> None
 
 def test_a_missing_dockerfile_is_named(system: System, tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(BuildError, match="deploy/Dockerfile") as caught:
+        with pytest.raises(BuildError, match="deploy/Dockerfile") as error_info:
             system.builder.build(request(system, tmp_path, dockerfile="deploy/Dockerfile"), lambda lines: None)
-        assert caught.value.advice
+        assert error_info.value.advice
     assert system.registry.resolve(system.repository, "key-1") is None
 
 
 def test_a_dockerfile_that_does_not_build_is_reported(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": BROKEN, "page": "one"})
     for _ in range(2):
-        with pytest.raises(BuildError, match="missing") as caught:
+        with pytest.raises(BuildError, match="missing") as error_info:
             system.builder.build(request(system, tmp_path, "broken"), lambda lines: None)
-        assert caught.value.advice
+        assert error_info.value.advice
     assert system.registry.resolve(system.repository, "broken") is None
 
 
 def test_a_registry_that_is_down_is_unavailable(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
-    with pytest.raises(UnavailableError) as caught:
+    with pytest.raises(UnavailableError) as error_info:
         system.make_unreachable().build(request(system, tmp_path), lambda lines: None)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_an_unknown_tag_has_no_digest(system: System) -> None:
@@ -190,9 +190,9 @@ def test_the_last_lines_of_a_run_that_fails_are_reported(podman: Podman, tmp_pat
 def test_a_base_image_that_does_not_exist_is_named(podman: Podman, tmp_path: Path) -> None:
     base = f"{podman.registry.address}/base:missing"
     write_context(tmp_path, f"FROM {base}\n")
-    with pytest.raises(BuildError, match=base) as caught:
+    with pytest.raises(BuildError, match=base) as error_info:
         podman.builder.build(request(podman, tmp_path), lambda lines: None)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 @pytest.mark.real

@@ -87,9 +87,9 @@ def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> Non
         assert package.version.removeprefix("v") == "1.2.3"
         assert "thing" in package.source_name
         assert package.path == ""
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(UsageError) as error_info:
             reader.make_package(reader.parse(f"pkg:{purl_type}/{namespace}thing"))
-        assert caught.value.advice
+        assert error_info.value.advice
 
 
 @every

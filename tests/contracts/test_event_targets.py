@@ -94,9 +94,9 @@ def test_a_target_is_checked_and_a_message_may_be_sent_again(system: TargetSyste
 
 def test_a_failure_says_by_its_class_whether_the_message_or_the_target_is_given_up(system: TargetSystem) -> None:
     for error, fail in system.failures.items():
-        with pytest.raises(error) as caught:
+        with pytest.raises(error) as error_info:
             fail()
-        assert caught.type is error
+        assert error_info.type is error
     assert system.target.type is TargetType.LOG or MessageRefusedError in system.failures
 
 
@@ -112,7 +112,7 @@ def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: Ta
         event_data, *custom_data = (json.loads(body)["data"] for _, _, body in system.arrived())
         assert [event_data["detail"]["summary"], *custom_data] == [sent_text, {"text": sent_text}, sent_text]
     if system.target.name == "mail":
-        contents = [message_from_bytes(each.original_content, policy=default) for each in system.arrived()]
+        contents = [message_from_bytes(mail.original_content, policy=default) for mail in system.arrived()]
         assert [content.get_content().strip() for content in contents] == [sent_text, ANY, sent_text]
 
 
@@ -162,10 +162,10 @@ def test_a_repetition_has_the_same_id_and_another_message_another(receiver: Rece
 def test_a_target_that_answers_too_late_is_left_after_its_time(receiver: Receiver) -> None:
     receiver.pause_seconds = 60
     before = time.monotonic()
-    with pytest.raises(UnavailableError) as caught:
+    with pytest.raises(UnavailableError) as error_info:
         send(make_webhook(receiver, seconds=0.5))
     assert time.monotonic() - before < 5
-    assert "secret-path" not in caught.value.full_message
+    assert "secret-path" not in error_info.value.full_message
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
@@ -223,7 +223,7 @@ def test_a_mail_has_the_title_as_its_subject_and_the_text(mailbox: Mailbox) -> N
 def test_a_mail_that_is_sent_again_has_the_same_id_and_another_mail_another(mailbox: Mailbox) -> None:
     for message in (MESSAGE, MESSAGE, replace(MESSAGE, key="another")):
         send(make_mail(mailbox), message)
-    ids = [message_from_bytes(each.original_content)["message-id"] for each in mailbox.mails]
+    ids = [message_from_bytes(mail.original_content)["message-id"] for mail in mailbox.mails]
     assert ids[0] == ids[1] != ids[2]
     assert ids[0] == f"<{MESSAGE.id}@127.0.0.1>"
 
@@ -273,9 +273,9 @@ def test_a_redirect_to_a_refused_address_and_a_huge_answer_are_bounded(receiver:
     ],
 )
 def test_a_refused_target_error_does_not_repeat_the_url(url: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         require_scheme(url)
-    assert "passwd" not in caught.value.full_message
+    assert "passwd" not in error_info.value.full_message
 
 
 def test_an_error_has_no_secret_of_the_url(mailbox: Mailbox) -> None:
@@ -290,10 +290,10 @@ def test_an_error_has_no_secret_of_the_url(mailbox: Mailbox) -> None:
         "rocket://user:hunter22[@127.0.0.1:1/#tokensecret1",
     )
     for url in secret_urls:
-        with pytest.raises(DockgateError) as caught:
+        with pytest.raises(DockgateError) as error_info:
             AppriseAdapter((), is_loopback_allowed=False).send(target, {"url": url}, MESSAGE)
         for secret in ("hunter22", "tokensecret1", "TIiajkdnlazkcOXrIdevi7FQ", "T1JJ3T3L2"):
-            assert secret not in caught.value.full_message
+            assert secret not in error_info.value.full_message
     with pytest.raises(UsageError, match="does not understand"):
         AppriseAdapter((), is_loopback_allowed=False).check(target, {"url": "slack://x"})
 
@@ -347,8 +347,8 @@ def test_fifo_topics_and_queues_keep_the_order_of_a_subject(aws: Aws) -> None:
         replace(MESSAGE, key="3", subject=EventSubject.parse("service api")),
     ):
         send(topic, message)
-    groups = [each["MessageGroupId"] for each in aws.published]
-    ids = [each["MessageDeduplicationId"] for each in aws.published]
+    groups = [message["MessageGroupId"] for message in aws.published]
+    ids = [message["MessageDeduplicationId"] for message in aws.published]
     assert groups[0] == groups[1] != groups[2]
     assert len(set(ids)) == 3
     send(make_aws(aws, TargetType.SQS, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:own.fifo"))
@@ -386,8 +386,8 @@ def test_a_message_that_aws_refuses_is_retried(aws: Aws) -> None:
         make_aws(aws, TargetType.EVENTBRIDGE, aws.bus), adapter=EventBridgeAdapter(lambda service, region: Failing())
     )
     for system in (nowhere, failing):
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(UnavailableError) as error_info:
             send(system)
-        assert caught.value.advice
+        assert error_info.value.advice
     with pytest.raises(UsageError):
         failing.adapter.check(replace(failing.target, settings={"arn": aws.topic}), {})

@@ -123,15 +123,15 @@ def test_another_file_is_brought_again(feed_origin: FeedOrigin) -> None:
 
 
 def test_a_missing_feed_file_is_named_in_the_error(feed_origin: FeedOrigin) -> None:
-    with pytest.raises((NotFoundError, UnavailableError)) as caught:
+    with pytest.raises((NotFoundError, UnavailableError)) as error_info:
         feed_origin.fetch()
     name = (
         feed_origin.feed.file.replace("*", feed_origin.part)
         if isinstance(feed_origin, Folder)
         else f"{feed_origin.feed.name} cannot"
     )
-    assert name in str(caught.value)
-    assert str(feed_origin.get_origin()) in str(caught.value)
+    assert name in str(error_info.value)
+    assert str(feed_origin.get_origin()) in str(error_info.value)
 
 
 def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> None:

@@ -97,9 +97,9 @@ def test_several_come_at_once(system: Any) -> None:
 def test_a_missing_queue_is_reported_with_possible_causes() -> None:
     with mock_aws():
         queue = SqsQueue(lambda: boto3.client("sqs", **KEYS), "nowhere", ACCOUNT, wait_seconds=0)
-        with pytest.raises(UnavailableError, match="the queue nowhere") as caught:
+        with pytest.raises(UnavailableError, match="the queue nowhere") as error_info:
             queue.receive()
-        assert "permissions" in str(caught.value.advice)
+        assert "permissions" in str(error_info.value.advice)
 
 
 def test_the_fake_fails_at_the_configured_call() -> None:

@@ -142,9 +142,9 @@ def test_a_commit_is_found_by_what_people_call_it(repository: Repository) -> Non
 def test_no_expression_of_git_names_a_commit(repository: Repository, name: str) -> None:
     repository.push({"a": "1"}, "First")
     repository.push({"a": "2"}, "Second")
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(NotFoundError) as error_info:
         repository.files.find_commit("web", name)
-    assert caught.value.advice
+    assert error_info.value.advice
     with pytest.raises(NotFoundError) as error:
         repository.files.list("web", name, "")
     assert "HEAD:" not in str(error.value.advice)

@@ -98,9 +98,9 @@ def test_an_unknown_repository_branch_or_commit_is_not_found(pushes: Pushes, tmp
         lambda: pushes.host.archive("web", "0" * 40, into),
         lambda: pushes.host.archive("other", "0" * 40, into),
     ):
-        with pytest.raises(NotFoundError) as caught:
+        with pytest.raises(NotFoundError) as error_info:
             call()
-        assert caught.value.advice
+        assert error_info.value.advice
     assert into.read_text() == "what was there before"
     assert {path.name for path in tmp_path.iterdir()} <= {"source.tar", "git", "clone"}
 

@@ -89,6 +89,6 @@ def test_a_delivery_has_the_same_id_each_time() -> None:
     "secret", ["hunter2", "whsec_", "whsec_short", "whsec_" + base64.b64encode(bytes(23)).decode()]
 )
 def test_an_invalid_callback_secret_is_refused_and_not_repeated(secret: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         parse_key(secret)
-    assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.full_message
+    assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in error_info.value.full_message

@@ -114,9 +114,9 @@ def test_variables_and_artifacts_come_from_the_last_try() -> None:
 def test_a_variable_is_put_in_where_it_is_named_and_an_unknown_one_is_an_error() -> None:
     variables = {"BuildVariables": {"IMAGE_DIGEST": "sha256:1"}}
     assert resolve_variables("Image_Digest=#{BuildVariables.IMAGE_DIGEST}", variables) == "Image_Digest=sha256:1"
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         resolve_variables("#{BuildVariables.IMAGE}", variables)
-    assert "BuildVariables.IMAGE_DIGEST" in str(caught.value.advice)
+    assert "BuildVariables.IMAGE_DIGEST" in str(error_info.value.advice)
 
 
 def test_the_key_of_a_try_is_a_valid_tag_of_its_own() -> None:

@@ -216,7 +216,7 @@ def test_our_own_reader_of_inspector_reads_our_findings() -> None:
     )
     (report,) = FORMAT.read(event.make_envelope(), ReadContext(image=IMAGE))
     assert report.inventory.image == IMAGE
-    assert [each.id for each in report.matches.findings] == ["CVE-2026-1"]
+    assert [finding.id for finding in report.matches.findings] == ["CVE-2026-1"]
 
 
 def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> None:
@@ -250,10 +250,10 @@ def test_each_change_of_an_execution_has_its_own_id() -> None:
         ),
     ]
     assert len({event.id for event in events}) == len(events)
-    stages = [(each.detail["stage"], each.detail["state"]) for each in events if "Stage" in each.detail_type]
+    stages = [(event.detail["stage"], event.detail["state"]) for event in events if "Stage" in event.detail_type]
     assert stages[:4] == [("Source", "STARTED"), ("Source", "SUCCEEDED"), ("Deploy", "STARTED"), ("Deploy", "FAILED")]
     assert stages[4:] == [("Deploy", "RESUMED"), ("Deploy", "FAILED")]
-    assert [each.detail_type for each in events].count("execution.failed") == 2
+    assert [event.detail_type for event in events].count("execution.failed") == 2
 
 
 def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:

@@ -80,9 +80,9 @@ targets:
     ],
 )
 def test_a_wrong_rule_is_refused_with_its_location(before: str, after: str, message: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(DefinitionError) as error_info:
         read_rule(RULE.replace(before, after, 1))
-    assert message in str(caught.value)
+    assert message in str(error_info.value)
 
 
 def test_a_target_has_its_secrets_apart() -> None:
@@ -149,7 +149,7 @@ def test_a_wrong_target_is_refused_without_its_secret(before: str, after: str, m
     if not message:
         text += "mode: loud\n"
         message = "mode"
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(DefinitionError) as error_info:
         read_target(text)
-    assert message in caught.value.full_message
-    assert not any(secret in caught.value.full_message for secret in SECRETS)
+    assert message in error_info.value.full_message
+    assert not any(secret in error_info.value.full_message for secret in SECRETS)

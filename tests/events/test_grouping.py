@@ -128,7 +128,7 @@ def test_a_failure_is_listed_before_a_start() -> None:
     ]
     failure = {"id": "f", "detail-type": "execution.failed", "detail": {"pipeline": "shop", "reason": "Build failed"}}
     worst_entries = group_events([*events, failure], LINK).detail["worst"]
-    assert [each["text"].rpartition(": ")[2] for each in worst_entries[:3]] == ["FAILED", "Build failed", "STARTED"]
+    assert [entry["text"].rpartition(": ")[2] for entry in worst_entries[:3]] == ["FAILED", "Build failed", "STARTED"]
 
 
 def test_the_rules_of_a_repository_are_named_without_their_digest() -> None:
@@ -164,9 +164,9 @@ def test_vulnerabilities_are_ordered_by_severity_then_by_how_many_images_have_th
     events += [make_verdict_event(20 + number, "CVE-3", "CRITICAL") for number in range(3)]
     message = group_events(events, LINK)
     assert message.title == "3 vulnerabilities, 10 images affected"
-    assert [each["id"] for each in message.detail["vulnerabilities"]] == ["CVE-3", "CVE-2", "CVE-1"]
+    assert [vulnerability["id"] for vulnerability in message.detail["vulnerabilities"]] == ["CVE-3", "CVE-2", "CVE-1"]
     worst_entries = message.detail["worst"]
-    assert [("CVE-1" in each["text"]) for each in worst_entries] == [False] * 5 + [True] * 5
+    assert [("CVE-1" in entry["text"]) for entry in worst_entries] == [False] * 5 + [True] * 5
 
 
 def test_events_of_several_kinds_are_counted() -> None:
@@ -311,9 +311,9 @@ def test_of_a_tag_that_moves_several_times_one_move_is_reported() -> None:
         for number, (previous, image) in enumerate(pairwise(images))
     ]
     line = "team/c:1: tag moved: from sha256:eeeeeeeeeeee to sha256:aaaaaaaaaaaa"
-    assert [each["text"] for each in group_events(moves, LINK).detail["worst"]] == [line]
+    assert [vulnerability["text"] for vulnerability in group_events(moves, LINK).detail["worst"]] == [line]
     line = "team/c:1: tag moved: back to sha256:aaaaaaaaaaaa"
-    assert [each["text"] for each in group_events(moves[1:], LINK).detail["worst"]] == [line]
+    assert [vulnerability["text"] for vulnerability in group_events(moves[1:], LINK).detail["worst"]] == [line]
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,9 @@ def test_there_are_sixty_cases_of_the_original_and_more() -> None:
     ],
 )
 def test_a_wrong_pattern_is_refused_with_its_location(pattern: object, message: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(DefinitionError) as error_info:
         compile_pattern(pattern)
-    assert message in caught.value.full_message
+    assert message in error_info.value.full_message
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_a_wrong_pattern_is_refused_with_its_location(pattern: object, message: 
     ],
 )
 def test_text_that_is_no_pattern_is_refused_with_its_location(text: str, message: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(DefinitionError) as error_info:
         parse_pattern(text)
-    assert message in caught.value.full_message
+    assert message in error_info.value.full_message
 
 
 def test_a_pattern_is_read_from_text() -> None:

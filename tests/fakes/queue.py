@@ -30,7 +30,7 @@ class MemoryQueue:
         self._arrival = threading.Condition()
         self._bodies: dict[str, str] = {}
         self._receipts: dict[str, int] = {}
-        self._hidden: set[str] = set()
+        self._received_ids: set[str] = set()
 
     def put(self, body: str) -> str:
         """Returns the message's id."""
@@ -43,7 +43,7 @@ class MemoryQueue:
     def expire_receipts(self) -> None:
         """The time is over for which what was received is hidden."""
         with self._arrival:
-            self._hidden.clear()
+            self._received_ids.clear()
             self._arrival.notify_all()
 
     @property
@@ -54,14 +54,14 @@ class MemoryQueue:
     def receive(self) -> Sequence[Message]:
         self._fault("before receive")
         with self._arrival:
-            self._arrival.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
+            self._arrival.wait_for(lambda: self._bodies.keys() - self._received_ids, self._wait_seconds)
             messages = []
-            for name in [message_id for message_id in self._bodies if message_id not in self._hidden]:
+            for name in [message_id for message_id in self._bodies if message_id not in self._received_ids]:
                 if self._receipts[name] == self._maximum:
                     self.dead.append(self._bodies.pop(name))
                     continue
                 self._receipts[name] += 1
-                self._hidden.add(name)
+                self._received_ids.add(name)
                 messages.append(Message(name, self._bodies[name], f"{name}/{self._receipts[name]}"))
         self._fault("after receive")
         return messages
@@ -75,6 +75,6 @@ class MemoryQueue:
     def release(self, message: Message) -> None:
         self._fault("before release")
         with self._arrival:
-            self._hidden.discard(message.id)
+            self._received_ids.discard(message.id)
             self._arrival.notify_all()
         self._fault("after release")

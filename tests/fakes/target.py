@@ -67,7 +67,7 @@ class MemoryTarget:
 
     def read_log(self, service: str, task: str, lines: int) -> str | None:
         self._require_available()
-        if all(each.id != task for each in self.list_tasks(service)):
+        if all(entry.id != task for entry in self.list_tasks(service)):
             return None
         return "".join(self.logs.get(task, "").splitlines(keepends=True)[-lines:])
 

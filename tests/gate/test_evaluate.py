@@ -86,17 +86,17 @@ def test_a_severity_without_a_limit_never_violates_the_rule() -> None:
 
 
 def test_a_violation_is_rejected_whatever_else_is_undetermined() -> None:
-    torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
-    verdict = judge(torn, [make_advisory("CVE-2024-1", "a")], coverage=())
+    damaged_inventory = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
+    verdict = judge(damaged_inventory, [make_advisory("CVE-2024-1", "a")], coverage=())
     assert verdict.status is Status.REJECTED
     assert {entry.kind for entry in verdict.platform_verdicts[0].undetermined} == {"unread", "uncovered"}
 
 
 def test_an_undetermined_entry_alone_makes_the_verdict_undetermined_with_its_reason() -> None:
-    torn = make_inventory(
+    damaged_inventory = make_inventory(
         make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."), Unread("app/y", "Too."))
     )
-    verdict = judge(torn)
+    verdict = judge(damaged_inventory)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary == "Undetermined: The file ends too early. (and 1 more reason)"
 
@@ -123,7 +123,7 @@ def test_an_index_has_the_status_of_its_worst_platform(good: str, bad: str) -> N
     platforms = [make_inventory(make_package("b"), platform=good), make_inventory(make_package("a"), platform=bad)]
     verdict = judge(platforms, [make_advisory("CVE-2024-1", "a")])
     assert verdict.status is Status.REJECTED
-    assert {each.platform: each.status for each in verdict.platform_verdicts} == {
+    assert {platform_verdict.platform: platform_verdict.status for platform_verdict in verdict.platform_verdicts} == {
         good: Status.APPROVED,
         bad: Status.REJECTED,
     }
@@ -248,7 +248,7 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
     snapshot = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (second, first), snapshot)
     inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
-    assert inputs.inventories == tuple(compute_digest(canonical.encode(each)) for each in (first, second))
+    assert inputs.inventories == tuple(compute_digest(canonical.encode(entry)) for entry in (first, second))
     assert inputs.snapshot == compute_digest(canonical.encode(snapshot))
     assert inputs.policy == under.digest == compute_digest(encode_policy(under))
     assert (inputs.now, inputs.engine) == (NOW, "0.1.0")

@@ -24,8 +24,10 @@ unread_strategy = st.lists(st.just(Unread("app/x", "The file ends too early.")),
 
 @st.composite
 def draw_inventory(draw: st.DrawFn) -> Inventory:
-    chosen_packages: list[Package] = draw(st.lists(packages, min_size=1, max_size=4, unique_by=lambda each: each.purl))
-    return make_inventory(*sorted(chosen_packages, key=lambda each: each.purl), unread_paths=draw(unread_strategy))
+    chosen_packages: list[Package] = draw(
+        st.lists(packages, min_size=1, max_size=4, unique_by=lambda entry: entry.purl)
+    )
+    return make_inventory(*sorted(chosen_packages, key=lambda entry: entry.purl), unread_paths=draw(unread_strategy))
 
 
 @st.composite
@@ -45,7 +47,7 @@ def draw_advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
                 "npm",
                 draw(st.sampled_from(NAMES)),
                 (Range("SEMVER", tuple(events)),),
-                aliases=tuple(draw(st.lists(st.sampled_from([each.id for each in result]), max_size=1)))
+                aliases=tuple(draw(st.lists(st.sampled_from([entry.id for entry in result]), max_size=1)))
                 if result
                 else (),
                 ratings=() if severity is Severity.UNTRIAGED else (Rating("advisory", severity),),
@@ -80,7 +82,9 @@ coverage = st.lists(
 def test_the_order_of_inputs_does_not_change_the_bytes(
     unnamed_inventories: list[Inventory], published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...]
 ) -> None:
-    named_inventories = [replace(each, platform=f"linux/{number}") for number, each in enumerate(unnamed_inventories)]
+    named_inventories = [
+        replace(inventory, platform=f"linux/{number}") for number, inventory in enumerate(unnamed_inventories)
+    ]
     first = judge(named_inventories, published, under, coverages)
     reversed_verdict = judge(list(reversed(named_inventories)), published, under, coverages)
     assert canonical.encode(first) == canonical.encode(reversed_verdict)
@@ -115,9 +119,9 @@ def test_less_coverage_never_approves(
     before = judge(inventory, published, under, coverages).status
     weaker = [
         (),
-        tuple(replace(each, complete=False) for each in coverages),
-        tuple(replace(each, complete=False, names=tuple(set(each.names) - fewer)) for each in coverages),
-        tuple(replace(each, checked_at="2026-01-01T00:00:00Z") for each in coverages),
+        tuple(replace(coverage, complete=False) for coverage in coverages),
+        tuple(replace(coverage, complete=False, names=tuple(set(coverage.names) - fewer)) for coverage in coverages),
+        tuple(replace(coverage, checked_at="2026-01-01T00:00:00Z") for coverage in coverages),
     ]
     if before is not Status.APPROVED:
         assert all(judge(inventory, published, under, less).status is not Status.APPROVED for less in weaker)
@@ -128,8 +132,8 @@ def test_less_coverage_never_approves(
 def test_unread_content_always_blocks_and_never_approves(
     inventory: Inventory, published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...]
 ) -> None:
-    torn = replace(inventory, unread=(*inventory.unread, Unread("var/lib/dpkg/status", "It is gone.")))
-    assert judge(torn, published, under, coverages).status is not Status.APPROVED
+    damaged_inventory = replace(inventory, unread=(*inventory.unread, Unread("var/lib/dpkg/status", "It is gone.")))
+    assert judge(damaged_inventory, published, under, coverages).status is not Status.APPROVED
 
 
 def group_by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:

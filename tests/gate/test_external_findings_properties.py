@@ -49,50 +49,54 @@ def draw_reported_case(draw: st.DrawFn) -> VerdictCase:
     )
 
 
-def remove_fields(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
+def remove_fields(case: VerdictCase, lost_fields: Collection[str]) -> VerdictCase:
     """The case, of whose findings the scanner does not tell these fields."""
     (report,) = case.external_reports
     findings = []
     for finding in report.matches.findings:
-        bare: dict[str, Any] = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
-        bare |= {name: None for name in lost if name in ("epss", "percentile")}
-        if "severity" in lost or "rating" in lost:
-            severity = Severity.UNTRIAGED if "severity" in lost else finding.severity
+        bare: dict[str, Any] = {
+            name: "" for name in lost_fields if name not in ("epss", "percentile", "rating", "severity")
+        }
+        bare |= {name: None for name in lost_fields if name in ("epss", "percentile")}
+        if "severity" in lost_fields or "rating" in lost_fields:
+            severity = Severity.UNTRIAGED if "severity" in lost_fields else finding.severity
             bare |= {"severity": severity, "rating": Rating(None, severity)}
         findings.append(replace(finding, **bare))
     matches = Matches(tuple(findings), ())
-    return replace(case, external_reports=(replace(report, matches=matches, missing_fields=tuple(sorted(lost))),))
+    return replace(
+        case, external_reports=(replace(report, matches=matches, missing_fields=tuple(sorted(lost_fields))),)
+    )
 
 
 @given(draw_reported_case(), fields)
 @settings(max_examples=50, deadline=None)
-def test_missing_fields_never_approve_an_image(case: VerdictCase, lost: set[str]) -> None:
+def test_missing_fields_never_approve_an_image(case: VerdictCase, lost_fields: set[str]) -> None:
     """Unless the policy lets it pass knowingly."""
     is_unscored = any(use.get("unscored") == "ignore" for uses in case.policy.rules.values() for use in uses)
-    is_unrated = "severity" in lost and "reference_2022" in case.policy.rules
+    is_unrated = "severity" in lost_fields and "reference_2022" in case.policy.rules
     endless = any(waiver.until_fixed for waiver in case.waivers.waivers)
     if not (is_unscored or is_unrated or endless) and look(case) is not Status.APPROVED:
-        assert look(remove_fields(case, lost)) is not Status.APPROVED
+        assert look(remove_fields(case, lost_fields)) is not Status.APPROVED
 
 
 @given(draw_reported_case(), draw_advisories(prefix="9"), fields)
 @settings(max_examples=50, deadline=None)
 def test_one_more_reported_finding_never_approves(
-    case: VerdictCase, added_advisories: list[Advisory], lost: set[str]
+    case: VerdictCase, added_advisories: list[Advisory], lost_fields: set[str]
 ) -> None:
     (report,) = case.external_reports
     findings = (*report.matches.findings, *match_findings(report.inventory, tuple(added_advisories)))
     longer = replace(case, external_reports=(replace(report, matches=Matches(findings, ())),))
-    if look(remove_fields(case, lost)) is not Status.APPROVED:
-        assert look(remove_fields(longer, lost)) is not Status.APPROVED
+    if look(remove_fields(case, lost_fields)) is not Status.APPROVED:
+        assert look(remove_fields(longer, lost_fields)) is not Status.APPROVED
 
 
 @given(draw_reported_case(), draw_reported_case(), fields)
 @settings(max_examples=50, deadline=None)
-def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, lost: set[str]) -> None:
+def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, lost_fields: set[str]) -> None:
     """So reports of people who may not accept risks can count beside that of one who may."""
     larger_case = replace(
-        case, external_reports=(*case.external_reports, *remove_fields(second, lost).external_reports)
+        case, external_reports=(*case.external_reports, *remove_fields(second, lost_fields).external_reports)
     )
     if look(case) is not Status.APPROVED:
         assert look(larger_case) is not Status.APPROVED

@@ -43,7 +43,9 @@ def test_external_findings_are_judged_by_the_same_rules() -> None:
         VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(report,)), ECOSYSTEMS, RULES
     )
     assert verdict.status is Status.REJECTED
-    assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
+    assert [(upgrade.name, upgrade.fixed) for upgrade in verdict.platform_verdicts[0].remediation.upgrades] == [
+        ("a", "2.0.0")
+    ]
     assert verdict.platform_verdicts[0].remediation.is_sufficient
 
 

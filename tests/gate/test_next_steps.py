@@ -109,10 +109,10 @@ def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> Non
     accepted_path = words[words.index("--unread") + 1]
     assert accepted_path == path
     waiver = Waiver("w1", "ana", "why", unread=accepted_path, image=IMAGE, until="2026-12-31")
-    others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
-    content = replace(make_inventory(make_package("a")), unread=others)
+    other_entries = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
+    content = replace(make_inventory(make_package("a")), unread=other_entries)
     unread_entries = apply_to_unread(content, Matches((), ()), ExemptionSet((waiver,)), IMAGE, NOW, ()).inventory.unread
-    assert {entry.path for entry in others} - {entry.path for entry in unread_entries} <= {path.strip("/")}
+    assert {entry.path for entry in other_entries} - {entry.path for entry in unread_entries} <= {path.strip("/")}
 
 
 def test_an_image_without_a_scan_has_a_next_step() -> None:

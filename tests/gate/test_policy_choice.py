@@ -148,11 +148,11 @@ def test_a_provably_stricter_policy_approves_nothing_more(
     inventory: Inventory,
     published: list[Advisory],
     own_policy: Policy,
-    drawn: Policy,
+    drawn_policy: Policy,
     requested_policy: Policy,
     coverages: tuple[Coverage, ...],
 ) -> None:
-    for policy in (drawn, combine_policies(own_policy, requested_policy)):
+    for policy in (drawn_policy, combine_policies(own_policy, requested_policy)):
         if is_stricter(policy, own_policy) and judge(inventory, published, policy, coverages).status is Status.APPROVED:
             assert judge(inventory, published, own_policy, coverages).status is Status.APPROVED
 

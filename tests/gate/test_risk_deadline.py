@@ -101,7 +101,7 @@ def test_what_a_repository_requires_lengthens_no_deadline(server: str, severity:
     """Also not for a severity that has the server's default: its time is in no policy."""
     own_policy, verdict_of_severity = make_policy(server), make_verdict(make_violation(severity))
     for days in ("365d", "1h"):
-        times = ", ".join(f"{each}: {days}" for each in Severity)
+        times = ", ".join(f"{severity}: {days}" for severity in Severity)
         both = combine_policies(own_policy, make_policy(f"at_risk: {{{times}}}\n"))
         assert compute_risk_deadline(verdict_of_severity, both, 14) <= compute_risk_deadline(
             verdict_of_severity, own_policy, 14

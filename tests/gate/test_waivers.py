@@ -116,9 +116,9 @@ def test_an_invalid_waiver_is_refused_with_its_key(waiver: Waiver, key: str) -> 
     ],
 )
 def test_what_cannot_be_the_id_of_an_advisory_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=r"^vulnerability: .* cannot be the id of an advisory") as caught:
+    with pytest.raises(UsageError, match=r"^vulnerability: .* cannot be the id of an advisory") as error_info:
         waivers.check_waiver(replace(FINE, vulnerability=name))
-    assert "CVE-2024-3094" in (caught.value.advice or "")
+    assert "CVE-2024-3094" in (error_info.value.advice or "")
 
 
 @pytest.mark.parametrize(

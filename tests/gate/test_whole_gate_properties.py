@@ -167,7 +167,7 @@ cves = st.lists(
     ),
     max_size=2,
     unique_by=lambda build: build.id,
-).map(lambda drawn: tuple(sorted(drawn, key=lambda item: item.id)))
+).map(lambda drawn_findings: tuple(sorted(drawn_findings, key=lambda item: item.id)))
 
 
 keys = st.lists(st.tuples(st.sampled_from(("CVE-2024-0", "CVE-2024-1")), st.just("npm"), st.sampled_from(NAMES))).map(
@@ -258,7 +258,7 @@ def _list_lesser_cases(case: VerdictCase) -> list[VerdictCase]:
     (evidence,) = case.policy.rules["evidence"]
     passes = {kind for kind in ("uncovered", "unread") if evidence[kind] in ("allow", "warn")}
     snapshot = case.snapshot
-    lost = [
+    lost_findings = [
         replace(snapshot, coverage=()),
         replace(snapshot, coverage=(), advisories=()),
         replace(snapshot, coverage=tuple(replace(entry, complete=False, names=()) for entry in snapshot.coverage)),
@@ -272,23 +272,27 @@ def _list_lesser_cases(case: VerdictCase) -> list[VerdictCase]:
     ]
     coverage_without_catalogues = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
     bare = tuple(replace(cve, exploited=None, due=None, epss=None) for cve in snapshot.cves)
-    lost.append(replace(snapshot, coverage=coverage_without_catalogues, cves=bare))
+    lost_findings.append(replace(snapshot, coverage=coverage_without_catalogues, cves=bare))
     old = replace(snapshot, coverage=tuple(replace(entry, checked_at="") for entry in snapshot.coverage))
-    torn = tuple(
+    damaged_inventories = tuple(
         replace(inventory, unread=(*inventory.unread, Unread("var/lib/x", "It is gone.")))
         for inventory in case.inventories
     )
     # A waiver of a package that cannot be judged accepts that no feed covers it (docs/security.md).
     accepts_uncovered = any((waiver.unread or "").startswith("pkg:") for waiver in case.waivers.waivers)
     return [
-        *(replace(case, snapshot=snapshot) for snapshot in lost if "uncovered" not in passes and not accepts_uncovered),
+        *(
+            replace(case, snapshot=snapshot)
+            for snapshot in lost_findings
+            if "uncovered" not in passes and not accepts_uncovered
+        ),
         *(
             replace(case, snapshot=item)
             for item in unrated_snapshots
             if not reference and _is_score_required(case.policy)
         ),
         replace(case, snapshot=old),
-        *([replace(case, inventories=torn)] if "unread" not in passes else []),
+        *([replace(case, inventories=damaged_inventories)] if "unread" not in passes else []),
         replace(case, inventories=(), no_scan_reason="The layer is broken."),
         replace(case, baselines={}),
     ]

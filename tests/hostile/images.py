@@ -104,17 +104,17 @@ class Check:
 
     def run_within_bounds(self, *command: str) -> Ran:
         """The command, which ends by itself within the bounds, without any fault of its own."""
-        ran = self.dockgate(*command, "-o", "json")
-        assert ran.code >= 0, f"killed by signal {-ran.code} after {ran.seconds:.1f} s"
-        assert "Traceback" not in ran.err
-        assert "internal fault" not in ran.err
-        assert ran.seconds < self.seconds
-        assert ran.peak < self.peak
-        return ran
+        result = self.dockgate(*command, "-o", "json")
+        assert result.code >= 0, f"killed by signal {-result.code} after {result.seconds:.1f} s"
+        assert "Traceback" not in result.err
+        assert "internal fault" not in result.err
+        assert result.seconds < self.seconds
+        assert result.peak < self.peak
+        return result
 
     def require_refusal(self, reference: str, complaint: str) -> None:
         """Both commands refuse what is not an image at all, and say why."""
         for command in ("scan", "gate"):
-            ran = self.run_within_bounds(command, reference)
-            assert (ran.code, ran.out) == (2, ""), ran.out
-            assert complaint in ran.err
+            result = self.run_within_bounds(command, reference)
+            assert (result.code, result.out) == (2, ""), result.out
+            assert complaint in result.err

@@ -69,11 +69,11 @@ def test_a_config_that_lies_is_refused_or_says_nothing(check: Check) -> None:
     )
     history = [{"created_by": "\x1b[2J" * 9, "comment": {}, "empty_layer": []}] * 5000
     subjects = {"history": history, "created": "\x07" * 9999, "config": {"User": [], "Labels": [{}]}}
-    ran = check.run_within_bounds(
+    result = check.run_within_bounds(
         "gate", scan_changed(check, lambda document: document.update(subjects), part="config")
     )
-    assert ran.code == 0
-    assert "\\u0007" not in ran.out
+    assert result.code == 0
+    assert "\\u0007" not in result.out
 
 
 def test_an_index_that_lies_is_refused(check: Check) -> None:
@@ -114,8 +114,8 @@ def test_a_platform_that_is_called_an_attestation_is_not_passed_over(check: Chec
 def test_the_worst_platform_of_an_index_decides(check: Check) -> None:
     honest, broken_image = make.make_image([DEBIAN]), make.make_image([DEBIAN, b"noise" * 1000], platform="linux/arm64")
     make.write_layout(check.folder, {"latest": make.index([honest, broken_image])})
-    ran = check.run_within_bounds("gate", f"oci:{check.folder}")
-    assert (ran.code, list(ran.unread_paths)) == (3, ["/"])
+    result = check.run_within_bounds("gate", f"oci:{check.folder}")
+    assert (result.code, list(result.unread_paths)) == (3, ["/"])
 
 
 # --- layers that are not what manifest and config say of them ----------------------------------------------------

@@ -57,8 +57,8 @@ def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
         "members": gzip.compress(edited_status[:700]) + gzip.compress(edited_status[700:]),
         "frames": zstandard.compress(edited_status[:700]) + zstandard.compress(edited_status[700:]),
     }.items():
-        ran = check(write_layout(check.folder / folder, blob))
-        assert list(ran.unread_paths) == [STATUS]
+        result = check(write_layout(check.folder / folder, blob))
+        assert list(result.unread_paths) == [STATUS]
     trailing_layout = write_layout(check.folder / "behind", gzip.compress(make.pack_tar({"a": b"1"}) + edited_status))
     assert "data behind its end mark" in check(trailing_layout).unread_paths["/"]
 

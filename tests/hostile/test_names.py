@@ -69,15 +69,15 @@ def reports(check: Check, tmp_path: Path) -> dict[str, str]:
     )
     options = [part for form in FORMATS for part in ("-o", f"{form}={tmp_path / form}")]
     for command in ("gate", "scan"):
-        ran = check.dockgate(command, f"oci:{check.folder}", *options)
-        assert_ended(ran)
+        result = check.dockgate(command, f"oci:{check.folder}", *options)
+        assert_ended(result)
     return {form: (tmp_path / form).read_bytes().decode("utf-8") for form in FORMATS}
 
 
-def assert_ended(ran: Ran) -> None:
-    assert ran.code == 3, ran.err
-    assert "Traceback" not in ran.err
-    assert "internal fault" not in ran.err
+def assert_ended(result: Ran) -> None:
+    assert result.code == 3, result.err
+    assert "Traceback" not in result.err
+    assert "internal fault" not in result.err
 
 
 def test_every_report_is_well_formed_and_steers_no_terminal(reports: dict[str, str]) -> None:
@@ -104,8 +104,8 @@ def test_the_same_bytes_are_judged_alike_twice(check: Check) -> None:
     assert _get_platforms(new_cache) == _get_platforms(second_scan)
 
 
-def _get_platforms(ran: Ran) -> Any:
-    return ran.document["platforms"]
+def _get_platforms(result: Ran) -> Any:
+    return result.document["platforms"]
 
 
 def test_a_bill_of_materials_of_such_an_image_is_read_again(check: Check, tmp_path: Path) -> None:
@@ -120,6 +120,6 @@ def test_a_bill_of_materials_of_such_an_image_is_read_again(check: Check, tmp_pa
         document = tmp_path / f"{form}.json"
         sbom_run = check.dockgate("sbom", f"oci:{check.folder}", "-o", f"{form}={document}")
         assert_ended(sbom_run)
-        ran = check.run_within_bounds("gate", f"sbom:{document}")
-        assert ran.code == 3
-        assert ran.unread_paths.keys() == first_scan.unread_paths.keys()
+        result = check.run_within_bounds("gate", f"sbom:{document}")
+        assert result.code == 3
+        assert result.unread_paths.keys() == first_scan.unread_paths.keys()

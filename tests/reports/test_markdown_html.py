@@ -205,9 +205,9 @@ def test_a_browser_runs_the_filter_and_no_script_from_an_image(tmp_path: object)
         timeout=60,
         check=True,
     )
-    hidden = re.findall(r'<tr hidden="">.*?osv.dev/vulnerability/([A-Z0-9-]+)', result.stdout, re.DOTALL)
-    assert "MAL-2025-0001" in hidden
-    assert "CVE-2025-0001" not in hidden
+    hidden_ids = re.findall(r'<tr hidden="">.*?osv.dev/vulnerability/([A-Z0-9-]+)', result.stdout, re.DOTALL)
+    assert "MAL-2025-0001" in hidden_ids
+    assert "CVE-2025-0001" not in hidden_ids
 
 
 @pytest.mark.parametrize("form", ["markdown", "html"])

@@ -236,11 +236,11 @@ def test_a_broken_layer_yields_no_facts() -> None:
     assert "digest does not match" in "".join(entry.reason for entry in result.unread)
 
 
-@pytest.mark.parametrize(("each", "is_unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
+@pytest.mark.parametrize(("step", "is_unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
 @pytest.mark.parametrize("content", [make_manifest("a"), "{"])
-def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, each: float, *, is_unread: bool) -> None:
+def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, step: float, *, is_unread: bool) -> None:
     files = [make_file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
-    ticks = count(step=each)
+    ticks = count(step=step)
     facts = read_layer(FakeLayer("0", files), ECOSYSTEMS, lambda: next(ticks))
     assert [(entry.path, "take more than 120 seconds" in entry.reason) for entry in facts.unread] == [
         ("/", True)
@@ -328,7 +328,8 @@ def test_unread_entries_are_listed_up_to_a_limit_and_the_others_counted() -> Non
     listed_entries = [entry for entry in all_unread if entry.path.startswith(folder)]
     assert 100 < len(listed_entries) < 1_000
     assert sum(len(entry.path) + len(entry.reason) for entry in all_unread) <= UNREAD_LIMIT + 200
-    hidden = 1_000 - len(listed_entries)
+    hidden_count = 1_000 - len(listed_entries)
     assert any(
-        entry.path == "/" and f"{hidden} more files and parts cannot be read" in entry.reason for entry in all_unread
+        entry.path == "/" and f"{hidden_count} more files and parts cannot be read" in entry.reason
+        for entry in all_unread
     )

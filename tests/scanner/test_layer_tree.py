@@ -108,8 +108,10 @@ def test_a_hard_link_to_a_symbolic_link_is_one() -> None:
     """link(2) does not follow it."""
     facts = read_layer(FakeLayer("sha256:1", [make_symlink("a/z", "../data"), make_hardlink("b/c/x", "a/z")]), KINDS)
     assert facts.symlinks == {"a/z": "data", "b/c/x": "b/data"}
-    hidden = [make_file("data/lodash/package.json", '{"name": "lodash", "version": "4"}')]
-    result = read_inventory(hidden, [make_symlink("z.so", "../../data"), make_hardlink("app/node_modules", "z.so")])
+    hidden_files = [make_file("data/lodash/package.json", '{"name": "lodash", "version": "4"}')]
+    result = read_inventory(
+        hidden_files, [make_symlink("z.so", "../../data"), make_hardlink("app/node_modules", "z.so")]
+    )
     assert "app/node_modules" in [entry.path for entry in result.unread]
 
 

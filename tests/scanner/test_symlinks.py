@@ -121,10 +121,10 @@ HIDDEN = [
 ]
 
 
-@pytest.mark.parametrize(("link", "target", "hidden"), HIDDEN)
-def test_evidence_that_only_a_link_leads_to_is_noticed(link: str, target: str, hidden: Entry) -> None:
+@pytest.mark.parametrize(("link", "target", "hidden_entries"), HIDDEN)
+def test_evidence_that_only_a_link_leads_to_is_noticed(link: str, target: str, hidden_entries: Entry) -> None:
     base = [make_folder("app"), make_file("app/node_modules_/x")]
-    result = read_inventory(base, [make_symlink(link, target), hidden]).unread
+    result = read_inventory(base, [make_symlink(link, target), hidden_entries]).unread
     assert result, "nothing is unread"
     assert any(entry.path.startswith(link) for entry in result), [entry.path for entry in result]
 
@@ -190,8 +190,8 @@ def test_a_link_that_a_package_brings_is_that_packages_affair() -> None:
     assert read_inventory([*base, *owned_entries, *extra_entries]).unread == ()
     assert read_inventory([*base, *owned_entries], extra_entries).unread != ()
     owned_entries = [make_dpkg_list("node", "var/lib"), make_status(make_stanza("bash", "5"), make_stanza("node", "1"))]
-    hidden = [make_symlink("lib", "/data"), make_file("data/apk/db/installed", "P:a\nV:1\n\n")]
-    assert read_inventory([*base, *owned_entries, *hidden]).unread != ()
+    hidden_entries = [make_symlink("lib", "/data"), make_file("data/apk/db/installed", "P:a\nV:1\n\n")]
+    assert read_inventory([*base, *owned_entries, *hidden_entries]).unread != ()
 
 
 def test_workspaces_and_doubled_folders_are_accepted() -> None:

@@ -317,7 +317,9 @@ class ServerSystem:
         """What the log got by the built-in rule of events of a kind, by their ids."""
         prefix = "default/"
         messages = self.log.list_messages(LOG_TARGET)
-        return {key.removeprefix(prefix): each for key, each in messages.items() if key.startswith(f"{prefix}{kind}/")}
+        return {
+            key.removeprefix(prefix): message for key, message in messages.items() if key.startswith(f"{prefix}{kind}/")
+        }
 
     # --- the API -------------------------------------------------------------------------------------------------
 
@@ -376,7 +378,7 @@ class ServerSystem:
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
-        return [ScannedPlatform(each, self._list_origins(each)) for each in self._read(repository, digest)]
+        return [ScannedPlatform(entry, self._list_origins(entry)) for entry in self._read(repository, digest)]
 
     def _list_origins(self, inventory: Inventory) -> tuple[LayerBuildInfo, ...]:
         """What manifest and config say of the layers: nothing."""

@@ -47,7 +47,9 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def approve_image(server: ServerSystem, name: str, host: str = "elsewhere.example", execution: str = "1") -> str:
     """Get an image in another registry approved, with a callback. Return its digest."""
-    digest = next((each for each, (planned_name, _) in server.plans.items() if planned_name == name), None)
+    digest = next(
+        (planned_digest for planned_digest, (planned_name, _) in server.plans.items() if planned_name == name), None
+    )
     if digest is None:
         digest = server.plan_foreign_image(name, PlannedFindings())
     server.scan_may_end[digest].set()
@@ -75,13 +77,18 @@ def add_critical_advisory(server: ServerSystem, name: str) -> None:
 
 
 def withdraw(server: ServerSystem, name: str) -> None:
-    server.advisories.advisories = [each for each in server.advisories.advisories if each.name != name]
+    server.advisories.advisories = [advisory for advisory in server.advisories.advisories if advisory.name != name]
 
 
 def settle(server: ServerSystem, image: str) -> None:
     """Wait until the image is approved again, and until callbacks are notified of it."""
     images = server.store.followed_images
-    wait_until(lambda: {each.status for each in images.list() if each.image == image} == {"Approved"}, seconds=SECONDS)
+    wait_until(
+        lambda: (
+            {followed_image.status for followed_image in images.list() if followed_image.image == image} == {"Approved"}
+        ),
+        seconds=SECONDS,
+    )
     server.clock.ahead += timedelta(hours=3)
 
 

@@ -39,8 +39,8 @@ def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> No
         next_image = push_next_build(server, image)
         server.deploy_image(next_image)
         inputs = server.get(f"/verdicts/{server.get(f'/images/{next_image}')['verdicts'][0]['digest']}")["inputs"]
-        (ran,) = server.store.images.list_inventories(image)
-        assert inputs["baselines"] == {"running": [compute_digest(canonical.encode(ran))]}
+        (result,) = server.store.images.list_inventories(image)
+        assert inputs["baselines"] == {"running": [compute_digest(canonical.encode(result))]}
         server.clock.ahead += timedelta(hours=3)
         assert server.redeploy_image(next_image) == "Deployed"
         assert not server.get("/services/web")["service"]["at_risk"]

@@ -136,7 +136,7 @@ def test_approved_images_are_deployed_by_digest_and_others_stop_the_pipeline(
         server.scan_may_end[image].set()
         folder = tmp_path / name
         folder.mkdir()
-        ran = play(server, system, image, folder)
-        assert ran == (exits, f"{IMAGE}@{image}" if name == "good" else "")
+        result = play(server, system, image, folder)
+        assert result == (exits, f"{IMAGE}@{image}" if name == "good" else "")
     approvals: list[Any] = [entry for entry in server.get("/approvals") if entry["image"] == image]
     assert [request["state"] for request in approvals] == ["Rejected"]

@@ -193,7 +193,7 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
     event = push(image, "a-copy", **{"repository-name": "a/copy"})
     gate.services.registries.notifications.receive_ecr_event(json.dumps(event))
     token = aws.ask(1, make_custom_data(image, ""))
-    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+    with open_cloud(receive_approval_messages(gate, aws), hidden_seconds="0") as queue_cloud:
         queue_cloud.put(make_message(token, make_custom_data(image, "")))
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
     assert gate.get("/approvals") == []
@@ -216,7 +216,7 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
 def test_incomplete_messages_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, body: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+    with open_cloud(receive_approval_messages(gate, aws), hidden_seconds="0") as queue_cloud:
         queue_cloud.put(body)
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
     assert [message for message in caplog.messages if "is left where it is" in message and expected in message]
@@ -241,7 +241,7 @@ def test_contradictory_messages_go_to_the_dead_letter_queue(
         make_custom_data(bad, "Image_Repository=other Execution=7"),
         make_custom_data(bad) + " Policy=lenient",
     )
-    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+    with open_cloud(receive_approval_messages(gate, aws), hidden_seconds="0") as queue_cloud:
         for comment in forged_comments:
             queue_cloud.put(make_message(token, comment))
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead) == len(forged_comments))
@@ -271,7 +271,7 @@ def test_messages_with_an_unknown_policy_go_to_the_dead_letter_queue(
 ) -> None:
     comment = make_custom_data(UNKNOWN, "Policy=unheard-of Image_Repository=a")
     token = aws.ask(1, comment)
-    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+    with open_cloud(receive_approval_messages(gate, aws), hidden_seconds="0") as queue_cloud:
         queue_cloud.put(make_message(token, comment))
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
     assert [message for message in caplog.messages if "is left where it is" in message and "unheard-of" in message]

@@ -324,7 +324,7 @@ def test_services_are_shown_while_their_target_does_not_answer(site: Site) -> No
         with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
             assert "How many tasks run is not known for" in browser.get("/running").text
             assert re.search(r"How many of \d+ tasks run on podman is not known: ", browser.get("/running/web").text)
-        (summary,) = [each for each in site.server.get("/services") if each["service"]["name"] == "web"]
+        (summary,) = [entry for entry in site.server.get("/services") if entry["service"]["name"] == "web"]
         assert (summary["running"], site.server.get("/services/web")["tasks"]) == (None, None)
         assert summary["tasks_error"] == site.server.get("/services/web")["tasks_error"]
     finally:

@@ -52,7 +52,9 @@ def test_every_template_makes_a_valid_document(site: Site, template) -> None:  #
         assert name in browser.get(answer.headers["location"]).text
 
 
-@pytest.mark.parametrize("template", {each.kind: each for each in TEMPLATES}.values(), ids=lambda each: each.kind)
+@pytest.mark.parametrize(
+    "template", {template.kind: template for template in TEMPLATES}.values(), ids=lambda entry: entry.kind
+)
 def test_the_page_for_a_new_definition_changes_no_existing_one(site: Site, template) -> None:  # type: ignore[no-untyped-def]
     name = f"twice-{template.kind}"
     query = {"template": template.id, "name": name, "repository": "web", "service": "web"}

@@ -22,7 +22,7 @@ def test_an_empty_list_gives_a_command_only_to_those_who_may_run_it(tmp_path: Pa
                 for path, name in lists.items():
                     page, state = remove_word_marks(browser.get(path).text), EMPTY_STATES[name]
                     assert (f"<pre>{state.command}</pre>" in page) is is_admin, path
-                    assert (str(state.others) in page) is not is_admin, path
+                    assert (str(state.step_of_others) in page) is not is_admin, path
 
 
 def test_a_damaged_repository_is_listed_with_the_reason(tmp_path: Path) -> None:

@@ -172,8 +172,8 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
             assert "<img" not in answer.text, path
             shown_count += "&lt;img src=x evil=1" in answer.text
             tags += "evil/x&#34;&gt;" in answer.text
-            further = (each for each in elements.links - seen_links if "evil" in each or "-sort=" in each)
-            for link in sorted(each for each in further if len(seen_links) < 120):
+            further = (entry for entry in elements.links - seen_links if "evil" in entry or "-sort=" in entry)
+            for link in sorted(entry for entry in further if len(seen_links) < 120):
                 seen_links.add(link)
                 waiting.append(link)
     assert shown_count > 25

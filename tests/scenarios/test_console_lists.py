@@ -78,7 +78,7 @@ def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browse
 
 
 @pytest.mark.parametrize(
-    ("path", "call", "shown_text", "hidden"),
+    ("path", "call", "shown_text", "hidden_text"),
     [
         ("/pipelines?result=Succeeded", "/pipelines?result=Succeeded", "/pipelines/web", "/pipelines/jobs"),
         ("/pipelines?result=Undetermined", "/pipelines?result=Undetermined", "/pipelines/jobs", "/pipelines/api"),
@@ -98,12 +98,12 @@ def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browse
     ],
 )
 def test_a_list_is_filtered_by_links_and_its_call_by_the_same(
-    site: Site, browser: Browser, path: str, call: str | None, shown_text: str, hidden: str
+    site: Site, browser: Browser, path: str, call: str | None, shown_text: str, hidden_text: str
 ) -> None:
     html = browser.get(path).text
     content = html.partition("<main")[2]
     assert shown_text in content
-    assert hidden not in content
+    assert hidden_text not in content
     if call:
         assert f"/api/v1{call}" in Forms(html).links
         assert site.server.client.get(call).status_code == 200
@@ -200,7 +200,7 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
     links = {link for link in Forms(first).links if f"{table}-sort=" in link and link.endswith(f"#{table}")}
     assert f'id="{table}"' in first
     for column in columns:
-        (link,) = (each for each in links if re.search(rf"{table}-sort=-?{column}#", each))
+        (link,) = (link for link in links if re.search(rf"{table}-sort=-?{column}#", link))
         assert link.startswith(f"{path}&")
         response = browser.get(link)
         assert response.status_code == 200
@@ -303,7 +303,7 @@ def test_a_list_is_paged_and_sorted_by_the_heads_of_its_columns(
                 direction = "descending" if sort.startswith("-") else "ascending"
                 assert f'aria-sort="{direction}"' in page
                 assert len(list_names(page)) <= PAGE
-                twin = next(each for each in Forms(page).links if each.startswith("/api/"))
+                twin = next(link for link in Forms(page).links if link.startswith("/api/"))
                 assert len(browser.get(twin, headers=headers).json()) == len(list_names(page))
                 listed_names += list_names(page)
                 link = _find_link(page, "Next")
@@ -338,7 +338,7 @@ def test_tokens_of_one_person_are_paged_in_both_directions(site: Site, browser: 
         while link:
             page = browser.get(link).text
             shown_ids = re.findall(r"<tr><td><code[^>]*>(\w+)</code>", page)
-            call = next(each for each in Forms(page).links if each.startswith("/api/"))
+            call = next(link for link in Forms(page).links if link.startswith("/api/"))
             assert [entry["id"] for entry in browser.get(call, headers=headers).json()] == shown_ids
             assert len(shown_ids) <= PAGE
             listed_ids += shown_ids

@@ -157,9 +157,9 @@ def test_an_invalid_token_starts_no_session_and_is_not_shown(site: Site) -> None
 
 def test_signing_out_ends_the_session_everywhere(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
-        stolen = browser.cookies[COOKIE]
+        stolen_cookie = browser.cookies[COOKIE]
         assert browser.send_form("/signout").headers["location"] == "/signin"
-        browser.cookies.set(COOKIE, stolen)
+        browser.cookies.set(COOKIE, stolen_cookie)
         assert browser.get("/").status_code == 303
 
 
@@ -177,10 +177,10 @@ def test_people_see_and_end_only_their_own_sessions(site: Site) -> None:
         Browser(site.server, site.tokens[Role.ADMIN]) as admin,
     ):
         own_sessions = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", viewer.get("/settings").text)
-        others = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", admin.get("/settings").text)
+        other_sessions = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", admin.get("/settings").text)
         assert own_sessions
-        assert not set(own_sessions) & set(others)
-        assert viewer.send_form(f"/settings/sessions/{others[0]}/end").status_code == 404
+        assert not set(own_sessions) & set(other_sessions)
+        assert viewer.send_form(f"/settings/sessions/{other_sessions[0]}/end").status_code == 404
         assert admin.get("/").status_code == 200
 
 

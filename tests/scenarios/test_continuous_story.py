@@ -117,7 +117,7 @@ def wait_for_fix(live: Live, kind: str) -> Any:
 
     def find_newest_fix() -> Any:
         fixes = live.get("/pipelines/shop/fixes")[:1]
-        return next((each for each in fixes if (each["kind"], each["state"]) == (kind, "Offered")), None)
+        return next((fix for fix in fixes if (fix["kind"], fix["state"]) == (kind, "Offered")), None)
 
     return wait_until(find_newest_fix, PATIENCE)
 

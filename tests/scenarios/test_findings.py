@@ -214,7 +214,7 @@ def test_attachments_of_an_image_are_not_images(server: ServerSystem) -> None:
 def test_keys_are_listed_and_replaced(server: ServerSystem) -> None:
     (first,) = server.get("/attestation-keys")["keys"]
     assert first["current"]
-    second, *others = server.post("/attestation-keys")["keys"]
+    second, *other_keys = server.post("/attestation-keys")["keys"]
     assert second["current"]
     assert second["id"] != first["id"]
-    assert [(entry["id"], entry["current"]) for entry in others] == [(first["id"], False)]
+    assert [(entry["id"], entry["current"]) for entry in other_keys] == [(first["id"], False)]

@@ -49,7 +49,7 @@ def test_the_link_makes_an_administrator_whose_token_is_shown_once(server: Serve
         assert tokens
         assert browser.get("/api/v1/caller").json()["name"] == "ada"
         answer = slow_http.get(f"{server.url}/api/v1/principals", headers={"Authorization": f"Bearer {tokens[0]}"})
-        assert [(each["name"], each["roles"], each["email"]) for each in answer.json()] == [
+        assert [(entry["name"], entry["roles"], entry["email"]) for entry in answer.json()] == [
             ("ada", ["admin"], "ada@example.org")
         ]
         assert tokens[0] not in browser.get("/people/ada").text
@@ -69,7 +69,7 @@ def test_opening_the_link_does_not_use_it_up(server: ServerSystem) -> None:
         assert ada.send_form(LINK_PATH, key=_get_key(address), name="ada", email="").status_code == 200
         assert scanner.get(address).status_code == 403
         assert scanner.send_form(LINK_PATH, key=_get_key(address), name="eve", email="").status_code == 403
-        assert [each.name for each in server.store.principals.list()] == ["ada"]
+        assert [principal.name for principal in server.store.principals.list()] == ["ada"]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 43])

@@ -56,9 +56,9 @@ class System(ServerSystem):
     def hold(self, digest: str, *packages: Package, layers: Sequence[str] = ("own",), base_layers: int = 0) -> None:
         """Have an image hold packages, which are in its last layer unless they name another."""
         digests = tuple(digest_of(layer) for layer in layers)
-        placed_packages = [replace(each, layer=each.layer or digests[-1]) for each in packages]
+        placed_packages = [replace(package, layer=package.layer or digests[-1]) for package in packages]
         inventory = make_planned_inventory(digest, "x", PlannedFindings())
-        content = tuple(sorted(placed_packages, key=lambda each: each.name))
+        content = tuple(sorted(placed_packages, key=lambda entry: entry.name))
         self.contents[digest] = replace(
             inventory, packages=content, layers=digests, diff_ids=digests, base_layers=base_layers
         )
@@ -88,9 +88,7 @@ class System(ServerSystem):
 
     def wait_for_fix(self, name: str, state: str = "Offered") -> Any:
         """The newest fix, once it has this state."""
-        return wait_until(
-            lambda: next((each for each in self.list_fixes(name)[:1] if each["state"] == state), None), 40
-        )
+        return wait_until(lambda: next((fix for fix in self.list_fixes(name)[:1] if fix["state"] == state), None), 40)
 
     def list_announcements(self, name: str) -> list[Any]:
         events = self.store.event_log.read(0, 5000)
@@ -224,7 +222,7 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     assert server.services.sources.files.read("based", fix["branch"], "Dockerfile").decode() == dockerfile.replace(
         old, new
     )
-    assert [each["state"] for each in server.list_fixes("based")] == ["Offered", "Superseded"]
+    assert [fix["state"] for fix in server.list_fixes("based")] == ["Offered", "Superseded"]
 
 
 def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
@@ -264,17 +262,17 @@ def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server:
     server.publish(make_python_advisory("a1", "2.0"))
     first = server.wait_for_fix("limit")
     server.publish(make_python_advisory("b1", "2.0"))
-    wait_until(lambda: [each["state"] for each in server.list_fixes("limit")] == ["Offered", "Superseded"], 40)
+    wait_until(lambda: [fix["state"] for fix in server.list_fixes("limit")] == ["Offered", "Superseded"], 40)
     second = server.wait_for_fix("limit")
     assert second["branch"] != first["branch"]
     server.publish(replace(make_python_advisory("b1", "3.0"), id="CVE-2026-333"))
     states = ["Withheld", "Superseded", "Superseded"]
-    wait_until(lambda: [each["state"] for each in server.list_fixes("limit")] == states, 40)
+    wait_until(lambda: [fix["state"] for fix in server.list_fixes("limit")] == states, 40)
     server.look()
-    assert [each["state"] for each in server.list_fixes("limit")] == states
+    assert [fix["state"] for fix in server.list_fixes("limit")] == states
     server.clock.ahead += timedelta(days=1)
     wait_until(
-        lambda: [each["state"] for each in server.list_fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40
+        lambda: [fix["state"] for fix in server.list_fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40
     )
     text = server.services.sources.files.read("limit", server.wait_for_fix("limit")["branch"], "requirements.txt")
     assert text == b"a1==2.0\nb1==3.0\n"

@@ -282,9 +282,9 @@ def test_unlistable_commits_cannot_be_approved(eyes: FourEyes) -> None:
     name = eyes.create_repository()
     commit = eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
-    lost = eyes.host._commits.pop((name, commit))
+    lost_commit = eyes.host._commits.pop((name, commit))
     assert eyes.is_refusing("ben", execution, "the contributors are unknown: no commit")
-    eyes.host._commits[name, commit] = lost
+    eyes.host._commits[name, commit] = lost_commit
     eyes.approve_execution("ben", execution)
 
 

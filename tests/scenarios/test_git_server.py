@@ -86,10 +86,10 @@ def test_a_push_without_changes_is_recorded(host: Host) -> None:
 
 def push_and_read_lines(host: Host, *arguments: str) -> list[str]:
     """What `git push` shows of the server's messages."""
-    ran = subprocess.run(
+    result = subprocess.run(
         ["git", "-C", str(host.clone), "push", host.make_url(), *arguments], capture_output=True, text=True, check=True
     )
-    return [line.removeprefix("remote: ").rstrip() for line in ran.stderr.splitlines() if line.startswith("remote:")]
+    return [line.removeprefix("remote: ").rstrip() for line in result.stderr.splitlines() if line.startswith("remote:")]
 
 
 def test_a_push_lists_its_executions_and_how_to_follow_them(host: Host) -> None:
@@ -240,7 +240,9 @@ def test_what_a_client_sends_cannot_forge_lines_of_the_log(host: Host, caplog: p
     body = b"%04x%s0000" % (len(want) + 4, want)
     authorization = {"Authorization": f"Bearer {host.tokens['viewer']}"}
     slow_http.post(host.server.url + UPLOAD, content=body, headers=authorization)
-    record = wait_until(lambda: next((each for each in caplog.records if "admin signed in" in each.getMessage()), None))
+    record = wait_until(
+        lambda: next((record for record in caplog.records if "admin signed in" in record.getMessage()), None)
+    )
     line = PrintableFormatter("%(message)s").format(record)
     assert line.startswith("git http-backend /web.git/git-upload-pack: ")
     assert line.isprintable()

@@ -61,7 +61,7 @@ def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server:
         server.clock.ahead += timedelta(seconds=5)
         wait_until(lambda: mailbox.mails, 30)
         bodies = [Webhook(SECRET).verify(body.decode(), headers) for _, headers, body in receiver.requests]
-        assert [each["data"]["detail"]["service"] for each in bodies] == [f"web-{number}" for number in range(30)]
+        assert [body["data"]["detail"]["service"] for body in bodies] == [f"web-{number}" for number in range(30)]
         (mail,) = mailbox.mails
         assert "30 events: kind real" in mail.content.decode()
         assert server.post("/targets/mail/test") == {"target": "mail"}

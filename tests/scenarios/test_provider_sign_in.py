@@ -93,7 +93,7 @@ def test_roles_follow_the_groups_of_the_latest_sign_in(site: ProviderSite, group
         site.sign_in(browser, site.add_person("mover", "securitys"))
         answer = site.sign_in(browser, site.add_person("mover", *groups))
         assert (answer.status_code == 303) == bool(roles)
-    people = {each["name"]: sorted(each["roles"]) for each in site.server.get("/principals")}
+    people = {entry["name"]: sorted(entry["roles"]) for entry in site.server.get("/principals")}
     assert people["mover@example.org"] == roles
 
 
@@ -104,7 +104,7 @@ def test_a_person_without_a_mapped_group_reads_why_and_has_no_session(site: Prov
         assert "no group of yours has a role" in answer.text
         assert SESSION not in browser.cookies
         assert browser.get("/").status_code == 303
-    assert "new@example.org" not in {each["name"] for each in site.server.get("/principals")}
+    assert "new@example.org" not in {entry["name"] for entry in site.server.get("/principals")}
     call, status, detail = site.audit("unknown")[0]
     assert (call, status) == (f"GET {RETURN_PATH}", 403)
     assert "new@example.org has no access" in (detail or "")
@@ -143,7 +143,7 @@ def test_a_person_keeps_their_name_when_their_address_changes(site: ProviderSite
         site.sign_in(browser, site.add_person("mia", "developers"))
         site.sign_in(browser, site.add_person("mia", "developers", email="mia.new@example.org"))
         assert browser.get("/api/v1/caller").json()["name"] == "mia@example.org"
-    people = {each["name"]: each["email"] for each in site.server.get("/principals")}
+    people = {entry["name"]: entry["email"] for entry in site.server.get("/principals")}
     assert people["mia@example.org"] == "mia.new@example.org"
 
 
@@ -161,9 +161,9 @@ def test_a_name_that_no_principal_can_have_is_refused_as_text(site: ProviderSite
 def test_signing_out_ends_the_session_everywhere(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
         site.sign_in(browser, site.add_person("ada", "developers"))
-        stolen = browser.cookies[SESSION]
+        stolen_cookie = browser.cookies[SESSION]
         assert browser.send_form("/signout").headers["location"] == "/signin"
-        browser.cookies.set(SESSION, stolen)
+        browser.cookies.set(SESSION, stolen_cookie)
         assert browser.get("/").status_code == 303
     tokens = site.server.get("/tokens?principal=ada@example.org")
     assert tokens[0]["is_session"]
@@ -182,7 +182,7 @@ def test_a_form_of_another_site_does_nothing_in_such_a_session(site: ProviderSit
         site.sign_in(browser, site.add_person("boss", "admins"))
         answer = browser.post("/api/v1/principals", json={"name": "eve", "roles": ["admin"]})
         assert answer.status_code == 403
-        assert "eve" not in {each["name"] for each in site.server.get("/principals")}
+        assert "eve" not in {entry["name"] for entry in site.server.get("/principals")}
 
 
 def test_a_sign_in_is_in_the_audit_log(site: ProviderSite) -> None:
@@ -203,7 +203,7 @@ def test_an_answer_for_another_browser_signs_no_one_in(site: ProviderSite) -> No
             assert answer.status_code == 403
             assert "This browser did not begin" in answer.text
             assert SESSION not in victim.cookies
-    assert "mallory@example.org" not in {each["name"] for each in site.server.get("/principals")}
+    assert "mallory@example.org" not in {entry["name"] for entry in site.server.get("/principals")}
 
 
 def test_an_answer_counts_once(site: ProviderSite) -> None:

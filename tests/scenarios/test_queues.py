@@ -31,11 +31,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
 class Cloud:
     """Moto's queue, with one for what came too often behind it, and a topic before it."""
 
-    def __init__(self, hidden: str) -> None:
+    def __init__(self, hidden_seconds: str) -> None:
         self.sqs, self.sns = boto3.client("sqs", **KEYS), boto3.client("sns", **KEYS)
         self.dead = self.sqs.create_queue(QueueName="dead")["QueueUrl"]
         policy = json.dumps({"deadLetterTargetArn": self._get_arn(self.dead), "maxReceiveCount": 2})
-        attributes = {"VisibilityTimeout": hidden, "RedrivePolicy": policy}
+        attributes = {"VisibilityTimeout": hidden_seconds, "RedrivePolicy": policy}
         self.url = self.sqs.create_queue(QueueName="events", Attributes=attributes)["QueueUrl"]
         self.topic = self.sns.create_topic(Name="pushes")["TopicArn"]
         self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self._get_arn(self.url))
@@ -58,10 +58,10 @@ class Cloud:
 
 
 @contextmanager
-def open_cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]:
+def open_cloud(receive: Callable[[str], None], hidden_seconds: str = "30") -> Iterator[Cloud]:
     """A queue whose messages are received."""
     with mock_aws():
-        new_cloud = Cloud(hidden)
+        new_cloud = Cloud(hidden_seconds)
         queue = SqsQueue(lambda: new_cloud.sqs, "events", ACCOUNT, wait_seconds=0)
         poller = Poller(queue, receive, RetrySchedule(first_pause=0.05, longest_pause=0.05))
         poller.start()
@@ -135,7 +135,7 @@ def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: S
 def test_invalid_messages_go_to_the_dead_letter_queue(
     server: ServerSystem, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_cloud(server.services.registries.notifications.receive_ecr_event, hidden="0") as queue_cloud:
+    with open_cloud(server.services.registries.notifications.receive_ecr_event, hidden_seconds="0") as queue_cloud:
         queue_cloud.put(wrong)
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
         assert not queue_cloud.count_left()

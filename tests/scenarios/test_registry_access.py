@@ -225,7 +225,9 @@ def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
     for digest in (first, second):
         (move,) = site.find_image(digest)["moves"]
         assert (move["tag"], move["previous"], move["digest"], move["pushed_by"]) == ("stable", first, second, "admin")
-    wait_until(lambda: [each for each in site.server.list_notifications("tag.moved").values() if second in each.text])
+    wait_until(
+        lambda: [message for message in site.server.list_notifications("tag.moved").values() if second in message.text]
+    )
     server = site.push("shop/app", "build", site.issue_own_token("shop/app", PULL, PUSH), b'{"n": 3}')
     (push,) = wait_until(lambda: (site.find_image(server.headers["docker-content-digest"]) or {}).get("pushes"))
     assert push["pushed_by"] == SERVER

@@ -98,9 +98,9 @@ def test_no_request_hides_in_another(site: Site, headers: str) -> None:
         site.push("gated/app", "secret", image)
     token = site.issue_token("gated/app", PULL, PUSH)["Authorization"]
     common = f"Host: {site.address}\r\nAuthorization: {token}\r\n"
-    hidden = f"GET /v2/gated/app/manifests/secret HTTP/1.1\r\n{common}Connection: close\r\n\r\n"
+    smuggled_request = f"GET /v2/gated/app/manifests/secret HTTP/1.1\r\n{common}Connection: close\r\n\r\n"
     for start in ("POST /v2/gated/app/blobs/uploads/", "GET /v2/"):
-        answer = site.send_bytes(f"{start} HTTP/1.1\r\n{common}{headers}\r\n\r\n0\r\n\r\n{hidden}".encode())
+        answer = site.send_bytes(f"{start} HTTP/1.1\r\n{common}{headers}\r\n\r\n0\r\n\r\n{smuggled_request}".encode())
         assert image.blobs[image.digest] not in answer
         assert image.digest.encode() not in answer
 

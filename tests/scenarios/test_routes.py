@@ -192,10 +192,10 @@ def test_lists_show_only_what_is_in_the_project(callers: Callers) -> None:
             headers = {"Authorization": f"Bearer {callers.tokens[who]}"}
             answer_list = callers.client.get(f"{V}/{path}", headers=headers).json()
             counts.append(len(answer_list["images"] if path == "images" else answer_list))
-        everything, count, *others = counts  # other cases request approvals of images elsewhere
+        total, count, *other_counts = counts  # other cases request approvals of images elsewhere
         is_pipeline = path == "pipelines"  # a token's repositories say nothing of pipelines
-        assert 0 < count <= everything, path
-        assert others == [0 if is_pipeline else count, 0, 0], path
+        assert 0 < count <= total, path
+        assert other_counts == [0 if is_pipeline else count, 0, 0], path
 
 
 def test_pages_show_only_what_is_in_the_project(callers: Callers) -> None:

@@ -91,7 +91,7 @@ def publish(server: ServerSystem, name: str, severity: Severity) -> None:
 
 
 def withdraw(server: ServerSystem, name: str) -> None:
-    server.advisories.advisories = [each for each in server.advisories.advisories if each.name != name]
+    server.advisories.advisories = [advisory for advisory in server.advisories.advisories if advisory.name != name]
 
 
 def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(server: ServerSystem) -> None:
@@ -105,7 +105,7 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert timedelta(days=3, minutes=-1) <= datetime.fromisoformat(deadline) - began < timedelta(days=3, minutes=5)
     assert server.is_running(image)
     assert server.redeploy_image(image) == "Refused"
-    (event,) = [each for each in list_events(server, "staged") if each.detail_type == BEGAN]
+    (event,) = [event for event in list_events(server, "staged") if event.detail_type == BEGAN]
     detail = event.body["detail"]
     assert (detail["image"], detail["repository"], detail["deadline"]) == (image, "staged/app", deadline)
     assert detail["owners"] == ["role:security", "target:chat"]

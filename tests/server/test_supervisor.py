@@ -70,9 +70,9 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
 def test_a_child_that_ends_at_once_is_reported_with_its_last_output(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo no such setting >&2; exit 2"]
     child = ChildProcess("the sleeper", command, ENVIRONMENT, tmp_path / "log", lambda: False)
-    with pytest.raises(UnavailableError, match="the sleeper ended at once: no such setting") as caught:
+    with pytest.raises(UnavailableError, match="the sleeper ended at once: no such setting") as error_info:
         child.start()
-    assert str(tmp_path / "log") in str(caught.value.advice)
+    assert str(tmp_path / "log") in str(error_info.value.advice)
 
 
 def test_errors_of_an_earlier_start_are_not_repeated(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_errors_of_an_earlier_start_are_not_repeated(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_reported_with_its_package() -> None:
-    with pytest.raises(UnavailableError, match="no-such-program") as caught:
+    with pytest.raises(UnavailableError, match="no-such-program") as error_info:
         find("no-such-program", "its-package")
-    assert "apt-get install its-package" in str(caught.value.advice)
+    assert "apt-get install its-package" in str(error_info.value.advice)
 
 
 def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
         listener.listen()
         port = listener.getsockname()[1]
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/token")
-        with pytest.raises(UnavailableError, match=str(port)) as caught:
+        with pytest.raises(UnavailableError, match=str(port)) as error_info:
             registry_service.make_registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
-    assert "DOCKGATE_REGISTRY_PORT" in str(caught.value.advice)
+    assert "DOCKGATE_REGISTRY_PORT" in str(error_info.value.advice)
 
 
 def test_a_data_folder_too_deep_for_a_socket_is_reported(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class World:
                 f"linux/{architecture}",
                 Distribution("debian", "13"),
                 (),
-                tuple(make_package(each) for each in sorted(random.sample(PACKAGES, random.randint(0, 2)))),
+                tuple(make_package(entry) for entry in sorted(random.sample(PACKAGES, random.randint(0, 2)))),
                 (Unread("opt/x", "It is odd."),) if random.random() < 0.2 else (),
                 user=random.choice(("root", "app")),
             )
@@ -94,7 +94,7 @@ class World:
 
     def choose_image(self) -> str:
         name = self.random.choice(self.names)
-        return self.random.choice([self.digest(each) for each in (name, f"{name} amd64", f"{name} s390x")])
+        return self.random.choice([self.digest(entry) for entry in (name, f"{name} amd64", f"{name} s390x")])
 
     def add_waiver(self) -> None:
         random = self.random
@@ -137,16 +137,20 @@ class World:
         self.fleet.system.store.vex.add(record, str(number).encode(), [statement])
 
     def remove_vex(self) -> None:
-        if records := [each for each in self.fleet.system.store.vex.list() if not each.image and not each.removed_at]:
+        if records := [
+            entry for entry in self.fleet.system.store.vex.list() if not entry.image and not entry.removed_at
+        ]:
             self.fleet.system.store.vex.remove(self.random.choice(records).document, "ana", self.now)
 
     def report(self) -> None:
         """Report other findings of an image, or of a platform that the scan of its index has or has not."""
-        each, name = make_package(self.random.choice(PACKAGES)), self.random.choice(self.names)
+        package, name = make_package(self.random.choice(PACKAGES)), self.random.choice(self.names)
         digest, store = self.digest(name), self.fleet.system.store
         platform_image = self.random.choice((digest, self.digest(f"{name} amd64"), self.digest(f"{name} s390x")))
-        inventory = Inventory(platform_image, "linux/amd64", None, (), (each,), ())
-        finding = Finding(self.vulnerability, (), each, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
+        inventory = Inventory(platform_image, "linux/amd64", None, (), (package,), ())
+        finding = Finding(
+            self.vulnerability, (), package, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2"
+        )
         report = ExternalReport("trivy", self.now, inventory, Matches((finding,), ()))
         if platform_image == digest:
             store.reports.put(report, "ana", ReportScope(), self.now)
@@ -158,9 +162,9 @@ class World:
 
     def publish(self) -> None:
         name = self.random.choice(PACKAGES)
-        others = [entry for entry in self.fleet.feeds.advisories if entry.name != name]
+        other_advisories = [entry for entry in self.fleet.feeds.advisories if entry.name != name]
         severity = self.random.choice((Severity.LOW, Severity.CRITICAL))
-        self.fleet.feeds.advisories = [*others, make_advisory(name, severity, "2")]
+        self.fleet.feeds.advisories = [*other_advisories, make_advisory(name, severity, "2")]
         self.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", name)}))
 
     def change(self) -> None:
@@ -190,11 +194,14 @@ class World:
         contents = FleetContents(FleetFacts(store, self.fleet.feeds.list_coverage()), images, True)
         exemptions = renewal.fleet_judging.waivers.read_exemptions(store.waivers.list_active(self.now))
         judged_images = renewal.fleet_judging.judge(renewal.selection.read(policy), [contents], exemptions)
-        return {each.image: (each.status, each.counts, each.reason, each.waived_count) for each in judged_images}
+        return {image.image: (image.status, image.counts, image.reason, image.waived_count) for image in judged_images}
 
     def list_stored(self, policy: str) -> dict[int, tuple[object, ...]]:
         verdicts = self.fleet.system.store.fleet_verdicts.list_of_policy(policy)
-        return {image: (each.status, each.counts, each.reason, each.waived) for image, each in verdicts.items()}
+        return {
+            image: (verdict.status, verdict.counts, verdict.reason, verdict.waived)
+            for image, verdict in verdicts.items()
+        }
 
 
 def check_random_changes(fleet: Fleet, seed: int) -> None:

@@ -147,7 +147,10 @@ class Fleet:
     def list_vulnerabilities(self) -> list[tuple[str, list[str]]]:
         """What the events of changed verdicts name, by repository."""
         details = self.list_details("verdict.changed")
-        return [(entry["repository"], [each["id"] for each in entry.get("vulnerabilities", ())]) for entry in details]
+        return [
+            (entry["repository"], [vulnerability["id"] for vulnerability in entry.get("vulnerabilities", ())])
+            for entry in details
+        ]
 
     def list_rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]], list[str]]:
         """Everything that a renewal writes, without the times at which it did."""

@@ -14,10 +14,10 @@ def test_every_item_is_tried_and_the_first_error_is_raised(caplog: pytest.LogCap
             raise UsageError(f"{item} is odd")
         finished_items.append(item)
 
-    with pytest.raises(UsageError, match="1 is odd") as caught:
+    with pytest.raises(UsageError, match="1 is odd") as error_info:
         run_for_each(range(5), act, lambda item: f"item {item}")
     assert finished_items == [0, 2, 4]
-    assert caught.value.__notes__ == ["(of item 1)"]
+    assert error_info.value.__notes__ == ["(of item 1)"]
     assert "item 3 failed: 3 is odd" in caplog.text
 
 

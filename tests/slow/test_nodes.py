@@ -68,9 +68,9 @@ def test_a_wrong_clock_changes_nothing(cluster: Cluster) -> None:
 def test_a_removed_worker_ends_and_its_work_goes_on(cluster: Cluster) -> None:
     cluster.revive_workers()
     push(set_up(cluster.server, "removed", "{zone: a}"), build_seconds=BUILD_SECONDS)
-    lost = cluster.find_builder("removed")
-    (worker,) = [worker["id"] for worker in list_workers(cluster.server) if worker["node"] == lost.name]
+    builder = cluster.find_builder("removed")
+    (worker,) = [worker["id"] for worker in list_workers(cluster.server) if worker["node"] == builder.name]
     cluster.server.run_dockgate("worker", "remove", worker)
-    assert lost.process is not None
-    assert lost.process.wait(timeout=30) == GIVEN_UP
+    assert builder.process is not None
+    assert builder.process.wait(timeout=30) == GIVEN_UP
     cluster.require_one_of_each("removed")

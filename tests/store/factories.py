@@ -55,7 +55,7 @@ PIPELINE = Pipeline(
 
 def make_key(action: str, attempt: int = 1, execution: str = "web-1") -> ActionKey:
     """A try of one of PIPELINE's actions."""
-    stage = next(stage.name for stage in PIPELINE.stages if action in [each.name for each in stage.actions])
+    stage = next(stage.name for stage in PIPELINE.stages if action in [action.name for action in stage.actions])
     return ActionKey(execution, stage, action, attempt)
 
 
@@ -104,7 +104,7 @@ def answer_by_verdict(store: Store, approval_ids: Sequence[str], answer: Answer,
 
 
 def list_waiting(store: Store, image: str) -> list[Approval]:
-    return [each for each in store.approvals.list_for_image(image) if each.state is ApprovalState.WAITING]
+    return [approval for approval in store.approvals.list_for_image(image) if approval.state is ApprovalState.WAITING]
 
 
 def add_to_outbox(store: Store, entries: Sequence[OutboxEntry]) -> None:

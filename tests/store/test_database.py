@@ -71,9 +71,9 @@ def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
 def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
     with store.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConflictError, match="newer version") as caught:
+    with pytest.raises(ConflictError, match="newer version") as error_info:
         open_store(tmp_path / "data")
-    assert "Install that version" in str(caught.value.advice)
+    assert "Install that version" in str(error_info.value.advice)
     with store.database.read() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9999"
 
@@ -130,9 +130,9 @@ def test_an_unsupported_database_url_is_rejected_and_passwords_are_hidden(tmp_pa
     for url in ("nonsense", "mysql://host/name", "postgresql+nothing://host/name"):
         with pytest.raises(UsageError, match="database URL"):
             open_store(tmp_path, url)
-    with pytest.raises(UnavailableError) as caught:
+    with pytest.raises(UnavailableError) as error_info:
         open_store(tmp_path, "postgresql+psycopg://ann:secret@127.0.0.1:1/name")
-    assert "secret" not in caught.value.full_message
+    assert "secret" not in error_info.value.full_message
 
 
 def test_a_url_of_a_sqlite_file_is_used_instead_of_the_folders(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def add_pipeline_and_image_of_its_repository(store: Store, peer: Store, number: 
         peer.fleet.add(NewImage(image, repository, "sha256:i", "1", NOW, NOW, ()))
         changes = frozenset(peer.due_images.list().get(image, ()))
         is_built = peer.pipelines.is_built(repository)
-        (number,) = (each.id for each in peer.fleet.iterate_images() if each.digest == image)
+        (number,) = (fleet_image.id for fleet_image in peer.fleet.iterate_images() if fleet_image.digest == image)
         verdict = FleetVerdict("default", number, Status.APPROVED, (0,) * len(Severity), None, NOW)
         peer.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], None, DueChanges(changes))
         return is_built

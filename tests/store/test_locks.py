@@ -115,16 +115,16 @@ class RefusingDatabase(Database):
 def test_a_lock_that_is_asked_for_while_the_database_is_away_takes_none_from_others(
     stores: tuple[Store, Store],
 ) -> None:
-    database, others = RefusingDatabase(make_url(stores[0].database.url)), stores[1].locks
+    database, other_locks = RefusingDatabase(make_url(stores[0].database.url)), stores[1].locks
     locks = Locks(database)
     with closing(database), locks.try_hold("scan"):
         with locks.try_hold("build"):
             database.is_refusing = True
             with pytest.raises(StoreError), locks.try_hold("deploy"):
                 pass
-            with others.try_hold("scan") as scan, others.try_hold("build") as build:
+            with other_locks.try_hold("scan") as scan, other_locks.try_hold("build") as build:
                 assert (scan, build) == (False, False)
-        with others.try_hold("scan") as scan, others.try_hold("build") as build:
+        with other_locks.try_hold("scan") as scan, other_locks.try_hold("build") as build:
             assert (scan, build) == (False, True)
 
 

@@ -68,9 +68,9 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
         state = ApprovalState.APPROVED if number % 2 else ApprovalState.REJECTED
         return store.approvals.settle(str(make_key("Approve")), Answer(state, f"by {number}"), NOW)
 
-    won = run_at_once(stores, settle)
-    assert won.count(True) == 1
-    winner = won.index(True)
+    winners = run_at_once(stores, settle)
+    assert winners.count(True) == 1
+    winner = winners.index(True)
     assert store.approvals.get(str(make_key("Approve"))).summary == f"by {winner}"
     run = store.executions.get_run(make_key("Approve"))
     assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")

@@ -65,12 +65,12 @@ def test_a_verdict_on_a_push_approves_no_deploy(
 def test_the_database_selects_by_kind(
     condition: Callable[[ColumnElement[str]], ColumnElement[bool]], causes: list[VerdictCause]
 ) -> None:
-    others = [APPROVAL, *CHECKS.values(), VerdictCause.make_approval(f"external/after {VERDICT}")]
+    other_causes = [APPROVAL, *CHECKS.values(), VerdictCause.make_approval(f"external/after {VERDICT}")]
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         selected_causes = [
             cause
-            for cause in (PUSH, RENEWED_PUSH, RENEWAL, *others)
+            for cause in (PUSH, RENEWED_PUSH, RENEWAL, *other_causes)
             if connection.scalar(select(condition(literal(cause))))
         ]
     engine.dispose()

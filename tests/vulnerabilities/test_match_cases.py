@@ -96,10 +96,14 @@ def describe_finding(finding: Finding) -> dict[str, Any]:
 def test_advisories_match_as_the_case_states(path: Path) -> None:
     case = read(path)
     packages = [make_package(value) for value in case["packages"]]
-    coverages = case.get("coverage", [{"ecosystem": name} for name in sorted({each.ecosystem for each in packages})])
+    coverages = case.get(
+        "coverage", [{"ecosystem": name} for name in sorted({package.ecosystem for package in packages})]
+    )
     coverage = tuple(
-        Coverage(each["ecosystem"], "names" not in each, tuple(each.get("names", ())), "2026-11-24T00:00:00Z")
-        for each in coverages
+        Coverage(
+            coverage["ecosystem"], "names" not in coverage, tuple(coverage.get("names", ())), "2026-11-24T00:00:00Z"
+        )
+        for coverage in coverages
     )
     cves = tuple(make_cve(identity, value) for identity, value in sorted(case.get("cves", {}).items()))
     snapshot = AdvisorySnapshot(tuple(make_advisory(value) for value in case.get("advisories", ())), coverage, cves)
@@ -110,14 +114,14 @@ def test_advisories_match_as_the_case_states(path: Path) -> None:
     for value in expected:
         assert value.keys() >= {"id", "package", "fixed"}
     result = [describe_finding(finding) for finding in matches.findings]
-    assert [{key: each[key] for key in value} for each, value in zip(result, expected, strict=False)] == expected, (
+    assert [{key: entry[key] for key in value} for entry, value in zip(result, expected, strict=False)] == expected, (
         result
     )
     assert len(result) == len(expected), result
 
     doubts = case.get("undetermined", [])
-    assert [(each.subject, each.kind) for each in matches.undetermined] == [
+    assert [(entry.subject, entry.kind) for entry in matches.undetermined] == [
         (value["subject"], value["kind"]) for value in doubts
     ], matches.undetermined
-    for each, value in zip(matches.undetermined, doubts, strict=True):
-        assert value["says"] in each.reason
+    for entry, value in zip(matches.undetermined, doubts, strict=True):
+        assert value["says"] in entry.reason

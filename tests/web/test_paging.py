@@ -44,7 +44,9 @@ def _read_stored_page(query: PageQuery, numbers: Sequence[int] = range(7), count
     def read(after: tuple[int] | None, limit: int, is_descending: bool) -> Sequence[int]:
         ordered_numbers = sorted(numbers, reverse=is_descending)
         return [
-            each for each in ordered_numbers if after is None or (each < after[0] if is_descending else each > after[0])
+            number
+            for number in ordered_numbers
+            if after is None or (number < after[0] if is_descending else number > after[0])
         ][:limit]
 
     return read_page(read, lambda number: (number,), (int,), query, lambda limit: min(count, limit))

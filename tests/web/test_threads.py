@@ -72,7 +72,7 @@ def test_one_sender_cannot_take_all_slots_for_bodies(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("maximum", "maximum_each"), sorted({(16, 8), *((maximum, each) for _, maximum, each in SLOTS.values())})
+    ("maximum", "maximum_each"), sorted({(16, 8), *((maximum, slot) for _, maximum, slot in SLOTS.values())})
 )
 def test_a_few_principals_cannot_take_all_slots(maximum: int, maximum_each: int) -> None:
     async def play() -> None:

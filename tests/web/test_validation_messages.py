@@ -47,9 +47,9 @@ class Body:
     ],
 )
 def test_a_problem_is_a_sentence_with_the_field_and_the_next_step(body: object, message: str, advice: str) -> None:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError) as error_info:
         TypeAdapter(Body).validate_python(body)
-    (problem, *_) = caught.value.errors()
+    (problem, *_) = error_info.value.errors()
     assert describe_problem({**problem, "loc": ("body", *problem["loc"])}) == (message, advice)
 
 

@@ -73,7 +73,7 @@ def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store
     alive = make_lease(store, "alive", time, [])
     store.workers.add(make_worker("silent"))
     detectors = [
-        FailureDetector(store.workers, store.locks, lambda lost: recovered_workers.append(lost.id), monotonic=time)
+        FailureDetector(store.workers, store.locks, lambda worker: recovered_workers.append(worker.id), monotonic=time)
         for _ in "12"
     ]
     for _ in range(int(TIMES.lease) + 1):
@@ -90,7 +90,7 @@ def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store
 def test_a_failure_detector_that_could_not_read_for_a_while_recovers_no_process(store: Store) -> None:
     time, recovered_workers = Time(), list[str]()
     detector = FailureDetector(
-        store.workers, store.locks, lambda lost: recovered_workers.append(lost.id), monotonic=time
+        store.workers, store.locks, lambda worker: recovered_workers.append(worker.id), monotonic=time
     )
     lease = make_lease(store, "cut off with the detector", time, [])
     detector.run()
@@ -104,8 +104,8 @@ def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
     time, attempts = Time(), list[str]()
     store.workers.add(make_worker("silent"))
 
-    def recover(lost: Worker) -> None:
-        attempts.append(lost.id)
+    def recover(worker: Worker) -> None:
+        attempts.append(worker.id)
         if len(attempts) == 1:
             raise UnavailableError("the database is away")
 
@@ -124,7 +124,7 @@ def test_the_work_of_a_removed_worker_goes_on_elsewhere_only_when_it_runs_no_mor
     time, recovered_workers, events = Time(), list[tuple[str, bool]](), list[str]()
     lease = make_lease(store, "removed", time, events)
     detector = FailureDetector(
-        store.workers, store.locks, lambda lost: recovered_workers.append((lost.id, lease.is_fresh)), monotonic=time
+        store.workers, store.locks, lambda worker: recovered_workers.append((worker.id, lease.is_fresh)), monotonic=time
     )
     lease.send_heartbeat()
     store.workers.end("removed")
@@ -140,7 +140,7 @@ def test_a_removed_worker_that_beats_no_more_is_given_up_after_its_lease(store: 
     time, recovered_workers = Time(), list[str]()
     store.workers.add(replace(make_worker("removed"), state=state))
     detector = FailureDetector(
-        store.workers, store.locks, lambda lost: recovered_workers.append(lost.id), monotonic=time
+        store.workers, store.locks, lambda worker: recovered_workers.append(worker.id), monotonic=time
     )
     for _ in range(2):
         store.workers.end("removed")

@@ -50,11 +50,11 @@ class Indexes:
         from dockgate.scanner.images import manifest
         from dockgate.scanner.images.attestation_form import find_objection
 
-        others = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
-        if len(others) > _PLATFORMS:
-            raise ImageError(f"The index {digest} contains {len(others)} attestations, of {_PLATFORMS} at most.")
-        manifests = self._read_manifests(repository, [entry.digest for entry in others]) if others else {}
-        for entry in others:
+        attestations = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
+        if len(attestations) > _PLATFORMS:
+            raise ImageError(f"The index {digest} contains {len(attestations)} attestations, of {_PLATFORMS} at most.")
+        manifests = self._read_manifests(repository, [entry.digest for entry in attestations]) if attestations else {}
+        for entry in attestations:
             data = manifests.get(entry.digest)
             reason = "ECR does not have it" if data is None else find_objection(entry, images, data)
             if reason:

@@ -86,8 +86,8 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
         result = advisories.update(from_environment(), path, report, can_shrink=allow_smaller)
     _print_result(result, path, output_format)
     if result.failures:
-        first, *others = result.failures
-        if not others:
+        first, *further_failures = result.failures
+        if not further_failures:
             raise UnavailableError(first.reason, first.advice)
         advices = list(
             dict.fromkeys(failure.advice for failure in result.failures if failure.advice and not failure.cause)

@@ -67,7 +67,7 @@ def show(service: str, output_format: str) -> None:
         return
     details = parse_answer(Service, answer["service"])
     definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
-    current = next((each for each in definitions if each.revision == details.revision), None)
+    current = next((definition for definition in definitions if definition.revision == details.revision), None)
     print_fields(
         details.name,
         [

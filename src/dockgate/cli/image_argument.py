@@ -65,9 +65,9 @@ def add_image_argument(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def command(
-            *args: Any, image: str | None, platform: str, insecure: bool, ca_bundle: Path | None, **others: Any
+            *args: Any, image: str | None, platform: str, insecure: bool, ca_bundle: Path | None, **command_options: Any
         ) -> None:
-            function(*args, argument=ImageArgument(image or "", platform, insecure, ca_bundle), **others)
+            function(*args, argument=ImageArgument(image or "", platform, insecure, ca_bundle), **command_options)
 
         command.__doc__ = (function.__doc__ or "").rstrip() + FORMS
         options = (

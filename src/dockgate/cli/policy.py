@@ -198,7 +198,9 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
         print_json([{**to_plain(entry), "passed": entry.has_passed} for entry in results])
     else:
         for entry in results:
-            _show_outcomes(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])
+            _show_outcomes(
+                entry.policy, entry.file, [(outcome.name, outcome.line, outcome.problems) for outcome in entry.outcomes]
+            )
     context.exit(0 if all(entry.has_passed for entry in results) else 1)
 
 
@@ -219,9 +221,9 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     print_text("base_image:\n  images:")
     images = read_base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.is_insecure)
     for platform, layers in images:
-        first, *others = {**entry, "platform": platform}.items()
+        first, *further_fields = {**entry, "platform": platform}.items()
         print_text(f"    - {first[0]}: {json.dumps(first[1])}")
-        for key, value in others:
+        for key, value in further_fields:
             print_text(f"      {key}: {json.dumps(value)}")
         print_text("      layers:")
         for layer in layers:

@@ -49,13 +49,17 @@ def add(name: str, roles: tuple[str, ...], email: str | None, output_format: str
 
 def _make_body(texts: tuple[str, ...]) -> dict[str, Any]:
     roles, project_roles = read_roles(texts)
-    role_bodies = [{"role": str(each.role), "repositories": each.repositories} for each in project_roles]
+    role_bodies = [
+        {"role": str(project_role.role), "repositories": project_role.repositories} for project_role in project_roles
+    ]
     body: dict[str, Any] = {"roles": [str(role) for role in roles]}
     return {**body, "project_roles": role_bodies} if role_bodies else body
 
 
 def _format_roles(principal: dict[str, Any]) -> str:
-    project_roles = [f"{each['role']}:{each['repositories']}" for each in principal.get("project_roles", ())]
+    project_roles = [
+        f"{project_role['role']}:{project_role['repositories']}" for project_role in principal.get("project_roles", ())
+    ]
     return ", ".join([*principal["roles"], *project_roles])
 
 

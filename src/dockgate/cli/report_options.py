@@ -90,9 +90,14 @@ def add_display_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def command(
-        *args: Any, severity: frozenset[Severity], only_fixable: bool, summary: bool, quiet: bool, **others: Any
+        *args: Any,
+        severity: frozenset[Severity],
+        only_fixable: bool,
+        summary: bool,
+        quiet: bool,
+        **command_options: Any,
     ) -> None:
-        function(*args, display=Display(reports.View(severity, only_fixable, summary), quiet), **others)
+        function(*args, display=Display(reports.View(severity, only_fixable, summary), quiet), **command_options)
 
     options = (
         click.option("-q", "--quiet", is_flag=True, help="Print only errors and explicit -o outputs."),

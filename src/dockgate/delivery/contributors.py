@@ -98,9 +98,16 @@ def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
     )
 
 
-def find_same_person(principal: Principal, others: Iterable[Principal]) -> Principal | None:
-    """Return the first of the others that has the principal's name or mailbox, None for none."""
-    return next((each for each in others if is_contributor(principal, filter(None, (each.name, each.email)))), None)
+def find_same_person(principal: Principal, candidates: Iterable[Principal]) -> Principal | None:
+    """Return the first of the candidates that has the principal's name or mailbox, None for none."""
+    return next(
+        (
+            candidate
+            for candidate in candidates
+            if is_contributor(principal, filter(None, (candidate.name, candidate.email)))
+        ),
+        None,
+    )
 
 
 def select_people(principals: Iterable[Principal]) -> Sequence[Principal]:

@@ -122,7 +122,7 @@ def advance_events(
     present_stages = {run.key.stage for run in runs}
     names = [stage.name for stage in pipeline.stages]
     events: list[NewEvent] = []
-    for name in dict.fromkeys(each.stage for each in start if each.stage not in present_stages):
+    for name in dict.fromkeys(action_key.stage for action_key in start if action_key.stage not in present_stages):
         previous_index = names.index(name) - 1
         if previous_index >= 0:
             events.append(make_stage_event(execution, names[previous_index], "SUCCEEDED", attempt, key, time))
@@ -145,12 +145,12 @@ def retry_events(
     pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], start: Sequence[ActionKey], time: str
 ) -> list[NewEvent]:
     """The events of an execution whose failed actions start again. `runs` are those before."""
-    attempt, key = max(each.attempt for each in start), str(len(runs))
+    attempt, key = max(action_key.attempt for action_key in start), str(len(runs))
     return [
         make_pipeline_event(execution, "RESUMED", attempt, key, time),
         *(
             make_stage_event(execution, stage, "RESUMED", attempt, key, time)
-            for stage in dict.fromkeys(each.stage for each in start)
+            for stage in dict.fromkeys(action_key.stage for action_key in start)
         ),
         *_make_start_events(pipeline, execution, start, time),
     ]

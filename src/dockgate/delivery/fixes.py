@@ -208,7 +208,9 @@ def plan_fix(base: BaseChange | None, upgrades: Sequence[NeededUpgrade], files: 
     draft = _Draft(files)
     if base is not None:
         draft.change_base(base)
-    for needed_upgrade in sorted(upgrades, key=lambda each: (each.upgrade.name, each.upgrade.package)):
+    for needed_upgrade in sorted(
+        upgrades, key=lambda needed_upgrade: (needed_upgrade.upgrade.name, needed_upgrade.upgrade.package)
+    ):
         draft.upgrade(needed_upgrade)
     return draft.plan()
 

@@ -29,7 +29,7 @@ def make_waivers(approval: Approval, verdict: Verdict, owner: str, reason: str, 
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
             purls = [(finding.id, finding.package.purl.partition("?")[0] or None) for finding in violation.findings]
             words = None if violation.rule in IMAGE_RULES else violation.message
-            subjects |= dict.fromkeys((None, *each, None) for each in purls)
+            subjects |= dict.fromkeys((None, *purl_key, None) for purl_key in purls)
             if not purls:
                 subjects[violation.rule, None, None, words] = None
     waivers = tuple(

@@ -174,9 +174,9 @@ def _announce_due(
         return risk, changes
     if due is RiskChange.ENDED:
         return None, (due,)
-    others = (change for change in changes if change is not RiskChange.DEADLINE_MOVED)
+    other_changes = (change for change in changes if change is not RiskChange.DEADLINE_MOVED)
     is_passed = due is RiskChange.DEADLINE_PASSED
-    return replace(risk, passed_at=time) if is_passed else replace(risk, near_at=time), (*others, due)
+    return replace(risk, passed_at=time) if is_passed else replace(risk, near_at=time), (*other_changes, due)
 
 
 def _find_due(risk: TimeAtRisk, now: datetime, terms: RiskTerms) -> RiskChange | None:
@@ -196,6 +196,6 @@ def _choose_worse(present_severity: Severity | None, new: Severity | None) -> Se
     """The worse of two severities, None for neither."""
     return min(
         (severity for severity in (present_severity, new) if severity is not None),
-        key=lambda each: each.rank,
+        key=lambda severity: severity.rank,
         default=None,
     )

@@ -211,11 +211,11 @@ def _compile_wildcard(setting: object, location: str) -> Test:
 
     The parts between are searched one after another: linear time.
     """
-    first_part, *others = _split_wildcard(_require_text(setting, "wildcard", location), location)
-    if not others:
+    first_part, *further_parts = _split_wildcard(_require_text(setting, "wildcard", location), location)
+    if not further_parts:
         return frozenset((first_part,)).__contains__
-    *middle_parts, last_part = others
-    shortest = sum(map(len, (first_part, *others)))
+    *middle_parts, last_part = further_parts
+    shortest = sum(map(len, (first_part, *further_parts)))
 
     def is_accepted(value: Scalar) -> bool:
         if not isinstance(value, str) or len(value) < shortest:

@@ -205,11 +205,11 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str) -> GroupMessage
         {
             "count": count,
             "vulnerabilities": [
-                {"id": name, "severity": each.severity, "images": len(each.images)}
-                for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
+                {"id": name, "severity": vulnerability.severity, "images": len(vulnerability.images)}
+                for name, vulnerability in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
             "kinds": dict(kinds.most_common(KINDS_LIMIT)),
-            "worst": [{"subject": each.subject, "text": each.text} for each in worst_summaries],
+            "worst": [{"subject": summary.subject, "text": summary.text} for summary in worst_summaries],
             "link": link,
         },
     )
@@ -226,8 +226,8 @@ def _summarize_states(events: Iterable[Mapping[str, Any]]) -> list[EventSummary]
         if summary.kind == FEED_RECOVERED:
             summaries.pop(_compute_state_key("stale", [summary.subject]), None)
     verdicts = [summary for summary in summaries.values() if summary.kind == VERDICT_CHANGED]
-    approved_images = {(each.repository, each.image) for each in verdicts if each.is_approved}
-    approved_images -= {(each.repository, each.image) for each in verdicts if not each.is_approved}
+    approved_images = {(verdict.repository, verdict.image) for verdict in verdicts if verdict.is_approved}
+    approved_images -= {(verdict.repository, verdict.image) for verdict in verdicts if not verdict.is_approved}
     return [
         summary
         for summary in summaries.values()
@@ -241,7 +241,7 @@ def _find_state_key(event: Mapping[str, Any]) -> bytes | None:
     if not isinstance(kind, str) or not isinstance(detail, Mapping) or kind not in _STATE_FIELDS:
         return None
     name, fields = _STATE_FIELDS[kind]
-    values = [read_text(detail, each) for each in fields]
+    values = [read_text(detail, field) for field in fields]
     return _compute_state_key(name, values) if any(values) else None
 
 
@@ -278,16 +278,19 @@ def _select_worst(summaries: Iterable[EventSummary]) -> tuple[list[EventSummary]
             continue
         shown_count += 1
     return [
-        _add_repositories(each, repositories.get(each.list_key or (), set())) for each in worst_summaries
+        _add_repositories(summary, repositories.get(summary.list_key or (), set())) for summary in worst_summaries
     ], shown_count
 
 
 def _add_repositories(summary: EventSummary, repositories: Collection[str]) -> EventSummary:
     """Add to the text in which other repositories the image is."""
-    others = sorted({*repositories} - {summary.repository})
-    if not others:
+    other_repositories = sorted({*repositories} - {summary.repository})
+    if not other_repositories:
         return summary
-    return replace(summary, text=f"{summary.text} (also in {', '.join(others[:3])}{' …' if others[3:] else ''})")
+    return replace(
+        summary,
+        text=f"{summary.text} (also in {', '.join(other_repositories[:3])}{' …' if other_repositories[3:] else ''})",
+    )
 
 
 def _add_image(count: _Count, summary: EventSummary, severity: str) -> None:
@@ -320,7 +323,7 @@ def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Ma
         name, vulnerability = vulnerabilities[0]
         return f"{name}: {format_count(len(vulnerability.images), 'image')} affected"
     if vulnerabilities:
-        images: set[str] = set().union(*(each.images for _, each in vulnerabilities))
+        images: set[str] = set().union(*(vulnerability.images for _, vulnerability in vulnerabilities))
         return f"{len(vulnerabilities)} vulnerabilities, {format_count(len(images), 'image')} affected"
     names = [format_kind(kind) for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind))]
     return f"{format_count(count, 'event')}: {_format_names(names)}"
@@ -334,16 +337,16 @@ def _make_text(
     link: str,
 ) -> str:
     lines = []
-    for name, each in vulnerabilities[:VULNERABILITIES_LIMIT]:
-        running = f", {len(each.running_images)} running" if each.running_images else ""
-        severity = f" ({each.severity})" if each.severity else ""
-        lines.append(f"{name}{severity}: {format_count(len(each.images), 'image')}{running}")
+    for name, vulnerability in vulnerabilities[:VULNERABILITIES_LIMIT]:
+        running = f", {len(vulnerability.running_images)} running" if vulnerability.running_images else ""
+        severity = f" ({vulnerability.severity})" if vulnerability.severity else ""
+        lines.append(f"{name}{severity}: {format_count(len(vulnerability.images), 'image')}{running}")
     if len(vulnerabilities) > VULNERABILITIES_LIMIT:
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
     lines += [
         "",
         "Worst:" if remaining_count else "What happened:",
-        *(f"- {each.text}" for each in worst_summaries),
+        *(f"- {summary.text}" for summary in worst_summaries),
     ]
     if remaining_count:
         lines.append(f"and {remaining_count} more")

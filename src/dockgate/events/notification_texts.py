@@ -95,16 +95,16 @@ def _format_value(value: object) -> str:
     """
     if isinstance(value, str | int | float):
         return str(value)
-    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+    if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
         return ", ".join(map(str, value))
     vulnerability = {"id", "severity"}
-    if isinstance(value, list) and all(isinstance(each, Mapping) and each.keys() == vulnerability for each in value):
-        return ", ".join(f"{each['id']} ({each['severity']})" for each in value)
+    if isinstance(value, list) and all(isinstance(item, Mapping) and item.keys() == vulnerability for item in value):
+        return ", ".join(f"{item['id']} ({item['severity']})" for item in value)
     part = {"part", "reason"}
-    if isinstance(value, list) and all(isinstance(each, Mapping) and each.keys() == part for each in value):
-        reasons = [f"{each['part']}: {each['reason']}" for each in value]
+    if isinstance(value, list) and all(isinstance(item, Mapping) and item.keys() == part for item in value):
+        reasons = [f"{item['part']}: {item['reason']}" for item in value]
         return "; ".join(reasons) if len(value) > 1 else value[0]["part"]
-    if isinstance(value, Mapping) and value and all(type(each) is int for each in value.values()):
+    if isinstance(value, Mapping) and value and all(type(item) is int for item in value.values()):
         return ", ".join(f"{count:,} {name}" for name, count in value.items() if count) or "0"
     return json.dumps(value, ensure_ascii=False)
 

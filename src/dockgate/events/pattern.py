@@ -44,11 +44,16 @@ class _Conjunction:
 
     def count_combinations(self) -> int:
         """Count the ways to choose the alternatives."""
-        return prod(sum(each.count_combinations() for each in alternatives) for alternatives in self.choices)
+        return prod(
+            sum(alternative.count_combinations() for alternative in alternatives) for alternatives in self.choices
+        )
 
     def combine(self) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
         """The required fields of each combination."""
-        choices = ([fields for each in alternatives for fields in each.combine()] for alternatives in self.choices)
+        choices = (
+            [fields for alternative in alternatives for fields in alternative.combine()]
+            for alternatives in self.choices
+        )
         for combination in product(*choices):
             yield (*self.fields, *(field for fields in combination for field in fields))
 
@@ -66,7 +71,7 @@ class _Conjunction:
                 if not pattern.can_be_absent or (is_exact and path in values):
                     return False
         return not self.choices or all(
-            any(each.can_match(fields, is_exact=is_exact) for each in choice) for choice in self.choices
+            any(alternative.can_match(fields, is_exact=is_exact) for alternative in choice) for choice in self.choices
         )
 
     def iterate_necessary(self) -> Iterator[_Conditions]:
@@ -75,7 +80,7 @@ class _Conjunction:
             if not pattern.can_be_absent:
                 yield ((path, pattern),)
         for alternatives in self.choices:
-            firsts = [next(each.iterate_necessary(), None) for each in alternatives]
+            firsts = [next(alternative.iterate_necessary(), None) for alternative in alternatives]
             if None not in firsts:
                 yield [field for fields in firsts if fields for field in fields]
 
@@ -126,11 +131,13 @@ class PatternSet:
         self._by_field: dict[str, list[tuple[Test, _NamedPattern]]] = {}
         self._always: list[_NamedPattern] = []
         keys = {name: [*_iterate_keys(pattern.list_necessary())] for name, pattern in patterns.items()}
-        frequency = Counter(key for alternatives in keys.values() for each in alternatives for key in each)
+        frequency = Counter(
+            key for alternatives in keys.values() for combination in alternatives for key in combination
+        )
         for name, pattern in patterns.items():
             named_pattern = (name, pattern)
             if keys[name]:
-                for path, text in min(keys[name], key=lambda each: sum(frequency[key] for key in each)):
+                for path, text in min(keys[name], key=lambda combination: sum(frequency[key] for key in combination)):
                     self._by_text.setdefault(path, {}).setdefault(text, []).append(named_pattern)
             elif necessary := pattern.list_necessary():
                 for path, field in min(necessary, key=len):
@@ -214,17 +221,17 @@ def _count_characters(value: object) -> int:
     """The size of the pattern as compact JSON, about; at least `MAX_CHARACTERS` if it has more."""
     size, pending = 0, [(value, 1)]
     while pending and size <= MAX_CHARACTERS:
-        each, depth = pending.pop()
+        part, depth = pending.pop()
         if depth > MAX_DEPTH:
             refuse_pattern("", f"nested deeper than {MAX_DEPTH} levels")
-        if isinstance(each, dict):
-            size += 2 + sum(len(key) + 4 for key in each)
-            pending += [(item, depth + 1) for item in each.values()]
-        elif isinstance(each, list):
-            size += 2 + len(each)
-            pending += [(item, depth + 1) for item in each]
+        if isinstance(part, dict):
+            size += 2 + sum(len(key) + 4 for key in part)
+            pending += [(child, depth + 1) for child in part.values()]
+        elif isinstance(part, list):
+            size += 2 + len(part)
+            pending += [(child, depth + 1) for child in part]
         else:
-            size += len(each) + 2 if isinstance(each, str) else 4
+            size += len(part) + 2 if isinstance(part, str) else 4
     return size
 
 

@@ -19,7 +19,9 @@ def compute_risk_deadline(verdict: Verdict, policy: Policy, default_days: float)
     """
     start, default = to_datetime(verdict.inputs.now), timedelta(days=default_days)
     violations = [violation for platform in verdict.platform_verdicts for violation in platform.violations]
-    times = [_compute_deadline(finding, policy, start, default) for each in violations for finding in each.findings]
+    times = [
+        _compute_deadline(finding, policy, start, default) for violation in violations for finding in violation.findings
+    ]
     if not all(violation.findings for violation in violations):
         times.append(start + default)
     return format_time(min(times, default=start + default))
@@ -34,7 +36,11 @@ def list_most_urgent_findings(verdict: Verdict, policy: Policy, default_days: fl
     violations = (violation for platform in verdict.platform_verdicts for violation in platform.violations)
     findings = sorted(
         (finding for violation in violations for finding in violation.findings),
-        key=lambda each: (_compute_deadline(each, policy, start, default), _SEVERITIES.index(each.severity), each.id),
+        key=lambda finding: (
+            _compute_deadline(finding, policy, start, default),
+            _SEVERITIES.index(finding.severity),
+            finding.id,
+        ),
     )
     return list({finding.id: finding for finding in reversed(findings)}.values())[::-1]
 

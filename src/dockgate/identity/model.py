@@ -131,7 +131,9 @@ class Principal:
         They never give *administer*: who defines pipelines could have them build into other repositories.
         """
         active = () if self.disabled_at or permission is Permission.ADMINISTER else self.project_roles
-        return tuple(each.repositories for each in active if permission in PERMISSIONS[each.role])
+        return tuple(
+            project_role.repositories for project_role in active if permission in PERMISSIONS[project_role.role]
+        )
 
     def can_somewhere(self, permission: Permission) -> bool:
         """Return whether it has the permission everywhere, or for some repositories."""
@@ -140,7 +142,9 @@ class Principal:
     def list_roles(self, repository: str) -> tuple[Role, ...]:
         """Return the roles that it has for a repository."""
         project_roles = (
-            each.role for each in self.project_roles if RepositoryScope((each.repositories,)).has_repository(repository)
+            project_role.role
+            for project_role in self.project_roles
+            if RepositoryScope((project_role.repositories,)).has_repository(repository)
         )
         return tuple(dict.fromkeys((*self.roles, *project_roles)))
 

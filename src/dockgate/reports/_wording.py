@@ -68,8 +68,8 @@ def count_severities(findings: Iterable[Finding]) -> list[tuple[int, Severity]]:
 
 def summarize_findings(findings: Sequence[Finding]) -> str:
     """ "7 findings: 2 HIGH, 5 LOW"."""
-    each = ", ".join(f"{count} {kind}" for count, kind in count_severities(findings))
-    return format_count(len(findings), "finding") + (f": {each}" if each else "")
+    counts = ", ".join(f"{count} {kind}" for count, kind in count_severities(findings))
+    return format_count(len(findings), "finding") + (f": {counts}" if counts else "")
 
 
 def format_remediation_title(remediation: "Remediation") -> tuple[str, str]:

@@ -147,12 +147,12 @@ class PatientProtocol(H11Protocol):
         """
         if self.limit_concurrency is None or len(self.connections) <= self.limit_concurrency - SPARE_CONNECTIONS:
             return
-        others = (
+        other_connections = (
             connection
             for connection in self.connections
             if isinstance(connection, PatientProtocol) and connection is not self
         )
-        idle = [connection for connection in others if connection._is_idle()]
+        idle = [connection for connection in other_connections if connection._is_idle()]
         if idle:
             min(idle, key=lambda connection: connection._phase_start)._abort()
 

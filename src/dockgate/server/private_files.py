@@ -41,9 +41,9 @@ def restrict(data: Path) -> None:
     if status.st_mode & stat.S_IWOTH:
         raise UsageError(f"every user can write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
     entries = [path for pattern in DATA_ENTRIES for path in data.glob(pattern)]
-    if others := {path.name for path in data.iterdir()} - {path.name for path in entries}:
+    if foreign_names := {path.name for path in data.iterdir()} - {path.name for path in entries}:
         if status.st_mode & _OPEN:
-            names = ", ".join(sorted(others)[:5])
+            names = ", ".join(sorted(foreign_names)[:5])
             _log.warning("%s stays open to other users, because it contains other files: %s", data, names)
     else:
         _close(data)

@@ -89,13 +89,13 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
     migrate(target)
     with target.read() as connection:
         _require_empty(connection, target.name)
-    tables = [each for each in metadata.sorted_tables if each is not workers]
+    tables = [table for table in metadata.sorted_tables if table is not workers]
     with _freeze_tables(source, tables) as rows, target.write() as connection:
         _lock(connection, tables, "ACCESS EXCLUSIVE")  # a server that starts on it meanwhile waits
         _require_empty(connection, target.name)
-        counts = {each.name: _copy(each, rows, connection) for each in tables}
-        for each in tables:
-            _compare(each, rows, connection)
+        counts = {table.name: _copy(table, rows, connection) for table in tables}
+        for table in tables:
+            _compare(table, rows, connection)
         store_id = connection.scalar(select(identity.c.id))
         if store_id is None:
             raise ConflictError(f"{source.name} has no tables of Dockgate", "Start the server once with `dockgate up`.")
@@ -166,7 +166,7 @@ def _lock(connection: Connection, tables: Sequence[Table], mode: str) -> None:
     """
     if is_postgres(connection):
         quote = connection.dialect.identifier_preparer.quote
-        names = ", ".join(quote(each.name) for each in tables)
+        names = ", ".join(quote(table.name) for table in tables)
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text(f"LOCK TABLE {names} IN {mode} MODE"))
 
@@ -204,7 +204,7 @@ def _copy(table: Table, source: Connection, target: Connection) -> int:
 
 def _compare(table: Table, source: Connection, target: Connection) -> None:
     """Raise StoreError at the first row that is not the same in both."""
-    names = [each.name for each in table.primary_key.columns]
+    names = [key_column.name for key_column in table.primary_key.columns]
     pairs = zip_longest(_iterate_rows(table, source), _iterate_rows(table, target))
     for original, copy in pairs:
         if original != copy:
@@ -227,18 +227,22 @@ def _select_in_key_order(table: Table, connection: Connection) -> Select[tuple[o
     """
     has_collations = is_postgres(connection)
     key = [
-        each.collate("C") if has_collations and isinstance(_get_stored_type(each), Text) else each
-        for each in _make_stored_table(table).columns
-        if each.name in table.primary_key.columns
+        stored_column.collate("C")
+        if has_collations and isinstance(_get_stored_type(stored_column), Text)
+        else stored_column
+        for stored_column in _make_stored_table(table).columns
+        if stored_column.name in table.primary_key.columns
     ]
-    has_bytes = any(isinstance(each.type, LargeBinary) for each in table.columns)
+    has_bytes = any(isinstance(model_column.type, LargeBinary) for model_column in table.columns)
     query = select(*_make_stored_table(table).columns).order_by(*key)
     return query.execution_options(yield_per=BYTES_BATCH if has_bytes else BATCH)
 
 
 def _make_stored_table(model: Table) -> TableClause:
     """The table as it is stored: values are copied without being read as values of the model."""
-    return table(model.name, *(column(each.name, _get_stored_type(each)) for each in model.columns))
+    return table(
+        model.name, *(column(model_column.name, _get_stored_type(model_column)) for model_column in model.columns)
+    )
 
 
 def _get_stored_type(column: ColumnElement[Any]) -> TypeEngine[object]:

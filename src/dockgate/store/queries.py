@@ -109,8 +109,8 @@ def make_prefix_conditions(column: ColumnElement[str], digits: str) -> tuple[Col
 
 def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
     """The number of rows of a query, at most `limit`."""
-    ones: Select[Any] = query.with_only_columns(literal_column("1"), maintain_column_froms=True)
-    rows = ones.order_by(None).limit(limit).subquery()
+    constant_rows: Select[Any] = query.with_only_columns(literal_column("1"), maintain_column_froms=True)
+    rows = constant_rows.order_by(None).limit(limit).subquery()
     number: int = connection.execute(select(func.count()).select_from(rows)).scalar_one()
     return number
 

@@ -210,7 +210,9 @@ class Push:
                 await asyncio.sleep(POLL_SECONDS)
                 is_handled = await run_in_threadpool(_is_handled, self.store, event.id)
             executions = await run_in_threadpool(self.store.executions.list_caused_by, event.id)
-            visible = [each for each in executions if self.caller.can(Permission.READ, pipeline=each.pipeline)]
+            visible = [
+                execution for execution in executions if self.caller.can(Permission.READ, pipeline=execution.pipeline)
+            ]
             if visible or not executions:
                 handled_events.append((event, visible if is_handled or visible else None))
         return handled_events

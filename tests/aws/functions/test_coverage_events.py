@@ -62,10 +62,17 @@ def test_coverage_of_other_resources_answers_nothing(aws: Account) -> None:
     token = _request_approval(aws, IMAGE)
     event = make_coverage_event(IMAGE, "UNSUPPORTED_OS")
     (image,) = event["resources"]
-    others = ["i-087d63509b8c97098", image.rpartition("/")[0], image.replace(":ecr:", ":lambda:"), image + "0", 7, None]
+    other_resources = [
+        "i-087d63509b8c97098",
+        image.rpartition("/")[0],
+        image.replace(":ecr:", ":lambda:"),
+        image + "0",
+        7,
+        None,
+    ]
     detail = event["detail"]
     for wrong in (
-        {"resources": others},
+        {"resources": other_resources},
         {"resources": image},
         {"resources": None},
         {"detail": None},

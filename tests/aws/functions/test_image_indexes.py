@@ -60,9 +60,9 @@ def test_an_unknown_manifest_without_platform_makes_an_index_undetermined(aws: A
     good = digest_of(1)
     aws.complete_scan(good)
     attestation, _ = make.make_attestation()
-    hidden = make.make_image([{"a": b"b"}], platform="unknown/unknown")
+    unknown_image = make.make_image([{"a": b"b"}], platform="unknown/unknown")
     chart = make.make_attestation(kind="application/vnd.cncf.helm.chart.content.v1.tar+gzip")[0]
-    manifest = {"an image": hidden.blobs[hidden.digest], "a chart": chart}.get(case, attestation)
+    manifest = {"an image": unknown_image.blobs[unknown_image.digest], "a chart": chart}.get(case, attestation)
     entry = make.make_attestation_entry(manifest, digest_of(2) if case == "of no image" else good)
     if case == "without marks":
         del entry["annotations"]

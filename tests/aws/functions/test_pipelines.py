@@ -231,21 +231,21 @@ def test_a_repository_may_be_named_with_our_registry(scanned_account: Account, r
     )
     handlers = scanned_account.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     name = f"{registry}/{REPOSITORY}"
-    token, lost = (scanned_account.ask(IMAGE, Image_Repository=name) for _ in range(2))
+    token, lost_token = (scanned_account.ask(IMAGE, Image_Repository=name) for _ in range(2))
     handlers.record(make_approval_event(token, image=IMAGE, Image_Repository=name))
     assert scanned_account.list_answers(token) == ["Approved"]
     handlers.sweep(CLOCK)
-    assert scanned_account.list_answers(lost) == ["Approved"]
+    assert scanned_account.list_answers(lost_token) == ["Approved"]
 
 
 @pytest.mark.parametrize("registry", [OURS.replace(ACCOUNT, "999999999999"), OURS.replace(REGION, "us-east-1")])
 def test_a_repository_in_another_registry_is_refused_at_once(scanned_account: Account, registry: str) -> None:
     handlers, name = scanned_account.make_functions(), f"{registry}/{REPOSITORY}"
-    token, lost = (scanned_account.ask(CLEAN, Image_Repository=name) for _ in range(2))
+    token, lost_token = (scanned_account.ask(CLEAN, Image_Repository=name) for _ in range(2))
     handlers.record(make_approval_event(token, image=CLEAN, Image_Repository=name))
     assert scanned_account.list_answers(token) == ["Rejected"]
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned_account.list_answers(lost) == ["Rejected"]
+    assert scanned_account.list_answers(lost_token) == ["Rejected"]
     assert f"The repository {name} is in the registry of the account" in scanned_account.approvals.summaries[token]
 
 
@@ -297,21 +297,21 @@ def test_while_codepipeline_cannot_be_asked_nothing_is_approved(
 def test_a_configuration_that_is_not_resolved_names_no_image_and_is_not_taken_for_one_without(
     scanned_account: Account,
 ) -> None:
-    token, lost = scanned_account.ask(CLEAN), scanned_account.ask(CLEAN)
-    runs = scanned_account.approvals.run(token), scanned_account.approvals.run(lost)
+    token, lost_token = scanned_account.ask(CLEAN), scanned_account.ask(CLEAN)
+    runs = scanned_account.approvals.run(token), scanned_account.approvals.run(lost_token)
     for run in runs:
         run.resolved = None
     handlers = scanned_account.make_functions()
     handlers.record(make_approval_event(token, image=CLEAN))
     assert handlers.sweep(CLOCK) == {"waiting": 1}
-    assert scanned_account.list_answers(token, lost) == [None, None]
+    assert scanned_account.list_answers(token, lost_token) == [None, None]
     runs[0].resolved = {"CustomData": make_custom_data(CLEAN)}
     scanned_account.now += 59 * MINUTE
     handlers.sweep(CLOCK)
-    assert scanned_account.list_answers(token, lost) == ["Approved", None]
+    assert scanned_account.list_answers(token, lost_token) == ["Approved", None]
     scanned_account.now += MINUTE
     handlers.sweep(CLOCK)
-    assert scanned_account.list_answers(lost) == ["Rejected"]
+    assert scanned_account.list_answers(lost_token) == ["Rejected"]
 
 
 def test_a_comment_without_variables_needs_no_resolving(scanned_account: Account) -> None:

@@ -75,8 +75,8 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
         image = reference.plan_image("any", PlannedFindings(counts))
         execution = reference.request_approval(image)
         reference.end_scan(image)
-        each = [word for word, count in counts.items() for _ in range(count)]
-        result = [make_finding(IMAGE, word, n, chance.choice(("", "1.5.0"))) for n, word in enumerate(each)]
+        rating_words = [word for word, count in counts.items() for _ in range(count)]
+        result = [make_finding(IMAGE, word, n, chance.choice(("", "1.5.0"))) for n, word in enumerate(rating_words)]
         verdict = verdicts.judge(IMAGE, "dockgate-app", _look(*result, details=())).verdict
         assert (verdict.status.value, verdict.summary) == (
             reference.answer(execution),

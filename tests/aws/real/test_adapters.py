@@ -109,9 +109,9 @@ def test_a_queue_needs_all_permissions_of_the_page(aws: Cloud) -> None:
     assert len(QUEUES) == 4
     Queue(aws, QUEUES).use_queue()
     for missing_permission in QUEUES:
-        with pytest.raises(DockgateError, match="AccessDenied") as caught:
+        with pytest.raises(DockgateError, match="AccessDenied") as error_info:
             Queue(aws, QUEUES - {missing_permission}).use_queue()
-        assert missing_permission in str(caught.value)
+        assert missing_permission in str(error_info.value)
 
 
 def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) -> None:

@@ -159,9 +159,9 @@ def test_the_sweep_has_permission_to_find_waiting_approvals(gate: Gate) -> None:
     token = gate.ask(digest_of(4))
     assert gate.call("sweep", {"source": "aws.events"}) == (False, {"waiting": 1})
     gate.cloud.fakes.complete_scan(digest_of(4))
-    lost = gate.cloud.fakes.ask(digest_of(4))
+    lost_token = gate.cloud.fakes.ask(digest_of(4))
     assert gate.call("sweep", {"source": "aws.events"}) == (False, {"waiting": 0})
-    assert [gate.answer(token), gate.answer(lost)] == ["Approved", "Approved"]
+    assert [gate.answer(token), gate.answer(lost_token)] == ["Approved", "Approved"]
 
 
 def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate) -> None:

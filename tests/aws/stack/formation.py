@@ -212,15 +212,15 @@ class Formation:
             .values()
         )
         names = [stage["Name"] for stage in pipeline["Stages"]]
-        ran = {
+        result = {
             "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
         }
         failure = {"status": "Failed", "summary": "3 HIGH findings, 0 allowed"}
         failed_action = {
-            "latestExecution": {**ran["latestExecution"], "status": "Failed"},
+            "latestExecution": {**result["latestExecution"], "status": "Failed"},
             "actionStates": [{"actionName": "Gate", "latestExecution": failure}],
         }
-        runs: dict[str, dict[str, Any]] = {"Source": ran, "ContainerVulnerabilityAssessment": failed_action}
+        runs: dict[str, dict[str, Any]] = {"Source": result, "ContainerVulnerabilityAssessment": failed_action}
         return {"stageStates": [{"stageName": name, **runs.get(name, {})} for name in names]}
 
     def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -79,10 +79,10 @@ def test_the_same_bytes_from_an_installed_wheel(archive_bytes: bytes, tmp_path: 
     build += ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path / "installed")]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     path = f"import sys; sys.path[:0] = [{str(tmp_path / 'installed')!r}, {sysconfig.get_path('purelib')!r}]\n"
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", path + BUILD], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    where, digest = ran.stdout.split("\n")
+    where, digest = result.stdout.split("\n")
     assert where.startswith(str(tmp_path))
     assert digest == hashlib.sha256(archive_bytes).hexdigest()
 
@@ -102,8 +102,8 @@ PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for 
 def test_the_archive_has_the_same_bytes_from_every_python(archive_bytes: bytes, python: str) -> None:
     """With the standard library alone: packing needs no more."""
     command = [python, "-I", "-S", "-B", "-c", PACK, str(ROOT / "src")]
-    ran = subprocess.run(command, input=aws_stack.encode_policy_document("default"), capture_output=True, check=True)
-    assert ran.stdout.decode().strip() == hashlib.sha256(archive_bytes).hexdigest()
+    result = subprocess.run(command, input=aws_stack.encode_policy_document("default"), capture_output=True, check=True)
+    assert result.stdout.decode().strip() == hashlib.sha256(archive_bytes).hexdigest()
 
 
 def test_the_archive_is_for_the_templates_runtime() -> None:
@@ -156,14 +156,14 @@ def test_the_archive_runs_without_the_checkout(archive_bytes: bytes, tmp_path: P
     handlers = [function["Handler"] for function in functions]
     assert {handler.rpartition(".")[0] for handler in handlers} == {"dockgate.aws.functions.handlers"}
     names = [handler.rpartition(".")[2] for handler in handlers]
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-I", "-c", ALONE, str(file), *names],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr
+    assert (result.returncode, result.stdout) == (0, "ok\n"), result.stderr
 
 
 JUDGES = """
@@ -198,5 +198,5 @@ def test_no_command_and_no_order_needs_what_stays_out(archive_bytes: bytes, tmp_
     candidates = [parse_upgrade(text) for case in CASES for text in case["raise"]]
     request = [(item.name, item.ecosystem, item.version, fixed, item.path) for item, fixed in candidates]
     command = [sys.executable, "-I", "-S", "-c", JUDGES, str(file)]
-    ran = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr
+    result = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "ok\n"), result.stderr

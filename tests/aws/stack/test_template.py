@@ -38,14 +38,14 @@ STAGES = ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
 
 
 def test_cfn_lint_accepts_the_template() -> None:
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", "from cfnlint.runner import main; main()", "--format", "json", str(TEMPLATE)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert json.loads(ran.stdout or "[]") == [], ran.stdout
-    assert ran.returncode == 0
+    assert json.loads(result.stdout or "[]") == [], result.stdout
+    assert result.returncode == 0
 
 
 def test_a_resource_of_another_mode_that_is_referred_to_is_found() -> None:
@@ -174,10 +174,10 @@ def test_the_buildspec_writes_what_the_deploy_action_reads(tmp_path: Path) -> No
         "CODEBUILD_BUILD_NUMBER": "7",
     }
     script = "set -e\n" + "\n".join(commands)
-    ran = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert ran.returncode == 0, ran.stderr
+    assert result.returncode == 0, result.stderr
     repository = f"{environment['REGISTRY']}/dockgate-app"
     (artifact,) = spec["artifacts"]["files"]
     assert json.loads((tmp_path / artifact).read_text()) == [{"name": "app", "imageUri": f"{repository}@{digest}"}]

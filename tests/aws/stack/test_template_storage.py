@@ -119,9 +119,13 @@ def test_verdicts_are_kept_for_good_unless_an_end_is_given() -> None:
 def test_the_newest_images_stay_in_the_repository() -> None:
     (repository,) = Stack({**MODES["whole"], "ImagesKept": "7"}).select_resources("AWS::ECR::Repository").values()
     rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    untagged_rule, others = (rule["selection"] for rule in rules)
+    untagged_rule, other_rules = (rule["selection"] for rule in rules)
     assert (untagged_rule["tagStatus"], untagged_rule["countType"]) == ("untagged", "sinceImagePushed")
-    assert (others["tagStatus"], others["countType"], others["countNumber"]) == ("any", "imageCountMoreThan", 7)
+    assert (other_rules["tagStatus"], other_rules["countType"], other_rules["countNumber"]) == (
+        "any",
+        "imageCountMoreThan",
+        7,
+    )
     assert [rule["rulePriority"] for rule in rules] == [1, 2]  # ECR wants the rule for any tag last
     assert int(parse_own_template()["Parameters"]["ImagesKept"]["Default"]) == 1000
 

@@ -71,12 +71,12 @@ def test_a_rollout_that_ecs_gives_up_is_not_waited_for(ecs: InEcs) -> None:
 
 
 def test_a_service_or_container_that_ecs_lacks_is_reported(ecs: InEcs) -> None:
-    with pytest.raises(DeployError, match="no service api") as caught:
+    with pytest.raises(DeployError, match="no service api") as error_info:
         ecs.target.deploy(make_service(1, 1, "api"), make_definition(1, ecs.first_image), None)
-    assert "Create it" in str(caught.value.advice)
-    with pytest.raises(DeployError, match="no container 'nginx'") as caught:
+    assert "Create it" in str(error_info.value.advice)
+    with pytest.raises(DeployError, match="no container 'nginx'") as error_info:
         ecs.target.deploy(make_service(1, 1), replace(make_definition(1, ecs.first_image), container="nginx"), None)
-    assert "app, log" in str(caught.value.advice)
+    assert "app, log" in str(error_info.value.advice)
     assert list(EcsTarget(lambda: ecs.ecs, "nowhere", str).list_tasks("web")) == []
 
 

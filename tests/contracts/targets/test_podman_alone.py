@@ -90,7 +90,7 @@ def test_a_task_that_needs_more_memory_than_its_limit_is_ended_and_says_so(
     eats = ("/bin/busybox", "sh", "-c", "/bin/busybox sleep 2; exec /bin/busybox tail /dev/zero")
     hungry = replace(make_definition(1, podman.first_image, None), command=eats, memory=32)
     target.deploy(make_service(1, 1), hungry, None)
-    task = wait_until(lambda: next((each for each in target.list_tasks("web") if each.reason), None))
+    task = wait_until(lambda: next((task for task in target.list_tasks("web") if task.reason), None))
     assert "out of memory (limit 32 MiB)" in str(task.reason)
     assert not Path("oom").exists(), "podman's monitor of the task has written into our working folder"
 
@@ -169,19 +169,19 @@ def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: Podma
 def test_a_check_that_prints_without_end_is_stopped_and_leaves_4_kb(podman: Podman, target: PodmanTarget) -> None:
     prints = HealthCheck(command=("/bin/busybox", "yes", "\x1b[31mtick"), timeout=0.3, start_period=0.1)
     began = time.monotonic()
-    with pytest.raises(DeployError, match=r"(?s)not healthy after 0\.1 s.*tick\ntick\n") as caught:
+    with pytest.raises(DeployError, match=r"(?s)not healthy after 0\.1 s.*tick\ntick\n") as error_info:
         target.deploy(make_service(1, 1), make_definition(1, podman.first_image, prints), None)
     assert time.monotonic() - began < 20
-    assert "\x1b" not in str(caught.value)
-    assert len(str(caught.value)) < 5000
+    assert "\x1b" not in str(error_info.value)
+    assert len(str(error_info.value)) < 5000
 
 
 @pytest.mark.real
 def test_a_program_that_ends_is_reported_with_its_code_and_last_output(podman: Podman, target: PodmanTarget) -> None:
     says = ("/bin/busybox", "sh", "-c", "echo cannot find my database >&2; exit 7")
-    with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
+    with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as error_info:
         target.deploy(make_service(1, 1), replace(make_definition(1, podman.first_image), command=says), None)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 @pytest.mark.real
@@ -261,11 +261,11 @@ def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman:
     (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image, check), None)
     podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
     wait_until(lambda: [task.state for task in target.list_tasks("web")] == [TaskState.UNHEALTHY])
-    (hung,) = target.list_tasks("web")
-    assert hung.probe
-    assert not hung.probe.is_healthy
-    assert hung.probe.output == "no HTTP answer within 0.5 s"
-    assert (hung.probe.failures or 0) > 1
+    (hanging_task,) = target.list_tasks("web")
+    assert hanging_task.probe
+    assert not hanging_task.probe.is_healthy
+    assert hanging_task.probe.output == "no HTTP answer within 0.5 s"
+    assert (hanging_task.probe.failures or 0) > 1
     assert target.restart("web", task.id)
     wait_until(lambda: list_task_states(target) == [(1, RUNNING, digest(podman.first_image))])
     (after,) = target.list_tasks("web")

@@ -106,9 +106,9 @@ def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
         lambda: target.restart("web", "dockgate-web-1-0"),
         lambda: target.deploy(make_service(1, 1), make_definition(1, system.first_image), None),
     ):
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(UnavailableError) as error_info:
             call()
-        assert caught.value.advice
+        assert error_info.value.advice
 
 
 @pytest.mark.parametrize("moment", ["before_deploy", "before_start", "after_start", "before_stop", "after_deploy"])

@@ -192,7 +192,7 @@ def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
 def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_name(host: Host, source: Source) -> None:
     """podman finds images by their ids, which everybody can compute: those of bases, and of earlier builds."""
     registry = f"{host.registry.address}/bases"
-    hidden = build_image(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
+    other_base = build_image(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
     build_image(host, source("echo clean >/clean"), "bases/clean", "v1")
     folder = source("true")
     stored_images = []
@@ -200,7 +200,7 @@ def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_na
         (folder / "Dockerfile").write_text(f"FROM {registry}/{base}:v1\nLABEL key={key}\n")
         build_image(host, folder, "bases/hiding", key)
         stored_images.append(set(host.list_stored_images("bases/hiding", "--all", "--no-trunc")))
-    reference = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
+    reference = RegistryReference(host.registry.address, "bases/hidden", digest=other_base)
     with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
         image = json.loads(origin.read_root()[1])["config"]["digest"]
     assert image in stored_images[0]

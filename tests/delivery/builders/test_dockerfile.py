@@ -130,9 +130,9 @@ def test_images_are_those_of_from_and_copy_that_are_no_stage(
     ],
 )
 def test_a_name_that_is_no_image_of_a_registry_or_that_podman_may_read_otherwise_is_refused(line: str) -> None:
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(BuildError) as error_info:
         find_base_images(f"{line}\n", {})
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_very_many_flags_are_read_in_little_time() -> None:

@@ -46,9 +46,9 @@ def test_a_build_that_takes_too_much_ends_with_a_reason(
     host: Host, source: Source, limits: Limits, script: str, reason: str
 ) -> None:
     lines: list[str] = []
-    with pytest.raises(BuildError, match=reason) as caught:
+    with pytest.raises(BuildError, match=reason) as error_info:
         host.make_builder(limits=limits).build(BuildRequest("key-1", "greedy", source(script)), lines.extend)
-    assert caught.value.advice
+    assert error_info.value.advice
     assert sum(map(len, lines)) < 2 * limits.log
     assert not find_leftovers(host.podman.folder / "builds")
     builder = host.make_builder(limits=limits)

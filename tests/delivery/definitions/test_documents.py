@@ -193,10 +193,10 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
     ],
 )
 def test_a_mistake_is_reported_with_its_location_and_what_is_allowed(text: str, message: str, advice: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(DefinitionError) as error_info:
         read_definition(text, "file.yaml")
-    assert message in str(caught.value)
-    assert advice in str(caught.value.advice)
+    assert message in str(error_info.value)
+    assert advice in str(error_info.value.advice)
 
 
 def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:

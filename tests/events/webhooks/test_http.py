@@ -147,9 +147,9 @@ def test_a_name_is_looked_at_when_it_is_called() -> None:
 
 
 def test_the_error_of_an_address_that_is_not_allowed_says_to_give_another_host() -> None:
-    with pytest.raises(UnavailableError, match="where clouds keep credentials") as caught:
+    with pytest.raises(UnavailableError, match="where clouds keep credentials") as error_info:
         HttpWebhooks(is_loopback_allowed=False).call("http://169.254.169.254/latest", {}, b"")
-    assert caught.value.next_step == "This address is not allowed: give a URL of another host."
+    assert error_info.value.next_step == "This address is not allowed: give a URL of another host."
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_the_error_of_an_address_that_is_not_allowed_says_to_give_another_host()
     ],
 )
 def test_an_invalid_webhook_url_is_refused_before_the_call(url: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         HttpWebhooks(is_loopback_allowed=True).check(url)
-    assert "password@" not in caught.value.full_message
+    assert "password@" not in error_info.value.full_message
 
 
 def test_hosts_may_be_limited_to_a_list() -> None:

@@ -61,13 +61,13 @@ def list_differences(
 
 
 def _compare_files(layers: Sequence[LayerReading], reading: ImageReading, tree: Tree) -> Iterator[Difference]:
-    led: frozenset[str] | None = None
+    linked_paths: frozenset[str] | None = None
     for file in tree.files:
         path = file.path.decode("utf-8", "surrogateescape")
         if path not in reading.files:
-            if led is None:
-                led = _list_led_paths(layers, reading)
-            kind = "device" if file.kind in "cbps" else "through-a-link" if path in led else "missing"
+            if linked_paths is None:
+                linked_paths = _list_led_paths(layers, reading)
+            kind = "device" if file.kind in "cbps" else "through-a-link" if path in linked_paths else "missing"
             yield Difference(kind, tree.runtime, path)
             continue
         dockgate_data = reading.files[path]
@@ -77,9 +77,9 @@ def _compare_files(layers: Sequence[LayerReading], reading: ImageReading, tree: 
         if file.kind == "F":
             dockgate_data = hashlib.sha256(dockgate_data).digest()
         if dockgate_data != runtime_data:
-            if led is None:
-                led = _list_led_paths(layers, reading)
-            kind = "target" if file.kind == "l" else "content-through-a-link" if path in led else "content"
+            if linked_paths is None:
+                linked_paths = _list_led_paths(layers, reading)
+            kind = "target" if file.kind == "l" else "content-through-a-link" if path in linked_paths else "content"
             yield Difference(kind, tree.runtime, path, f"{runtime_data[:60]!r}, we read {dockgate_data[:60]!r}")
 
 

@@ -85,9 +85,9 @@ def hide_and_write_again(chance: Random) -> list[list[Item]]:
 
 def link_to_a_lower_file(chance: Random) -> list[list[Item]]:
     path, content = evidence.choose_evidence(chance)
-    alias, hidden = chance.choice((("app/kept", path), (path, "app/kept")))
-    link: Item = {"name": alias, "type": chance.choice("12"), "link": hidden}
-    return [[{"name": hidden, "content": content}], [link], [_make_whiteout(hidden)] if chance.random() < 0.5 else []]
+    alias, target = chance.choice((("app/kept", path), (path, "app/kept")))
+    link: Item = {"name": alias, "type": chance.choice("12"), "link": target}
+    return [[{"name": target, "content": content}], [link], [_make_whiteout(target)] if chance.random() < 0.5 else []]
 
 
 _ALL: tuple[Callable[[Random], list[list[Item]]], ...] = (

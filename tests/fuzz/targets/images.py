@@ -106,7 +106,7 @@ def _list_layer_seeds() -> list[bytes]:
         pieces.make_header(b"", b"%o" % 5000, b"L") + pieces.pad_block(b"a" * 5000) + pieces.make_header(b"a"),
         pieces.make_header(b"a") * 101,
     )
-    return [*tars, *(each + pieces.END for each in odd)]
+    return [*tars, *(entry + pieces.END for entry in odd)]
 
 
 def _list_packed_seeds() -> list[bytes]:

@@ -47,9 +47,9 @@ def test_a_waiver_without_id_gets_its_line_as_id() -> None:
     ],
 )
 def test_an_invalid_waiver_is_refused_with_its_line(text: str, error: str) -> None:
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(DefinitionError) as error_info:
         read_waivers(text, "w.yaml")
-    assert str(caught.value).startswith(error)
+    assert str(error_info.value).startswith(error)
 
 
 def test_the_example_in_the_documentation_is_valid() -> None:

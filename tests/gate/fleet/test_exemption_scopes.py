@@ -49,7 +49,7 @@ def is_touched(scope: ExemptionScope, item: FleetItem, matcher: Matcher) -> bool
         return False
     if scope.repository is not None and (item.repository is None or not scope.has_repository(item.repository)):
         return False
-    findings = [each for inventory in item.inventories for each in matcher.match(inventory.packages).findings]
+    findings = [finding for inventory in item.inventories for finding in matcher.match(inventory.packages).findings]
     return not scope.has_finding or any(
         scope.has_package(finding.package)
         and (scope.names is None or not scope.names.isdisjoint((finding.id, *finding.aliases)))
@@ -82,7 +82,7 @@ def test_exemptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exemption
         assert statuses_alone[0] == statuses_alone[1]
         assert fleet.list_violated_rules(item, NOW) == after.list_violated_rules(item, NOW)
         if before is not None and now is not None:
-            assert [each._replace(changes_at=0) for each in before] == [each._replace(changes_at=0) for each in now]
+            assert [image._replace(changes_at=0) for image in before] == [image._replace(changes_at=0) for image in now]
 
 
 @given(waivers, st.sampled_from(("team/app", "shop/web")))

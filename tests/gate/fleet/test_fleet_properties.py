@@ -36,7 +36,9 @@ EXPRESSIONS = (
 )
 settings_of: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     **SETTINGS,
-    "exploited": st.tuples(SETTINGS["exploited"], st.booleans()).map(lambda drawn: {**drawn[0], "past_due": drawn[1]}),
+    "exploited": st.tuples(SETTINGS["exploited"], st.booleans()).map(
+        lambda settings: {**settings[0], "past_due": settings[1]}
+    ),
     "expression": st.one_of(
         SETTINGS["expression"], st.sampled_from(EXPRESSIONS).map(lambda when: {"when": when, "message": "too much"})
     ),
@@ -124,7 +126,7 @@ def draw_inventory(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
 @st.composite
 def draw_items(draw: st.DrawFn) -> list[FleetItem]:
     """Images of one platform, and indexes of two."""
-    drawn = []
+    drawn_images = []
     for number in range(draw(st.integers(1, 3))):
         digest, child = DIGESTS[number], DIGESTS[number + 3]
         parts = [draw(draw_inventory(digest, "linux/amd64"))]
@@ -134,8 +136,8 @@ def draw_items(draw: st.DrawFn) -> list[FleetItem]:
             "sha256:" + "f" * 64, (KEY_ID,), "https://ci.example/builder", "any", finished_at="2026-11-20T00:00:00Z"
         )
         provenance = draw(st.sampled_from((None, ProvenanceFacts(digest, (statement,)), ProvenanceFacts(digest, ()))))
-        drawn.append(FleetItem(digest, tuple(parts), draw(st.sampled_from(REPOSITORIES)), provenance))
-    return drawn
+        drawn_images.append(FleetItem(digest, tuple(parts), draw(st.sampled_from(REPOSITORIES)), provenance))
+    return drawn_images
 
 
 ends = st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z", "2027-03-01T00:00:00Z"))
@@ -302,12 +304,12 @@ def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
         st.sampled_from(("", "", "owner")),
     )
     package_lists = st.lists(package_strategy, min_size=1, max_size=2, unique_by=lambda item: item.path)
-    drawn = []
+    drawn_images = []
     for digest in DIGESTS[:2]:
         content = tuple(sorted(draw(package_lists), key=lambda item: item.path))
         base_layers = draw(st.integers(0, 1))
         inventory = Inventory(digest, "linux/amd64", None, (BASE, OWN), content, (), base_layers=base_layers)
-        drawn.append(FleetItem(digest, (inventory,), draw(st.sampled_from(REPOSITORIES))))
+        drawn_images.append(FleetItem(digest, (inventory,), draw(st.sampled_from(REPOSITORIES))))
     limits = {"HIGH": draw(st.integers(0, 1)), "scope": draw(st.sampled_from(("image", "base", "own")))}
     under = build_policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
     if draw(st.integers(0, 2)) == 0:
@@ -319,7 +321,7 @@ def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
         exemptions = draw(
             st.sampled_from((FleetWaivers((), (draw(statement_strategy),)), FleetWaivers((), (), attached_statements)))
         )
-    return Fleet(drawn, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), exemptions)
+    return Fleet(drawn_images, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), exemptions)
 
 
 @given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()))

@@ -180,9 +180,9 @@ def test_every_clearable_finding_is_cleared_if_a_limit_cannot_be_met() -> None:
 
 
 def test_undetermined_entries_are_obstacles_with_and_without_a_violation() -> None:
-    torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "app/x cannot be read."),))
+    damaged_inventory = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "app/x cannot be read."),))
     for existing, upgrades in (([make_advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
-        result = search_remediation(torn, existing, limit_findings(HIGH=0))
+        result = search_remediation(damaged_inventory, existing, limit_findings(HIGH=0))
         assert (list_upgraded_versions(result), result.is_sufficient) == (upgrades, False)
         assert [obstacle.reason for obstacle in result.obstacles] == ["app/x cannot be read."]
 

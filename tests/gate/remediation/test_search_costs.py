@@ -30,10 +30,12 @@ MEDIUM = Severity.MEDIUM
 
 def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
     names = [f"p{number:03}" for number in range(100)]
-    torn = make_inventory(*map(make_package, names), unread_paths=(Unread("app/x", "app/x cannot be read."),))
+    damaged_inventory = make_inventory(
+        *map(make_package, names), unread_paths=(Unread("app/x", "app/x cannot be read."),)
+    )
     published = [make_advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
     case = VerdictCase(
-        IMAGE, limit_findings(MEDIUM=50), NOW, "test", (torn,), AdvisorySnapshot(tuple(published), COVERED)
+        IMAGE, limit_findings(MEDIUM=50), NOW, "test", (damaged_inventory,), AdvisorySnapshot(tuple(published), COVERED)
     )
     judged_counts = []
 

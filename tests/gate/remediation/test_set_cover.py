@@ -30,7 +30,7 @@ requirements = st.integers(1, 7).flatmap(
 
 
 def make_acceptance(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
-    return lambda members: all(sum(each.weights[index] for index in members) >= each.need for each in expected)
+    return lambda members: all(sum(entry.weights[index] for index in members) >= entry.need for entry in expected)
 
 
 @given(requirements)

@@ -294,9 +294,9 @@ def test_replaying_a_policy_with_an_unknown_rule_fails() -> None:
     ],
 )
 def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:
-    with pytest.raises(UsageError, match=reason) as caught:
+    with pytest.raises(UsageError, match=reason) as error_info:
         case_file.read(data, "x.json")
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_severities_are_read_back_as_enum_members() -> None:

@@ -29,11 +29,11 @@ def make_coverage(at: str) -> tuple[Coverage, ...]:
 
 
 def test_an_unread_file_is_undetermined_unless_the_policy_relaxes_it() -> None:
-    torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
-    assert judge(torn) == [UndeterminedFact("app/x", "The file ends too early.", "unread")]
-    assert judge(torn, unread="allow") == []
-    assert judge(torn, unread="reject") == [Violation("evidence", "The file ends too early.")]
-    assert judge(torn, unread="warn") == [
+    damaged_inventory = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
+    assert judge(damaged_inventory) == [UndeterminedFact("app/x", "The file ends too early.", "unread")]
+    assert judge(damaged_inventory, unread="allow") == []
+    assert judge(damaged_inventory, unread="reject") == [Violation("evidence", "The file ends too early.")]
+    assert judge(damaged_inventory, unread="warn") == [
         NonBlockingViolation(RuleAction.WARN, Violation("evidence", "The file ends too early."))
     ]
 
@@ -49,10 +49,10 @@ def test_an_image_without_packages_is_undetermined() -> None:
 def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> None:
     entry = UndeterminedFact("pkg:npm/a@1.0.0", "The version cannot be compared.", kind)
     other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
-    others: dict[str, Any] = {other_kind: "allow", "unread": "allow"}
+    other_settings: dict[str, Any] = {other_kind: "allow", "unread": "allow"}
     exception: dict[str, Any] = {kind: "allow"}
     assert judge(make_inventory(make_package("a")), entry) == [entry]
-    assert judge(make_inventory(make_package("a")), entry, **others) == [entry]
+    assert judge(make_inventory(make_package("a")), entry, **other_settings) == [entry]
     assert judge(make_inventory(make_package("a")), entry, **exception) == []
 
 

@@ -174,7 +174,7 @@ ratings = st.lists(st.sampled_from(Severity), max_size=6)
     st.sampled_from((0, 30, {"HIGH": 30, "LOW": 3}, {"CRITICAL": 3, "HIGH": 3, "UNTRIAGED": 99})),
 )
 def test_a_lost_rating_never_approves(
-    rated_severities: list[Severity], lost: set[int], limits: dict[str, int], grace: object
+    rated_severities: list[Severity], lost_indices: set[int], limits: dict[str, int], grace: object
 ) -> None:
     """Under limits that do not set what UNTRIAGED counts as."""
     limits.pop(Severity.UNTRIAGED, None)
@@ -188,6 +188,6 @@ def test_a_lost_rating_never_approves(
         facts = RuleInput(make_inventory(make_package("a")), Matches(tuple(findings), ()), (), NOW)
         return len(list(RULE.judge(facts, settings)))
 
-    fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated_severities)]
+    fewer = [Severity.UNTRIAGED if at in lost_indices else severity for at, severity in enumerate(rated_severities)]
     if count_results(rated_severities):
         assert count_results(fewer)

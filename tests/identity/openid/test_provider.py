@@ -309,9 +309,9 @@ def test_unsafe_metadata_is_refused(case: Case, metadata: dict[str, Any]) -> Non
 @pytest.mark.parametrize("path", [DISCOVERY, "/jwks", "/token"])
 def test_a_broken_answer_signs_no_one_in(case: Case, path: str, answer: httpx.Response) -> None:
     case.fake.answers[path] = answer
-    with pytest.raises(DockgateError) as caught:
+    with pytest.raises(DockgateError) as error_info:
         case.sign_in()
-    assert isinstance(caught.value, UnavailableError), repr(caught.value)
+    assert isinstance(error_info.value, UnavailableError), repr(error_info.value)
 
 
 def test_a_failure_is_repeated_for_a_moment_without_another_request(case: Case) -> None:
@@ -337,9 +337,9 @@ def test_the_secret_is_read_from_its_file_each_time(tmp_path: Path) -> None:
 
 def test_a_providers_message_is_not_repeated(case: Case) -> None:
     case.fake.answers["/token"] = httpx.Response(400, json={"error": "<script>", "error_description": "<b>"})
-    with pytest.raises(DeniedError, match="no reason") as caught:
+    with pytest.raises(DeniedError, match="no reason") as error_info:
         case.sign_in()
-    assert "<" not in str(caught.value)
+    assert "<" not in str(error_info.value)
 
 
 def test_an_answer_that_takes_too_long_is_given_up() -> None:

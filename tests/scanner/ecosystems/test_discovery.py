@@ -37,8 +37,8 @@ def test_a_broken_module_stops_start_up(
     (tmp_path / package / "rpm.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    with pytest.raises(DockgateError) as caught:
+    with pytest.raises(DockgateError) as error_info:
         load(package)
-    assert f"{package}.rpm" in str(caught.value)
-    assert reason in str(caught.value)
-    assert caught.value.advice
+    assert f"{package}.rpm" in str(error_info.value)
+    assert reason in str(error_info.value)
+    assert error_info.value.advice

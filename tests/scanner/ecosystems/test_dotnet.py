@@ -154,9 +154,9 @@ def test_a_malformed_file_is_unreadable(content: str | bytes, path: str, reason:
 def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.build_from_purl(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
     assert (package.source_name, package.purl) == ("newtonsoft.json", "pkg:nuget/Newtonsoft.Json@13.0.1")
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         ECOSYSTEM.build_from_purl(Purl("nuget", "", "a"), None)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def compare_versions(a: str, b: str) -> str:

@@ -302,9 +302,9 @@ def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.build_from_purl(Purl("maven", "org.slf4j", "slf4j-api", "2.0.17"), None)
     assert (package.source_name, package.purl) == ("org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@2.0.17")
     for wrong in (Purl("maven", "org.slf4j", "slf4j-api"), Purl("maven", "", "slf4j-api", "1")):
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(UsageError) as error_info:
             ECOSYSTEM.build_from_purl(wrong, None)
-        assert caught.value.advice
+        assert error_info.value.advice
 
 
 @given(st.data())

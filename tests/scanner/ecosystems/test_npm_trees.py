@@ -82,10 +82,10 @@ def test_other_folders_are_a_projects_own(path: str) -> None:
 
 
 def test_a_link_in_a_global_folder_is_followed_or_unread() -> None:
-    hidden = make_file("srv/x/package.json", '{"name": "lodash", "version": "4.17.4"}')
-    result = read_inventory(make_symlink("root/.node_modules/lodash", "/srv/x"), hidden)
+    hidden_manifest = make_file("srv/x/package.json", '{"name": "lodash", "version": "4.17.4"}')
+    result = read_inventory(make_symlink("root/.node_modules/lodash", "/srv/x"), hidden_manifest)
     assert [package.version for package in result.packages] == ["4.17.4"]
-    result = read_inventory(make_symlink("root/.node_modules", "/srv"), hidden)
+    result = read_inventory(make_symlink("root/.node_modules", "/srv"), hidden_manifest)
     assert "root/.node_modules" in {entry.path for entry in result.unread}
 
 

@@ -33,9 +33,9 @@ def read(path: str, content: bytes) -> Extract:
 
 
 def read_refusal(path: str, content: bytes) -> str:
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(UnreadableError) as error_info:
         read(path, content)
-    return str(caught.value)
+    return str(error_info.value)
 
 
 def patch_content(content: bytes, at: int, value: bytes) -> bytes:

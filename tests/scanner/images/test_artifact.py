@@ -131,10 +131,10 @@ def test_a_blob_that_is_another_is_refused(body: bytes, tmp_path: Path) -> None:
 def test_a_registry_that_takes_no_artifacts_is_reported(answers: dict[str, int], file: Path) -> None:
     with (
         serve(lambda request: Answer(answers.get(request.method, 404))) as server,
-        pytest.raises((UnavailableError, DeniedError), match=f"{server.address}") as caught,
+        pytest.raises((UnavailableError, DeniedError), match=f"{server.address}") as error_info,
     ):
         push_artifact(f"{server.address}/a:1", KIND, file, {})
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_credentials_stay_with_the_registry_when_the_upload_goes_elsewhere(

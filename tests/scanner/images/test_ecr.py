@@ -97,18 +97,18 @@ def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: EcrTo
     denied_error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "GetAuthorizationToken")
     for error in (denied_error, NoCredentialsError()):
         ecr.error = error
-        with pytest.raises(DeniedError) as caught:
+        with pytest.raises(DeniedError) as error_info:
             tokens.get(HOST)
-        assert caught.value.advice
+        assert error_info.value.advice
     ecr.error = None
     assert tokens.get(HOST) == ("AWS", f"secret-{len(ecr.requests)}")
 
 
 def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: EcrTokens) -> None:
     ecr.text = "secret{}"
-    with pytest.raises(UnavailableError, match="has no token") as caught:
+    with pytest.raises(UnavailableError, match="has no token") as error_info:
         tokens.get(HOST)
-    assert "secret" not in caught.value.full_message
+    assert "secret" not in error_info.value.full_message
 
 
 def test_the_real_client_is_understood() -> None:

@@ -69,9 +69,9 @@ def test_other_names_of_a_platform_are_chosen_with_it(tmp_path: Path, system: st
 
 @pytest.mark.parametrize("platforms", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
 def test_a_missing_platform_is_reported_with_the_available_ones(tmp_path: Path, platforms: list[str]) -> None:
-    with pytest.raises(NotFoundError, match="It has: linux/amd64, linux/arm/v7, linux/arm64/v8") as caught:
+    with pytest.raises(NotFoundError, match="It has: linux/amd64, linux/arm/v7, linux/arm64/v8") as error_info:
         choose_images(tmp_path, make.index([AMD, ARM, ARM7]), platforms)
-    assert platforms[-1] in str(caught.value)
+    assert platforms[-1] in str(error_info.value)
 
 
 def test_an_index_without_this_machines_platform_is_no_guess(tmp_path: Path) -> None:

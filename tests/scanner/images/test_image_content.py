@@ -221,5 +221,5 @@ def test_memory_stays_flat_whatever_a_layer_holds(compression: make.Compression,
     contents = {"first": b"1", "zeros": bytes(300 * 2**20), "opened": bytes(100 * 2**20)}
     make.write_image_layout(tmp_path / "image", [contents], compression=compression)
     command = [sys.executable, "-c", MEASURE, f"oci:{tmp_path}/image"]
-    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert int(grown) < 40 * 1024, "KiB"
+    memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(memory) < 40 * 1024, "KiB"

@@ -141,9 +141,9 @@ def test_a_helper_may_give_an_identity_token_or_nothing(tmp_path: Path) -> None:
 def test_a_helper_that_fails_is_reported_with_its_output(tmp_path: Path, script: str) -> None:
     write_docker_config(tmp_path, credsStore="all")
     write_helper(tmp_path, "all", script)
-    with pytest.raises(UsageError, match="docker-credential-all") as caught:
+    with pytest.raises(UsageError, match="docker-credential-all") as error_info:
         find(tmp_path)
-    assert ("locked" in str(caught.value)) == ("locked" in script)
+    assert ("locked" in str(error_info.value)) == ("locked" in script)
 
 
 @pytest.mark.parametrize(
@@ -158,16 +158,16 @@ def test_a_helper_that_fails_is_reported_with_its_output(tmp_path: Path, script:
 def test_output_of_a_helper_that_is_not_text_is_reported(tmp_path: Path, script: str) -> None:
     write_docker_config(tmp_path, credsStore="all")
     write_helper(tmp_path, "all", script)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         find(tmp_path)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_credentials_that_are_not_text_are_reported(tmp_path: Path) -> None:
     write_docker_config(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
-    with pytest.raises(UsageError, match="not text") as caught:
+    with pytest.raises(UsageError, match="not text") as error_info:
         find(tmp_path)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 @pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b"])

@@ -110,25 +110,25 @@ def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_accepted(tmp_pa
     environment = {"CONTAINER_HOST": f"unix://{tmp_path}/podman.sock"}
     with (
         serve(answer, tmp_path / "podman.sock"),
-        pytest.raises(UnavailableError, match="podman:team/list is a manifest list") as caught,
+        pytest.raises(UnavailableError, match="podman:team/list is a manifest list") as error_info,
     ):
         open_engine_source(EngineReference("podman", "team/list"), environment, tmp_path)
-    assert "podman manifest push --all team/list oci-archive:FILE" in str(caught.value.advice)
+    assert "podman manifest push --all team/list oci-archive:FILE" in str(error_info.value.advice)
 
 
 def test_a_missing_engine_is_reported_with_alternatives(tmp_path: Path) -> None:
     for engine, start in (("podman", "podman system service"), ("docker", "Start docker")):
-        with pytest.raises(UnavailableError, match=f"No {engine} runs here") as caught:
+        with pytest.raises(UnavailableError, match=f"No {engine} runs here") as error_info:
             open_engine_source(EngineReference(engine, "app"), {"PATH": ""}, tmp_path)
-        assert start in str(caught.value.advice)
-        assert "save the image to a file" in str(caught.value.advice)
+        assert start in str(error_info.value.advice)
+        assert "save the image to a file" in str(error_info.value.advice)
 
 
 @pytest.mark.parametrize("host", ["tcp://10.0.0.1:2375", "ssh://ada:secret@example.org/run/podman.sock", "unix://x"])
 def test_a_remote_engine_is_refused_without_naming_its_address(host: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="DOCKER_HOST names a remote engine") as caught:
+    with pytest.raises(UnavailableError, match="DOCKER_HOST names a remote engine") as error_info:
         open_engine_source(EngineReference("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
-    assert host not in caught.value.full_message
+    assert host not in error_info.value.full_message
 
 
 def test_a_named_engine_that_is_missing_is_reported(tmp_path: Path) -> None:

@@ -49,16 +49,16 @@ def test_a_layout_with_several_images_wants_a_tag_or_a_digest(tmp_path: Path) ->
     assert digest(f"oci:{tmp_path}:1") == FIRST.digest
     assert digest(f"oci:{tmp_path}:docker.io/team/two:2") == TWO.digest
     assert digest(f"oci:{tmp_path}@{TWO.digest}") == TWO.digest
-    with pytest.raises(NotFoundError, match="several images") as caught:
+    with pytest.raises(NotFoundError, match="several images") as error_info:
         digest(str(tmp_path))
-    assert "1, docker.io/team/two:2" in str(caught.value.advice)
+    assert "1, docker.io/team/two:2" in str(error_info.value.advice)
 
 
 def test_a_missing_tag_is_reported_with_the_available_ones(tmp_path: Path) -> None:
     make.write_layout(tmp_path, {"1": FIRST})
-    with pytest.raises(NotFoundError, match="no image") as caught:
+    with pytest.raises(NotFoundError, match="no image") as error_info:
         digest(f"oci:{tmp_path}:2")
-    assert "It has: 1" in str(caught.value.advice)
+    assert "It has: 1" in str(error_info.value.advice)
 
 
 def test_nameless_entries_of_a_layout_are_an_index(tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
     make.write_docker_archive(tmp_path / "saved.tar", {"one:1": FIRST, "two:2": TWO})
     assert list_files(f"docker-archive:{tmp_path}/saved.tar:two:2") == ["two"]
     for name in ("", ":three:3", f"@{FIRST.digest}"):
-        with pytest.raises(NotFoundError) as caught:
+        with pytest.raises(NotFoundError) as error_info:
             digest(f"docker-archive:{tmp_path}/saved.tar{name}")
-        assert "one:1, two:2" in str(caught.value.advice)
+        assert "one:1, two:2" in str(error_info.value.advice)
 
 
 def write_changed_archive(folder: Path, **changes: make.Content | None) -> str:
@@ -241,9 +241,9 @@ def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
     ],
 )
 def test_a_broken_archive_is_reported(tmp_path: Path, changes: dict[str, make.Content | None], message: str) -> None:
-    with pytest.raises(DockgateError, match=message) as caught:
+    with pytest.raises(DockgateError, match=message) as error_info:
         list_files(write_changed_archive(tmp_path, **changes))
-    assert isinstance(caught.value, ImageError | NotFoundError)
+    assert isinstance(error_info.value, ImageError | NotFoundError)
 
 
 @pytest.mark.parametrize("data", [b"hello", b"x" * 5000, gzip.compress(NO_IMAGE, mtime=0), b"", NO_IMAGE])

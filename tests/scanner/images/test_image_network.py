@@ -296,10 +296,12 @@ def test_a_blob_that_never_gets_further_is_given_up_by_name() -> None:
     with (
         serve(break_off(serve_image(BIG), 1000)) as server,
         open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened_images,
-        pytest.raises(UnavailableError, match=f"blob {LAYER} of {server.address}/team/app:1 stopped at 1000") as caught,
+        pytest.raises(
+            UnavailableError, match=f"blob {LAYER} of {server.address}/team/app:1 stopped at 1000"
+        ) as error_info,
     ):
         list_files(opened_images)
-    assert "run the same command again" in str(caught.value.advice)
+    assert "run the same command again" in str(error_info.value.advice)
     assert pauses == sorted(pauses)
     assert len(pauses) == 3
 

@@ -69,23 +69,23 @@ def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
     ],
 )
 def test_an_invalid_image_reference_is_refused_with_advice(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         parse_reference(text)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "dir:", "oci:", "oci-archive:"])
 @pytest.mark.parametrize("text", ["a" * 5000, "\ud800", "a\0b"], ids=["too long", "surrogate", "NUL"])
 def test_an_invalid_path_is_refused_with_advice(prefix: str, text: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         parse_reference(prefix + text)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_capitals_are_answered_with_the_right_name() -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         parse_reference("ghcr.io/Team/App:V1")
-    assert "ghcr.io/team/app:V1" in str(caught.value.advice)
+    assert "ghcr.io/team/app:V1" in str(error_info.value.advice)
 
 
 def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,9 +105,9 @@ def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out.d").mkdir()
-    with pytest.raises(UsageError, match=f"There is no file '{text}'") as caught:
+    with pytest.raises(UsageError, match=f"There is no file '{text}'") as error_info:
         parse_reference(text)
-    meant = str(caught.value.advice).rpartition(" ")[2].rstrip(".")
+    meant = str(error_info.value.advice).rpartition(" ")[2].rstrip(".")
     assert str(parse_reference(meant)) == meant
     assert parse_reference("quay.io/team/app.tar") == RegistryReference("quay.io", "team/app.tar", "latest")
 
@@ -130,9 +130,9 @@ def test_a_missing_local_image_is_reported(text: str) -> None:
 
 def test_a_folder_that_is_not_a_layout_is_reported(tmp_path: Path) -> None:
     for text in (f"oci:{tmp_path}", str(tmp_path)):
-        with pytest.raises(UsageError, match="without an oci-layout") as caught:
+        with pytest.raises(UsageError, match="without an oci-layout") as error_info:
             parse_reference(text)
-        assert f"dir:{tmp_path}" in str(caught.value.advice)
+        assert f"dir:{tmp_path}" in str(error_info.value.advice)
 
 
 def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path)
     "text", ["dir:", "dir:/no/such", "podman:", "docker:-v", "docker://ghcr.io/app", "podman:a/../b"]
 )
 def test_what_could_not_be_there_is_refused_with_the_form(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         parse_reference(text)
-    assert caught.value.advice
+    assert error_info.value.advice
 
 
 def test_only_this_machine_is_loopback() -> None:

@@ -41,9 +41,9 @@ def test_an_image_that_a_registry_lacks_is_reported(tmp_path: Path) -> None:
     with run_registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
         for reference in ("team/app:2", "team/other:1", f"team/app@{make.compute_sha256(b'other')}"):
-            with pytest.raises(NotFoundError, match=reference) as caught:
+            with pytest.raises(NotFoundError, match=reference) as error_info:
                 open_images(f"{running.address}/{reference}")
-            assert caught.value.advice
+            assert error_info.value.advice
 
 
 @pytest.mark.real
@@ -51,10 +51,10 @@ def test_a_layer_that_a_registry_lost_or_broke_is_named(tmp_path: Path) -> None:
     with run_registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
         hexes = [digest.removeprefix("sha256:") for digest in IMAGE.layers]
-        lost, broken_blob = (
+        lost_blob, broken_blob = (
             tmp_path / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data" for digest in hexes
         )
-        lost.unlink()
+        lost_blob.unlink()
         broken_blob.write_bytes(make.compress(make.pack_tar({"two": b"3" * 3000})))
         with open_images(f"{running.address}/team/app:1") as opened_images:
             for layer in opened_images.images[0].layers:
@@ -67,9 +67,9 @@ def test_basic_credentials_come_from_the_users_files(tmp_path: Path, monkeypatch
     with run_registry(tmp_path / "registry", password=True) as running:
         running.push("team/app", "1", IMAGE)
         reference = f"{running.address}/team/app:1"
-        with pytest.raises(DeniedError) as caught:
+        with pytest.raises(DeniedError) as error_info:
             open_images(reference)
-        assert f"login {running.address}" in str(caught.value.advice)
+        assert f"login {running.address}" in str(error_info.value.advice)
         file = tmp_path / "auth.json"
         for password, works in (("wrong", False), (PASSWORD, True)):
             auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
@@ -113,9 +113,9 @@ def test_a_certificate_is_trusted_by_the_bundle_that_names_its_authority(tmp_pat
         reference = f"{running.address}/team/app:1"
         with open_images(reference, ca_bundle=pem.authority) as opened_images:
             assert list_files(opened_images) == ["one", "two"]
-        with pytest.raises(UnavailableError, match="not trusted") as caught:
+        with pytest.raises(UnavailableError, match="not trusted") as error_info:
             open_images(reference)
-        assert "--ca-bundle" in str(caught.value.advice)
+        assert "--ca-bundle" in str(error_info.value.advice)
 
 
 @pytest.mark.real
@@ -271,8 +271,8 @@ def test_what_the_registry_says_of_an_error_is_passed_on() -> None:
         pass
     with (
         serve(lambda request: as_json({"errors": [{"code": "DENIED", "message": "a\x1b[31mb"}]}, 403)) as server,
-        pytest.raises(DeniedError) as caught,
+        pytest.raises(DeniedError) as error_info,
         open_remote(f"{server.address}/team/app:9"),
     ):
         pass
-    assert "DENIED, a[31mb" in str(caught.value)
+    assert "DENIED, a[31mb" in str(error_info.value)

@@ -151,9 +151,9 @@ def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypa
     with serve(answer_as_proxy) as server:
         monkeypatch.setenv("HTTP_PROXY", f"http://{server.address}")
         monkeypatch.setenv("HTTPS_PROXY", f"http://{server.address}")
-        with pytest.raises(UnavailableError, match="does not speak TLS") as caught:
+        with pytest.raises(UnavailableError, match="does not speak TLS") as error_info:
             open_images("registry.test/team/app:1")
-        assert "--insecure" in str(caught.value.advice)
+        assert "--insecure" in str(error_info.value.advice)
         assert [request.method for request in server.requests] == ["CONNECT"]
         with open_images("registry.test/team/app:1", is_insecure=True) as opened_images:
             assert list_files(opened_images) == ["one", "two"]

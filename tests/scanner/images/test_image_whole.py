@@ -56,9 +56,12 @@ def test_temporary_files_of_an_image_are_deleted(tmp_path: Path, monkeypatch: py
 def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
     leader, follower = os.openpty()
     try:
-        with os.fdopen(follower, "rb", buffering=0) as terminal, pytest.raises(UsageError, match="terminal") as caught:
+        with (
+            os.fdopen(follower, "rb", buffering=0) as terminal,
+            pytest.raises(UsageError, match="terminal") as error_info,
+        ):
             open_images("-", stdin=terminal)
-        assert "podman save" in str(caught.value.advice)
+        assert "podman save" in str(error_info.value.advice)
     finally:
         os.close(leader)
 
@@ -110,12 +113,12 @@ def test_a_full_disk_is_reported_with_advice() -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, usual[1]))
     try:
-        with pytest.raises(UnavailableError, match="cannot be put into a temporary file") as caught:
+        with pytest.raises(UnavailableError, match="cannot be put into a temporary file") as error_info:
             spool(io.BytesIO(bytes(2**21)), "it")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         signal.signal(signal.SIGXFSZ, handler)
-    assert "TMPDIR" in str(caught.value.advice)
+    assert "TMPDIR" in str(error_info.value.advice)
 
 
 def test_a_pipe_that_breaks_is_no_broken_image() -> None:

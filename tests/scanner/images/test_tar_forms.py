@@ -240,9 +240,9 @@ REFUSED["the same record twice"] = (repeat_keys(("mtime", "1"), ("mtime", "1")) 
 @pytest.mark.parametrize("name", REFUSED)
 def test_every_other_form_is_refused_with_its_reason(name: str) -> None:
     data, reason = REFUSED[name]
-    with pytest.raises(ImageError) as caught:
+    with pytest.raises(ImageError) as error_info:
         read(data + END)
-    assert reason in str(caught.value)
+    assert reason in str(error_info.value)
 
 
 def test_meta_headers_in_any_order_but_those_of_builders_are_refused() -> None:

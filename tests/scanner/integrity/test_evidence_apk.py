@@ -101,8 +101,8 @@ def test_a_version_or_an_origin_changed_while_the_files_stay_is_noticed() -> Non
 
 def test_an_entry_called_virtual_is_still_a_package_while_it_has_files() -> None:
     """Virtual packages are passed over: `apk add --virtual` makes them, and they hold nothing."""
-    hidden = make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="T:virtual meta package")
-    assert "libssl3 3.1.4-r0" in list_names(read_inventory(BASE, [make_database(RELEASE, MUSL, hidden)]))
+    virtual_entry = make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="T:virtual meta package")
+    assert "libssl3 3.1.4-r0" in list_names(read_inventory(BASE, [make_database(RELEASE, MUSL, virtual_entry)]))
     emptied_entry = make_entry("libssl3", "3.1.4-r0", extra_line="T:virtual meta package")
     assert "libssl3 3.1.4-r0 is no longer" in read_problems([make_database(RELEASE, MUSL, emptied_entry)])
 

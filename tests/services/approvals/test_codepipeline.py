@@ -89,10 +89,10 @@ def test_a_call_that_aws_refuses_is_repeated_and_the_token_is_not_shown(aws: Cod
 
     put, aws.service.operations["PutApprovalResult"] = aws.service.operations["PutApprovalResult"], refuse
     sender = CodePipelineAnswerSender(URL, aws.make_client)
-    with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as caught:
+    with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as error_info:
         sender.send(make_answer(token))
-    assert token not in caught.value.full_message
-    assert caught.value.__cause__ is None
+    assert token not in error_info.value.full_message
+    assert error_info.value.__cause__ is None
     aws.service.operations["PutApprovalResult"] = put
     sender.send(make_answer(token))
     assert aws.approvals.answered == {token: "Approved"}

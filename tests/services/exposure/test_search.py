@@ -285,9 +285,9 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
     exposure = fleet.find_exposure("CVE-2026-1", caller=caller)
     assert (exposure.total, list_locations(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
-    everyone = fleet.find_exposure("CVE-2026-1")
-    assert (everyone.total, everyone.unknown.total) == (2, 1)
-    assert (exposure.is_limited, everyone.is_limited) == (True, False)
+    exposure_for_all = fleet.find_exposure("CVE-2026-1")
+    assert (exposure_for_all.total, exposure_for_all.unknown.total) == (2, 1)
+    assert (exposure.is_limited, exposure_for_all.is_limited) == (True, False)
 
 
 def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_listed(fleet: Fleet) -> None:
@@ -311,7 +311,11 @@ def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_lis
         )
         everything = fleet.find_exposure(question, should_include_moved=True)
         assert (everything.total, everything.moved) == (3, 0)
-    (followed_image,) = [each for each in fleet.store.followed_images.list() if each.image == digest("followed")]
+    (followed_image,) = [
+        followed_image
+        for followed_image in fleet.store.followed_images.list()
+        if followed_image.image == digest("followed")
+    ]
     fleet.store.followed_images.end_watch(followed_image, "", format_day(20))
     exposure = fleet.find_exposure("CVE-2026-1")
     assert (exposure.state, exposure.total, exposure.moved) == (ExposureState.ABSENT, 0, 3)
@@ -342,8 +346,10 @@ def test_an_answer_about_the_past_names_what_had_happened_by_then(fleet: Fleet) 
 
     def describe_exposure(as_of: int | None) -> tuple[list[str], str | None, float | None]:
         exposure = fleet.find_exposure("CVE-2026-1", as_of=as_of)
-        assert [image.pipelines for image in exposure.images] == [[each.pipeline for each in exposure.pipelines]]
-        return [each.pipeline for each in exposure.pipelines], exposure.exploited, exposure.epss
+        assert [image.pipelines for image in exposure.images] == [
+            [pipeline.pipeline for pipeline in exposure.pipelines]
+        ]
+        return [pipeline.pipeline for pipeline in exposure.pipelines], exposure.exploited, exposure.epss
 
     assert describe_exposure(21) == ([], None, None)
     assert describe_exposure(23) == (["web"], None, None)

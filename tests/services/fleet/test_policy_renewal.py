@@ -64,7 +64,7 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
         fleet.process().renew()
     assert sorted(fleet.list_changes()) == [("team/api", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
     details = [event.body["detail"] for event in store.event_log.read(limit=1000)]
-    assert {each["former_policy"] for each in details if "previous" in each} == {"default"}
+    assert {detail["former_policy"] for detail in details if "previous" in detail} == {"default"}
     store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "z-lax"), "ana", now)
     fleet.process().renew()
     assert fleet.list_changes()[-1] == ("team/web", "Rejected", "Approved")

@@ -77,8 +77,8 @@ class Promoted:
     def list_changes(self) -> list[tuple[str, str, str]]:
         """Repository, status before and status of each event about a changed verdict."""
         details = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
-        changes = [each for each in details if each.keys() >= {"repository", "previous", "status"}]
-        return [(each["repository"], each["previous"], each["status"]) for each in changes]
+        changes = [detail for detail in details if detail.keys() >= {"repository", "previous", "status"}]
+        return [(change["repository"], change["previous"], change["status"]) for change in changes]
 
 
 @pytest.fixture(params=sorted(FACTORIES))
@@ -163,7 +163,7 @@ def test_what_holds_a_vulnerability_is_rejected_where_the_policy_of_its_reposito
         answer = search.find(ExposureRequest(question, caller=caller))
         rejected_exposure = search.find(ExposureRequest(question, caller=caller, only=ExposureFilter.REJECTED))
         assert len(rejected_exposure.images) == rejected_exposure.rejected == answer.rejected
-        return answer.rejected, [each.status for each in answer.images], [each.blocks for each in answer.images]
+        return answer.rejected, [image.status for image in answer.images], [image.blocks for image in answer.images]
 
     assert find() == find(limit_to(f"{strict}/*")) == (1, ["Rejected"], [True])
     assert find(limit_to(f"{lax}/*")) == (0, ["Approved"], [None])
@@ -190,7 +190,7 @@ def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_
         ("prod/app", "Approved", "Rejected"),
     ]
     details = [event.body["detail"] for event in promoted_image.system.store.event_log.read(limit=1000)]
-    policies = [(each["policy"], each["former_policy"]) for each in details if "previous" in each]
+    policies = [(detail["policy"], detail["former_policy"]) for detail in details if "previous" in detail]
     assert policies == [("strict", "lax"), ("lax", "strict"), ("strict", "lax")]
     assert len(promoted_image.system.store.verdicts.list_of_image(IMAGE)) == 5
 

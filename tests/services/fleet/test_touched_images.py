@@ -69,7 +69,7 @@ def list_images_with(world: World, package: str) -> set[str]:
         name
         for name in world.names
         for inventory in world.fleet.system.store.images.list_inventories(world.digest(name))
-        if package in [each.name for each in inventory.packages]
+        if package in [package.name for package in inventory.packages]
     }
 
 
@@ -92,8 +92,8 @@ def test_a_waiver_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
         "of a platform": (replace(waiver, image=world.digest("image0 arm64")), {"image0"}),
         "of unread content": (replace(waiver, unread="opt/x", repository="team/**"), team),
     }
-    for name, (each, names) in waivers.items():
-        store.waivers.add(replace(each, id=name))
+    for name, (changed_waiver, names) in waivers.items():
+        store.waivers.add(replace(changed_waiver, id=name))
         assert list_judged(world) == names, name
         store.waivers.revoke(name, "ana", world.now)
         assert list_judged(world) == names, name
@@ -147,8 +147,8 @@ def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_image
         "of one repository": (replace(waiver, vulnerability="CVE-2031-1", repository="*/image1"), {"image1"}),
         "of the reported platform": (replace(waiver, image=digest("s390x")), {"image2"}),
     }
-    for name, (each, names) in waivers.items():
-        store.waivers.add(replace(each, id=name))
+    for name, (changed_waiver, names) in waivers.items():
+        store.waivers.add(replace(changed_waiver, id=name))
         assert list_judged(world) == names, name
     statement = VexStatement(
         compute_digest(b"1"), "openvex", "ana", None, ("GHSA-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/reported@1",)
@@ -191,10 +191,10 @@ def test_a_vex_document_renews_the_images_in_which_it_may_count(fleet: Fleet) ->
         "about an unknown vulnerability": (replace(statement, vulnerabilities=("CVE-2020-1",)), "", set[str]()),
         "attached to an image": (statement, world.digest(named_image), {named_image}),
     }
-    for name, (each, image, names) in statements.items():
+    for name, (changed_statement, image, names) in statements.items():
         document = compute_digest(name.encode())
         record = VexRecord(document, image, "openvex", "ana", VexSigner("principal:ana"), world.now)
-        vex.add(record, name.encode(), [replace(each, document=document)])
+        vex.add(record, name.encode(), [replace(changed_statement, document=document)])
         assert list_judged(world) == names, name
         if not image:
             vex.remove(document, "ana", world.now)

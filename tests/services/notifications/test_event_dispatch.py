@@ -159,7 +159,9 @@ def test_whatever_verdicts_do_the_last_message_is_true_once_they_have_settled(se
     for _ in range(15):
         for image in chance.sample(["sha256:a", "sha256:b"], chance.choice((1, 2))):
             former = states.get(image)
-            states[image] = chance.choice([each for each in ("Approved", "Rejected", "Undetermined") if each != former])
+            states[image] = chance.choice(
+                [entry for entry in ("Approved", "Rejected", "Undetermined") if entry != former]
+            )
             detail = {"image": image, "repository": "team/app", "policy": "default", "status": states[image]}
             server.record_event("verdict.changed", **detail, vulnerabilities=chance.choice((["CVE-1"], ["CVE-2"])))
         server.advance_time(hours=chance.choice((0.2, 1, 5, 30)))

@@ -116,7 +116,7 @@ def test_the_owner_of_a_waiver_names_no_target(store: Store, owner: object) -> N
 def test_a_feed_concerns_all_owners_each_target_once(store: Store, event: NewEvent) -> None:
     owners_by_name = {"team": ("bob", "target:hook"), "other": ("ana", "bob"), "ours": ()}
     assignments = [
-        PolicyAssignment(name, (f"{name}/*",), "default", owners=each) for name, each in owners_by_name.items()
+        PolicyAssignment(name, (f"{name}/*",), "default", owners=entry) for name, entry in owners_by_name.items()
     ]
     owners = Owners(assignments, [], [*TARGETS, Target("log", TargetType.LOG, "")], store, "registry.example")
     assert owners.find_targets(event.make_envelope()) == ("hook", "mail")

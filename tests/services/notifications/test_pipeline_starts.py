@@ -55,9 +55,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 def test_a_target_that_starts_an_unknown_pipeline_is_refused_until_it_is_applied(server: Server) -> None:
     definition = TargetDefinition(START, {})
-    with pytest.raises(UsageError, match="there is no pipeline") as caught:
+    with pytest.raises(UsageError, match="there is no pipeline") as error_info:
         server.targets.apply(definition, "ann")
-    assert caught.value.advice == "Apply the Pipeline document, too."
+    assert error_info.value.advice == "Apply the Pipeline document, too."
     assert server.targets.find("start") is None
     server.store.pipelines.put(PIPELINE, NOW)
     assert server.targets.apply(definition, "ann")[1] == "created"

@@ -72,9 +72,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_documents_are_applied_whatever_their_order(site: Site) -> None:
     changes = site.apply(*reversed(TEXTS))
     kinds = ["Repository", "Service", "Policy", "Pipeline", "Target", "Rule", "PolicyAssignment"]
-    assert [(each.kind, each.change) for each in changes] == [(kind, "created") for kind in kinds]
+    assert [(change.kind, change.change) for change in changes] == [(kind, "created") for kind in kinds]
     for order in list(permutations(TEXTS))[::500]:
-        assert {each.change for each in site.apply(*order)} == {"unchanged"}
+        assert {change.change for change in site.apply(*order)} == {"unchanged"}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_rule_with_our_own_registry_is_refused_since_no_event_has_it(site: Sit
         site.apply(*TEXTS, changes={"rule": rule})
     assert site.list_names() == []
     foreign_rule = rule.replace("127.0.0.1:7421", "quay.io").replace("localhost:7421", "quay.io")
-    assert {each.change for each in site.apply(*TEXTS, changes={"rule": foreign_rule})} == {"created"}
+    assert {change.change for change in site.apply(*TEXTS, changes={"rule": foreign_rule})} == {"created"}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_two_assignments_can_exchange_their_repositories(site: Site) -> None:
         "assignment": TEXTS["assignment.yaml"].replace("team/", "prod/"),
         "rule": TEXTS["assignment.yaml"].replace("team", "prod").replace("prod/", "team/"),
     }
-    assert [each.change for each in site.apply("assignment.yaml", "rule.yaml", changes=exchanged_texts)] == [
+    assert [change.change for change in site.apply("assignment.yaml", "rule.yaml", changes=exchanged_texts)] == [
         "updated"
     ] * 2
 

@@ -63,7 +63,7 @@ class Search:
     def find_delivered_image(self, name: str) -> DeliveredImage | None:
         if name == self.failing:
             raise RecursionError("an unexpected file")
-        is_under_way = any(not each.state.is_final for each in self.store.executions.list_for_pipeline(name))
+        is_under_way = any(not execution.state.is_final for execution in self.store.executions.list_for_pipeline(name))
         return None if is_under_way else self.delivery
 
     def is_rejected(self, image: str) -> bool:

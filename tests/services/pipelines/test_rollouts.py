@@ -42,17 +42,17 @@ def test_a_change_of_a_service_that_runs_is_deployed_with_the_same_image(steps: 
 
 def test_a_change_that_does_not_become_healthy_is_rolled_back_and_not_stored(steps: Steps) -> None:
     steps.deploy_image("first")
-    before, ran = steps.store.services.get("web"), list_task_states(steps)
+    before, result = steps.store.services.get("web"), list_task_states(steps)
     rollout = steps.begin(ON)
     steps.target.unhealthy_revisions.add(before.revision + 1)
     with pytest.raises(DeployError, match="healthy"):
         steps.rollouts.run("web", rollout.number)
     steps.rollouts.fail("web", rollout.number, "not healthy")
     assert steps.store.services.get("web") == before
-    assert list_task_states(steps) == ran
+    assert list_task_states(steps) == result
     assert steps.read_environment() == {}
     steps.repair("web")
-    assert list_task_states(steps) == ran
+    assert list_task_states(steps) == result
 
 
 def test_a_change_before_the_first_deploy_deploys_nothing(steps: Steps) -> None:
@@ -65,12 +65,12 @@ def test_a_change_before_the_first_deploy_deploys_nothing(steps: Steps) -> None:
 
 def test_a_change_deploys_only_what_is_approved_as_of_now(steps: Steps) -> None:
     steps.deploy_image("first")
-    ran = list_task_states(steps)
+    result = list_task_states(steps)
     steps.system.advisories.advisories.append(make_advisory("first", Severity.CRITICAL, "2"))
     rollout = steps.begin(ON)
     with pytest.raises(DeployError, match="CRITICAL"):
         steps.rollouts.run("web", rollout.number)
-    assert list_task_states(steps) == ran
+    assert list_task_states(steps) == result
     steps.rollouts.fail("web", rollout.number, "not approved")
     scale_rollout = steps.begin(count=2)
     steps.rollouts.run("web", scale_rollout.number)
@@ -94,25 +94,25 @@ def test_a_restart_replaces_all_tasks_and_never_the_image(steps: Steps) -> None:
 
 def test_a_restart_that_does_not_become_healthy_leaves_the_present_tasks(steps: Steps) -> None:
     steps.deploy_image("first")
-    before, ran = steps.store.services.get("web"), list_task_states(steps)
+    before, result = steps.store.services.get("web"), list_task_states(steps)
     rollout = steps.begin(is_restart=True)
     steps.target.unhealthy_revisions.add(before.revision + 1)
     with pytest.raises(DeployError, match="healthy"):
         steps.rollouts.run("web", rollout.number)
     steps.rollouts.fail("web", rollout.number, "not healthy")
-    assert (steps.store.services.get("web"), list_task_states(steps)) == (before, ran)
+    assert (steps.store.services.get("web"), list_task_states(steps)) == (before, result)
 
 
 def test_a_count_that_does_not_become_healthy_is_not_kept(steps: Steps) -> None:
     steps.deploy_image("first")
-    ran = list_task_states(steps)
+    result = list_task_states(steps)
     rollout = steps.begin(count=3)
     steps.target.room = 2
     with pytest.raises(DeployError, match="The desired count stays 1"):
         steps.rollouts.run("web", rollout.number)
     steps.rollouts.fail("web", rollout.number, "no room")
     assert steps.store.services.get("web").desired_count == 1
-    assert list_task_states(steps) == ran
+    assert list_task_states(steps) == result
 
 
 def test_a_service_is_scaled_to_nothing_and_back(steps: Steps) -> None:

@@ -46,13 +46,13 @@ def test_a_manifest_that_names_many_images_is_judged_for_a_while_only(by: str) -
     config, layer = ({"digest": digest} for digest in blobs)
     data = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode()
     verdicts = SlowVerdicts()
-    others: Any = None
+    other_parts: Any = None
     pulls = RegistryPulls(
         approved_indexes=lambda digest: digests if by == "indexes" else [],
-        selection=others,
+        selection=other_parts,
         verdicts=verdicts,  # type: ignore[arg-type]
-        watching=others,
-        refused_pulls=others,
+        watching=other_parts,
+        refused_pulls=other_parts,
         registry=Blobs(blobs),  # type: ignore[arg-type]
         monotonic=lambda: verdicts.seconds,
     )

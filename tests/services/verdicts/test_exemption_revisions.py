@@ -35,7 +35,7 @@ def judge(world: World, location: ImageLocation) -> Decision:
     case = judging.case_builder.build(image, policy, DeploymentContext(repository))
     assert case is not None
     verdicts = evaluate.judge_platforms(case, judging.ecosystems, judging.rules, should_remediate=False)
-    return [(each.status, each.counts, each.violations, each.waived) for each in verdicts]
+    return [(verdict.status, verdict.counts, verdict.violations, verdict.waived) for verdict in verdicts]
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -32,7 +32,7 @@ def list_announcements(store: Store, *days: float, kind: str = "waiver.expiring"
     for day in days:
         clock = ServerClock(lambda day=day: START + timedelta(days=day))  # type: ignore[misc]
         ServerWaivers(store, lambda repository, image: [], (), clock, Effects(), 7).announce_expiring()
-    return [each.at for each in store.event_log.read() if each.detail_type == kind]
+    return [event.at for event in store.event_log.read() if event.detail_type == kind]
 
 
 def get_time(day: float) -> str:

@@ -106,9 +106,9 @@ def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
 
 def test_an_unknown_approval_is_not_found(store: Store) -> None:
     assert not store.approvals.settle("a", APPROVED, NOW)
-    with pytest.raises(NotFoundError, match="'a'") as caught:
+    with pytest.raises(NotFoundError, match="'a'") as error_info:
         store.approvals.get("a")
-    assert "dockgate approval list" in str(caught.value.advice)
+    assert "dockgate approval list" in str(error_info.value.advice)
 
 
 @pytest.mark.parametrize(

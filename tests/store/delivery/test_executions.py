@@ -77,9 +77,9 @@ def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:
 
 
 def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
-    with pytest.raises(NotFoundError, match="'nothing'") as caught:
+    with pytest.raises(NotFoundError, match="'nothing'") as error_info:
         store.executions.start("nothing", "cause", {}, NOW)
-    assert "dockgate pipeline list" in str(caught.value.advice)
+    assert "dockgate pipeline list" in str(error_info.value.advice)
     for ask in (
         lambda: store.executions.get("web-9"),
         lambda: store.executions.advance("web-9", plan_next, NOW),
@@ -89,9 +89,9 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         lambda: store.executions.mark_waiting(make_key("Build")),
         lambda: store.executions.finish(make_key("Build"), RunState.FAILED, NOW),
     ):
-        with pytest.raises(NotFoundError, match="web-") as caught:
+        with pytest.raises(NotFoundError, match="web-") as error_info:
             ask()
-        assert "dockgate pipeline" in str(caught.value.advice)
+        assert "dockgate pipeline" in str(error_info.value.advice)
 
 
 def test_advance_starts_the_planned_actions_once(store: Store) -> None:

@@ -63,7 +63,7 @@ def test_a_fix_is_stored_as_it_is(store: Store) -> None:
     assert not store.fixes.offer(offered_fix, [make_event("2")])
     store.fixes.set_commit(replace(planned_fix, commit="f" * 40))
     assert store.fixes.list("shop") == [offered_fix]
-    assert [each.id for each in store.event_log.read()] == ["1"]
+    assert [event.id for event in store.event_log.read()] == ["1"]
 
 
 def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Store) -> None:
@@ -77,8 +77,8 @@ def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Stor
     assert store.fixes.find_open_fix("shop") is None
     assert not store.fixes.plan(make_fix("1"), DAY_1, 9, ())
     assert store.fixes.plan(make_fix("2", created_at=DAY_3), DAY_1, 9, ())
-    assert [each.id for each in store.fixes.list("shop")] == ["2", "1"]
-    assert [each.id for each in store.event_log.read()] == ["1"]
+    assert [fix.id for fix in store.fixes.list("shop")] == ["2", "1"]
+    assert [event.id for event in store.event_log.read()] == ["1"]
 
 
 def test_a_day_has_a_limit(store: Store) -> None:
@@ -120,4 +120,4 @@ def test_old_fixes_are_deleted_and_open_ones_stay(store: Store) -> None:
     store.fixes.plan(make_fix("2"), DAY_1, 9, ())
     assert store.fixes.purge(DAY_1) == 0
     assert store.fixes.purge(DAY_3) == 1
-    assert [each.id for each in store.fixes.list("shop")] == ["2"]
+    assert [fix.id for fix in store.fixes.list("shop")] == ["2"]

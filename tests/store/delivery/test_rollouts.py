@@ -146,9 +146,9 @@ def test_an_impossible_change_is_rejected_and_begins_no_rollout(store: Store, de
 
 def test_a_service_moves_to_another_target_only_without_tasks(store: Store) -> None:
     deploy_image(store)
-    with pytest.raises(ConflictError, match="runs on podman") as caught:
+    with pytest.raises(ConflictError, match="runs on podman") as error_info:
         store.rollouts.begin("web", ServiceChange(target="elsewhere"), "ada", NOW)
-    assert "deploy scale web 0" in str(caught.value.advice)
+    assert "deploy scale web 0" in str(error_info.value.advice)
     assert list(store.rollouts.list("web")) == []
     store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, None, NOW)
     move = begin_rollout(store, ServiceChange(target="elsewhere"))
@@ -168,7 +168,7 @@ def test_only_the_newest_rollouts_of_a_service_are_kept(store: Store) -> None:
 def test_unknown_services_and_rollouts_are_not_found(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no service 'api'"):
         store.rollouts.begin("api", UPDATE, "ada", NOW)
-    with pytest.raises(NotFoundError, match="no rollout 1 of 'web'") as caught:
+    with pytest.raises(NotFoundError, match="no rollout 1 of 'web'") as error_info:
         store.rollouts.get("web", 1)
-    assert "deploy show web" in str(caught.value.advice)
+    assert "deploy show web" in str(error_info.value.advice)
     assert list(store.rollouts.list("api")) == []

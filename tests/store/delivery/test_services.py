@@ -182,9 +182,9 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         lambda: accept(store, "web"),
         lambda: store.services.get_definition("web", 1),
     ):
-        with pytest.raises(NotFoundError, match="'web'") as caught:
+        with pytest.raises(NotFoundError, match="'web'") as error_info:
             ask()
-        assert "dockgate deploy list" in str(caught.value.advice)
+        assert "dockgate deploy list" in str(error_info.value.advice)
     store.services.put(SERVICE, DEFINITION)
     with pytest.raises(NotFoundError, match="revision 9"):
         store.services.set_revision("web", 9, None)

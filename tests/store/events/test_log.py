@@ -29,7 +29,7 @@ def make_event(event_id: str, time: str = NOW) -> NewEvent:
 
 
 def list_ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
-    return [each.id for each in store.event_log.read(after, limit)]
+    return [event.id for event in store.event_log.read(after, limit)]
 
 
 def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
@@ -72,15 +72,15 @@ def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     ]
     store.event_log.record([deploys[0], make_event("c", LATER), deploys[1], make_event("d", LATER)])
     kinds = ["deploy.failed", "none.such"]
-    assert [each.id for each in store.event_log.list_newest(kinds, NOW, 10)] == ["b", "a"]
-    assert [each.id for each in store.event_log.list_newest(kinds, NOW, 1)] == ["b"]
-    assert [each.id for each in store.event_log.list_newest(kinds, LATER, 10)] == ["b"]
+    assert [entry.id for entry in store.event_log.list_newest(kinds, NOW, 10)] == ["b", "a"]
+    assert [entry.id for entry in store.event_log.list_newest(kinds, NOW, 1)] == ["b"]
+    assert [entry.id for entry in store.event_log.list_newest(kinds, LATER, 10)] == ["b"]
 
 
 def test_an_event_is_stored_once(store: Store) -> None:
     store.event_log.record([make_event("a"), make_event("a", LATER)])
     store.event_log.record([make_event("a", LATER), make_event("b")])
-    assert [(each.id, each.at) for each in store.event_log.read()] == [("a", NOW), ("b", NOW)]
+    assert [(event.id, event.at) for event in store.event_log.read()] == [("a", NOW), ("b", NOW)]
     store.event_log.record([])
 
 
@@ -210,7 +210,7 @@ def test_concurrent_writers_and_readers_agree_on_the_numbers(store: Store) -> No
         while True:
             last = is_over.is_set()
             events = store.event_log.read(after, 7)
-            into.extend((each.seq, each.id) for each in events)
+            into.extend((event.seq, event.id) for event in events)
             if events:
                 after = events[-1].seq
             elif last:

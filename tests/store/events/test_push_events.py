@@ -104,7 +104,7 @@ def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:
     assert store.pipelines.get("web", 1) == PIPELINE
     assert store.pipelines.put(PIPELINE, LATER).version == 3
     versions = store.pipelines.list_versions("web")
-    assert list(store.pipelines.list_all()) == [each.pipeline for each in reversed(versions)]
+    assert list(store.pipelines.list_all()) == [version.pipeline for version in reversed(versions)]
     assert [(entry.pipeline.version, entry.created_by) for entry in versions] == [(3, None), (2, "ada"), (1, None)]
 
 
@@ -114,6 +114,6 @@ def test_pipelines_are_named_once_and_unknown_ones_not_found(store: Store) -> No
     store.pipelines.put(replace(PIPELINE, name="api"), NOW)
     assert list(store.pipelines.list_names()) == ["api", "web"]
     for name, version in (("nothing", None), ("web", 9)):
-        with pytest.raises(NotFoundError, match=name) as caught:
+        with pytest.raises(NotFoundError, match=name) as error_info:
             store.pipelines.get(name, version)
-        assert "dockgate pipeline list" in str(caught.value.advice)
+        assert "dockgate pipeline list" in str(error_info.value.advice)

@@ -58,7 +58,7 @@ def claim(store: Store, now: str = LATEST, limit: int = 4) -> list[OutboxEntry]:
 
 
 def list_keys(entries: list[OutboxEntry]) -> list[str]:
-    return [each.key for each in entries]
+    return [entry.key for entry in entries]
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
     assert cursor.advance(3, 4, [], [group(4, "y", LATER)], NOW)
     assert cursor.list_groups() == []
     assert cursor.advance(4, 5, [], [group(5, "y", LATEST)], LATEST)
-    assert [each.count for each in cursor.list_groups()] == [1]
+    assert [group.count for group in cursor.list_groups()] == [1]
 
 
 def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
@@ -219,9 +219,9 @@ def test_entries_of_a_subject_wait_for_the_one_before(store: Store) -> None:
     first = claim(store)
     assert sorted(list_keys(first)) == ["a", "c", "d"]
     assert claim(store) == []
-    store.outbox.fail(next(each for each in first if each.key == "a"), "no", "2026-11-28T23:00:00.000Z")
+    store.outbox.fail(next(entry for entry in first if entry.key == "a"), "no", "2026-11-28T23:00:00.000Z")
     assert claim(store) == []
-    store.outbox.fail(next(each for each in claim(store, "2026-11-29T00:00:00.000Z") if each.key == "a"), "no", None)
+    store.outbox.fail(next(entry for entry in claim(store, "2026-11-29T00:00:00.000Z") if entry.key == "a"), "no", None)
     assert list_keys(claim(store)) == ["b"]
 
 

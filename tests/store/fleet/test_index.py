@@ -102,10 +102,10 @@ def test_it_is_unknown_from_what_images_are_judged_while_only_some_verdicts_are_
     image = next(store.fleet.iterate_images()).id
     verdict = FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)
     judging_inputs = FleetJudgingInputs("inputs", "source", frozenset({"w1", "w2"}), frozenset({"1/1"}))
-    for each in (judging_inputs, None, judging_inputs):
+    for entry in (judging_inputs, None, judging_inputs):
         for _ in range(2):
-            store.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], each)
-            assert store.fleet_judging.find_judging_inputs("default") == each
+            store.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], entry)
+            assert store.fleet_judging.find_judging_inputs("default") == entry
     assert store.fleet_judging.find_judging_inputs("other") is None
 
 
@@ -328,8 +328,8 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(second_platform,))):
         store.fleet.add(image)
     store.fleet_findings.begin(SOURCE, NOW)
-    others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
-    match_result_of_many = MatchResult(number_components(store)[OLD_ZLIB], tuple(others), ())
+    other_findings = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
+    match_result_of_many = MatchResult(number_components(store)[OLD_ZLIB], tuple(other_findings), ())
     store.fleet_findings.record_new([match_result(store, FINDING), match_result_of_many], SOURCE, LATER)
     recent = list_recent_vulnerabilities(store, [IMAGE, SECOND_FACTS.image], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]

@@ -65,7 +65,7 @@ def test_a_report_of_the_future_hides_no_later_one(store: Store) -> None:
 def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     """Of an index too, whose images have digests of their own."""
     arm = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64", image=OTHER_IMAGE))
-    others = store.reports.put(REPORTED, "ana", ReportScope(), now=NOW)
+    other_report = store.reports.put(REPORTED, "ana", ReportScope(), now=NOW)
     for _ in range(2):
         first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
         assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
@@ -73,10 +73,10 @@ def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     assert list(store.reports.list_external_reports(IMAGE, "app")) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
     (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
-    assert list(store.reports.list_for_image(IMAGE)) == [others, record]
+    assert list(store.reports.list_for_image(IMAGE)) == [other_report, record]
     assert (record.made_at, record.added_at) == (older.at, LATER)
     assert not store.reports.replace(IMAGE, [], "inspector", LATER)
-    assert list(store.reports.list_for_image(IMAGE)) == [others]
+    assert list(store.reports.list_for_image(IMAGE)) == [other_report]
 
 
 def test_each_scanner_and_platform_has_its_own_report(store: Store) -> None:

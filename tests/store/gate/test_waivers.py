@@ -30,9 +30,9 @@ def test_a_waiver_is_added_once(store: Store) -> None:
     assert first.waiver == WAIVER
     assert store.waivers.add(replace(WAIVER, owner="bob")) == first
     assert store.waivers.get("w1") == first
-    with pytest.raises(NotFoundError, match="'w2'") as caught:
+    with pytest.raises(NotFoundError, match="'w2'") as error_info:
         store.waivers.get("w2")
-    assert "dockgate waiver list" in str(caught.value.advice)
+    assert "dockgate waiver list" in str(error_info.value.advice)
 
 
 def test_a_revoked_waiver_is_kept_and_inactive(store: Store) -> None:

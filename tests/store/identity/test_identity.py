@@ -63,7 +63,7 @@ def test_an_identity_is_one_principal_with_the_latest_roles(store_with_people: S
         assert store_with_people.principals.sign_in("https://id", "1", described_principal) == replace(
             DESCRIBED, roles=roles
         )
-    assert [each.name for each in store_with_people.principals.list()] == ["ada", "ben", "cid"]
+    assert [principal.name for principal in store_with_people.principals.list()] == ["ada", "ben", "cid"]
     for _ in range(2):
         store_with_people.principals.withdraw("https://id", "1")
         assert store_with_people.principals.get("cid").roles == ()

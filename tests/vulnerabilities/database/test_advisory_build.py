@@ -251,13 +251,13 @@ def test_an_unreadable_file_keeps_the_previous_database(file: str, path: Path, t
     folder = write_folder(tmp_path / "feeds", {"PyPI": PYPI}, kev_json=make_kev({}), cvss_csv_gz=make_cvss())
     digest = build_database(path, folder).digest
     (folder / file).write_bytes(b"nonsense")
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(UnreadableError) as error_info:
         build_database(path, folder)
-    assert str(folder) in str(caught.value)
-    assert caught.value.advice
+    assert str(folder) in str(error_info.value)
+    assert error_info.value.advice
     with Database.open(path) as database:
         assert database.digest == digest
-    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, path.name + ".lock"]
 
 
 def test_the_remains_of_an_interrupted_build_are_overwritten(path: Path, tmp_path: Path) -> None:
@@ -308,6 +308,6 @@ def test_progress_is_reported_by_part(path: Path, tmp_path: Path) -> None:
 
 
 def test_every_error_has_advice(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(DockgateError) as caught:
+    with pytest.raises(DockgateError) as error_info:
         build_database(path, tmp_path)
-    assert "osv/ECOSYSTEM/all.zip" in str(caught.value.advice)
+    assert "osv/ECOSYSTEM/all.zip" in str(error_info.value.advice)

@@ -54,7 +54,7 @@ records = st.lists(
     ),
     min_size=1,
     max_size=4,
-    unique_by=lambda each: each["id"],
+    unique_by=lambda entry: entry["id"],
 )
 folders = st.fixed_dictionaries(
     {
@@ -163,9 +163,9 @@ def test_a_changed_record_changes_only_its_package(path: Path, site: Site, befor
 def test_a_record_fetched_alone_changes_what_the_whole_export_would(path: Path, site: Site, tmp_path: Path) -> None:
     def publish(*records: Json) -> None:
         site.files[PYPI] = export(*records)
-        site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
-        for each in records:
-            site.files[f"/osv/PyPI/{each['id']}.json"] = json.dumps(each).encode()
+        site.files[LIST] = "".join(f"{entry['modified']},{entry['id']}\n" for entry in records).encode()
+        for entry in records:
+            site.files[f"/osv/PyPI/{entry['id']}.json"] = json.dumps(entry).encode()
 
     late = "2026-02-01T00:00:00Z"
     first = [make_pypi_record(f"P-{number}", f"name-{number}") for number in range(3)]

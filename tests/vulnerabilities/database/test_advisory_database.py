@@ -82,7 +82,7 @@ def test_the_order_of_inventories_does_not_change_a_snapshot(path: Path) -> None
     packages = [make_package("Debian:13", "zlib"), make_package("Debian:13", "bash"), make_package("npm", "@a/b")]
     with Database.open(path) as database:
         together = database.read_snapshot([make_inventory(*packages)])
-        assert database.read_snapshot([make_inventory(each) for each in reversed(packages)]) == together
+        assert database.read_snapshot([make_inventory(package) for package in reversed(packages)]) == together
     assert decode(AdvisorySnapshot, encode(together)) == together
 
 
@@ -136,11 +136,11 @@ def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> Non
 
 
 def refuse_database(path: Path) -> str:
-    with pytest.raises(DatabaseError) as caught:
+    with pytest.raises(DatabaseError) as error_info:
         Database.open(path)
-    assert "dockgate db update" in str(caught.value.advice)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
+    assert "dockgate db update" in str(error_info.value.advice)
+    assert str(path) in str(error_info.value)
+    return str(error_info.value)
 
 
 def test_a_database_opens_at_a_path_with_characters_that_a_uri_reserves(path: Path) -> None:

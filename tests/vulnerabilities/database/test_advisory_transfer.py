@@ -125,11 +125,11 @@ def test_an_export_that_does_not_match_its_header_keeps_the_database(
 ) -> None:
     file.write_bytes(damage(file.read_bytes()))
     before = path.read_bytes()
-    with pytest.raises(DatabaseError, match=reason) as caught:
+    with pytest.raises(DatabaseError, match=reason) as error_info:
         unpack(file, path, trust_all)
-    assert caught.value.advice
+    assert error_info.value.advice
     assert path.read_bytes() == before
-    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, path.name + ".lock"]
 
 
 def test_a_compression_bomb_is_not_unpacked_beyond_its_stated_size(path: Path, file: Path) -> None:

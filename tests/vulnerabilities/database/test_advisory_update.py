@@ -110,8 +110,8 @@ def test_a_new_parser_version_fetches_the_part_again(path: Path, site: Site) -> 
 
     run_update(path, site)
     site.requests.clear()
-    others = tuple(feed for feed in FEEDS if feed.name != "osv")
-    run_update(path, site, feeds=(*others, NewOsv()))
+    other_feeds = tuple(feed for feed in FEEDS if feed.name != "osv")
+    run_update(path, site, feeds=(*other_feeds, NewOsv()))
     assert f"{PYPI} 200" in site.requests
     assert f"{KEV} 304" in site.requests
 
@@ -130,11 +130,11 @@ def test_a_truncated_database_is_reported_and_kept(path: Path, site: Site) -> No
         sql.execute("CREATE TABLE record (nonsense)")
     sql.close()
     before = path.read_bytes()
-    with pytest.raises((DatabaseError, UnavailableError)) as caught:
+    with pytest.raises((DatabaseError, UnavailableError)) as error_info:
         run_update(path, site, later=True)
-    assert caught.value.advice
+    assert error_info.value.advice
     assert path.read_bytes() == before
-    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, path.name + ".lock"]
 
 
 def test_damaged_pages_are_reported_and_kept(path: Path, site: Site) -> None:

@@ -83,8 +83,8 @@ def test_a_smaller_feed_may_be_allowed(path: Path, site: Site) -> None:
 def test_a_list_of_changes_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Site) -> None:
     def publish(records: list[Json]) -> None:
         site.files[PYPI] = export(*records)
-        site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
-        site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+        site.files[LIST] = "".join(f"{record['modified']},{record['id']}\n" for record in records).encode()
+        site.files |= {f"/osv/PyPI/{record['id']}.json": json.dumps(record).encode() for record in records}
 
     records = [make_pypi_record(f"P-{number}", "jinja2") for number in range(200)]
     publish(records)
@@ -187,7 +187,7 @@ def test_a_bulletin_that_comes_twice_fails_its_part_alone(path: Path, site: Site
     bulletin = make_bulletin("ALAS-1", {"name": "curl"})
     site.files |= make_repository(site.url, pack_updateinfo(bulletin, bulletin))
     urls, ecosystems = make_urls(site), ("Debian", "PyPI", "Amazon Linux")
-    reasons = [each.reason for each in update(path, FEEDS, urls, ecosystems, LATER, lambda line: None).failures]
+    reasons = [failure.reason for failure in update(path, FEEDS, urls, ecosystems, LATER, lambda line: None).failures]
     assert f"amazon 2023 has the record ALAS-1 twice. It came from {site.url}." in reasons
 
 
@@ -217,7 +217,7 @@ def test_the_database_is_kept_when_no_feed_answers(path: Path, site: Site) -> No
     assert path.stat().st_ino == inode
     with Database.open(path) as database:
         assert database.digest == digest
-    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, path.name + ".lock"]
 
 
 class Unreachable(Osv):

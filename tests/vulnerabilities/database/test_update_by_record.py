@@ -29,8 +29,8 @@ def publish(site: Site, *records: Json) -> None:
     """Publish PyPI's export, the list of its records and each record."""
     site.files = {path: data for path, data in site.files.items() if not path.startswith("/osv/PyPI/")}
     site.files[PYPI] = export(*records)
-    site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
-    site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+    site.files[LIST] = "".join(f"{record['modified']},{record['id']}\n" for record in records).encode()
+    site.files |= {f"/osv/PyPI/{record['id']}.json": json.dumps(record).encode() for record in records}
 
 
 def read_everything(path: Path) -> list[Any]:
@@ -90,8 +90,8 @@ def test_texts_are_removed_with_their_records(path: Path, site: Site) -> None:
         query = "SELECT count(*) FROM text_block JOIN part ON part.id = text_block.part WHERE name = 'PyPI'"
         assert database.execute(query).fetchall() == [(2,)]  # the block of P-01 to P-39, and that of the change
     with Database.open(path) as reader:
-        texts = reader.list_texts([each["id"] for each in before])
-    assert [(text.id, text.details) for text in texts] == [(each["id"], each["details"]) for each in after]
+        texts = reader.list_texts([record["id"] for record in before])
+    assert [(text.id, text.details) for text in texts] == [(entry["id"], entry["details"]) for entry in after]
 
 
 def test_an_unchanged_list_counts_as_checked(path: Path, site: Site) -> None:

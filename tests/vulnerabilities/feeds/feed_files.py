@@ -32,11 +32,11 @@ def export(*records: Json | bytes) -> bytes:
     stream = BytesIO()
     # Without zipfile's warning of a name that comes twice.
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for index, each in enumerate(records):
-            if isinstance(each, bytes):
-                archive.writestr(f"broken-{index}.json", each)
+        for index, record in enumerate(records):
+            if isinstance(record, bytes):
+                archive.writestr(f"broken-{index}.json", record)
             else:
-                archive.writestr(f"{each['id']}.json", json.dumps(each))
+                archive.writestr(f"{record['id']}.json", json.dumps(record))
     return stream.getvalue()
 
 

@@ -161,6 +161,6 @@ def test_an_inconsistent_repository_is_reported(file: str, old: bytes, new: byte
             path: data.replace(old, new) if path.endswith(file) else data
             for path, data in make_repository(site.url, DATA).items()
         }
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(UnavailableError) as error_info:
             FEED.fetch(site.url, "2023", None, tmp_path)
-    assert caught.value.advice
+    assert error_info.value.advice

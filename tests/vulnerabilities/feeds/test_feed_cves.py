@@ -64,7 +64,7 @@ def test_the_catalogue_has_dates() -> None:
 
 def test_an_entry_without_a_cve_is_a_fault() -> None:
     result = list(KEV.parse(BytesIO(b'{"vulnerabilities": [1, {"cveID": 3}, {"cveID": "CVE-1"}]}'), ""))
-    assert [type(each) for each in result] == [FaultyRecord, FaultyRecord, ExploitedCve]
+    assert [type(entry) for entry in result] == [FaultyRecord, FaultyRecord, ExploitedCve]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"vulnerabilities": {}}', b"[" * 100_000])

@@ -248,7 +248,7 @@ def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str |
 )
 def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports: tuple[str, ...]) -> None:
     specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
-    value = record("GO-1", *(make_entry("Go", "a", *make_fixed_range("1"), **each) for each in specific))
+    value = record("GO-1", *(make_entry("Go", "a", *make_fixed_range("1"), **entry) for entry in specific))
     assert read_advisory_with("Go", value).imports == imports
 
 

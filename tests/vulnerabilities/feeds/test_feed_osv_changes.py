@@ -25,8 +25,10 @@ def make_osv_record(identity: str, modified: str = OLD) -> Json:
 def publish(site: Site, *records: Json) -> None:
     site.files.clear()
     site.files["/PyPI/all.zip"] = export(*records)
-    site.files["/PyPI/modified_id.csv"] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
-    site.files |= {f"/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+    site.files["/PyPI/modified_id.csv"] = "".join(
+        f"{record['modified']},{record['id']}\n" for record in records
+    ).encode()
+    site.files |= {f"/PyPI/{record['id']}.json": json.dumps(record).encode() for record in records}
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ def read(record: str) -> list[FeedStatement]:
     ],
 )
 def test_a_record_whose_package_is_ambiguous_may_be_about_any_package(record: str) -> None:
-    (fault, *others) = read(record)
+    (fault, *other_members) = read(record)
     assert isinstance(fault, FaultyRecord)
     assert (fault.is_contained, "twice" in fault.reason) == (False, True)
-    assert others == []
+    assert other_members == []
 
 
 @pytest.mark.parametrize(

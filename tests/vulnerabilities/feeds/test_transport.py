@@ -128,14 +128,14 @@ def test_unreadable_certificates_are_an_error(content: str | None, tmp_path: Pat
 def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
     with serve_files({}) as site:
         url = site.url.replace("//", "//user:secret@") + "/kev.json?token=secret"
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(UnavailableError) as error_info:
             FEED.fetch(url, "", None, tmp_path)
-    assert "secret" not in str(caught.value)
-    assert "/kev.json" in str(caught.value)
+    assert "secret" not in str(error_info.value)
+    assert "/kev.json" in str(error_info.value)
 
 
 @pytest.mark.parametrize("url", ["http://user:secret@host:nonsense/", "http://user:secret@[nonsense"])
 def test_secrets_in_an_invalid_url_are_not_in_the_message(url: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError) as caught:
+    with pytest.raises(UnavailableError) as error_info:
         FEED.fetch(url, "", None, tmp_path)
-    assert "secret" not in str(caught.value)
+    assert "secret" not in str(error_info.value)

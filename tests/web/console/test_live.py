@@ -221,14 +221,14 @@ def test_there_is_a_limit_of_open_pages() -> None:
         log, threads = Log(), Threads()
         changes = LiveChanges(log.read_newest, log.read)
         people = [Caller(Principal(name, (Role.VIEWER,))) for name in ("ada", "ben", "eve")]
-        each = live.MAX_STREAMS_EACH
-        streams = [changes.stream(who, (), threads) for who in people[:2] for _ in range(each)]
-        streams += [changes.stream(people[2], (), threads) for _ in range(live.MAX_STREAMS - 2 * each)]
-        for stream in streams[:each]:
+        limit = live.MAX_STREAMS_EACH
+        streams = [changes.stream(who, (), threads) for who in people[:2] for _ in range(limit)]
+        streams += [changes.stream(people[2], (), threads) for _ in range(live.MAX_STREAMS - 2 * limit)]
+        for stream in streams[:limit]:
             await anext(stream)
-        with pytest.raises(BusyError, match=f"more than {each} live pages of yours"):
+        with pytest.raises(BusyError, match=f"more than {limit} live pages of yours"):
             changes.stream(people[0], (), threads)
-        for stream in streams[each:]:
+        for stream in streams[limit:]:
             await anext(stream)
         with pytest.raises(BusyError, match=f"more than {live.MAX_STREAMS} live pages"):
             changes.stream(people[2], (), threads)

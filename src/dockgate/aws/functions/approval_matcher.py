@@ -155,10 +155,10 @@ class ApprovalMatcher:
                 Wait(pending.request, WAITING, pending.waiting_since, True)
             )
         pressing = {digest: None for digest, waits in waits_by_digest.items() if any(map(self._is_overdue, waits))}
-        others = [digest for digest in waits_by_digest if digest not in pressing]
-        first = int(self.clock() // 60) % len(others) if others else 0
+        less_urgent = [digest for digest in waits_by_digest if digest not in pressing]
+        first = int(self.clock() // 60) % len(less_urgent) if less_urgent else 0
         unanswered_count = 0
-        for digest in (*pressing, *others[first:], *others[:first]):
+        for digest in (*pressing, *less_urgent[first:], *less_urgent[:first]):
             if has_enough():
                 unanswered_count += len(waits_by_digest[digest])
                 continue

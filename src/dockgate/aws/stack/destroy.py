@@ -41,8 +41,10 @@ def list_contents(account: Account, stack: str) -> list[str]:
     }
     lines += [_LOST_DATA[resource.kind].format(name) for resource, name in resource_names.items() if name is not None]
     if has_stack:
-        others = [kind for kind in _LOST_DATA if kind not in KINDS]
-        lines += [_LOST_DATA[kind].format(name) for kind in others for name in list_resources(account, stack, kind)]
+        stack_kinds = [kind for kind in _LOST_DATA if kind not in KINDS]
+        lines += [
+            _LOST_DATA[kind].format(name) for kind in stack_kinds for name in list_resources(account, stack, kind)
+        ]
     if documents.is_created():
         lines.append(f"bucket {documents.bucket} with archives, policies and waivers")
     return lines

@@ -119,8 +119,10 @@ def _find_range(path: Path, user: int) -> int | None:
     for owner, start, count in entries:
         if owner not in (USER, str(user)) or count < COUNT or start < 1000:
             continue
-        others = [entry for entry in entries if entry[0] not in (USER, str(user))]
-        if not any(entry_start < start + COUNT and start < entry_start + number for _, entry_start, number in others):
+        foreign_entries = [entry for entry in entries if entry[0] not in (USER, str(user))]
+        if not any(
+            entry_start < start + COUNT and start < entry_start + number for _, entry_start, number in foreign_entries
+        ):
             return start
     return None
 

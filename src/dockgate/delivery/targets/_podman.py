@@ -296,7 +296,7 @@ class Engine:
 
 def _require_no_runtime_annotation(image: ImageReference, annotations: Iterable[str]) -> None:
     """Raise DeployError for an image with an annotation that an OCI runtime could obey."""
-    if name := next((each for each in annotations if each.startswith(_RUNTIME_ANNOTATIONS)), None):
+    if name := next((annotation for annotation in annotations if annotation.startswith(_RUNTIME_ANNOTATIONS)), None):
         raise DeployError(
             f"{image} has the annotation {name}, which container runtimes take as an instruction",
             "Build it from a base image without such annotations.",

@@ -56,7 +56,7 @@ def read_rule(document: Document) -> Rule:
         raise document.make_error(("pattern",), str(error), error.advice) from None
     targets = tuple(_make_target(document, index, target) for index, target in enumerate(model.targets))
     for index, target in enumerate(targets):
-        if target.name in {each.name for each in targets[:index]}:
+        if target.name in {earlier_target.name for earlier_target in targets[:index]}:
             raise document.make_error(("targets", index), f"a second target {target.name!r}", "Name a target once.")
     return Rule(model.name, model.pattern, targets, model.state == "enabled")
 

@@ -103,7 +103,8 @@ class Guard:
         if writes and real_path != os.devnull:
             self._refuse("writing files is not allowed")
         if real_path != os.devnull and not any(
-            real_path == each or real_path.startswith(each + os.sep) for each in self._readable_paths
+            real_path == readable_path or real_path.startswith(readable_path + os.sep)
+            for readable_path in self._readable_paths
         ):
             self._refuse("reading that file is not allowed")
 

@@ -269,7 +269,7 @@ class FleetJudge:
     ) -> RuleInput:
         """The facts about a platform without its packages and findings."""
         inventory = platform.inventory or make_inventory((), has_known_base=platform.has_known_base)
-        names = {name for each in image.platforms for name in each.ecosystems}
+        names = {name for image_platform in image.platforms for name in image_platform.ecosystems}
         # In the order of an advisory snapshot.
         feeds = [self._coverage[name] for name in sorted(names) if name and name in self._coverage]
         catalogues = [self._coverage[name] for name in CATALOGUES if name in self._coverage]
@@ -303,7 +303,7 @@ class FleetJudge:
             return ask_rules(
                 self._make_rule_input(image, platform, undetermined_entries, context), self._evidence_rules
             )
-        ecosystems = tuple(each.ecosystems for each in image.platforms)
+        ecosystems = tuple(image_platform.ecosystems for image_platform in image.platforms)
         key = undetermined_entries, platform.ecosystems, platform.package_count > 0, ecosystems
         if key not in self._evidence:
             self._evidence[key] = ask_rules(

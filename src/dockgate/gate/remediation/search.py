@@ -129,13 +129,13 @@ class _Search:
     def __init__(self, trials: "_Trials", candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
         simple = [candidate for candidate in candidates if candidate.is_simple]
-        others = [candidate for candidate in candidates if not candidate.is_simple]
-        combined_candidates = _limit_combinations(others)
+        multiple_choices = [candidate for candidate in candidates if not candidate.is_simple]
+        combined_candidates = _limit_combinations(multiple_choices)
         # The candidates over the limit are reduced to the version with the fewest findings (among equals the lowest),
         # and each set is evaluated.
         reduced_candidates = [
             replace(candidate, choices=(min(candidate.choices, key=lambda target: len(target.remaining_findings)),))
-            for candidate in others[len(combined_candidates) :]
+            for candidate in multiple_choices[len(combined_candidates) :]
         ]
         self._is_exhaustive = not reduced_candidates
         self._trials = trials

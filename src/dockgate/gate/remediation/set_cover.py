@@ -63,12 +63,12 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
     meets the requirements, and is slow. If `is_counting`, the requirements are sufficient; otherwise they are only
     necessary.
     """
-    everything = range(count)
-    spare = _compute_spare(everything, requirements)
-    needed_indices = {index for index in everything if not _can_lose(index, requirements, spare)}
+    all_indices = range(count)
+    spare = _compute_spare(all_indices, requirements)
+    needed_indices = {index for index in all_indices if not _can_lose(index, requirements, spare)}
     if not is_counting:
         tries = LimitedTrials(accept)
-        all_members = frozenset(everything)
+        all_members = frozenset(all_indices)
         free = _find_optional(sorted(all_members - needed_indices), lambda block: tries(all_members.difference(block)))
         if tries.is_exhausted:
             return Cover(find_irreducible_set(count, requirements, accept, is_counting=False), is_minimum=False)
@@ -80,7 +80,7 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
     open_requirements = [requirement for requirement in open_requirements if requirement.need > 0]
     optional = [
         index
-        for index in everything
+        for index in all_indices
         if index not in needed_indices
         and (not is_counting or any(requirement.weights[index] for requirement in open_requirements))
     ]
@@ -96,7 +96,7 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
             members = frozenset(needed_indices.union(chosen_indices))
             if accept(members):
                 return Cover(members, is_minimum=True)
-    return Cover(frozenset(everything), is_minimum=False)
+    return Cover(frozenset(all_indices), is_minimum=False)
 
 
 def find_irreducible_set(

@@ -103,7 +103,7 @@ def _report_undetermined_packages(findings: list[Finding], reason: str) -> Itera
     for finding in findings:
         ids.setdefault(finding.package.purl, {})[finding.id] = None
     for purl, names in ids.items():
-        first, *others = names
-        omission = f" and {len(others)} more" if others else ""
+        first, *further_names = names
+        omission = f" and {len(further_names)} more" if further_names else ""
         text = f"Whether {first}{omission} in {purl} {reason}."
         yield UndeterminedFact(purl, text, ids=tuple(names), advice=_selection.ADVICE)

@@ -160,8 +160,8 @@ def _describe_undetermined_limit(
     if rule_input.is_external:
         cause = f"{rule_input.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:
-        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        cause = f"No advisory says whether {unknown[0].id}{others} has a fix, and only findings with a fix count"
+        addition = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        cause = f"No advisory says whether {unknown[0].id}{addition} has a fix, and only findings with a fix count"
     else:
         cause = "Some findings have no severity, and the policy does not set one (`untriaged_counts_as`)"
     reason = f"{cause}: up to {maximum} may count as {severity}, at most {limit} allowed."

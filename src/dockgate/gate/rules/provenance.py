@@ -132,8 +132,8 @@ def _list_objections(statement: ProvenanceStatement, settings: Mapping[str, obje
         yield f"Its {problem}."
     if bases and not statement.bases:
         yield "Its provenance names no base image."
-    if bases and (others := [base for base in statement.bases if base not in bases]):
-        yield f"It was built from images that are not allowed: {', '.join(others[:_MAX_REASONS])}."
+    if bases and (refused_bases := [base for base in statement.bases if base not in bases]):
+        yield f"It was built from images that are not allowed: {', '.join(refused_bases[:_MAX_REASONS])}."
     days = settings.get("max_age_days")
     if isinstance(days, (int, float)):
         finished_at = statement.finished_at

@@ -138,8 +138,8 @@ class ApprovalDecisions:
         """Return the part of the principal in the image, None if no principal of these names is the same person."""
         if principal.name in names:
             return f"{principal.name} {part}"
-        others = [each for each in self.store.principals.list() if each.name in names]
-        person = find_same_person(principal, others)
+        candidates = [candidate for candidate in self.store.principals.list() if candidate.name in names]
+        person = find_same_person(principal, candidates)
         return f"{principal.name} has the mailbox of {person.name}, who {part}" if person else None
 
 

@@ -228,7 +228,11 @@ def _merge_stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
         else:
             until = max(last.until, period.until)
             stays.append(
-                _Stay(last.since, until, [each for each in (*last.ended_periods, period) if each.until == until])
+                _Stay(
+                    last.since,
+                    until,
+                    [entry for entry in (*last.ended_periods, period) if entry.until == until],
+                )
             )
     return stays
 

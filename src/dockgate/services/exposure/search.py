@@ -137,7 +137,7 @@ class ExposureSearch:
             state=_determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=_find_exploited_day(entries, request.as_of),
-            epss=None if request.as_of else max((each.epss for each in entries if each.epss is not None), default=None),
+            epss=None if request.as_of else max((cve.epss for cve in entries if cve.epss is not None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(matches.ids),

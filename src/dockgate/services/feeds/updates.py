@@ -125,14 +125,14 @@ class FeedUpdates:
         suspects = ages.suspect
         time, states_before = self._clock.now(), read_states(self._path)
         events = [
-            dockgate_events.make_feed_suspect(each.feed, each.part, each.newest, each.since, time)
-            for each in suspects
-            if each.part not in states_before.get_state(each.feed).suspect_parts
+            dockgate_events.make_feed_suspect(suspect.feed, suspect.part, suspect.newest, suspect.since, time)
+            for suspect in suspects
+            if suspect.part not in states_before.get_state(suspect.feed).suspect_parts
         ]
         if events:
             self._record(events)
-        reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
-        parts = {feed: tuple(each.part for each in suspects if each.feed == feed) for feed in reasons}
+        reasons = {suspect.feed: f"the newest record of {suspect.part} is of {suspect.newest}" for suspect in suspects}
+        parts = {feed: tuple(suspect.part for suspect in suspects if suspect.feed == feed) for feed in reasons}
         change_states(self._path, lambda states: _add_ages(states, reasons, parts, ages.newest))
         self._suspects_read = now.date()
 

@@ -214,12 +214,13 @@ class FleetJudging:
         case = replace(case, now=now, waivers=self._select_waivers(case, image, fleet_waivers, now))
         snapshot = replace(case.snapshot, coverage=_mark_checked(case.snapshot.coverage, now))
         verdicts, fresh_results = (
-            evaluate.judge_platforms(each, self.ecosystems, self.rules, should_remediate=False)
-            for each in (case, replace(case, snapshot=snapshot))
+            evaluate.judge_platforms(judged_case, self.ecosystems, self.rules, should_remediate=False)
+            for judged_case in (case, replace(case, snapshot=snapshot))
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
         status, status_if_fresh = (
-            select_worst_status([verdict.status for verdict in each]) for each in (verdicts, fresh_results)
+            select_worst_status([verdict.status for verdict in platform_verdicts])
+            for platform_verdicts in (verdicts, fresh_results)
         )
         rules = (violation.rule for verdict in verdicts for violation in verdict.violations)
         kinds = (entry.kind for verdict in verdicts for entry in verdict.undetermined)

@@ -45,9 +45,9 @@ class RepositoryVerdicts:
     def review(self) -> None:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
         database, now = self.verdicts.read_advisory_digest(), self.clock.now()
-        others = self.store.tag_history.list_other_repositories()
-        clear = self.selection.find_clear_assignments({repository for repository, _, _ in others})
-        scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
+        other_locations = self.store.tag_history.list_other_repositories()
+        clear = self.selection.find_clear_assignments({repository for repository, _, _ in other_locations})
+        scans = {(repository, image): scan for repository, image, scan in other_locations if repository in clear}
         watches = self.watched_images.read_watches(scans.keys())
         exemptions = self.exemptions.compute(scans.keys(), now)
 

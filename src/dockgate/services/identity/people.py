@@ -254,11 +254,11 @@ def issue_local_token(
             "Set DOCKGATE_DATA or DOCKGATE_DATABASE_URL to the server's value.",
         )
     with closing(open_store(settings.shared_data, settings.database_url)) as store:
-        everybody = {existing.name: existing for existing in store.principals.list()}
-        if principal not in everybody:
+        principals = {existing.name: existing for existing in store.principals.list()}
+        if principal not in principals:
             admins = (
                 name
-                for name, existing in everybody.items()
+                for name, existing in principals.items()
                 if existing.can(Permission.ADMINISTER) and not existing.disabled_at
             )
             names = ", ".join(admins)

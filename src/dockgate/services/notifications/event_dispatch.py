@@ -109,8 +109,8 @@ class EventDispatcher:
         targets_by_name: dict[str, CompiledTarget] = {}
         for compiled_target in rule.targets:
             name = compiled_target.target.name
-            for each in owners.find_targets(event.body) if name == OWNERS else (name,):
-                targets_by_name.setdefault(each, compiled_target)
+            for target_name in owners.find_targets(event.body) if name == OWNERS else (name,):
+                targets_by_name.setdefault(target_name, compiled_target)
         for name, compiled_target in targets_by_name.items():
             target = targets.get(name)
             if target is None:
@@ -189,7 +189,9 @@ class EventDispatcher:
         """
         now = self._clock()
         run_for_each(
-            self._targets.list_records(), lambda record: self._send_summary(record, now), lambda each: each.target.name
+            self._targets.list_records(),
+            lambda record: self._send_summary(record, now),
+            lambda record: record.target.name,
         )
 
     def _send_summary(self, record: TargetRecord, now: datetime) -> None:
@@ -206,7 +208,7 @@ class EventDispatcher:
             # The clock was ahead, and a summary was sent: the next one is due at the next time of day.
             self._store.event_cursor.send_summary(target.name, due, latest_due, [])
         elif before is None or before < due:
-            targets = [each.target for each in self._targets.list_records()]
+            targets = [record.target for record in self._targets.list_records()]
             owners = Owners.load(self._store, targets, self._registry)
             title, text, detail = self._summary.describe(target, owners, now)
             subject = EventSubject(SubjectKind.TARGET, target.name)

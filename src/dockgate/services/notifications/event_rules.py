@@ -151,9 +151,9 @@ def require_repository_names(pattern: object, registries: Collection[str]) -> No
     while waiting:
         field, value = waiting.pop()
         if isinstance(value, Mapping):
-            waiting += [(name if name in _REPOSITORY_FIELDS else field, each) for name, each in value.items()]
+            waiting += [(name if name in _REPOSITORY_FIELDS else field, item) for name, item in value.items()]
         elif isinstance(value, list | tuple):
-            waiting += [(field, each) for each in value]
+            waiting += [(field, item) for item in value]
         elif field and isinstance(value, str) and (name := strip_own_registry(value, registries)) != value:
             reason = f"{value!r} matches nothing: events name repositories of this registry without it"
             refuse_pattern(

@@ -257,7 +257,9 @@ class EventTargets:
         ]
         messages += self._list_groups(status.target, paused_until)
         messages.sort(key=_get_page_key, reverse=is_newest_first)
-        return [each for each in messages if after is None or (_get_page_key(each) > after) != is_newest_first][:limit]
+        return [entry for entry in messages if after is None or (_get_page_key(entry) > after) != is_newest_first][
+            :limit
+        ]
 
     def _list_groups(self, target: Target, paused_until: str | None) -> Iterator[WaitingMessage]:
         """Yield the groups of events of a target as the messages that they become."""

@@ -43,7 +43,7 @@ class Owners:
         `registry` is our own; without it they find no owners of events.
         """
         assignments = [record.assignment for record in store.policy_assignments.list()]
-        principals = store.principals.list() if any(each.owners for each in assignments) else ()
+        principals = store.principals.list() if any(assignment.owners for assignment in assignments) else ()
         return cls(assignments, principals, targets, store, registry)
 
     def find_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class Owners:
         return tuple(owner for owner in owners if not self._find_owner_targets(owner))
 
     def _find_all_targets(self) -> tuple[str, ...]:
-        owners = dict.fromkeys(owner for each in self.assignments for owner in each.owners)
+        owners = dict.fromkeys(owner for assignment in self.assignments for owner in assignment.owners)
         return tuple(dict.fromkeys(target for owner in owners for target in self._find_owner_targets(owner)))
 
     def _find_repository_targets(self, repository: str) -> tuple[str, ...]:
@@ -116,7 +116,9 @@ class Owners:
         recipients = {owner}
         if owner.startswith(_ROLE):
             role = owner.removeprefix(_ROLE)
-            recipients |= {each.name for each in self.principals if not each.disabled_at and role in each.roles}
+            recipients |= {
+                principal.name for principal in self.principals if not principal.disabled_at and role in principal.roles
+            }
         return [target.name for target in self.targets if recipients & set(target.recipients)]
 
     def _list_repositories(self, detail: Mapping[str, Any]) -> Sequence[str]:

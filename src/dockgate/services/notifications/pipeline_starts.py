@@ -53,7 +53,10 @@ class RuleExecutions:
                 f"{format_count(limit, 'time')} within an hour",
                 "Does the pipeline cause the events? Change the pattern, or set `perHour` of the target.",
             )
-        author = next((each.changed_by for each in self.store.event_rules.list() if each.rule.name == message.rule), "")
+        author = next(
+            (record.changed_by for record in self.store.event_rules.list() if record.rule.name == message.rule),
+            "",
+        )
         trigger = {
             **{f"{VARIABLE_PREFIX}{name}": value for name, value in variables.items()},
             "cause": f"the rule {message.rule}",

@@ -254,12 +254,14 @@ class Documents:
         for policy in assignment.policies:
             self._require_policy(policy, planned_documents)
         self._require_owners(assignment.owners)
-        others = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
+        other_assignments = {
+            record.assignment.name: record.assignment for record in self.store.policy_assignments.list()
+        }
         for document in planned_documents.values():
             if isinstance(document.definition, PolicyAssignment):
-                others[document.name] = document.definition
-        others.pop(assignment.name, None)
-        for existing in others.values():
+                other_assignments[document.name] = document.definition
+        other_assignments.pop(assignment.name, None)
+        for existing in other_assignments.values():
             if shared_repositories := sorted(set(existing.repositories) & set(assignment.repositories)):
                 raise ConflictError(
                     f"the assignment {existing.name} names the repositories {shared_repositories[0]!r} already",

@@ -142,7 +142,7 @@ class FixSearch:
         if newest_execution is None:
             return None
         images = self._find_images(newest_execution)
-        return next((each for each in images if self.is_rejected(each.image)), images[0] if images else None)
+        return next((image for image in images if self.is_rejected(image.image)), images[0] if images else None)
 
     def is_rejected(self, image: str) -> bool:
         """Return whether the newest verdict on the image by any of its policies rejects it."""
@@ -195,7 +195,7 @@ class FixSearch:
         images = []
         for stage, action in actions:
             run = last.get((stage, action.name))
-            source = next((each for _, each in actions if each.output == action.input), None)
+            source = next((producer for _, producer in actions if producer.output == action.input), None)
             if action.type is not ActionType.BUILD or run is None or source is None:
                 continue
             pulled_run = last.get((pipeline.stages[0].name, source.name))
@@ -235,12 +235,15 @@ class FixSearch:
         upgrades: dict[str, NeededUpgrade] = {}
         commands: dict[str, None] = {}
         for case in rebuilt:
-            packages = {package.purl: package for each in case.inventories for package in each.packages}
+            packages = {package.purl: package for inventory in case.inventories for package in inventory.packages}
             for verdict in self._judge(case).platform_verdicts:
                 remediation = verdict.remediation
                 if verdict.status is not Status.APPROVED and not remediation.is_sufficient:
                     return None
-                upgrades |= {each.package: NeededUpgrade(each, packages[each.package]) for each in remediation.upgrades}
+                upgrades |= {
+                    upgrade.package: NeededUpgrade(upgrade, packages[upgrade.package])
+                    for upgrade in remediation.upgrades
+                }
                 commands |= dict.fromkeys((*remediation.commands, *remediation.base_commands))
         versions = {purl: needed_upgrade.upgrade.fixed for purl, needed_upgrade in upgrades.items()}
         for case in rebuilt:
@@ -258,7 +261,7 @@ class FixSearch:
         inventories = case.inventories
         if base is not None:
             base_inventories = self.store.images.list_inventories(base.new_digest)
-            bases = [replace(each, base_layers=len(each.layers)) for each in base_inventories]
+            bases = [replace(inventory, base_layers=len(inventory.layers)) for inventory in base_inventories]
             inventories = tuple(rebase_inventories(bases, inventories))
         rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
         return replace(_replace_inventories(case, rebuilt, advisories), image=REBUILT)
@@ -268,9 +271,11 @@ class FixSearch:
 
     def _list_cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         """Return the vulnerabilities in violations."""
-        platforms = [each for verdict in verdicts for each in verdict.platform_verdicts]
-        violations = [violation for each in platforms for violation in each.violations]
-        return tuple(sorted({finding.id for each in violations for finding in each.findings}))[:_VULNERABILITIES]
+        platforms = [platform_verdict for verdict in verdicts for platform_verdict in verdict.platform_verdicts]
+        violations = [violation for platform_verdict in platforms for violation in platform_verdict.violations]
+        return tuple(sorted({finding.id for violation in violations for finding in violation.findings}))[
+            :_VULNERABILITIES
+        ]
 
     # --- the base image ------------------------------------------------------------------------------------------
 
@@ -379,6 +384,8 @@ def _replace_inventories(
     case: VerdictCase, inventories: Sequence[Inventory], advisories: AdvisoryReader
 ) -> VerdictCase:
     """Return the case with these inventories, and with what the advisory database says of them and of the baselines."""
-    baseline_inventories = (each for listed_inventories in case.baselines.values() for each in listed_inventories)
+    baseline_inventories = (
+        inventory for listed_inventories in case.baselines.values() for inventory in listed_inventories
+    )
     snapshot = advisories.read_snapshot([*inventories, *baseline_inventories])
     return replace(case, inventories=tuple(inventories), snapshot=snapshot)

@@ -116,9 +116,9 @@ class GarbageCollection:
             else {blob.digest: blob.size or 0 for blob in self.storage.list_unreferenced_blobs()}
         )
         blobs |= _list_removed_blobs(snapshot)
-        others = tuple(entry for entry in self.collect_rows(False) if entry.count)
+        removed_objects = tuple(entry for entry in self.collect_rows(False) if entry.count)
         return CollectionReport(
-            tuple(removed_images), _list_kept_images(snapshot), len(blobs), sum(blobs.values()), others
+            tuple(removed_images), _list_kept_images(snapshot), len(blobs), sum(blobs.values()), removed_objects
         )
 
     def request(self, by: str) -> GarbageCollectionRun:
@@ -141,8 +141,8 @@ class GarbageCollection:
                 return  # the next round goes on
             report = self._collect_images() if has_work else report
             self.store.push_gate.open()
-            others = tuple(entry for entry in self.collect_rows(True) if entry.count)
-            report = replace(report, others=others)
+            removed_objects = tuple(entry for entry in self.collect_rows(True) if entry.count)
+            report = replace(report, others=removed_objects)
         except DockgateError as failure:
             _log.warning("collection %s ended early: %s", number, failure.full_message)
             error = failure.full_message
@@ -219,12 +219,12 @@ class GarbageCollection:
         """
         unneeded_images = list(deleted_images)
         while True:
-            others = [
+            other_image_lists = [
                 [*removed_images, *(entry for entry in unneeded_images if entry != image)] for image in unneeded_images
             ]
             remaining = [
                 image
-                for image, other_images in zip(unneeded_images, others, strict=True)
+                for image, other_images in zip(unneeded_images, other_image_lists, strict=True)
                 if self._is_removable(image, snapshot, other_images)
             ]
             if remaining == unneeded_images:

@@ -82,9 +82,9 @@ class RegistryAttestor(Attestor):
         with self._lock_of(registry_repository):
             with self._lock:
                 signer = self._keys.get_signer()
-            others = set(covered_digests) - {image}
-            children = list_manifests(registry_repository, image) if others else ()
-            for digest in (image, *(child for child in children if child in others)):
+            other_digests = set(covered_digests) - {image}
+            children = list_manifests(registry_repository, image) if other_digests else ()
+            for digest in (image, *(child for child in children if child in other_digests)):
 
                 def sign_envelope(digest: str = digest) -> bytes:
                     return dsse.sign_payload(write(str(registry_repository), digest), signer)

@@ -117,7 +117,7 @@ class ExemptionRevisions:
         by_digest: dict[str, set[str]] = {}
         by_path: dict[str, list[tuple[str, str]]] = {}
         for version, (record, statements) in self.store.vex.list_all_active().items():
-            scopes = chain.from_iterable(make_statement_scopes(each, record.image) for each in statements)
+            scopes = chain.from_iterable(make_statement_scopes(statement, record.image) for statement in statements)
             for scope in dict.fromkeys(scopes):
                 for digest in scope.images or ():
                     by_digest.setdefault(digest, set()).add(version)

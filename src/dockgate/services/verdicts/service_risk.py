@@ -170,7 +170,7 @@ class ServiceRisk:
         It changes every hour, too, because rules may count time.
         """
         loaded_policies = self.selection.list_required_policies(image, context.execution, context.repository)
-        policies = [each.unusable_reason or each.policy.digest for each in loaded_policies]
+        policies = [loaded_policy.unusable_reason or loaded_policy.policy.digest for loaded_policy in loaded_policies]
         now, key = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.list_revisions({key})[key]
         location = context.repository, image

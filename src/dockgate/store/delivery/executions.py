@@ -135,10 +135,10 @@ class ExecutionTable:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def list_unfinished(self, others: Sequence[str] = (), limit: int = 50) -> Sequence[Execution]:
-        """At most `limit` executions that are under way, and those with the ids `others`, the oldest first."""
-        query = EXECUTION.where(or_(executions.c.state.in_(OPEN), executions.c.id.in_(others)))
-        query = query.order_by(executions.c.started_at, executions.c.id).limit(limit + len(others))
+    def list_unfinished(self, ids: Sequence[str] = (), limit: int = 50) -> Sequence[Execution]:
+        """At most `limit` executions that are under way, and those with the ids `ids`, the oldest first."""
+        query = EXECUTION.where(or_(executions.c.state.in_(OPEN), executions.c.id.in_(ids)))
+        query = query.order_by(executions.c.started_at, executions.c.id).limit(limit + len(ids))
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 

@@ -80,7 +80,7 @@ class FollowedImages:
             for is_used in (_IS_USED_AGAIN, _IS_PUSHED_AGAIN)
         )
         with self._database.read() as connection:
-            rows = [connection.execute(each).one() for each in (query, *used_again)]
+            rows = [connection.execute(statement).one() for statement in (query, *used_again)]
         return "/".join(str(value) for row in rows for value in row)
 
     def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:
@@ -196,10 +196,10 @@ def follow_images(
         FollowedImage(image, repository, policy, Status.APPROVED, verdict, "", now)
         for image, repository, policy in sorted({approval[1:] for approval in approvals})
     ]
-    insert_all_new(connection, followed_images, [asdict(each) for each in images])
+    insert_all_new(connection, followed_images, [asdict(followed_image) for followed_image in images])
     columns = followed_images.c
     other_rows = _FOLLOWED_IMAGE.where(
-        columns.image.in_({each.image for each in images}), columns.status != Status.APPROVED
+        columns.image.in_({followed_image.image for followed_image in images}), columns.status != Status.APPROVED
     )
     approved_keys = {approval[1:] for approval in approvals}
     for row in connection.execute(lock_rows(other_rows)).mappings().all():

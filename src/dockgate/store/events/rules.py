@@ -131,7 +131,9 @@ class EventTargetTable:
         with self._database.write() as connection:
             lock_name(connection, event_targets, name)
             rules = connection.scalars(select(event_rules.c.body).order_by(event_rules.c.name))
-            if users := [rule.name for rule in rules if any(each.name == name for each in rule.targets)]:
+            if users := [
+                rule.name for rule in rules if any(compiled_target.name == name for compiled_target in rule.targets)
+            ]:
                 raise ConflictError(
                     f"the target {name!r} is in use by the rules: {', '.join(users)}", "Change these rules first."
                 )

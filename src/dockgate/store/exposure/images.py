@@ -230,7 +230,7 @@ class Exposures:
                 in_scope = in_scope.offset(0)
             image_in_scope = in_scope.subquery().c.id
             is_unread = exists().where(platforms.image == image_in_scope, platforms.unread > literal_column("0"))
-            others = select(image_in_scope).where(
+            other_images = select(image_in_scope).where(
                 image_in_scope.in_(_select_images_with_packages(packages)),
                 ~is_one_of_numbers(image_in_scope, exposed_images),
                 ~is_unread,
@@ -238,7 +238,7 @@ class Exposures:
             )
             # A package of a distribution is in thousands of images, which are not rows of the answer.
             queries.append(
-                select(literal(len(groups)), func.count(), literal(0)).select_from(others.limit(limit).subquery())
+                select(literal(len(groups)), func.count(), literal(0)).select_from(other_images.limit(limit).subquery())
             )
         if components and not scope.should_include_moved:
             moved_images = select(func.count()).where(

@@ -120,7 +120,7 @@ class FleetJudgingState:
         parts = None if images is None else split_into_batches(sorted(images))
         queries = [query] if parts is None else [query.where(reports.c.image.in_(part)) for part in parts]
         with self._database.read() as connection:
-            return frozenset(image for each in queries for image in connection.scalars(each))
+            return frozenset(image for batch_query in queries for image in connection.scalars(batch_query))
 
     def read_fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""

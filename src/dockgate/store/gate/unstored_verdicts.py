@@ -87,7 +87,9 @@ class UnstoredVerdict:
     def _make_row(self) -> dict[str, object]:
         verdict = self.verdict
         counts = {
-            severity.value.lower(): max((each.counts.get(severity, 0) for each in verdict.platform_verdicts), default=0)
+            severity.value.lower(): max(
+                (platform_verdict.counts.get(severity, 0) for platform_verdict in verdict.platform_verdicts), default=0
+            )
             for severity in Severity
         }
         return {

@@ -149,7 +149,7 @@ class VerdictTable:
         with self._database.read() as connection:
             platforms = json.loads(read_verdict_body(connection, digest))["platform_verdicts"]
         return {
-            severity.value: max((each["counts"].get(severity, 0) for each in platforms), default=0)
+            severity.value: max((platform["counts"].get(severity, 0) for platform in platforms), default=0)
             for severity in Severity
         }
 
@@ -166,7 +166,9 @@ class VerdictTable:
         ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(verdicts.c.seq, number.label("number"))
         rows = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery().c
         former, later = verdicts.alias().c, verdicts.alias().c
-        is_before, is_after = ([each[column.name] == rows[column.name] for column in key] for each in (former, later))
+        is_before, is_after = (
+            [aliased_columns[column.name] == rows[column.name] for column in key] for aliased_columns in (former, later)
+        )
         last_change = select(func.coalesce(func.max(former.seq), 0)).where(*is_before, former.status != rows.status)
         since = select(func.min(later.judged_at)).where(*is_after, later.seq > last_change.scalar_subquery())
         columns = [column for column in rows if column.name not in ("seq", "number")]

@@ -194,5 +194,5 @@ def require_principal(connection: Connection, name: str) -> Principal:
 
 
 def _has_administrator(connection: Connection) -> bool:
-    everyone = (Principal(**row) for row in connection.execute(PRINCIPAL).mappings())
-    return any(principal.can(Permission.ADMINISTER) for principal in everyone)
+    all_principals = (Principal(**row) for row in connection.execute(PRINCIPAL).mappings())
+    return any(principal.can(Permission.ADMINISTER) for principal in all_principals)

@@ -79,13 +79,13 @@ def update(
                 unchanged_titles += [part.title] if is_unchanged else []
                 report(f"{part.title}: {'unchanged' if is_unchanged else f'{part.statements} statements'}")
             digest = writer.commit() if parts and writer.has_coverage else None
-    others = [part for key, part in old_parts.items() if key not in parts]
+    unfetched_parts = [part for key, part in old_parts.items() if key not in parts]
     missing_feeds = tuple(
         f"optional feed {feed.name}: skipped, DOCKGATE_FEED_{feed.name.upper()} is not set"
         for feed in feeds
         if not (urls.get(feed.name) or feed.url)
     )
-    return Result(digest, (*parts.values(), *others), missing_feeds, tuple(unchanged_titles), tuple(failures))
+    return Result(digest, (*parts.values(), *unfetched_parts), missing_feeds, tuple(unchanged_titles), tuple(failures))
 
 
 def _make_failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) -> Failure:

@@ -284,7 +284,9 @@ class Writer:
         selection += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
         # Naming the ecosystems spares SQLite a search of the whole table.
         ecosystem_ids = [
-            number for name, number in self._ecosystems.items() if any(is_covered_by(name, each) for each in ecosystems)
+            number
+            for name, number in self._ecosystems.items()
+            if any(is_covered_by(name, ecosystem) for ecosystem in ecosystems)
         ]
         parameters = {"part": number, "ids": dump(sorted(ids or ())), "ecosystems": dump(ecosystem_ids)}
         removed_count: int = self._sql.execute(

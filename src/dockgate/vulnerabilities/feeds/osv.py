@@ -91,7 +91,9 @@ class Osv(FetchedFeed):
                     yield FaultyRecord(member.filename, f"it cannot be unpacked: {error}")
                     continue
                 statements = list(read(member.filename, data, part))
-                identity = next((each.id for each in statements if isinstance(each, Advisory | SilentRecord)), None)
+                identity = next(
+                    (statement.id for statement in statements if isinstance(statement, Advisory | SilentRecord)), None
+                )
                 first = members_by_id.setdefault(identity, member) if identity else member
                 if first is member:
                     yield from statements

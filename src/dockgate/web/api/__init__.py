@@ -130,13 +130,13 @@ def make_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema
     return APIRouter(prefix=API, route_class=route_class, include_in_schema=include_in_schema, responses=ERRORS)
 
 
-def make_view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..., T]:
-    """Return a function that makes a `kind` from a `source` and `others`.
+def make_view_maker(kind: type[T], source: type[S], *more_fields: str) -> Callable[..., T]:
+    """Return a function that makes a `kind` from a `source` and `more_fields`.
 
-    Fields of the source have the same names; `others` are given by keyword. TypeError, at the import, if `kind` has a
-    field that neither of them gives.
+    Fields of the source have the same names; `more_fields` are given by keyword. TypeError, at the import, if `kind`
+    has a field that neither of them gives.
     """
-    names = {field.name for field in dataclasses.fields(kind)} - set(others)  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(kind)} - set(more_fields)  # type: ignore[arg-type]
     available = {*(field.name for field in dataclasses.fields(source)), *dir(source)}  # type: ignore[arg-type]
     if missing_names := sorted(names - available):
         raise TypeError(f"{kind.__name__} shows {', '.join(missing_names)}, which {source.__name__} does not have")

@@ -174,7 +174,9 @@ def _select_visible_part(caller: Caller, view: ServiceView, addresses: Addresses
         definitions=[entry for entry in view.definitions if entry.revision in visible_revisions],
         tasks=None if view.tasks is None else tasks,
         rollouts=[
-            each for each in view.rollouts if each.revision in visible_revisions or each.state is RunState.IN_PROGRESS
+            rollout
+            for rollout in view.rollouts
+            if rollout.revision in visible_revisions or rollout.state is RunState.IN_PROGRESS
         ],
         events=[event for event in view.events if any(f"/{task.id}/" in event.key for task in tasks)],
     )

@@ -84,7 +84,7 @@ def apply_documents(
     The body lists texts with the names of their files. The answer is in the order in which they were applied.
     """
     applied_documents = delivery.documents.apply_all(documents, caller)
-    note_change(", ".join(f"{each.kind} {each.name} {each.change}" for each in applied_documents))
+    note_change(", ".join(f"{document.kind} {document.name} {document.change}" for document in applied_documents))
     return applied_documents
 
 
@@ -161,7 +161,7 @@ def read_pipeline_page(
     caller: Caller, store: Store, query: PageQuery, result: ExecutionResult | None = None
 ) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see, with a result of their newest execution if given."""
-    newest_executions = {each.pipeline: each for each in store.executions.list_newest(result)}
+    newest_executions = {execution.pipeline: execution for execution in store.executions.list_newest(result)}
     summaries = (
         PipelineSummary(name, version, newest_executions.get(name))
         for name, version in store.pipelines.list_newest_versions().items()

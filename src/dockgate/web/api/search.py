@@ -110,7 +110,7 @@ def find_matches(
         ("pipeline", pipelines, "/pipelines/"),
         ("service", [service.name for service in list_visible_services(caller, addresses, store)], "/running/"),
         ("policy", () if caller.is_limited else policies.policies.list_names(), "/policies/"),
-        ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
+        ("waiver", () if caller.is_limited else [record.waiver.id for record in store.waivers.list()], "/waivers/"),
     )
     for kind, names, prefix in names_by_kind:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]

@@ -41,7 +41,7 @@ def find_lexer(file_name: str) -> Any:
     ]
     classes = [find_lexer_class(name) for name in names]
     # Of several languages the usual one: Perl before Prolog, SQL before SQL with templates.
-    lexer_class = min(classes, key=lambda each: (-each.priority, len(each.name)), default=None)
+    lexer_class = min(classes, key=lambda lexer: (-lexer.priority, len(lexer.name)), default=None)
     return lexer_class and lexer_class()
 
 

@@ -73,7 +73,7 @@ TEMPLATES = tuple(
         ("pipeline", "deliver", "Build, check, deploy", _SOURCE + _GATE + _DEPLOY),
         ("pipeline", "people", "Build, check, a person approves, deploy", _SOURCE + _GATE_OF_PEOPLE + _DEPLOY),
         ("pipeline", "build", "Build and check", _SOURCE + _GATE),
-        *(("policy", each.id, each.title, _POLICY + indent(each.text, " " * 6)) for each in EXAMPLES),
+        *(("policy", example.id, example.title, _POLICY + indent(example.text, " " * 6)) for example in EXAMPLES),
     )
 )
 KINDS = tuple(dict.fromkeys(template.kind for template in TEMPLATES))

@@ -13,8 +13,9 @@ _PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\.yaml\b")
 class EmptyState:
     """A list without entries. `sentence` says what would be there.
 
-    `step` is the next one for callers with the `permission`, with a `command` for a terminal; `others` is what those
-    without it read instead. `unmatched` is what a filter that leaves nothing shows, None for a list without filters.
+    `step` is the next one for callers with the `permission`, with a `command` for a terminal; `step_of_others` is what
+    those without it read instead. `unmatched` is what a filter that leaves nothing shows, None for a list
+    without filters.
     """
 
     title: str
@@ -22,7 +23,7 @@ class EmptyState:
     step: str | None = None
     command: str | None = None
     permission: Permission = Permission.READ
-    others: str | None = None
+    step_of_others: str | None = None
     unmatched: str | None = None
 
     @property
@@ -140,7 +141,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "A VEX document says which vulnerabilities do not affect an image, and why.",
         "Upload the first one below.",
         permission=Permission.ACCEPT,
-        others="People with the role security or admin upload them.",
+        step_of_others="People with the role security or admin upload them.",
         unmatched="No document matches.",
     ),
     "feeds": EmptyState(

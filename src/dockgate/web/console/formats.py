@@ -305,8 +305,8 @@ def describe_check(check: HealthCheck) -> str:
 
 def list_roles(permission: Permission) -> str:
     """The roles that have a permission: "developer or admin"."""
-    *others, last = [role.value for role in Role if permission in PERMISSIONS[role]]
-    return f"{', '.join(others)} or {last}" if others else last
+    *further_roles, last = [role.value for role in Role if permission in PERMISSIONS[role]]
+    return f"{', '.join(further_roles)} or {last}" if further_roles else last
 
 
 def find_field(message: object, fields: Sequence[str]) -> str:

@@ -79,22 +79,22 @@ class ListLinks:
     def link_sorted(self, column: str) -> str:
         """The list sorted by a column, from its first page; if it is already, the other way round."""
         names = [name for name in self.sorts if name.removeprefix("-") == column]
-        others = [name for name in names if name != self.sort]
-        return self._make_link(self.filters, others[0] if others else names[0])
+        other_names = [name for name in names if name != self.sort]
+        return self._make_link(self.filters, other_names[0] if other_names else names[0])
 
     def link_toggled(self, name: str, value: str) -> str:
         """The list with this filter if it is without, and without it if it is with. From its first page."""
         pair = name, value
-        others = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.many)]
-        return self._make_link([*others, *([] if pair in self.filters else [pair])], self.sort)
+        other_entries = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.many)]
+        return self._make_link([*other_entries, *([] if pair in self.filters else [pair])], self.sort)
 
     def link_only(self, name: str, value: str) -> str:
         """The list with this filter instead of others of the name, from its first page.
 
         An empty value is no filter.
         """
-        others = [entry for entry in self.filters if entry[0] != name]
-        return self._make_link([*others, *([(name, value)] if value else [])], self.sort)
+        other_entries = [entry for entry in self.filters if entry[0] != name]
+        return self._make_link([*other_entries, *([(name, value)] if value else [])], self.sort)
 
     def has_filter(self, name: str, value: str) -> bool:
         """Return whether the list is filtered by this."""

@@ -103,8 +103,9 @@ def find_verdict(text: str, policy: str, caller: Caller, store: Store) -> str:
 def describe_effect(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
     """Describe what an input changed, by kind: a title with the count, and the first MAX_FINDINGS lines."""
     changed_findings = [
-        f"{_describe_finding(each.after, each.platform)}, was {each.before.severity}, {_describe_fix(each.before)}"
-        for each in effect.changed
+        f"{_describe_finding(change.after, change.platform)}, was {change.before.severity}, "
+        f"{_describe_fix(change.before)}"
+        for change in effect.changed
     ]
     for noun, verb, lines in (
         ("blocking reason", "added", effect.added_reasons),

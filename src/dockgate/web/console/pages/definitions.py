@@ -106,7 +106,7 @@ def show_new_form(
     """Show a document to begin with, filled with the chosen names."""
     choices = _list_templates(kind)
     _require_kind_permission(caller, kind)
-    chosen_template = next((each for each in choices if each.id == template), choices[0])
+    chosen_template = next((choice for choice in choices if choice.id == template), choices[0])
     text = fill(chosen_template, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen_template.id, "name": name, "repository": repository, "service": service}
     return _render_new_form(request, caller, store, kind, values, text)
@@ -116,7 +116,7 @@ def _list_templates(kind: str) -> Sequence[Template]:
     """The templates of a kind, at least one."""
     if kind not in KINDS:
         raise NotFoundError(f"there are no templates of the kind {kind[:40]!r}", f"Kinds: {', '.join(KINDS)}.")
-    return [each for each in TEMPLATES if each.kind == kind]
+    return [choice for choice in TEMPLATES if choice.kind == kind]
 
 
 def _require_kind_permission(caller: Caller, kind: str) -> None:

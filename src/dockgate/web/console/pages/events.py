@@ -294,7 +294,7 @@ def show_targets(
         links=ListLinks.from_page(
             "/events/targets", list_sort_names(calls.TargetSort), query, page, [("state", state)]
         ),
-        filter_rows=[FilterRow("State", [("state", each.value, each.value) for each in calls.TargetState])],
+        filter_rows=[FilterRow("State", [("state", state.value, state.value) for state in calls.TargetState])],
     )
 
 

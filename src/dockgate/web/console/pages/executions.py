@@ -289,9 +289,12 @@ def _list_logs(store: Store, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
         for stage, action in actions
         if action.type in calls.WITH_LOG and (run := last.get((stage, action.name))) and run.key.attempt
     ]
-    names = [(each.stage, each.action) for each in keys]
+    names = [(action_key.stage, action_key.action) for action_key in keys]
     position = names.index((key.stage, key.action)) if (key.stage, key.action) in names else len(names) + 1
-    return [(each, {position - 1: "prev", position + 1: "next"}.get(number, "")) for number, each in enumerate(keys)]
+    return [
+        (action_key, {position - 1: "prev", position + 1: "next"}.get(number, ""))
+        for number, action_key in enumerate(keys)
+    ]
 
 
 def _fold_line(text: str, size: int = MAX_LINE) -> str:

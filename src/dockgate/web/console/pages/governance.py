@@ -107,7 +107,8 @@ def show_policy(
     chosen_example = next((entry for entry in EXAMPLES if entry.id == example), None)
     if example and chosen_example is None:
         raise NotFoundError(
-            f"there is no example {example[:40]!r}", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
+            f"there is no example {example[:40]!r}",
+            f"Examples: {', '.join(listed_example.id for listed_example in EXAMPLES)}.",
         )
     if chosen_example is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
         return _render_policy(request, caller, store, policies, events, name, version=version, against=against)

@@ -221,7 +221,7 @@ def show_image(
     page_path = make_image_path(digest, view.repository)
     if repository and not view.repository:
         return redirect_to(page_path)
-    positions = {each.digest: each.position for entry in view.inventories for each in entry.layers}
+    positions = {layer.digest: layer.position for entry in view.inventories for layer in entry.layers}
     layer_keys = {"layer": lambda package: positions.get(package.layer, 0)}
     platforms = choose_platform([(inventory.platform, inventory.image) for inventory in inventories], platform)
     packages = _select_packages(platforms.select(inventories), q, layer if layer in positions else None)

@@ -98,11 +98,13 @@ def show_overview(
     visit = visit_at(clock(), request.cookies.get(VISIT_COOKIE))
     changes, has_more = find_changes(store, caller, format_time(visit.since), {service.name for service in services})
     newest_failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
-    states = find_rejected_states(store, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
+    states = find_rejected_states(
+        store, [*(execution.id for execution in newest_failures), *list_failed_executions(changes)]
+    )
     queue = _list_queue(store, clock, fleet, events, upkeep, caller, services, newest_failures, states)
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
-    asked_services = [] if is_refresh else [(each.name, each.target) for each in services]
+    asked_services = [] if is_refresh else [(service.name, service.target) for service in services]
     under_way, new_count = _list_under_way(store, caller, shown_executions)
     page = render_page(
         request,
@@ -182,7 +184,7 @@ async def stream_changes(
 
 def _list_newest_executions(store: Store, caller: Caller) -> list[Execution]:
     """The newest execution of each pipeline that the caller may see."""
-    return [each for each in store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)]
+    return [execution for execution in store.executions.list_newest() if caller.can_reach(pipeline=execution.pipeline)]
 
 
 def _list_under_way(store: Store, caller: Caller, shown_executions: str | None) -> tuple[Sequence[Execution], int]:
@@ -192,11 +194,13 @@ def _list_under_way(store: Store, caller: Caller, shown_executions: str | None) 
     """
     shown_ids = (shown_executions or "").split(",")[:MAX_ROWS]
     executions = [
-        each for each in store.executions.list_unfinished(shown_ids) if caller.can_reach(pipeline=each.pipeline)
+        execution
+        for execution in store.executions.list_unfinished(shown_ids)
+        if caller.can_reach(pipeline=execution.pipeline)
     ]
     if shown_executions is None:
         return executions, 0
-    kept_executions = [each for each in executions if each.id in shown_ids]
+    kept_executions = [execution for execution in executions if execution.id in shown_ids]
     return kept_executions, len(executions) - len(kept_executions)
 
 
@@ -209,8 +213,8 @@ def _count_queue(
     upkeep: UpkeepServices,
     caller: Caller,
 ) -> int:
-    failures = [each for each in _list_newest_executions(store, caller) if each.state is RunState.FAILED]
-    states = find_rejected_states(store, [each.id for each in failures])
+    failures = [execution for execution in _list_newest_executions(store, caller) if execution.state is RunState.FAILED]
+    states = find_rejected_states(store, [execution.id for execution in failures])
     return len(
         _list_queue(
             store,

@@ -87,7 +87,7 @@ def _render_people(
         title="Error: people" if error else "People",
         principals=page.entries,
         links=ListLinks.from_page("/people", list_sort_names(calls.PrincipalSort), query, page, [("role", role)]),
-        filter_rows=[FilterRow("Role", [("role", each.value, each.value) for each in Role])],
+        filter_rows=[FilterRow("Role", [("role", role.value, role.value) for role in Role])],
         roles=list(Role),
         error=error,
         values=values or {},

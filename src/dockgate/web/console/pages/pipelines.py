@@ -78,7 +78,9 @@ def show_pipeline(
             f"/pipelines/{name}", list_sort_names(calls.ExecutionSort), query, page, [("result", result)]
         ),
         filter_rows=[_RESULTS],
-        rows=make_execution_rows(store, list({each.id: each for each in (*newest_executions, *executions)}.values())),
+        rows=make_execution_rows(
+            store, list({execution.id: execution for execution in (*newest_executions, *executions)}.values())
+        ),
         fixes=store.fixes.list(name, FIXES),
         summarize=summarize,
         key=uuid.uuid4().hex,

@@ -41,7 +41,7 @@ _REVISION_KEYS: dict[str, Callable[[TaskDefinition], str | int]] = {
     "image": lambda entry: str(entry.image or ""),
 }
 _REVISION_SORTS = ("-revision", "revision", "image", "-image")
-_TROUBLES = FilterRow("Only", [("trouble", each.value, get_mark(each).word) for each in calls.ServiceTrouble])
+_TROUBLES = FilterRow("Only", [("trouble", trouble.value, get_mark(trouble).word) for trouble in calls.ServiceTrouble])
 _CHANGE_SORTS = ("-change", "change", "result", "-result")
 
 router = make_page_router()
@@ -100,7 +100,9 @@ def _render_service(
 ) -> Response:
     """The page of a service; `count` is what was typed as its desired count, None for nothing."""
     view = calls.get_service(name, caller, addresses, store, delivery)
-    definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
+    definition = next(
+        (definition for definition in view.definitions if definition.revision == view.service.revision), None
+    )
     image = definition.image if definition else None
     verdicts = ImageVisibility(store, caller).list_verdicts(image.digest) if image else ()
     under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
@@ -128,7 +130,11 @@ def _render_service(
 
 def _list_image_names(view: calls.ServiceView) -> dict[int, str]:
     """The names of the revisions' images, without digest."""
-    return {each.revision: str(each.image).partition("@")[0] for each in view.definitions if each.image}
+    return {
+        definition.revision: str(definition.image).partition("@")[0]
+        for definition in view.definitions
+        if definition.image
+    }
 
 
 @router.get("/running/{name}/tasks/{task}")
@@ -144,7 +150,9 @@ def show_task(
 ) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
     view, shown_task = calls.read_task_view(name, task, caller, addresses, store, delivery)
-    definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
+    definition = next(
+        (definition for definition in view.definitions if definition.revision == shown_task.revision), None
+    )
     return render_page(
         request,
         caller,

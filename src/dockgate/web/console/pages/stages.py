@@ -86,7 +86,7 @@ def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str,
 
 def _find_waits(store: Store, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
     """The first approval on which each execution waits, with the number of yes votes."""
-    waiting = [name for name, each in runs.items() if any(run.state is RunState.WAITING for run in each)]
+    waiting = [name for name, action_runs in runs.items() if any(run.state is RunState.WAITING for run in action_runs)]
     approvals = store.execution_results.list_waiting_approvals(waiting) if waiting else ()
     waits: dict[str, tuple[Approval, int]] = {}
     for approval, supporters in approvals:

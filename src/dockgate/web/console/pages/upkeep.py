@@ -49,7 +49,7 @@ def show_workers(
             _WORKER_KEYS,
             _WORKER_SORTS,
         ),
-        filter_rows=[FilterRow("State", [("state", each.value, get_mark(each).word) for each in WorkerState])],
+        filter_rows=[FilterRow("State", [("state", state.value, get_mark(state).word) for state in WorkerState])],
         unserved=status.unserved,
         is_shared=upkeep.workers.is_shared,
     )

@@ -55,7 +55,7 @@ def _render_documents(
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
         documents=make_page_table(request, "documents", selected_documents, _KEYS, _SORTS),
-        filter_rows=[FilterRow("State", [("state", each, each) for each in list_sort_names(VexState)])],
+        filter_rows=[FilterRow("State", [("state", state, state) for state in list_sort_names(VexState)])],
         content=content,
         error=error,
     )

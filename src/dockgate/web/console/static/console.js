@@ -79,19 +79,19 @@ if (!location.hash) document.querySelector(".log .chosen")?.scrollIntoView({ blo
 
 // A live page says when it has lost the server, and since when: its stream failed or is silent, or its polls fail.
 const notice = document.querySelector("#not-live");
-let heardAt = new Date();
-let silence;
+let lastContactAt = new Date();
+let silenceTimer;
 
-function hear() {
+function confirmContact() {
   if (notice) notice.textContent = "";
-  heardAt = new Date();
-  clearTimeout(silence);
-  if (document.querySelector("[hx-sse\\:connect]")) silence = setTimeout(lose, 40_000);
+  lastContactAt = new Date();
+  clearTimeout(silenceTimer);
+  if (document.querySelector("[hx-sse\\:connect]")) silenceTimer = setTimeout(showLoss, 40_000);
 }
 
-function lose() {
+function showLoss() {
   if (!notice || notice.textContent || document.hidden) return;
-  notice.textContent = `Not live since ${pad(heardAt.getHours())}:${pad(heardAt.getMinutes())}, reconnecting`;
+  notice.textContent = `Not live since ${pad(lastContactAt.getHours())}:${pad(lastContactAt.getMinutes())}, reconnecting`;
 }
 
 function onLivePart(names, react) {
@@ -99,12 +99,12 @@ function onLivePart(names, react) {
     document.addEventListener(name, (event) => { if (event.target.matches?.("[hx-trigger*=every]")) react(event.detail); });
   }
 }
-onLivePart(["htmx:sse:after:connection", "htmx:sse:after:message"], hear);
-onLivePart(["htmx:after:request"], (detail) => { if (detail.ctx.response.status < 400) hear(); });
-onLivePart(["htmx:error", "htmx:response:error"], lose);
+onLivePart(["htmx:sse:after:connection", "htmx:sse:after:message"], confirmContact);
+onLivePart(["htmx:after:request"], (detail) => { if (detail.ctx.response.status < 400) confirmContact(); });
+onLivePart(["htmx:error", "htmx:response:error"], showLoss);
 onLivePart(["htmx:sse:error"], (detail) => {
   // The session has ended: the server leads to the page to sign in, and from there back to this one.
-  if (detail.status === 401) location.reload(); else lose();
+  if (detail.status === 401) location.reload(); else showLoss();
 });
 
 localTimes(document);

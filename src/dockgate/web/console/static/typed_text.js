@@ -9,21 +9,21 @@ const isTyped = (field) => field.options ? !field.selectedOptions[0]?.defaultSel
 window.addEventListener("pagehide", () => {
   if (!person || sentForm?.getAttribute("action") === "/signout") return;
   const forms = [...document.querySelectorAll("form[method=post]")].filter((form) => form === sentForm || listFields(form).some(isTyped));
-  const typed = forms.map((form) => [form.getAttribute("action"), listFields(form).map((field) => [field.name, field.value, field.checked])]);
-  try { sessionStorage.setItem("typed", JSON.stringify({ person, typed })); } catch { /* too much to keep */ }
+  const typedForms = forms.map((form) => [form.getAttribute("action"), listFields(form).map((field) => [field.name, field.value, field.checked])]);
+  try { sessionStorage.setItem("typed", JSON.stringify({ person, typed: typedForms })); } catch { /* too much to keep */ }
 });
 
 document.addEventListener("DOMContentLoaded", () => {
-  const kept = JSON.parse(sessionStorage.getItem("typed"));
-  if (!kept) return;
-  if (!person) { sessionStorage.setItem("typed", JSON.stringify({ ...kept, hasEnded: true })); return; }
+  const savedText = JSON.parse(sessionStorage.getItem("typed"));
+  if (!savedText) return;
+  if (!person) { sessionStorage.setItem("typed", JSON.stringify({ ...savedText, hasEnded: true })); return; }
   sessionStorage.removeItem("typed");
-  if (kept.hasEnded && kept.person === person) for (const [action, values] of kept.typed) fillForm(action, values);
+  if (savedText.hasEnded && savedText.person === person) for (const [action, values] of savedText.typed) fillForm(action, values);
 });
 
 function fillForm(action, values) {
   const names = String(values.map(([name]) => name));
-  const form = [...document.querySelectorAll("form[method=post]")].find((each) => each.getAttribute("action") === action && String(listFields(each).map((field) => field.name)) === names);
+  const form = [...document.querySelectorAll("form[method=post]")].find((candidate) => candidate.getAttribute("action") === action && String(listFields(candidate).map((field) => field.name)) === names);
   if (!form || !names) return;
   for (const [index, field] of listFields(form).entries()) {
     [, field.value, field.checked] = values[index];
