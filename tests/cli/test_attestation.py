@@ -90,4 +90,4 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
         assert (weaker.code, "by the policy 'strict', not by 'default'" in weaker.out) == (1, True)
         assert dockgate("attestation", "verify", image_name, "--key", str(public)).code == 2
         with_wrong_key = dockgate("attestation", "verify", image_name, "--key", str(other_key), "--policy", "strict")
-        assert (with_wrong_key.code, "refused: No trusted key" in with_wrong_key.out) == (1, True)
+        assert (with_wrong_key.code, "refused: no trusted key" in with_wrong_key.out) == (1, True)

@@ -139,7 +139,9 @@ def test_the_end_does_not_wait_for_messages_and_gives_back_what_still_comes(poll
 
 # A server of which the pollers need no more than the receivers of messages.
 SERVER: Any = SimpleNamespace(
-    registry_notifications=SimpleNamespace(receive_ecr_event=print), store=None, approval_requests=None, clock=None
+    registries=SimpleNamespace(notifications=SimpleNamespace(receive_ecr_event=print)),
+    approvals=SimpleNamespace(requests=None),
+    clock=None,
 )
 
 

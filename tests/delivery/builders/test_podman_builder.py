@@ -80,12 +80,12 @@ class Images:
     def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         assert limit == SMALL.disk
         self.given_seconds.append(seconds)
-        write(self.folder, {"sha256/m": "{}"})
+        write(self.folder, {f"sha256/m-{reference}": "{}"})
         image = BaseImage(reference, f"sha256:{reference}")
         layers, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
         config = f"sha256:c-{reference}"
         name = f"docker.io/library/{reference}"
-        return Base(image, name, manifest, config, 2, self.folder, ("sha256/m",), ("x",), layers)
+        return Base(image, name, manifest, config, 2, self.folder, (f"sha256/m-{reference}",), ("x",), layers)
 
     def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
         assert archive.read() == b"image"
