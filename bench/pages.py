@@ -153,7 +153,7 @@ def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]
     """The pages by their kinds: of some, several."""
     names = re.findall(r'href="(/vulnerabilities/[^"?]+)"', browser.get("/vulnerabilities").text)
     packages = re.findall(r'href="(/packages/[^"?]+)"', browser.get("/vulnerabilities").text)
-    layers = re.findall(r'href="(/images\?layer=[^"]+)"', browser.get(f"/images/{digests[0]}").text)
+    layers = re.findall(r'href="(/images\?layer=[^"]+)"', browser.get(f"/images/{digests[0]}?tab=layers").text)
     kinds = {path: [path] for path in ("/", "/pipelines", "/images", "/vulnerabilities", "/running", "/repositories")}
     kinds |= {path: [path] for path in ("/policies", "/policies/fleet", "/waivers", "/advisories", "/events")}
     kinds |= {path: [path] for path in ("/events/rules", "/people", "/audit", "/search?q=app")}
@@ -167,6 +167,7 @@ def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]
         "/images?epss=0.01&sort=severity": ["/images?epss=0.01&sort=severity"],
         "/images?layer=DIGEST": layers,
         "/images/DIGEST": [f"/images/{digest}" for digest in digests[:SCANNED:10]],
+        "/images/DIGEST?tab=findings": [f"/images/{digest}?tab=findings" for digest in digests[:SCANNED:10]],
         "/images/r/NAME:TAG": [f"/images/r/team-{number % 40}/app-{number % 700}:1.{number}" for number in range(30)],
         "/vulnerabilities/NAME": list(dict.fromkeys(names))[:30],
         "/packages/NAME": list(dict.fromkeys(packages))[:30],
