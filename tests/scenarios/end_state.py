@@ -106,6 +106,8 @@ def _read_tables(file: Path) -> dict[str, list[str]]:
     # A call that a crash left without an answer is made again, and is on record twice.
     del tables["audit"]
     del tables["tokens"]  # made of chance
+    # A plan is of the moment at which it was made.
+    del tables["collection_plan"]
     # What runs is noted once an hour, and when a server starts.
     del tables["image_uses"]
     # A push is made of chance, too; one that git took before the crash is known by what it asked for, and brings no

@@ -156,7 +156,8 @@ def play_fix_story(server: Mortal) -> None:
     advisories.write(feed, advisories.DEMO)
     server.run_dockgate("db", "build", "--from", str(feed))
     server.repeat_until_done(lambda: server.apply("kind: Repository\nname: fixed\n"))
-    server.repeat_until_done(lambda: server.apply(SERVICE.format(name="fixed", count=0)))
+    # What a service without tasks runs is not fixed.
+    server.repeat_until_done(lambda: server.apply(SERVICE.format(name="fixed", count=1)))
     text = PIPELINE.format(name="fixed", repository="fixed", service="fixed", timeout="1d")
     server.repeat_until_done(lambda: server.apply(text.replace("name: fixed\n", "name: fixed\nonFix: rebuild\n", 1)))
     work = Clone(server, "fixed", server.folder / "fixed")
