@@ -26,63 +26,10 @@ NAMES = frozenset(
         *("said", "somebody", "told", "wanted", "whatever", "whole"),
     )
 )
-# In the product no function, argument or variable is a participle alone, nor one of these: they do not say what they
-# contain. Fields are called as in JSON, where a state such as `waived` is a name of its own; so are constants.
+# In the product no function, argument or variable is a participle alone, nor a name of the file: they do not say what
+# they contain. Fields are called as in JSON, where a state such as `waived` is a name of its own; so are constants.
 PARTICIPLE = re.compile(r"[a-z]{3,}ed")
-VAGUE = frozenset(
-    (
-        *("about", "above", "again", "alone", "apart", "begun", "behind", "below", "best", "beyond", "bound", "broken"),
-        *(
-            "built",
-            "chosen",
-            "done",
-            "either",
-            "enough",
-            "few",
-            "fresh",
-            "gone",
-            "here",
-            "how",
-            "latest",
-            "made",
-            "many",
-        ),
-        *("mine", "more", "most", "newest", "nothing", "of", "oldest", "ours", "out", "over", "own", "proven", "rest"),
-        *(
-            "same",
-            "seen",
-            "sent",
-            "shown",
-            "spent",
-            "such",
-            "taken",
-            "theirs",
-            "then",
-            "there",
-            "these",
-            "to",
-            "unread",
-        ),
-        *("elsewhere", "following", "missing", "place", "places", "present"),
-        *(
-            "caught",
-            "drawn",
-            "grown",
-            "heard",
-            "hidden",
-            "hung",
-            "led",
-            "lost",
-            "ran",
-            "slept",
-            "stolen",
-            "torn",
-            "won",
-        ),
-        *("each", "everybody", "everyone", "ones", "others", "whom"),
-        *("unseen", "what", "which", "why", "withdrawn", "worst", "written", "yes"),
-    )
-)
+VAGUE = frozenset((ROOT / "scripts" / "vague_names.txt").read_text("utf-8").split())
 # In the product and its pages, nor is one of these.
 PRODUCT_VAGUE = frozenset(("who",))
 # Words that end like a participle, and what formats and parties outside call their fields.

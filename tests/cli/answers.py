@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.cli.fake_server import FakeServer
+from tests.reports import samples
 from tests.reports.samples import MANIFEST
 
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
@@ -136,3 +138,13 @@ def make_rollout(state: RunState = RunState.IN_PROGRESS, reason: str = "") -> Ro
 
 def _remove_tokens(value: Any) -> Any:
     return {key: item for key, item in value.items() if key != "token"}
+
+
+def serve(server: FakeServer, view: Any) -> None:
+    """Have the server answer with the execution and its verdict."""
+    execution = view["execution"]
+    server.answers |= {
+        f"GET /pipelines/{NAME}/executions": [execution],
+        f"GET /executions/{execution['id']}": view,
+        f"GET /verdicts/{VERDICT}": to_plain(samples.make_verdict()),
+    }

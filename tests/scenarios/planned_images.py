@@ -8,7 +8,7 @@ from hashlib import sha256
 from tests.scenarios.defects import PlannedFindings
 
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.shared.errors import NotAnImageError
+from dockgate.shared.errors import DatabaseError, NotAnImageError
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import (
     Advisory,
@@ -85,6 +85,28 @@ class AdvisoryDatabase:
     def list_coverage(self) -> Sequence[Coverage]:
         now = format_time(self.clock())
         return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
+
+
+class MissingAdvisories(AdvisoryDatabase):
+    """The database's file has vanished."""
+
+    @property
+    def digest(self) -> str:
+        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
+
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
+
+    def list_coverage(self) -> Sequence[Coverage]:
+        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
+
+
+class OldAdvisories(AdvisoryDatabase):
+    """Feeds that were checked too long ago."""
+
+    def list_coverage(self) -> Sequence[Coverage]:
+        old_time = format_time(self.clock() - timedelta(days=8))
+        return tuple(replace(entry, checked_at=old_time) for entry in super().list_coverage())
 
 
 @dataclass

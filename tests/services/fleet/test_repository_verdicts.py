@@ -1,13 +1,13 @@
 """An image in several repositories: each has its own policy and waivers, and none shows the verdict of another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.scanned_platforms import list_platforms
-from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make_package
+from tests.scenarios.planned_images import MissingAdvisories, OldAdvisories, make_advisory, make_package
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -18,13 +18,13 @@ from dockgate.services.exposure.answer import ExposureFilter, ExposureRequest
 from dockgate.services.images.search import ImageQuery, ImageSearch, list_differing_statuses
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.digest import compute_digest
-from dockgate.shared.errors import DatabaseError, DeployError
+from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.images.image_filter import ImageSort
 from dockgate.store.records import PushedImage
 from dockgate.store.verdict_causes import Check, VerdictCause
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
+from dockgate.vulnerabilities.model import Severity
 from dockgate.web.api.images import read_image_view
 
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
@@ -207,28 +207,6 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
         promoted_image.judge()
     assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     assert promoted_image.list_changes() == []
-
-
-class MissingAdvisories(AdvisoryDatabase):
-    """The database's file has vanished."""
-
-    @property
-    def digest(self) -> str:
-        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
-
-    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
-
-    def list_coverage(self) -> Sequence[Coverage]:
-        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
-
-
-class OldAdvisories(AdvisoryDatabase):
-    """Feeds that were checked too long ago."""
-
-    def list_coverage(self) -> Sequence[Coverage]:
-        old_time = format_time(self.clock() - timedelta(days=8))
-        return tuple(replace(entry, checked_at=old_time) for entry in super().list_coverage())
 
 
 def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted_image: Promoted) -> None:
