@@ -6,8 +6,7 @@ import pytest
 
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings, from_environment
-from dockgate.events.message import Message
-from dockgate.events.rule import TargetType
+from dockgate.events.model import Message, TargetType
 from dockgate.shared.errors import UsageError
 
 BUS = "arn:aws:events:eu-west-1:123456789012:event-bus/gate"

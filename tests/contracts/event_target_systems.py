@@ -16,9 +16,8 @@ from aiosmtpd.controller import Controller
 from tests.fakes.event_target import MemoryEventTarget
 from tests.ports import find_free_port
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import Target, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.eventbridge import EventBridgeAdapter

@@ -30,8 +30,7 @@ from tests.contracts.event_target_systems import (
     make_webhook,
 )
 
-from dockgate.events.message import Message
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.events.targets.apprise import AppriseAdapter, require_scheme
 from dockgate.events.targets.eventbridge import EventBridgeAdapter

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from tests.contracts.event_target_systems import MESSAGE
 
-from dockgate.events.message import Message
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.targets.log import LogAdapter
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.shared.errors import MessageRefusedError, NotFoundError

@@ -10,7 +10,8 @@ from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Ex
 from dockgate.delivery.pipeline import make_fix_trigger
 from dockgate.delivery.service_risk import RiskChange
 from dockgate.events import aws_events, dockgate_events, governance_events, schemas
-from dockgate.events.envelope import MAX_TEXT, NewEvent
+from dockgate.events.envelope import MAX_TEXT
+from dockgate.events.model import NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.gate.external import ReadContext
 from dockgate.gate.external.inspector import FORMAT

@@ -4,8 +4,8 @@ import pytest
 from tests.delivery.definitions.definition_files import read_definition
 
 from dockgate.events.definitions.target import TargetDefinition
-from dockgate.events.input_template import Input
-from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, TargetType
+from dockgate.events.delivery_times import DailySummary, QuietHours
+from dockgate.events.model import Rule, RuleTarget, TargetInput, TargetType
 from dockgate.shared.errors import DefinitionError
 
 RULE = """
@@ -55,9 +55,9 @@ targets:
     assert rule.targets == (
         RuleTarget("chat"),
         RuleTarget("owners", group_seconds=300),
-        RuleTarget("hook", Input(path="$.detail")),
-        RuleTarget("queue", Input(constant='{"fixed": [1, true]}')),
-        RuleTarget("build", Input(template='{"DIGEST": "<image>"}', paths={"image": "$.detail.image"})),
+        RuleTarget("hook", TargetInput(path="$.detail")),
+        RuleTarget("queue", TargetInput(constant='{"fixed": [1, true]}')),
+        RuleTarget("build", TargetInput(template='{"DIGEST": "<image>"}', paths={"image": "$.detail.image"})),
     )
 
 

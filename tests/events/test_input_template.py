@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.events.input_template import OUTPUT_LIMIT, Input, OutputTooLargeError, compile_input, parse_path
+from dockgate.events.input_template import OUTPUT_LIMIT, OutputTooLargeError, compile_input, parse_path
+from dockgate.events.model import TargetInput
 from dockgate.shared.errors import DefinitionError
 
 EVENT: dict[str, Any] = {
@@ -20,16 +21,16 @@ EVENT: dict[str, Any] = {
 }
 
 
-def render(settings: Input) -> str:
+def render(settings: TargetInput) -> str:
     return compile_input(settings)(EVENT, "rule-1")
 
 
 def render_template(text: str, **paths: str) -> str:
-    return render(Input(template=text, paths={name: f"$.{path}" for name, path in paths.items()}))
+    return render(TargetInput(template=text, paths={name: f"$.{path}" for name, path in paths.items()}))
 
 
 def test_without_an_input_a_target_gets_the_event() -> None:
-    assert json.loads(render(Input())) == EVENT
+    assert json.loads(render(TargetInput())) == EVENT
 
 
 @pytest.mark.parametrize(
@@ -46,11 +47,11 @@ def test_without_an_input_a_target_gets_the_event() -> None:
     ],
 )
 def test_a_path_chooses_a_part(path: str, value: object) -> None:
-    assert json.loads(render(Input(path=path))) == value
+    assert json.loads(render(TargetInput(path=path))) == value
 
 
 def test_a_constant_replaces_the_event() -> None:
-    assert render(Input(constant='{"a": 1}')) == '{"a": 1}'
+    assert render(TargetInput(constant='{"a": 1}')) == '{"a": 1}'
 
 
 @pytest.mark.parametrize(
@@ -86,31 +87,31 @@ def test_the_whole_event_is_a_variable() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (Input(path="detail"), "begin with"),
-        (Input(path="$.detail..x"), "character 9"),
-        (Input(path="$[x]"), "character 2"),
-        (Input(constant="{"), "not JSON"),
-        (Input(template="<x>"), "unknown variable <x>"),
-        (Input(template='{"a": <x>', paths={"x": "$.a"}), "not JSON"),
-        (Input(template='{"a"<x>: 1}', paths={"x": "$.a"}), "not JSON"),
-        (Input(template="x" * 8193), "8193 characters"),
-        (Input(template="x", paths={f"v{number}": "$" for number in range(101)}), "101 variables"),
-        (Input(template="x", paths={"aws.x": "$"}), "cannot be a variable"),
-        (Input(template="x", paths={"a b": "$"}), "cannot be a variable"),
+        (TargetInput(path="detail"), "begin with"),
+        (TargetInput(path="$.detail..x"), "character 9"),
+        (TargetInput(path="$[x]"), "character 2"),
+        (TargetInput(constant="{"), "not JSON"),
+        (TargetInput(template="<x>"), "unknown variable <x>"),
+        (TargetInput(template='{"a": <x>', paths={"x": "$.a"}), "not JSON"),
+        (TargetInput(template='{"a"<x>: 1}', paths={"x": "$.a"}), "not JSON"),
+        (TargetInput(template="x" * 8193), "8193 characters"),
+        (TargetInput(template="x", paths={f"v{number}": "$" for number in range(101)}), "101 variables"),
+        (TargetInput(template="x", paths={"aws.x": "$"}), "cannot be a variable"),
+        (TargetInput(template="x", paths={"a b": "$"}), "cannot be a variable"),
     ],
 )
-def test_an_invalid_input_is_refused_with_its_reason(settings: Input, message: str) -> None:
+def test_an_invalid_input_is_refused_with_its_reason(settings: TargetInput, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         compile_input(settings)
 
 
 def test_a_template_that_repeats_a_large_event_is_stopped_early() -> None:
     large = {"detail": "x" * 100_000}
-    bomb = compile_input(Input(template="<aws.events.event.json>" * 300))
+    bomb = compile_input(TargetInput(template="<aws.events.event.json>" * 300))
     with pytest.raises(OutputTooLargeError, match=str(OUTPUT_LIMIT)):
         bomb(large, "rule-1")
     with pytest.raises(OutputTooLargeError):
-        compile_input(Input())({"detail": "é" * (OUTPUT_LIMIT // 2)}, "rule-1")
+        compile_input(TargetInput())({"detail": "é" * (OUTPUT_LIMIT // 2)}, "rule-1")
 
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.text()
@@ -119,7 +120,7 @@ _JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st
 
 @given(value=_JSON)
 def test_a_json_template_makes_json_whatever_the_event_contains(value: object) -> None:
-    input_settings = Input(template='{"a": <x>, "b": "<x> and <x>"}', paths={"x": "$.detail"})
+    input_settings = TargetInput(template='{"a": <x>, "b": "<x> and <x>"}', paths={"x": "$.detail"})
     output = json.loads(compile_input(input_settings)({"detail": value}, "r"))
     assert output["a"] == ("" if value is None else value)
     assert isinstance(output["b"], str)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from dockgate.events.message import Message
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 
 
 class MemoryEventTarget:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from dockgate.events.ports import Message
+from dockgate.events.ports import QueueMessage
 
 
 class MemoryQueue:
@@ -51,7 +51,7 @@ class MemoryQueue:
         """The bodies of what is neither deleted nor dead."""
         return list(self._bodies.values())
 
-    def receive(self) -> Sequence[Message]:
+    def receive(self) -> Sequence[QueueMessage]:
         self._fault("before receive")
         with self._arrival:
             self._arrival.wait_for(lambda: self._bodies.keys() - self._received_ids, self._wait_seconds)
@@ -62,17 +62,17 @@ class MemoryQueue:
                     continue
                 self._receipts[name] += 1
                 self._received_ids.add(name)
-                messages.append(Message(name, self._bodies[name], f"{name}/{self._receipts[name]}"))
+                messages.append(QueueMessage(name, self._bodies[name], f"{name}/{self._receipts[name]}"))
         self._fault("after receive")
         return messages
 
-    def delete(self, message: Message) -> None:
+    def delete(self, message: QueueMessage) -> None:
         self._fault("before delete")
         with self._arrival:
             self._bodies.pop(message.id, None)
         self._fault("after delete")
 
-    def release(self, message: Message) -> None:
+    def release(self, message: QueueMessage) -> None:
         self._fault("before release")
         with self._arrival:
             self._received_ids.discard(message.id)

@@ -9,8 +9,7 @@ from tests.fakes.event_target import MemoryEventTarget
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.events.envelope import NewEvent
-from dockgate.events.rule import TargetType
+from dockgate.events.model import NewEvent, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.webhook import WebhookAdapter

@@ -41,10 +41,9 @@ from dockgate.delivery.ports import AnswerSender, Clock, FindingsSource
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.delivery.source_ports import RefUpdate, RepositoryHost
-from dockgate.events.message import Message
+from dockgate.events.model import LOG_TARGET, Message, TargetType
+from dockgate.events.model import Target as EventTarget
 from dockgate.events.ports import TargetAdapter, Webhooks
-from dockgate.events.rule import LOG_TARGET, TargetType
-from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole

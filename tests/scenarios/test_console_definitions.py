@@ -12,7 +12,7 @@ from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.server import ServerSystem
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES

@@ -18,7 +18,7 @@ from tests.scenarios.planned_images import make_package
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.scanner.model import Distribution, Inventory, LayerBuildInfo, Unread
 from dockgate.store.records import PushedImage

@@ -14,7 +14,7 @@ from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.cli.client import Client
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.shared.cursors import PAGE

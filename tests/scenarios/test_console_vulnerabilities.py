@@ -16,7 +16,7 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import AdvisoryText, Severity

@@ -12,7 +12,7 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.events.subject import EventSubject
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Coverage, Severity

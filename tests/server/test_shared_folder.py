@@ -6,7 +6,7 @@ import pytest
 from tests.postgres import make_database_url
 from tests.store.factories import open_store_of_kind
 
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Target, TargetType
 from dockgate.server.shared_folder import SharedFolder
 from dockgate.shared.errors import UnavailableError
 from dockgate.store import open_store

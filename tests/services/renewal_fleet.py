@@ -11,7 +11,7 @@ from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events import schemas
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.gate import evaluate
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.durable_effects import Effects

@@ -12,7 +12,7 @@ from tests.store.risks import reject
 
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceChange, TaskDefinition
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.shared.errors import ChangedError, DeployError
 from dockgate.shared.references import ImageReference

@@ -6,7 +6,7 @@ from datetime import datetime
 from tests.store.factories import IMAGE, NOW
 
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.store import Store
 
 

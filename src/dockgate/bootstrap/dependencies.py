@@ -23,8 +23,8 @@ from dockgate.delivery.ports import (
 )
 from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.delivery.source_ports import RepositoryHost
+from dockgate.events.model import Target as EventTarget
 from dockgate.events.ports import TargetAdapter, Webhooks
-from dockgate.events.rule import Target as EventTarget
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.services.images.scans import PARALLEL_SCANS

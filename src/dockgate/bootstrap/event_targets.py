@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from dockgate.config import Settings
+from dockgate.events.model import BUS_TARGET, LOG_TARGET, TOPIC_TARGET, Target, TargetType
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import BUS_TARGET, LOG_TARGET, TOPIC_TARGET, Target, TargetType
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.eventbridge import EventBridgeAdapter
 from dockgate.events.targets.log import LogAdapter

@@ -9,7 +9,8 @@ from typing import Any
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.events import dockgate_events
-from dockgate.events.envelope import ACCOUNT, MAX_TEXT, REGION, NewEvent
+from dockgate.events.envelope import MAX_TEXT
+from dockgate.events.model import ACCOUNT, REGION, NewEvent
 from dockgate.events.subject import EventSubject, SubjectKind
 
 SOURCE = "aws.codepipeline"

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.delivery.model import Approval
-from dockgate.events.message import make_message_id
+from dockgate.events.model import make_message_id
 from dockgate.events.webhook_signature import SECRET_PREFIX, sign_headers
 from dockgate.shared import canonical
 

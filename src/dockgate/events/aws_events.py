@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
+from dockgate.events.model import ACCOUNT, REGION, NewEvent
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import PlatformVerdict
 from dockgate.shared.aws import EcrRegistry

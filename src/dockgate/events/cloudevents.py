@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message
 from dockgate.shared.wording import replace_surrogates
 
 TYPE_PREFIX = "dev.dockgate."

@@ -8,7 +8,8 @@ JSON Schema of each kind. A detail leaves out what is not known.
 
 from collections.abc import Mapping, Sequence
 
-from dockgate.events.envelope import NewEvent, make_event
+from dockgate.events.envelope import make_event
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.shared.references import ImageReference
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from dockgate.events.envelope import NewEvent, make_event
+from dockgate.events.envelope import make_event
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import PolicyVersion

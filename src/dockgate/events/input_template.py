@@ -7,10 +7,9 @@ variable outside of quotes becomes a JSON value, inside of quotes its text. Any 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.events.envelope import ACCOUNT, REGION
+from dockgate.events.model import ACCOUNT, REGION, TargetInput
 from dockgate.shared.errors import DefinitionError, UsageError
 
 # Limits of EventBridge: variables, and characters of a template.
@@ -30,25 +29,11 @@ _STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\['([^'\]]+)'\]|\[(\d{1,6})\]|(\[\*\])")
 _VARIABLE = re.compile(r"<([A-Za-z0-9._-]{1,256})>")
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """The input that a target gets instead of the event.
-
-    At most one of `constant`, `path` and `template` is not None. `constant` is JSON, `path` a JSON path, `template` a
-    text with variables such as <name>, whose paths are `paths`.
-    """
-
-    constant: str | None = None
-    path: str | None = None
-    template: str | None = None
-    paths: Mapping[str, str] = field(default_factory=dict)
-
-
 class OutputTooLargeError(UsageError):
     """The input of the target is too large."""
 
 
-def compile_input(target_input: Input) -> Callable[[Mapping[str, Any], str], str]:
+def compile_input(target_input: TargetInput) -> Callable[[Mapping[str, Any], str], str]:
     """A function that makes the text for a target of an event and the name of the rule.
 
     Raises DefinitionError for an invalid path, template or constant. The function raises OutputTooLargeError.

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dockgate.events.message import Message as OutgoingMessage
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 
 
 class Webhooks(Protocol):
@@ -74,7 +73,7 @@ class PushNotificationFormat(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class QueueMessage:
     """A message of a queue. `id` identifies the message, `receipt` this delivery of it."""
 
     id: str
@@ -92,15 +91,15 @@ class Queue(Protocol):
     # Shown in messages.
     name: str
 
-    def receive(self) -> Sequence[Message]:
+    def receive(self) -> Sequence[QueueMessage]:
         """Some messages, in any order, possibly repeated. Waits for the first one (20 s at most)."""
         ...
 
-    def delete(self, message: Message) -> None:
+    def delete(self, message: QueueMessage) -> None:
         """Remove a handled message. Does nothing if it no longer exists."""
         ...
 
-    def release(self, message: Message) -> None:
+    def release(self, message: QueueMessage) -> None:
         """Make a received message visible at once. It must be neither deleted nor released."""
         ...
 
@@ -114,7 +113,7 @@ class TargetAdapter(Protocol):
         """Raise UsageError for a target that nothing can ever be sent to. Sends nothing."""
         ...
 
-    def send(self, target: Target, secrets: Mapping[str, str], message: OutgoingMessage) -> None:
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         """Send a message, and return when the target has accepted it.
 
         After a crash a target may get the same message again: its key is the same. Time and memory are bounded. No

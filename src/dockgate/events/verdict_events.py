@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.events import aws_events, dockgate_events
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.summaries import count_waived
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from dockgate.events.ports import Message, Queue
+from dockgate.events.ports import Queue, QueueMessage
 from dockgate.shared.errors import describe_error, find_unexpected_error
 from dockgate.shared.retry import RetrySchedule
 
@@ -63,7 +63,7 @@ class Poller:
                 with self._turn:
                     self._handle_message(message)
 
-    def _handle_message(self, message: Message) -> None:
+    def _handle_message(self, message: QueueMessage) -> None:
         """Handle one message. Its body is not logged, since it may contain a token."""
         name = f"the message {message.id} of {self._queue.name}"
         try:

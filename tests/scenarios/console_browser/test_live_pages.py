@@ -12,7 +12,7 @@ from tests.scenarios.watched_browser import (
     WatchedBrowser,
 )
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.shared.timestamps import format_time

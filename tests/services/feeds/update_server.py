@@ -13,7 +13,7 @@ from tests.vulnerabilities.feeds.feed_files import (
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.config import FeedUpdateSettings, Settings
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds.status import FeedStatus, read_feed_statuses
 from dockgate.services.feeds.updates import FeedUpdates

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.event_target import MemoryEventTarget
 from tests.store.factories import FACTORIES, open_store_of_kind
 
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Target, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_delivery import EventDeliveryHandler

@@ -16,9 +16,9 @@ from tests.services.images.test_search import search
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.cloudevents import CloudEventsMode, make_http_message
-from dockgate.events.envelope import SOURCE, NewEvent
-from dockgate.events.message import Message
-from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.events.delivery_times import DailySummary, QuietHours
+from dockgate.events.envelope import SOURCE
+from dockgate.events.model import Message, NewEvent, Rule, RuleTarget, Target, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_dispatch import EventDispatcher

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import LOCAL, Caller, Token

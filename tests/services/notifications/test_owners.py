@@ -18,9 +18,8 @@ from dockgate.events.dockgate_events import (
     make_feed_stale,
     make_feed_suspect,
 )
-from dockgate.events.envelope import NewEvent
 from dockgate.events.governance_events import make_waiver_event
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import NewEvent, Target, TargetType
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.services.notifications.owners import Owners

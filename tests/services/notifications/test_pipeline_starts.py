@@ -9,8 +9,7 @@ import pytest
 from tests.store.factories import FACTORIES, NOW, PIPELINE, open_store_of_kind
 
 from dockgate.events.definitions.target import TargetDefinition
-from dockgate.events.message import Message
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.services.clock import ServerClock

@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Target, TargetType
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.services.notifications.owners import Owners

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.store.factories import FACTORIES, open_store_of_kind
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.registry.refused_pulls import RefusedPull, RefusedPulls
 from dockgate.shared.errors import StoreError

@@ -11,7 +11,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixState
 from dockgate.delivery.model import FixAction
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.store import Store
 

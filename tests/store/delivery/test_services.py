@@ -11,7 +11,7 @@ from tests.store.risks import accept, reject
 
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
 
-from dockgate.events.envelope import NewEvent, StoredEvent
+from dockgate.events.model import NewEvent, StoredEvent
 from dockgate.events.subject import EventSubject
 from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import NotFoundError

@@ -20,7 +20,7 @@ from tests.store.risks import accept, reject
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.services.verdicts.attestations import list_attestations
 from dockgate.shared.references import ImageReference

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
-from dockgate.events.input_template import Input
-from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.events.delivery_times import QuietHours
+from dockgate.events.model import Rule, RuleTarget, Target, TargetInput, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
@@ -26,7 +26,7 @@ NOW, LATER, LATEST = "2026-11-28T12:00:00.000Z", "2026-11-28T12:00:01.000Z", "20
 RULE = Rule(
     "tell",
     {"source": ["dockgate"], "detail": {"n": [{"numeric": [">", 1]}]}},
-    (RuleTarget("chat", Input(path="$.id"), 30),),
+    (RuleTarget("chat", TargetInput(path="$.id"), 30),),
 )
 CHAT = Target("chat", TargetType.APPRISE, "slack", quiet_hours=QuietHours("22:00", "06:00", "Europe/Berlin"))
 SECRETS = {"url": "slack://T000/B000/very-secret"}

@@ -5,7 +5,7 @@ from typing import Any
 from tests.events.test_dockgate_events import list_all_events
 
 from dockgate.events.dockgate_events import make_verdict_changed
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.events.subject import EventSubject
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.pages.changes import KINDS, make_change

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Caller, Permission, Principal, ProjectRole, RepositoryScope, Role, Token
 from dockgate.shared.errors import BusyError, StoreError

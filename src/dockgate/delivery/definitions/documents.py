@@ -26,7 +26,7 @@ from dockgate.delivery.model import REPOSITORY, Action, ActionType, FixAction, F
 from dockgate.events.definitions import rule as rules
 from dockgate.events.definitions import target as targets
 from dockgate.events.definitions.target import TargetDefinition
-from dockgate.events.rule import Rule
+from dockgate.events.model import Rule
 from dockgate.gate.definitions import assignment as assignments
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions.fields import Name, Seconds, Strict

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from dockgate.events.input_template import Input, compile_input
+from dockgate.events.input_template import compile_input
+from dockgate.events.model import Rule, RuleTarget, TargetInput
 from dockgate.events.pattern import compile_pattern
-from dockgate.events.rule import Rule, RuleTarget
 from dockgate.gate.definitions.fields import Name, Strict, read_seconds
 from dockgate.gate.definitions.validation import translate
 from dockgate.shared.errors import DefinitionError
@@ -67,7 +67,7 @@ def _make_target(document: Document, index: int, model: _Target) -> RuleTarget:
         message = f"{inputs[0]} and {inputs[1]} together"
         raise document.make_error(("targets", index, inputs[1]), message, "Write one of them.")
     transformer = model.inputTransformer
-    value = Input(
+    value = TargetInput(
         constant=None if model.input is None else json.dumps(model.input, ensure_ascii=False),
         path=model.inputPath,
         template=transformer.inputTemplate if transformer else None,

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from dockgate.events.cloudevents import CloudEventsMode
 from dockgate.events.definitions.rule import State
-from dockgate.events.rule import OWNERS, RESERVED_TARGETS, DailySummary, QuietHours, Target, TargetType, parse_zone
+from dockgate.events.delivery_times import DailySummary, QuietHours, parse_zone
+from dockgate.events.model import OWNERS, RESERVED_TARGETS, Target, TargetType
 from dockgate.gate.definitions.fields import Name, Strict
 from dockgate.gate.definitions.validation import translate
 from dockgate.identity.model import PRINCIPAL, Role

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dockgate.events.ports import Message, Queue
+from dockgate.events.ports import Queue, QueueMessage
 from dockgate.shared.aws import translate_aws_errors
 from dockgate.shared.interfaces import override
 
@@ -30,25 +30,25 @@ class SqsQueue(Queue):
         self._client_and_url: tuple[Any, str] | None = None
 
     @override
-    def receive(self) -> Sequence[Message]:
+    def receive(self) -> Sequence[QueueMessage]:
         with translate_aws_errors(f"receiving from the queue {self.name}"):
             client, url = self._open_queue()
             answer = client.receive_message(
                 QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
             )
         return [
-            Message(message["MessageId"], message["Body"], message["ReceiptHandle"])
+            QueueMessage(message["MessageId"], message["Body"], message["ReceiptHandle"])
             for message in answer.get("Messages", [])
         ]
 
     @override
-    def delete(self, message: Message) -> None:
+    def delete(self, message: QueueMessage) -> None:
         with translate_aws_errors(f"deleting from the queue {self.name}"):
             client, url = self._open_queue()
             client.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
 
     @override
-    def release(self, message: Message) -> None:
+    def release(self, message: QueueMessage) -> None:
         with translate_aws_errors(f"giving a message back to the queue {self.name}"):
             client, url = self._open_queue()
             client.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=0)

@@ -7,9 +7,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message, Target
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import Target
 from dockgate.events.targets._refusals import refuse_for_usage_errors
 from dockgate.shared.aws import parse_arn
 from dockgate.shared.interfaces import override

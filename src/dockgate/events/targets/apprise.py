@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._refusals import refuse_for_usage_errors
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override

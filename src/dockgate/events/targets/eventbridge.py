@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from dockgate.events.message import Message
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.targets._aws import AwsAdapter, make_detail
 from dockgate.shared.aws import BUS, translate_aws_errors
 from dockgate.shared.errors import UnavailableError

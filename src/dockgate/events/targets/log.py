@@ -3,9 +3,8 @@
 import logging
 from collections.abc import Mapping
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import Target, TargetType
 from dockgate.shared.interfaces import override
 from dockgate.shared.wording import shorten_text, to_one_line
 

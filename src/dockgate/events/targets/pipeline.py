@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Protocol
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import MessageRefusedError, NotFoundError
 from dockgate.shared.interfaces import override
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from dockgate.events.message import Message
-from dockgate.events.rule import Target, TargetType
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.targets._aws import AwsAdapter, make_attributes, make_body, make_fifo_ids
 from dockgate.shared.aws import TOPIC, translate_aws_errors
 from dockgate.shared.interfaces import override

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from dockgate.events.cloudevents import CloudEventsMode, make_http_message
-from dockgate.events.message import Message
+from dockgate.events.model import Message, Target, TargetType
 from dockgate.events.ports import TargetAdapter, Webhooks
-from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._refusals import refuse_for_usage_errors
 from dockgate.events.webhook_signature import parse_key, sign_headers
 from dockgate.shared.errors import UsageError

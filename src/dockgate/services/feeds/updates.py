@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dockgate.config import Settings
 from dockgate.events import dockgate_events
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds import advisories
 from dockgate.services.feeds.status import read_parts, read_record_ages

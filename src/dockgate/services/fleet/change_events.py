@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dockgate.events.dockgate_events import make_verdict_changed
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.gate.model import Status
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.verdicts.waivers import ServerWaivers

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.events.aws_events import MAX_FINDINGS, is_bad, make_finding_of_image
 from dockgate.events.dockgate_events import make_finding_exploited
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.verdict_events import MAX_TAGS
 from dockgate.gate import vex_statements, waivers
 from dockgate.gate.fleet.model import FleetWaivers

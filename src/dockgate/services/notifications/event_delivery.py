@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message
 from dockgate.events.notification_texts import describe
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind

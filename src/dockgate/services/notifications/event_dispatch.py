@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
+from dockgate.events.envelope import SOURCE
 from dockgate.events.grouping import GROUP_TYPE, group_events
 from dockgate.events.input_template import OutputTooLargeError
+from dockgate.events.model import OWNERS, NewEvent, StoredEvent, Target
 from dockgate.events.pattern import PatternSet
-from dockgate.events.rule import OWNERS, Target
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.events.topics import GroupedEvent, Reopening, make_state_topics, make_topic
 from dockgate.services.clock import ServerClock

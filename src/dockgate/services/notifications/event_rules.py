@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.field_pattern import refuse_pattern
-from dockgate.events.input_template import Input, OutputTooLargeError, compile_input
+from dockgate.events.input_template import OutputTooLargeError, compile_input
+from dockgate.events.model import OWNERS, Rule, RuleTarget, Target, TargetInput
 from dockgate.events.notification_texts import NOTIFIED_TYPES
 from dockgate.events.pattern import Pattern, compile_pattern
-from dockgate.events.rule import OWNERS, Rule, RuleTarget, Target
 from dockgate.services.clock import ServerClock
 from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.notifications.event_targets import EventTargets
@@ -176,7 +176,7 @@ def compile_rule(rule: Rule) -> CompiledRule:
         rule,
         compile_pattern(rule.pattern),
         tuple(
-            CompiledTarget(target, None if target.input == Input() else compile_input(target.input))
+            CompiledTarget(target, None if target.input == TargetInput() else compile_input(target.input))
             for target in rule.targets
         ),
     )

@@ -11,11 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 from dockgate.events.definitions.target import TargetDefinition
-from dockgate.events.envelope import SOURCE, NewEvent
+from dockgate.events.envelope import SOURCE
 from dockgate.events.grouping import GROUP_TYPE
-from dockgate.events.message import Message
+from dockgate.events.model import RESERVED_TARGETS, Message, NewEvent, Target, TargetType
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import RESERVED_TARGETS, Target, TargetType
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.owners import Owners

@@ -11,7 +11,7 @@ from dockgate.delivery.registry_access import (
     list_deployed_services,
     list_source_repositories,
 )
-from dockgate.events.rule import Target
+from dockgate.events.model import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, choose_assignment

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from dockgate.events.message import Message
+from dockgate.events.model import Message
 from dockgate.services.clock import ServerClock
 from dockgate.services.workflow_starter import Starter
 from dockgate.shared.errors import MessageRefusedError, NotFoundError

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from dockgate.delivery.ports import Advisories
-from dockgate.events.rule import Target
+from dockgate.events.model import Target
 from dockgate.gate.model import Status
 from dockgate.gate.waivers import select_expiring_waivers
 from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts

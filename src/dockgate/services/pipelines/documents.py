@@ -11,7 +11,7 @@ from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import ServiceChange
 from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.definitions.target import TargetDefinition
-from dockgate.events.rule import Rule
+from dockgate.events.model import Rule
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.clock import ServerClock

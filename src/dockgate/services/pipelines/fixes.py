@@ -28,7 +28,7 @@ from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.dockgate_events import make_fix_available
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.fix_search import DeliveredImage, FixSearch, ProvenFix

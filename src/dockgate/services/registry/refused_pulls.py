@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dockgate.events import dockgate_events
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time

@@ -11,7 +11,7 @@ from functools import partial
 from dockgate.delivery.service_model import Service
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance, explain_recovery
 from dockgate.events.dockgate_events import make_service_risk_changed
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each

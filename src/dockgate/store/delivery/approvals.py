@@ -10,7 +10,7 @@ from dockgate.delivery.approvals import make_rejection
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events import dockgate_events
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.gate.model import Verdict
 from dockgate.identity.model import Principal
 from dockgate.shared.canonical import to_plain

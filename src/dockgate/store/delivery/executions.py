@@ -17,7 +17,7 @@ from dockgate.delivery.model import (
     RunState,
 )
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.wording import shorten_text

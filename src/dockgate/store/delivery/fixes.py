@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, insert, or_, select, update
 
 from dockgate.delivery.fixes import Fix, FixKind, FixState
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events

@@ -9,7 +9,7 @@ from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout, Service, ServiceChange, TaskDefinition
 from dockgate.events import dockgate_events
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.delivery.services import get_definition, lock_service, make_changed_error, require_service
 from dockgate.store.engine import Database

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, update
 
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.store.delivery.services import lock_service
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or
 from dockgate.delivery.deployments import check_not_superseded, check_service
 from dockgate.delivery.model import Execution, RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceEvent, TaskDefinition
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
 from dockgate.store.delivery.executions import EXECUTION
 from dockgate.store.engine import Database

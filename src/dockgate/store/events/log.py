@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import sqlite
 
-from dockgate.events.envelope import NewEvent, StoredEvent
+from dockgate.events.model import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import count_rows, select_as

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from dockgate.events.rule import Rule, Target
+from dockgate.events.model import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database

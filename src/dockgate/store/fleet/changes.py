@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, delete, or_, select, update
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.shared.timestamps import compute_latest_time, format_time, shift_time, to_datetime
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events

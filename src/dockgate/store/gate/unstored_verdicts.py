@@ -9,7 +9,7 @@ from typing import Self
 
 from sqlalchemy import Connection, bindparam, select
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
 from dockgate.gate.evaluate import digest_inputs
 from dockgate.gate.model import Verdict, VerdictCase

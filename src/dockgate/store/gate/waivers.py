@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, select, update
 
-from dockgate.events.envelope import NewEvent
 from dockgate.events.governance_events import make_waiver_added, make_waiver_event, make_waiver_revoked
+from dockgate.events.model import NewEvent
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database

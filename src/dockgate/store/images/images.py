@@ -7,8 +7,7 @@ from sqlalchemy import Connection, bindparam, or_, select, union, update
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events import aws_events, dockgate_events
-from dockgate.events.envelope import NewEvent
-from dockgate.events.model import PushEvent
+from dockgate.events.model import NewEvent, PushEvent
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.canonical import decode
 from dockgate.shared.digest import from_hex

@@ -4,8 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 
-from dockgate.events.model import PushKind
-from dockgate.events.rule import Rule, Target
+from dockgate.events.model import PushKind, Rule, Target
 from dockgate.store.columns import EnumText, Json, SafeText, SubjectText
 from dockgate.store.records import OutboxKind
 from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata

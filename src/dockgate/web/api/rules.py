@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.events.delivery_times import DailySummary, QuietHours
+from dockgate.events.model import Rule, RuleTarget, Target, TargetType
 from dockgate.services.notifications.event_rules import TriedRule
 from dockgate.services.notifications.event_targets import DeadLetter, DeliveredMessage, TargetStatus, WaitingMessage
 from dockgate.services.web_services import EventServices

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import BusyError, StoreError

@@ -9,7 +9,7 @@ from typing import Any
 
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import TaskState
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.shared.wording import format_count

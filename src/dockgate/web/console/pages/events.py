@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.events.envelope import StoredEvent
+from dockgate.events.model import StoredEvent
 from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name

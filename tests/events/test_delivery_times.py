@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from dockgate.events.rule import DailySummary, QuietHours
+from dockgate.events.delivery_times import DailySummary, QuietHours
 from dockgate.shared.errors import DefinitionError
 
 BERLIN = "Europe/Berlin"

@@ -1,32 +1,10 @@
-"""Rules and targets: which events go where, as people write them."""
+"""When messages to people may go out: quiet hours, and the time of a daily summary."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from enum import StrEnum
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dockgate.events.input_template import Input
 from dockgate.shared.errors import DefinitionError
-
-# The name in a rule for the targets that the policy assignment of the event's repository names as its owners.
-OWNERS = "owners"
-# Targets that the settings make.
-LOG_TARGET, BUS_TARGET, TOPIC_TARGET = "log", "event-bus", "sns-topic"
-RESERVED_TARGETS = (LOG_TARGET, BUS_TARGET, TOPIC_TARGET)
-
-
-class TargetType(StrEnum):
-    """The kind of receiver that a target is. Each is a file of `events/targets`."""
-
-    LOG = "log"
-    PIPELINE = "pipeline"
-    WEBHOOK = "webhook"
-    EVENTBRIDGE = "eventbridge"
-    SNS = "sns"
-    SQS = "sqs"
-    APPRISE = "apprise"
 
 
 def parse_zone(name: str) -> tzinfo:
@@ -80,44 +58,3 @@ class DailySummary:
         if moment > local_time:
             moment = datetime.combine(local_time.date() - timedelta(days=1), time.fromisoformat(self.at), zone)
         return moment.astimezone(now.tzinfo)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTarget:
-    """A target of a rule. `name` may be OWNERS.
-
-    `input` is what the target gets instead of the event. With `group_seconds`, events are collected until none has
-    come for so long, and become one message.
-    """
-
-    name: str
-    input: Input = field(default_factory=Input)
-    group_seconds: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule that sends events to targets. `pattern` is an event pattern of EventBridge, as JSON."""
-
-    name: str
-    pattern: Mapping[str, Any]
-    targets: tuple[RuleTarget, ...]
-    enabled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A receiver of events, without its secrets.
-
-    `address` is what may be shown of where it is, `settings` what its type needs beyond the secrets. `recipients` are
-    the owners of repositories whose messages come here: principals by their names, roles as "role:NAME".
-    """
-
-    name: str
-    type: TargetType
-    address: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    enabled: bool = True
-    quiet_hours: QuietHours | None = None
-    summary: DailySummary | None = None
-    recipients: tuple[str, ...] = ()
