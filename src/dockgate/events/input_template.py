@@ -7,6 +7,7 @@ variable outside of quotes becomes a JSON value, inside of quotes its text. Any 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.model import ACCOUNT, REGION, TargetInput
