@@ -146,7 +146,7 @@ class Round:
         """Send the vote. Return whether it counts, or comes after the answer."""
         path = f"{self.server.url}/api/v1/approvals/{execution.approval}"
         headers = {"Authorization": f"Bearer {self.voters[who]}"}
-        vote = {"yes": execution.votes[VOTERS.index(who)], "reason": "because"}
+        vote = {"is_yes": execution.votes[VOTERS.index(who)], "reason": "because"}
         with suppress(httpx.HTTPError, ValueError):
             if httpx.post(f"{path}/vote", json=vote, headers=headers, timeout=10).is_success:
                 return True
@@ -292,7 +292,9 @@ class Round:
                 [d] for d in digests
             ]:
                 self.problems.append(f"{name} runs an image that no build has pushed")
-            votes = [(vote["who"], vote["yes"]) for vote in self.server.get(f"/approvals/{execution.approval}/votes")]
+            votes = [
+                (vote["who"], vote["is_yes"]) for vote in self.server.get(f"/approvals/{execution.approval}/votes")
+            ]
             cast = dict(zip(VOTERS, execution.votes, strict=False))
             self.faults["votes that were counted"] += len(votes)
             if len(votes) != len(dict(votes)) or not dict(votes).items() <= cast.items():

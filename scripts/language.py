@@ -107,12 +107,16 @@ TEST_VERBS = frozenset(
 TEST_NAMES = frozenset(("expected",))
 QUESTIONS = frozenset(("is", "has", "can", "should"))
 CONVERSIONS = frozenset(("as", "from", "to", "with", "without"))
-# What the name of a boolean does not begin with a question for: it is a JSON field, a YAML key, a query parameter or a
-# column of the same name, or a library calls it so. Parameters of commands and of calls of the API are such names, too.
+# The booleans whose names are no questions, each with the reason. Parameters of commands and of calls of the API are no
+# questions either (`PARAMETERS`): people write `?running=true` and `--wait`.
 BOOLEANS = frozenset(
     (
-        *("accepted", "base", "blocks", "complete", "current", "disputed", "enabled", "exclude_committer", "external"),
-        *("matches", "may_pull", "removed", "same", "signed", "until_fixed", "vouched", "yes"),
+        # Keys that people write in YAML, as in Kubernetes (`enabled: true`); the API has them under the same names.
+        "enabled",  # of an event rule or target
+        "exclude_committer",  # of the approvers of a pipeline's action
+        "external",  # of an example of a policy
+        "until_fixed",  # of a waiver
+        # FastAPI's and SQLAlchemy's.
         *("include_in_schema", "primary_key", "unique"),
     )
 )

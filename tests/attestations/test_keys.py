@@ -17,7 +17,7 @@ def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) 
     assert not (tmp_path / "keys").exists()
     first = keys.get_signer().public.id
     assert Keys(tmp_path / "keys").get_signer().public.id == first
-    assert [(key.id, key.current) for key in keys.list_keys()] == [(first, True)]
+    assert [(key.id, key.is_current) for key in keys.list_keys()] == [(first, True)]
 
 
 def test_only_the_owner_can_read_the_signing_key(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path
     keys = Keys(tmp_path)
     old = keys.get_signer()
     new = keys.rotate()
-    assert [(key.id, key.current) for key in keys.list_keys()] == [(new.public.id, True), (old.public.id, False)]
+    assert [(key.id, key.is_current) for key in keys.list_keys()] == [(new.public.id, True), (old.public.id, False)]
     with pytest.raises(DeniedError):
         verify_envelope(sign_payload(b"{}", keys.get_signer()), [old.public])
     private = b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"PRIVATE KEY-----\nMIG")

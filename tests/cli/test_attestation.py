@@ -15,7 +15,9 @@ from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import build_statement
 from dockgate.services.verdicts.attestations import RegistryAttestor
 
-KEYS = {"keys": [{"id": "k2", "pem": "PEM 2\n", "current": True}, {"id": "k1", "pem": "PEM 1\n", "current": False}]}
+KEYS = {
+    "keys": [{"id": "k2", "pem": "PEM 2\n", "is_current": True}, {"id": "k1", "pem": "PEM 1\n", "is_current": False}]
+}
 VERDICT = "sha256:" + "5" * 64
 
 

@@ -107,8 +107,8 @@ def test_standard_input_is_answered_in_order(dockgate: Dockgate, monkeypatch: py
         "state": "fixed",
         "known_exploited_since": None,
         "epss": None,
-        "disputed": False,
-        "malicious": False,
+        "is_disputed": False,
+        "is_malicious": False,
         "summary": "Something is wrong with openssl",
     }
     assert answers[1]["undetermined"]

@@ -59,7 +59,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
     assert "Rejected → ✓ Approved: because of code" in result.out
     assert "CVE-2025-0001 in openssl 3.5.1-1 (CRITICAL, fixed in 3.5.4-1)" in result.out
     document = json.loads(run("explain", *files, "-o", "json").out)
-    assert [replay["same"] for replay in document["replays"]] == [True, True]
+    assert [replay["is_same"] for replay in document["replays"]] == [True, True]
     assert [change["input"] for change in document["explanation"]["changes"]] == ["code", "time"]
 
 
@@ -95,7 +95,7 @@ def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server
     assert case_file.read(file.read_bytes(), "it").digest == first.digest
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 2, "verdict": 1, "case": 2}'])
+@pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 3, "verdict": 1, "case": 2}'])
 def test_a_file_that_is_not_a_case_is_refused_with_the_command_that_writes_one(
     dockgate: Dockgate, tmp_path: Path, content: str
 ) -> None:

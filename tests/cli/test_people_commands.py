@@ -130,9 +130,9 @@ def test_the_audit_log_shows_the_first_references_of_a_push(dockgate: Dockgate, 
 
 def test_an_approval_shows_the_number_of_votes(dockgate: Dockgate, server: FakeServer) -> None:
     waits = answers.make_approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
-    server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "yes": True}]}
+    server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "is_yes": True}]}
     assert dockgate("approval", "approve", APPROVAL).out == f"{APPROVAL}: Waiting, 1 of 2 approvals\n"
-    assert server.requests[0].parse_body() == {"yes": True, "reason": ""}
+    assert server.requests[0].parse_body() == {"is_yes": True, "reason": ""}
 
 
 def test_an_approval_shows_its_approvers(dockgate: Dockgate, server: FakeServer) -> None:

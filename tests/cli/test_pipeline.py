@@ -261,7 +261,7 @@ def test_show_names_the_missing_approvers_and_the_approve_command(dockgate: Dock
     view = make_view_waiting_for_people()
     serve(server, view)
     approval = view["stages"][2]["actions"][0]["approval"]
-    server.answers[f"GET /approvals/{approval['id']}/votes"] = [{"who": "bob", "yes": True}]
+    server.answers[f"GET /approvals/{approval['id']}/votes"] = [{"who": "bob", "is_yes": True}]
     output = dockgate("pipeline", "show", NAME).out
     assert "waits for 1 of 2 approvals from ann, role security (approved so far: bob)" in output
     assert "waits for a verdict" not in output, "the policy has approved already"

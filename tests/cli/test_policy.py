@@ -24,7 +24,7 @@ def make_version(number: int = 2, **changes: Any) -> Any:
         "changed_at": answers.get_past(90),
         "changed_by": "ada",
         "comment": "no more HIGH",
-        "removed": False,
+        "is_removed": False,
         "rules": {},
         "text": TEXT,
         **changes,
@@ -73,7 +73,7 @@ def test_policies_are_listed_shown_and_compared(dockgate: Dockgate, server: Fake
 
 def test_the_history_shows_author_and_comment(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /policies/strict/history"] = [
-        make_version(3, removed=True, comment="gone"),
+        make_version(3, is_removed=True, comment="gone"),
         make_version(2),
         make_version(1),
     ]
@@ -85,7 +85,7 @@ def test_the_history_shows_author_and_comment(dockgate: Dockgate, server: FakeSe
 
 
 def test_a_policy_is_removed(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["DELETE /policies/strict"] = make_version(3, removed=True)
+    server.answers["DELETE /policies/strict"] = make_version(3, is_removed=True)
     result = dockgate("policy", "remove", "strict", "--comment", "too strict", "--if-version", "2")
     assert (result.code, result.out) == (0, "strict: removed, version 3\n")
     assert (server.requests[-1].query, server.requests[-1].headers["If-Match"]) == ({"comment": "too strict"}, '"2"')

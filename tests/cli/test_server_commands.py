@@ -271,7 +271,7 @@ def test_the_pull_policy_of_repositories_is_shown(dockgate: Dockgate, server: Fa
 
 def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> None:
     digest = samples.MANIFEST
-    answer = {"pull": "approved", "may_pull": False, "reason": "no verdict yet", "advice": "Run `dockgate gate`."}
+    answer = {"pull": "approved", "can_pull": False, "reason": "no verdict yet", "advice": "Run `dockgate gate`."}
     server.answers[f"GET /registry/repositories/a/b/pull/{digest}"] = answer
     server.answers["GET /image-references"] = {"digest": digest, "repository": "a/b"}
     for image in (f"a/b@{digest}", "a/b:1"):
@@ -279,7 +279,7 @@ def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> 
         assert result.code == 1
         assert "no verdict yet" in result.out
         assert "dockgate gate" in result.out
-    answer |= {"may_pull": True, "reason": None, "advice": None}
+    answer |= {"can_pull": True, "reason": None, "advice": None}
     result = dockgate("registry", "check", "a/b:1")
     assert (result.code, result.out.splitlines()[-1].split()) == (0, ["can", "be", "pulled", "yes"])
     server.answers["GET /image-references"] = {"digest": digest, "repository": None}

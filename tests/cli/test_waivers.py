@@ -41,7 +41,7 @@ def view(state: str = "Active", **changes: Any) -> Any:
 def make_document(**changes: Any) -> Any:
     return {
         "document": DOCUMENT, "image": None, "format": "openvex", "author": "Vendor", "signer": "principal:ana",
-        "signed": False, "added_at": answers.get_past(5), "removed_at": "", "removed_by": "", **changes,
+        "is_signed": False, "added_at": answers.get_past(5), "removed_at": "", "removed_by": "", **changes,
     }  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
     server.answers["POST /vex"] = make_document()
     assert "Vendor" in dockgate("vex", "add", str(file)).out
     assert (server.requests[-1].body, server.requests[-1].query["name"]) == (b"{}", str(file))
-    server.answers["GET /vex"] = [make_document(), make_document(image=DOCUMENT, signer="", signed=True)]
+    server.answers["GET /vex"] = [make_document(), make_document(image=DOCUMENT, signer="", is_signed=True)]
     output = dockgate("vex", "list").out
     assert "its signature, on sha256:dddddddddddd…" in output
     server.answers[f"POST /vex/{DOCUMENT}/remove"] = make_document(removed_at=answers.get_past(1), removed_by="eve")

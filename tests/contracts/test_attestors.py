@@ -87,7 +87,7 @@ def test_the_same_key_attests_once(world: World) -> None:
 def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
     (old,) = world.attestor.list_keys()
     new, retired_key = world.attestor.rotate()
-    assert (new.current, retired_key.current, retired_key.id) == (True, False, old.id)
+    assert (new.is_current, retired_key.is_current, retired_key.id) == (True, False, old.id)
     assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == new.id
 
 

@@ -43,7 +43,7 @@ class MemoryAttestor:
         self.provenance.setdefault(f"{repository}@{image}", {}).setdefault(key, envelope)
 
     def list_keys(self) -> Sequence[ListedKey]:
-        return [ListedKey(key.public.id, key.public.pem, current=key is self._keys[0]) for key in self._keys]
+        return [ListedKey(key.public.id, key.public.pem, is_current=key is self._keys[0]) for key in self._keys]
 
     def rotate(self) -> Sequence[ListedKey]:
         self._keys.insert(0, Signer(create_key()))

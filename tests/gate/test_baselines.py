@@ -32,7 +32,7 @@ def make_baseline_policy(**settings: object) -> Policy:
 
 
 def make_case(under: Policy, published: Advisory, now: str = NOW, content: Inventory = A) -> VerdictCase:
-    checked_coverage = tuple(Coverage(item.ecosystem, item.complete, item.names, now) for item in COVERED)
+    checked_coverage = tuple(Coverage(item.ecosystem, item.is_complete, item.names, now) for item in COVERED)
     return VerdictCase(IMAGE, under, now, "0.1.0", (content,), AdvisorySnapshot((published,), checked_coverage))
 
 

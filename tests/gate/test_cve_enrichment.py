@@ -22,8 +22,8 @@ def make_finding(name: str, *aliases: str) -> Finding:
     return Finding(name, aliases, make_package("a"), Severity.LOW, rating, "1.0.1")
 
 
-def make_coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverage, ...]:
-    return tuple(Coverage(name, complete, (), at) for name in names)
+def make_coverage(*names: str, at: str = NOW, is_complete: bool = True) -> tuple[Coverage, ...]:
+    return tuple(Coverage(name, is_complete, (), at) for name in names)
 
 
 def test_a_catalogue_adds_only_its_own_fields() -> None:
@@ -50,7 +50,7 @@ def test_values_in_the_report_are_not_replaced_by_a_catalogue() -> None:
         (AdvisorySnapshot((), make_coverage("kev"), (KEV,)), Status.REJECTED),
         (AdvisorySnapshot((), make_coverage("kev")), Status.APPROVED),
         (AdvisorySnapshot((), ()), Status.UNDETERMINED),
-        (AdvisorySnapshot((), make_coverage("kev", complete=False)), Status.UNDETERMINED),
+        (AdvisorySnapshot((), make_coverage("kev", is_complete=False)), Status.UNDETERMINED),
         (AdvisorySnapshot((), make_coverage("kev", at=OLD)), Status.UNDETERMINED),
     ],
 )

@@ -119,8 +119,8 @@ def test_less_coverage_never_approves(
     before = judge(inventory, published, under, coverages).status
     weaker = [
         (),
-        tuple(replace(coverage, complete=False) for coverage in coverages),
-        tuple(replace(coverage, complete=False, names=tuple(set(coverage.names) - fewer)) for coverage in coverages),
+        tuple(replace(coverage, is_complete=False) for coverage in coverages),
+        tuple(replace(coverage, is_complete=False, names=tuple(set(coverage.names) - fewer)) for coverage in coverages),
         tuple(replace(coverage, checked_at="2026-01-01T00:00:00Z") for coverage in coverages),
     ]
     if before is not Status.APPROVED:

@@ -261,7 +261,7 @@ def _list_lesser_cases(case: VerdictCase) -> list[VerdictCase]:
     lost_findings = [
         replace(snapshot, coverage=()),
         replace(snapshot, coverage=(), advisories=()),
-        replace(snapshot, coverage=tuple(replace(entry, complete=False, names=()) for entry in snapshot.coverage)),
+        replace(snapshot, coverage=tuple(replace(entry, is_complete=False, names=()) for entry in snapshot.coverage)),
     ]
     reference = "reference_2022" in case.policy.rules  # counts what is rated, as the reference solution does
     unrated_advisories = tuple(replace(row, ratings=()) for row in snapshot.advisories)

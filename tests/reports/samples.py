@@ -65,7 +65,7 @@ def make_finding(
         due=due,
         epss=epss,
         percentile=None if epss is None else 0.5,
-        disputed=is_disputed,
+        is_disputed=is_disputed,
         summary=summary,
     )
 
@@ -145,7 +145,7 @@ def with_remediation() -> Verdict:
     bad = "x\x1b[31m<i>`|"
     upgrades = (
         Upgrade(JINJA.purl, "jinja2", "2.10", "2.11.3", ("CVE-2019-10906",)),
-        Upgrade(LIBSSL.purl, bad, "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",), base=True),
+        Upgrade(LIBSSL.purl, bad, "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",), is_in_base=True),
     )
     remediation = Remediation(
         upgrades, True, True, (), ("python3 -m pip install --upgrade 'jinja2>=2.11.3'",), (f"# {bad}",)

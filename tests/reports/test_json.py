@@ -36,9 +36,11 @@ def write_scan() -> Any:
 def test_a_scan_has_these_keys() -> None:
     document = write_scan()
     assert document.keys() == {"schema_version", "kind", "image", "coverage", "platforms"}
-    assert (document["schema_version"], document["kind"]) == (1, "scan")
+    assert (document["schema_version"], document["kind"]) == (2, "scan")
     assert document["image"] == {"reference": "registry.test/app:1", "digest": MANIFEST}
-    assert document["coverage"] == [{"ecosystem": "Debian:13", "complete": True, "checked_at": "2026-11-24T10:00:00Z"}]
+    assert document["coverage"] == [
+        {"ecosystem": "Debian:13", "is_complete": True, "checked_at": "2026-11-24T10:00:00Z"}
+    ]
     (platform,) = document["platforms"]
     assert platform.keys() == {
         "platform", "manifest", "reported_by", "distribution", "layers", "base_layers", "base", "created", "user",
@@ -63,7 +65,7 @@ def test_a_scan_has_these_keys() -> None:
         "vendor": None,
         "path": "var/lib/dpkg/status",
         "layer": None,
-        "in_base": None,
+        "is_in_base": None,
         "owner": None,
     }
 
@@ -83,17 +85,17 @@ def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
             "purl": "pkg:pypi/werkzeug@0.14.1",
             "path": "usr/lib/python3/dist-packages/werkzeug-0.14.1.dist-info/METADATA",
             "layer": None,
-            "in_base": None,
+            "is_in_base": None,
         },
         "fixed": None,
         "state": "unfixed",
         "note": None,
-        "disputed": False,
+        "is_disputed": False,
         "reachable": None,
         "known_exploited_since": None,
         "due": None,
         "epss": None,
-        "malicious": False,
+        "is_malicious": False,
         "published": None,
         "summary": None,
     }
@@ -132,8 +134,8 @@ def test_findings_have_epss_due_dates_states_and_base_layers() -> None:
     assert (platform["base_layers"], platform["base"], platform["user"]) == (1, "debian:10", "app")
     worst_finding, _, disputed_finding, later, *_ = platform["findings"]
     assert (worst_finding["due"], worst_finding["epss"]) == ("2025-02-01", {"score": 0.943, "percentile": 0.5})
-    assert (worst_finding["package"]["in_base"], platform["packages"][1]["in_base"]) == (True, False)
-    assert (disputed_finding["state"], disputed_finding["disputed"]) == ("end of life", True)
+    assert (worst_finding["package"]["is_in_base"], platform["packages"][1]["is_in_base"]) == (True, False)
+    assert (disputed_finding["state"], disputed_finding["is_disputed"]) == ("end of life", True)
     assert later["state"] == "won't fix"
     assert platform["packages"][3]["module"] == "nodejs:18"
 

@@ -62,7 +62,7 @@ def _wait_for_index(sql: sqlite3.Connection) -> None:
     end = time.monotonic() + INDEX_SECONDS
     missing_count = (
         "SELECT count(*) FROM scans s LEFT JOIN fleet_images i ON i.digest = s.image AND i.scanned_at = s.finished_at"
-        " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT matched"
+        " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT is_matched"
         " UNION ALL SELECT count(*) FROM fleet_images i LEFT JOIN fleet_verdicts v ON v.image = i.id"
         " WHERE v.image IS NULL UNION ALL SELECT count(*) FROM fleet_due_images"
         " UNION ALL SELECT count(*) FROM fleet_due_repositories"

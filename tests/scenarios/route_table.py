@@ -258,7 +258,7 @@ PAGES = {
 BODIES = {
     f"POST {V}/apply": {"kind": "Policy"},
     f"POST {V}/apply/documents": [{"name": "policy.yaml", "text": "kind: Policy"}],
-    f"POST {V}/approvals/{{approval_id:path}}/vote": {"yes": True},
+    f"POST {V}/approvals/{{approval_id:path}}/vote": {"is_yes": True},
     f"POST {V}/approvals/{{approval_id:path}}/override": {"reason": "why", "until": "2999-01-01"},
     f"POST {V}/approvals": {
         "pipeline": "mine",

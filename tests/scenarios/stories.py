@@ -145,7 +145,7 @@ def play_vote_story(server: Mortal) -> None:
     server.environment = {**server.environment, "DOCKGATE_TOKEN": token}
     server.repeat_until_done(lambda: _is_waiting(server, "voted-1"))
     vote = "/approvals/voted-1/ContainerVulnerabilityAssessment/Approval/1/vote"
-    server.repeat_until_done(lambda: server.post(vote, {"yes": True, "reason": "fine"}))
+    server.repeat_until_done(lambda: server.post(vote, {"is_yes": True, "reason": "fine"}))
     assert server.wait_for_end("voted-1") == "Succeeded"
     server.repeat_until_done(lambda: _is_attested(server, "voted"))
 

@@ -106,7 +106,7 @@ def test_what_is_in_a_rejected_image_without_violating_a_rule_blocks_nothing(sit
     assert "Blocks 0</a>" in page
     assert "violates no rule in the newest recorded verdicts" in page
     answer = site.server.get(f"/exposure?q={LOW_FIXED}&only=rejected")
-    assert [image["blocks"] for image in answer["images"]] == [False]
+    assert [image["is_blocking"] for image in answer["images"]] == [False]
 
 
 def test_the_filter_of_waived_images_says_when_there_is_none(browser: Browser) -> None:

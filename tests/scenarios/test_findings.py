@@ -50,7 +50,7 @@ def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
     image = server.plan_image("beside", PlannedFindings({}))
     execution = server.request_approval(image)
     (record,) = report(server, image, make_trivy_report(server, image, "trivy-findings"))
-    assert (record["source"], record["by"], record["vouched"]) == ("trivy", "local", True)
+    assert (record["source"], record["by"], record["is_vouched"]) == ("trivy", "local", True)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     verdict = get_newest_verdict(server, image)
@@ -213,8 +213,8 @@ def test_attachments_of_an_image_are_not_images(server: ServerSystem) -> None:
 
 def test_keys_are_listed_and_replaced(server: ServerSystem) -> None:
     (first,) = server.get("/attestation-keys")["keys"]
-    assert first["current"]
+    assert first["is_current"]
     second, *other_keys = server.post("/attestation-keys")["keys"]
-    assert second["current"]
+    assert second["is_current"]
     assert second["id"] != first["id"]
-    assert [(entry["id"], entry["current"]) for entry in other_keys] == [(first["id"], False)]
+    assert [(entry["id"], entry["is_current"]) for entry in other_keys] == [(first["id"], False)]

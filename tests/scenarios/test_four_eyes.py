@@ -66,7 +66,7 @@ class FourEyes:
 
     def vote(self, who: str, execution: str) -> httpx.Response:
         approval = self.server._find_approval(execution)["id"]
-        return self.call(who, f"/approvals/{approval}/vote", {"yes": True})
+        return self.call(who, f"/approvals/{approval}/vote", {"is_yes": True})
 
     def is_refusing(self, who: str, execution: str, reason: str = CONTRIBUTOR) -> bool:
         answer = self.vote(who, execution)
@@ -181,7 +181,7 @@ def test_a_rejected_execution_does_not_reset_the_contributors(eyes: FourEyes) ->
     eyes.server.push(name, "ann", author=OUTSIDER)
     rejected_execution = eyes.start(name)
     approval = eyes.server._find_approval(rejected_execution)["id"]
-    eyes.call("ben", f"/approvals/{approval}/vote", {"yes": False, "reason": "no"}).raise_for_status()
+    eyes.call("ben", f"/approvals/{approval}/vote", {"is_yes": False, "reason": "no"}).raise_for_status()
     assert eyes.wait_for_end(rejected_execution) == "Failed"
     eyes.server.push(name, "ben", author=OUTSIDER)
     assert eyes.is_refusing("ann", eyes.start(name))
@@ -238,7 +238,7 @@ def test_who_started_or_retried_cannot_approve(eyes: FourEyes) -> None:
     execution = eyes.start(name, "ben")
     assert eyes.is_refusing("ben", execution)
     approval = eyes.server._find_approval(execution)
-    eyes.call("cyd", f"/approvals/{approval['id']}/vote", {"yes": False, "reason": "later"}).raise_for_status()
+    eyes.call("cyd", f"/approvals/{approval['id']}/vote", {"is_yes": False, "reason": "later"}).raise_for_status()
     assert eyes.wait_for_end(execution) == "Failed"
     eyes.call("cyd", f"/executions/{execution}/retry").raise_for_status()
     wait_until(lambda: (eyes.server._find_approval(execution) or approval)["id"] != approval["id"])

@@ -69,7 +69,7 @@ def test_an_image_with_inspector_findings_is_not_scanned(
         [],
     )
     (record,) = server.get(f"/images/{IMAGE}/findings")
-    assert (record["source"], record["by"], record["vouched"]) == ("inspector", "inspector", True)
+    assert (record["source"], record["by"], record["is_vouched"]) == ("inspector", "inspector", True)
 
 
 def test_a_running_inspector_scan_is_awaited(server: ServerSystem, inspector_account: Aws) -> None:

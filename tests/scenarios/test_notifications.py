@@ -222,9 +222,9 @@ def test_a_rule_is_tried_without_sending(server: NotifyingServer) -> None:
     server.add_rule("tried", "kind.tried", {"name": "tried", "inputPath": "$.detail.n"})
     event = {"source": "dockgate", "detail-type": "kind.tried", "detail": {"n": 1}}
     answer = server.post("/rules/tried/test", {"event": event})
-    assert answer["matches"]
+    assert answer["is_match"]
     assert answer["targets"] == [{"name": "tried", "data": "1", "error": None, "group_seconds": None}]
-    assert not server.post("/rules/tried/test", {"event": {"source": "x"}})["matches"]
+    assert not server.post("/rules/tried/test", {"event": {"source": "x"}})["is_match"]
     assert server.list_message_keys("tried") == []
 
 

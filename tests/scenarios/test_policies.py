@@ -95,7 +95,7 @@ def test_a_conditional_change_needs_the_present_version(server: ServerSystem) ->
     assert put(server, "seen", LAX, headers={"If-Match": '"1"'}).status_code == 412
     assert put(server, "seen", LAX, headers={"If-Match": "yesterday"}).status_code == 400
     assert server.client.delete("/policies/seen", headers={"If-Match": "1"}).status_code == 412
-    assert server.client.delete("/policies/seen", headers={"If-Match": "2"}).json()["removed"]
+    assert server.client.delete("/policies/seen", headers={"If-Match": "2"}).json()["is_removed"]
 
 
 def test_built_in_policies_cannot_be_removed(server: ServerSystem) -> None:

@@ -31,7 +31,7 @@ CLASSES: dict[str, tuple[str, str, Any, set[Role]]] = {
         {"token": "x", "reason": "no"},
         {Role.APPROVER, Role.SECURITY, Role.ADMIN},
     ),
-    "vote": ("POST", "/approvals/none-1/a/b/1/vote", {"yes": True}, {Role.APPROVER, Role.SECURITY, Role.ADMIN}),
+    "vote": ("POST", "/approvals/none-1/a/b/1/vote", {"is_yes": True}, {Role.APPROVER, Role.SECURITY, Role.ADMIN}),
     "override": (
         "POST",
         "/approvals/none-1/a/b/1/override",

@@ -112,7 +112,7 @@ def test_what_is_in_another_project_is_answered_like_what_does_not_exist(project
         request = {"pipeline": "alpha", "stage": "s", "execution": f"oracle-{who}", "image": image, "service": name}
         reason = {"reason": "x", "until": "2999-01-01"}
         calls: list[tuple[str, str, object]] = [("GET", f"{approval}{end}", None) for end in ("", "/votes", "/answer")]
-        calls += [("POST", f"{approval}/vote", {"yes": True}), ("POST", f"{approval}/override", reason)]
+        calls += [("POST", f"{approval}/vote", {"is_yes": True}), ("POST", f"{approval}/override", reason)]
         calls += [("POST", f"{approval}/reject", {"token": "x", **reason}), ("GET", f"/services/{name}", None)]
         answers = [projects.call(*call[:2], who, call[2]) for call in calls]
         if who != "pipeline token":  # reaches no repository, so it cannot request
@@ -134,7 +134,7 @@ def test_a_caller_who_may_read_an_approval_is_denied_more(projects: Projects) ->
     projects.tokens["reader"] = projects.post("/tokens", {"principal": "reader"})["text"]
     path = f"/approvals/{projects.values['bravo']['approval_id']}"
     assert projects.call("GET", path, "reader").status_code == 200
-    assert projects.call("POST", f"{path}/vote", "reader", {"yes": True}).status_code == 403
+    assert projects.call("POST", f"{path}/vote", "reader", {"is_yes": True}).status_code == 403
 
 
 @pytest.mark.parametrize("who", LIMITED)
@@ -216,7 +216,7 @@ def test_a_report_vouches_only_where_its_author_may_accept_risks(projects: Proje
     projects.push(image, "alpha/moved", "1")
     report = make_trivy_report(projects.server, image)
     answer = projects.client.post(f"{V}/images/{image}/findings", content=report, headers=projects.make_headers("eve"))
-    assert (answer.status_code, answer.json()[0]["vouched"]) == (201, True)
+    assert (answer.status_code, answer.json()[0]["is_vouched"]) == (201, True)
     projects.push(image, "bravo/moved", "1")
     for repository, state in (("alpha/moved", "Approved"), ("bravo/moved", "Rejected")):
         reference = f"{projects.server.registry.address}/{repository}@{image}"

@@ -45,7 +45,7 @@ def test_a_verdict_is_replayed_identically_after_a_database_update(server: Serve
     assert replay.differences == ()
     assert canonical.encode(replay.verdict) == stored_verdict
     assert compute_digest(stored_verdict) == record["digest"]
-    assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]
+    assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["is_same"]
 
 
 def test_comparing_two_verdicts_names_the_new_advisory(server: ServerSystem) -> None:

@@ -110,13 +110,13 @@ def test_the_api_says_what_can_be_pulled_and_why_not(site: Site) -> None:
     for digest, folder in expected:
         answer = server.get(f"/registry/repositories/{folder}/seen/pull/{digest}")
         is_refused = site.pull(f"{folder}/seen", digest).status_code == 403
-        assert answer["may_pull"] is not is_refused
+        assert answer["can_pull"] is not is_refused
         if is_refused:
             assert answer["reason"] in read_refusal(site.pull("gated/seen", digest))
             assert digest in answer["advice"]
         else:
             assert answer["reason"] is answer["advice"] is None
-    assert not server.get(f"/registry/repositories/gated/seen/pull/{'sha256:' + '0' * 64}")["may_pull"]
+    assert not server.get(f"/registry/repositories/gated/seen/pull/{'sha256:' + '0' * 64}")["can_pull"]
 
 
 def test_repositories_of_contradicting_assignments_are_shown(site: Site) -> None:

@@ -62,7 +62,7 @@ class Voting:
         approval = self.get_approval(execution)["id"]
         return slow_http.post(
             f"{self.server.url}/api/v1/approvals/{approval}/vote",
-            json={"yes": is_yes, "reason": reason},
+            json={"is_yes": is_yes, "reason": reason},
             headers={"Authorization": f"Bearer {self.tokens[who]}"},
         )
 

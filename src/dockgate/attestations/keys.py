@@ -55,8 +55,8 @@ class Keys:
         current = self.get_signer().public
         paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         public_keys = (PublicKey(path.read_bytes()) for path in paths)
-        former_keys = [ListedKey(key.id, key.pem, current=False) for key in public_keys if key.id != current.id]
-        return (ListedKey(current.id, current.pem, current=True), *former_keys)
+        former_keys = [ListedKey(key.id, key.pem, is_current=False) for key in public_keys if key.id != current.id]
+        return (ListedKey(current.id, current.pem, is_current=True), *former_keys)
 
     def _make(self) -> None:
         """Make a key. Its public half is stored first, so no signature is ever by an unlisted key.

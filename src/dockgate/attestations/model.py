@@ -49,12 +49,12 @@ class Attestation:
 class ListedKey:
     """A public key, in PEM.
 
-    `id` is the digest of its DER form; `current`: new attestations are signed with it.
+    `id` is the digest of its DER form; `is_current`: new attestations are signed with it.
     """
 
     id: str
     pem: str
-    current: bool
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,12 @@ def approve(approval_id: str, reason: str | None, output_format: str) -> None:
     """
     client = Client()
     approval_id = resolve_approval(client, approval_id, is_waiting=True)
-    answer = client.post("approvals", approval_id, "vote", body={"yes": True, "reason": reason or ""})
+    answer = client.post("approvals", approval_id, "vote", body={"is_yes": True, "reason": reason or ""})
     if output_format == "json":
         print_json(answer)
         return
     approval = answer["approval"]
-    approver_names = [vote["who"] for vote in answer["votes"] if vote["yes"]]
+    approver_names = [vote["who"] for vote in answer["votes"] if vote["is_yes"]]
     print_text(
         f"{approval_id}: {approval['state']}, {len(approver_names)} of {approval['approvers']['count']} approvals"
     )

@@ -66,7 +66,7 @@ def _describe_approvers(client: Client, approval: Mapping[str, Any]) -> str:
     """ "waits for 1 of 2 approvals from security (approved so far: ann); contributors … cannot approve"."""
     approvers = approval["approvers"]
     try:
-        approver_names = [vote["who"] for vote in client.get("approvals", approval["id"], "votes") if vote["yes"]]
+        approver_names = [vote["who"] for vote in client.get("approvals", approval["id"], "votes") if vote["is_yes"]]
     except (DeniedError, NotFoundError):
         approver_names = []
     missing_count = max(approvers["count"] - len(approver_names), 0)

@@ -95,7 +95,7 @@ def _format_answer(answer: "PackageResult") -> str:
     lines += [
         f"{finding.severity:<13} {finding.id:<20} {f'fixed in {finding.fixed}' if finding.fixed else finding.state}"
         f"{', known exploited' if finding.exploited else ''}{', malicious' if finding.is_malicious else ''}"
-        f"{', disputed' if finding.disputed else ''}"
+        f"{', disputed' if finding.is_disputed else ''}"
         for finding in answer.findings
     ]
     if not lines:
@@ -140,7 +140,7 @@ def _encode_finding(finding: "Finding") -> dict[str, Any]:
         "state": finding.state.value,
         "known_exploited_since": finding.exploited or None,
         "epss": finding.epss,
-        "disputed": finding.disputed,
-        "malicious": finding.is_malicious,
+        "is_disputed": finding.is_disputed,
+        "is_malicious": finding.is_malicious,
         "summary": finding.summary,
     }

@@ -213,7 +213,7 @@ def _print_status(status: "Status") -> None:
         )
     print_text()
     rows: list[tuple[Cell, ...]] = [
-        (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),
+        (entry.ecosystem, "all packages" if entry.is_complete else (f"{len(entry.names)} packages only", "yellow"),
          times.format_time(entry.checked_at))
         for entry in status.coverage
     ]  # fmt: skip

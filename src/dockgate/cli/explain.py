@@ -56,7 +56,7 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
             from dockgate.shared.terminal_lines import create_console
 
             show_explanation(create_console(sys.stdout), explanation)
-    context.exit(0 if all(replay.same for replay in replays) else FAULT)
+    context.exit(0 if all(replay.is_same for replay in replays) else FAULT)
 
 
 def _load_recorded(name: str) -> "RecordedVerdict":
@@ -86,7 +86,7 @@ def _show_replays(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Rep
         )
         is_same_engine = replay.engine == replay.present
         engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"
-        if replay.same:
+        if replay.is_same:
             print_lines(terminal, [make_line(("✓ replay is identical", "green"), engine)])
         else:
             print_lines(terminal, [make_line(("✗ replay differs", "bold red"), engine)])

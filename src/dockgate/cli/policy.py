@@ -61,7 +61,7 @@ def history(name: str, output_format: str) -> None:
     """List the versions of a policy, newest first."""
     versions = Client().get("policies", name, "history")
     rows = (
-        (*_make_row(name, version)[1:], "removed" if version["removed"] else shorten_reference(version["digest"]))
+        (*_make_row(name, version)[1:], "removed" if version["is_removed"] else shorten_reference(version["digest"]))
         for version in versions
     )
     print_list(versions, output_format, ("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")

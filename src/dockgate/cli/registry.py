@@ -69,11 +69,11 @@ def check(context: click.Context, image: str, output_format: str) -> None:
             str(ImageReference(named_image.repository, named_image.digest)),
             [
                 ("pull policy", answer["pull"]),
-                ("can be pulled", "yes" if answer["may_pull"] else "no"),
+                ("can be pulled", "yes" if answer["can_pull"] else "no"),
                 *([("reason", answer["reason"]), ("next", answer["advice"])] if answer["reason"] else []),
             ],
         )
-    if not answer["may_pull"]:
+    if not answer["can_pull"]:
         context.exit(1)
 
 

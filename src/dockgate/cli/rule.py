@@ -88,11 +88,11 @@ def try_rule(context: click.Context, name: str, file: TextIO, output_format: str
     if output_format == "json":
         print_json(answer)
     else:
-        print_text("The event matches." if answer["matches"] else "The event does not match.")
+        print_text("The event matches." if answer["is_match"] else "The event does not match.")
         for target in answer["targets"]:
             group = f" in a group, {target['group_seconds']} s after the last" if target["group_seconds"] else ""
             print_text(f"{target['name']}{group}: {target['error'] or target['data']}")
-    context.exit(0 if answer["matches"] else 1)
+    context.exit(0 if answer["is_match"] else 1)
 
 
 @command.command()

@@ -81,4 +81,4 @@ def _show_documents(answer: list[Any], output_format: str) -> None:
 def _format_voucher(record: Any) -> str:
     if not record["image"]:
         return VexSigner(record["signer"]).principal or ""
-    return f"{'its signature' if record['signed'] else 'no one'}, on {shorten_reference(record['image'])}"
+    return f"{'its signature' if record['is_signed'] else 'no one'}, on {shorten_reference(record['image'])}"

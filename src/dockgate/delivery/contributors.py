@@ -27,7 +27,7 @@ class PushRecord:
     """A change of one reference that a push asked for.
 
     `push` identifies the push. `principal` and `email` are who pushed, as of then ("local" before the server had
-    principals). `accepted` is False until git has moved the reference, and stays so if the server died before.
+    principals). `is_accepted` is False until git has moved the reference, and stays so if the server died before.
     """
 
     push: str
@@ -39,7 +39,7 @@ class PushRecord:
     email: str | None
     token: str | None
     at: str
-    accepted: bool = False
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

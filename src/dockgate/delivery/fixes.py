@@ -252,7 +252,7 @@ class _Draft:
         upgrade = needed_upgrade.upgrade
         self._changes.append(FixChange(upgrade.name, upgrade.version, upgrade.fixed))
         try:
-            if upgrade.base:
+            if upgrade.is_in_base:
                 self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
             elif upgrade.package.startswith(_SYSTEM_PACKAGES):
                 self._require_rebuild(upgrade)

@@ -255,11 +255,11 @@ class Approvers:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A person's vote on an approval. `yes` is False for a rejection."""
+    """A person's vote on an approval. `is_yes` is False for a rejection."""
 
     approval: str
     who: str
-    yes: bool
+    is_yes: bool
     reason: str
     at: str
 

@@ -51,14 +51,14 @@ def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], no
         return checked_at is None or not -CLOCK_SKEW <= to_datetime(now) - checked_at < timedelta(days=min(days))
 
     return tuple(
-        replace(entry, complete=False) if entry.ecosystem in CATALOGUES and is_stale(entry) else entry
+        replace(entry, is_complete=False) if entry.ecosystem in CATALOGUES and is_stale(entry) else entry
         for entry in coverage
     )
 
 
 def is_catalogue_complete(coverage: Iterable[Coverage], name: str) -> bool:
     """Return whether the catalogue was consulted, is complete, and is not stale."""
-    return any(entry.ecosystem == name and entry.complete for entry in coverage)
+    return any(entry.ecosystem == name and entry.is_complete for entry in coverage)
 
 
 def enrich(

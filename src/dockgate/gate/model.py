@@ -213,7 +213,7 @@ class Upgrade:
     """One step of a remediation: upgrade `package` from `version` to `fixed` or later.
 
     `package` is a purl, upgraded wherever it is installed. `clears` are the ids of the findings that it removes.
-    `base`: the package comes from the base image, so that a newer base image is the better way.
+    `is_in_base`: the package comes from the base image, so that a newer base image is the better way.
     """
 
     package: str
@@ -221,7 +221,7 @@ class Upgrade:
     version: str
     fixed: str
     clears: tuple[str, ...]
-    base: bool = False
+    is_in_base: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dockgate.gate.model import Verdict, VerdictCase
 
 # Version of the JSON documents: incremented when a key is removed or changes its meaning, not when one is added.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Formats that can hold an inventory without findings: their `REPORT` is an `InventoryFormat`.
 INVENTORY_FORMATS = ("cyclonedx", "json", "spdx")

@@ -75,7 +75,7 @@ def list_finding_properties(finding: Finding, rules: tuple[str, ...]) -> Propert
     values = drop_empty(
         state=finding.state.value,
         note=finding.note,
-        disputed="true" if finding.disputed else "",
+        disputed="true" if finding.is_disputed else "",
         reachable=finding.reachable,
         malicious="true" if finding.is_malicious else "",
         exploited=finding.exploited,

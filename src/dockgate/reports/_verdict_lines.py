@@ -178,7 +178,7 @@ def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, inden
         for is_base, heading, commands in wording.group_upgrades(remediation):
             if heading:
                 print_lines(terminal, [make_line(" " * (indent + 2), (heading, "dim"))])
-            print_lines(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
+            print_lines(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.is_in_base is is_base])
             width = terminal.width if terminal.is_terminal else sys.maxsize
             print_lines(
                 terminal, [part for command in commands for part in wrap_shell_command(command, indent + 2, width)]

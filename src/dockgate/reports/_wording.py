@@ -45,7 +45,7 @@ def list_other_notes(finding: Finding) -> list[str]:
     epss = f"EPSS {percent:.0f}%" if percent >= 1 else "EPSS <1%"
     notes = (
         (finding.epss is not None, epss),
-        (finding.disputed, "disputed"),
+        (finding.is_disputed, "disputed"),
         (finding.reachable == "no", "reachable: no"),
     )
     return [text for applies, text in notes if applies]
@@ -92,7 +92,7 @@ def group_upgrades(remediation: "Remediation") -> list[tuple[bool, str, tuple[st
     """
     heading = "In the base image: use a newer base image, or upgrade in your image"
     groups = ((False, "", remediation.commands), (True, heading, remediation.base_commands))
-    return [group for group in groups if any(upgrade.base is group[0] for upgrade in remediation.upgrades)]
+    return [group for group in groups if any(upgrade.is_in_base is group[0] for upgrade in remediation.upgrades)]
 
 
 def list_obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:

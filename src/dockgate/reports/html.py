@@ -138,7 +138,7 @@ def _render_remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
                 f'<td class="approved"><b>{_render_name(upgrade.fixed)}</b></td>'
                 f"<td>{_escape(', '.join(upgrade.clears))}</td></tr>"
                 for upgrade in remediation.upgrades
-                if upgrade.base is is_base
+                if upgrade.is_in_base is is_base
             )
             yield from _render_table(("Upgrade", "From", "To", "Fixes"), rows)
             yield from (f"<pre>{_escape(command)}</pre>" for command in commands)

@@ -23,7 +23,7 @@ class Json(InventoryFormat):
     def write_scan(self, report: ScanReport, output: TextIO) -> None:
         document = _build_head("scan", build_image_report(report))
         document["coverage"] = [
-            {"ecosystem": coverage.ecosystem, "complete": coverage.complete, "checked_at": coverage.checked_at}
+            {"ecosystem": coverage.ecosystem, "is_complete": coverage.is_complete, "checked_at": coverage.checked_at}
             for coverage in report.coverage
         ]
         undetermined_lists = [matches.undetermined for _, matches in report.platforms]
@@ -101,7 +101,7 @@ def _build_package(package: Package, inventory: Inventory) -> Document:
     return {
         **select_fields(package, "name", "version", "purl", "ecosystem", "path", "layer"),
         "source": {"name": package.source_name, "version": package.source_version},
-        "in_base": inventory.is_in_base(package) if inventory.base_layers else None,
+        "is_in_base": inventory.is_in_base(package) if inventory.base_layers else None,
         **select_nullable_fields(package, "arch", "module", "vendor", "owner"),
     }
 
@@ -145,8 +145,8 @@ def _build_findings(findings: Iterable[Finding], part: PlatformPart) -> list[Doc
 def _build_finding(finding: Finding, part: PlatformPart) -> Document:
     package, rating = finding.package, finding.rating
     return {
-        **select_fields(finding, "id", "disputed"),
-        "malicious": finding.is_malicious,
+        **select_fields(finding, "id", "is_disputed"),
+        "is_malicious": finding.is_malicious,
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
         "score": rating.score,
@@ -154,7 +154,7 @@ def _build_finding(finding: Finding, part: PlatformPart) -> Document:
         "rated_by": rating.source or None,
         "package": {
             **select_fields(package, "name", "version", "purl", "path", "layer"),
-            "in_base": part.is_in_base(package),
+            "is_in_base": part.is_in_base(package),
         },
         "state": finding.state.value,
         "known_exploited_since": finding.exploited or None,

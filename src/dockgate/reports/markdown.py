@@ -96,7 +96,7 @@ def _build_remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
                     str(len(upgrade.clears)),
                 )
                 for upgrade in remediation.upgrades
-                if upgrade.base is is_base
+                if upgrade.is_in_base is is_base
             )
             yield from _build_table(("Upgrade", "From", "To", "Fixes"), rows)
             if commands:

@@ -108,7 +108,7 @@ def _describe_finding(finding: Finding) -> str:
         f"Severity {finding.severity}" + (f" by {finding.rating.source}" if finding.rating.source else ""),
         f"known to be exploited since {finding.exploited}" if finding.exploited else "",
         f"exploited within 30 days with a probability of {finding.epss:.1%} (EPSS)" if finding.epss is not None else "",
-        "disputed" if finding.disputed else "",
+        "disputed" if finding.is_disputed else "",
         f"reachable: {finding.reachable}" if finding.reachable else "",
     ]
     return "; ".join(filter(None, notes)) + "."

@@ -163,7 +163,7 @@ def _build_result(finding: Finding, index: int, part: PlatformPart, rules: tuple
             installed=clean_text(package.version),
             fixed=clean_text(finding.fixed or ""),
             state=finding.state.value,
-            disputed=finding.disputed or None,
+            disputed=finding.is_disputed or None,
             reachable=finding.reachable,
             malicious=finding.is_malicious or None,
             knownExploitedSince=finding.exploited,

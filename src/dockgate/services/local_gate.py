@@ -35,12 +35,12 @@ CASE_LIMIT = 512 * 1024 * 1024
 class Replay:
     """A verdict judged again.
 
-    `digest` is the verdict's; `same` bytes, or what `differs`; `engine` is the version that judged then, `present` this
-    one.
+    `digest` is the verdict's. `is_same`: judging again gave the same bytes; otherwise `differs` names the parts that do
+    not. `engine` is the version that judged then, `present` this one.
     """
 
     digest: str
-    same: bool
+    is_same: bool
     differs: tuple[str, ...]
     engine: str
     present: str

@@ -46,7 +46,7 @@ def describe_advisory_database(fleet: FleetServices) -> dict[str, Any]:
         return {
             "digest": reader.digest,
             "coverage": [
-                {"ecosystem": item.ecosystem, "is_complete": item.complete, "checked_at": item.checked_at}
+                {"ecosystem": item.ecosystem, "is_complete": item.is_complete, "checked_at": item.checked_at}
                 for item in reader.list_coverage()
             ],
         }

@@ -159,9 +159,9 @@ class ReportScope:
 class ReportRecord:
     """Another scanner's report on an image, or on an image of an index, without its body.
 
-    The body is a `gate.model.ExternalReport`. `by` submitted it. `vouched` says that they may accept risks, so that the
-    report can replace a scan where they may (`ReportScope`). `made_at` is when the scanner made it, None if the report
-    does not say.
+    The body is a `gate.model.ExternalReport`. `by` submitted it. `is_vouched` says that they may accept risks, so that
+    the report can replace a scan where they may (`ReportScope`). `made_at` is when the scanner made it, None if
+    the report does not say.
     """
 
     image: str
@@ -170,7 +170,7 @@ class ReportRecord:
     by: str
     digest: str
     made_at: str | None
-    vouched: bool
+    is_vouched: bool
     added_at: str
 
 

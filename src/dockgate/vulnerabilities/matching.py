@@ -203,7 +203,7 @@ class Matcher:
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
         rating = _select_best_rating(own_advisories, []) or _select_best_rating(affecting, cves) or _UNTRIAGED_RATING
         worst_facts = combine_cves(cves)
-        is_disputed = any(row.disputed for row in own_advisories)
+        is_disputed = any(row.is_disputed for row in own_advisories)
         published_at = min([row.published for row in affecting if row.published], default=None)
         # Positional arguments: an image may have thousands, and keywords take 50% longer.
         return Finding(
@@ -234,7 +234,7 @@ class Matcher:
             coverage = self._coverage.get(ecosystem)
             if coverage is None:
                 entries.append(_report_no_feed(ecosystem, sorted(by_name)))
-            elif not coverage.complete:
+            elif not coverage.is_complete:
                 entries += _report_unnamed(coverage, by_name)
         return entries
 

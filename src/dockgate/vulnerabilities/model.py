@@ -80,7 +80,7 @@ class Advisory:
 
     Times are RFC 3339 in UTC, None if unknown. `ratings` are sorted, the most relevant source first. `note` is the
     distribution's reason for having no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm
-    module and stream of its versions ("nodejs:18"), None for none. `disputed`: the record says that it is disputed.
+    module and stream of its versions ("nodejs:18"), None for none. `is_disputed`: the record says that it is disputed.
     `imports` are the vulnerable import paths of a Go module, () if the record does not list them. `alias_groups` are
     the alias groups of its names, each sorted, if other records of the database know more aliases. They make a
     vulnerability's name independent of which other packages are looked up.
@@ -100,7 +100,7 @@ class Advisory:
     withdrawn: str | None = None
     note: str | None = None
     module: str | None = None
-    disputed: bool = False
+    is_disputed: bool = False
     alias_groups: tuple[tuple[str, ...], ...] = ()
     imports: tuple[str, ...] = ()
 
@@ -139,13 +139,13 @@ class Cve:
 class Coverage:
     """The degree to which the database covers an ecosystem or one of CATALOGUES.
 
-    An ecosystem has its release ("Debian:13"). `complete`: the feed has everything that its publisher says. Otherwise
-    it covers only `names` (source names). `checked_at` is the last successful check, RFC 3339 in UTC. A check that
-    finds nothing new counts.
+    An ecosystem has its release ("Debian:13"). `is_complete`: the feed has everything that its publisher says.
+    Otherwise it covers only `names` (source names). `checked_at` is the last successful check, RFC 3339 in UTC. A check
+    that finds nothing new counts.
     """
 
     ecosystem: str
-    complete: bool
+    is_complete: bool
     names: tuple[str, ...]
     checked_at: str
 
@@ -220,7 +220,7 @@ class Finding:
     due: str | None = None
     epss: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
     percentile: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
-    disputed: bool = False
+    is_disputed: bool = False
     published: str | None = None
     fixed_at: str | None = None
     summary: str | None = None

@@ -110,11 +110,15 @@ def test_upgrades_of_own_packages_come_before_those_of_the_base_image() -> None:
         existing,
         limit_findings(HIGH=0),
     )
-    assert [(upgrade.name, upgrade.base) for upgrade in result.upgrades] == [("b", False), ("c", False), ("a", True)]
+    assert [(upgrade.name, upgrade.is_in_base) for upgrade in result.upgrades] == [
+        ("b", False),
+        ("c", False),
+        ("a", True),
+    ]
     assert result.base_commands == ("cd /base && npm install a@2.0.0",)
     assert result.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
     choice = search_remediation(place_packages_in_layers(("a", "base"), ("b", "own")), existing, limit_findings(HIGH=1))
-    assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
+    assert [(upgrade.name, upgrade.is_in_base) for upgrade in choice.upgrades] == [("b", False)]
 
 
 def test_above_twenty_candidates_the_result_is_irreducible_and_not_called_minimum() -> None:

@@ -288,9 +288,9 @@ def test_replaying_a_policy_with_an_unknown_rule_fails() -> None:
         (b"nothing", "is not JSON"),
         (b"[]", "is not a case"),
         (b'{"kind": "scan"}', "is not a case"),
-        (b'{"kind": "case", "schema_version": 1}', "schema_version 1"),
-        (b'{"kind": "case", "schema_version": 2, "verdict": {}}', "is an incomplete case"),
-        (b'{"kind": "case", "schema_version": 2, "verdict": [], "case": 1}', "is an incomplete case"),
+        (b'{"kind": "case", "schema_version": 2}', "schema_version 2"),
+        (b'{"kind": "case", "schema_version": 3, "verdict": {}}', "is an incomplete case"),
+        (b'{"kind": "case", "schema_version": 3, "verdict": [], "case": 1}', "is an incomplete case"),
     ],
 )
 def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:

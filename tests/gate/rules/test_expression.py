@@ -228,7 +228,7 @@ findings_lists = st.lists(
             severity,
             Rating(None, severity),
             fixed,
-            disputed=is_disputed,
+            is_disputed=is_disputed,
             exploited=exploited_at,
         ),
         st.sampled_from((Severity.HIGH, Severity.LOW, Severity.UNTRIAGED)),

@@ -28,7 +28,7 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage,
 NODE = make_elf(b"/json\0node.js/v20.20.2\0(delegate")
 PYTHON = make_elf(b" %.256s\x003.12.3\0%.80s (%.80s) %.80s\0")
 RELEASE = 'IMPLEMENTOR="Eclipse Adoptium"\nJAVA_RUNTIME_VERSION="17.0.9+9"\nJAVA_VERSION="17.0.9"\nLIBC="gnu"\n'
-BITNAMI = Coverage("Bitnami", complete=True, names=(), checked_at="2026-11-20T00:00:00Z")
+BITNAMI = Coverage("Bitnami", is_complete=True, names=(), checked_at="2026-11-20T00:00:00Z")
 
 
 def read(path: str, content: bytes | str) -> Extract:

@@ -158,7 +158,7 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
     assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
     assert list(store.fleet_findings.list_unmatched_components(10)) == []
     bundles = list(store.fleet.iterate_bundles_of_images())
-    assert [(row.layer, row.base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
+    assert [(row.layer, row.is_in_base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
     (period,) = store.tag_history.list_periods([image])
     assert (period.repository, period.tag, period.until) == ("team/web", "", None)
 

@@ -140,7 +140,7 @@ def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_
         ExposureRequest(question, only=ExposureFilter.BLOCKED)
     )
     assert (exposure.blocked, exposure.blocked_of, exposure.blocked_unknown) == (1, 1, 0)
-    assert [(image.digest, image.blocks) for image in exposure.images] == [(IMAGE, True)]
+    assert [(image.digest, image.is_blocking) for image in exposure.images] == [(IMAGE, True)]
 
 
 def limit_to(pattern: str) -> Caller:
@@ -163,7 +163,11 @@ def test_what_holds_a_vulnerability_is_rejected_where_the_policy_of_its_reposito
         answer = search.find(ExposureRequest(question, caller=caller))
         rejected_exposure = search.find(ExposureRequest(question, caller=caller, only=ExposureFilter.REJECTED))
         assert len(rejected_exposure.images) == rejected_exposure.rejected == answer.rejected
-        return answer.rejected, [image.status for image in answer.images], [image.blocks for image in answer.images]
+        return (
+            answer.rejected,
+            [image.status for image in answer.images],
+            [image.is_blocking for image in answer.images],
+        )
 
     assert find() == find(limit_to(f"{strict}/*")) == (1, ["Rejected"], [True])
     assert find(limit_to(f"{lax}/*")) == (0, ["Approved"], [None])

@@ -126,7 +126,7 @@ class Site:
 
     def _list_pushes(self, fix: Fix) -> list[object]:
         ref = f"refs/heads/{fix.branch}"
-        return [(record.push, record.new, record.accepted) for record in self.store.pushes.list_for_ref("shop", ref)]
+        return [(record.push, record.new, record.is_accepted) for record in self.store.pushes.list_for_ref("shop", ref)]
 
 
 @pytest.fixture(params=sorted(FACTORIES))

@@ -25,7 +25,7 @@ def record(push: str, ref: str = MAIN, old: str = NO_OBJECT, new: str = A, who: 
 
 
 def accept(store: Store, *records: PushRecord, commits: tuple[str, ...] = ()) -> list[PushRecord]:
-    accepted_pushes = [replace(request, accepted=True) for request in records]
+    accepted_pushes = [replace(request, is_accepted=True) for request in records]
     for _ in range(2):
         store.pushes.complete(records[0].push, accepted_pushes, commits)
     return accepted_pushes

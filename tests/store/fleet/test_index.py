@@ -64,7 +64,7 @@ def test_an_image_is_split_into_bundles(store: Store) -> None:
     (platform,) = store.fleet.iterate_platforms()
     assert platform == (image.id, 0, FACTS, 3)
     bundles = list(store.fleet.iterate_bundles_of_images())
-    assert [(row.layer, row.base) for row in bundles] == [("sha256:1", True), ("sha256:2", False)]
+    assert [(row.layer, row.is_in_base) for row in bundles] == [("sha256:1", True), ("sha256:2", False)]
     assert list(store.fleet.iterate_bundles_of_images([image.id])) == bundles
     numbers = number_components(store)
     contents = dict(store.fleet.iterate_bundles())
@@ -131,7 +131,9 @@ def test_images_of_one_base_share_its_bundle(store: Store) -> None:
     bundles = list(store.fleet.iterate_bundles_of_images())
     assert bundles[2] == ImageBundle(second.id, 0, 0, bundles[0].bundle, "sha256:3", True)
     platform = Placement(
-        second.id, 0, tuple((row.bundle, LayerOrigin.BASE if row.base else LayerOrigin.OWN) for row in bundles[2:])
+        second.id,
+        0,
+        tuple((row.bundle, LayerOrigin.BASE if row.is_in_base else LayerOrigin.OWN) for row in bundles[2:]),
     )
     assert list(store.fleet_judging.iterate_placements_between(second.id, second.id + 1)) == [platform]
     assert list(store.fleet_judging.iterate_placements([second.id])) == [platform]

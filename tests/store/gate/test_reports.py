@@ -33,7 +33,7 @@ def test_a_report_is_kept_with_its_body(store: Store) -> None:
     for _ in range(2):
         record = store.reports.put(REPORTED, "ana", VOUCHED, now=NOW)
     assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
-    assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
+    assert (record.made_at, record.is_vouched, record.added_at) == (NOW, True, NOW)
     assert store.verdicts.get_document(record.digest) == canonical.encode(REPORTED)
     assert list(store.reports.list_for_image(IMAGE)) == [record]
     assert list(store.reports.list_external_reports(IMAGE, "app")) == [REPORTED]
@@ -68,7 +68,7 @@ def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     other_report = store.reports.put(REPORTED, "ana", ReportScope(), now=NOW)
     for _ in range(2):
         first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
-        assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
+        assert (first.platform, second.platform, first.is_vouched) == ("linux/amd64", "linux/arm64", True)
         assert {record.image for record in (first, second)} == {IMAGE}
     assert list(store.reports.list_external_reports(IMAGE, "app")) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
@@ -107,9 +107,9 @@ def test_a_report_counts_in_the_repositories_of_its_author(store: Store) -> None
 
 def test_the_same_report_counts_where_its_author_may_act_now(store: Store) -> None:
     store.reports.put(REPORTED, "eve", ReportScope(RepositoryLimits(("alpha/*",))), now=NOW)
-    assert not store.reports.put(REPORTED, "eve", ReportScope(), now=NOW).vouched
+    assert not store.reports.put(REPORTED, "eve", ReportScope(), now=NOW).is_vouched
     assert len(store.reports.list_external_reports(IMAGE, "bravo/x")) == 1
-    assert store.reports.put(REPORTED, "eve", VOUCHED, now=LATER).vouched
+    assert store.reports.put(REPORTED, "eve", VOUCHED, now=LATER).is_vouched
     assert store.reports.is_vouched(IMAGE, "bravo/x")
 
 

@@ -198,7 +198,7 @@ def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(is_declared: bo
     (debian,) = (part for part in result.parts if part.name == "Debian")
     assert [(fault.name, fault.is_contained) for fault in debian.faults] == [("broken-2.json", False)]
     with Database.open(path) as database:
-        assert [(row.ecosystem, row.complete) for row in database.list_coverage()] == [
+        assert [(row.ecosystem, row.is_complete) for row in database.list_coverage()] == [
             ("Debian:12", False),
             ("Debian:13", False),
             ("PyPI", not is_declared),

@@ -102,7 +102,7 @@ def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
         published="2026-01-01T00:00:00Z",
         modified="2026-01-02T00:00:00Z",
         withdrawn="2026-03-01T00:00:00Z",
-        disputed=True,
+        is_disputed=True,
     )
 
 

@@ -42,7 +42,7 @@ def test_the_first_update_fetches_everything(path: Path, site: Site) -> None:
     results = read_snapshot(path)
     assert [row.id for row in results.advisories] == ["DSA-1", "PYSEC-1"]
     assert results.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", None, 0.5, 0.9),)
-    assert [(row.ecosystem, row.complete, row.checked_at) for row in results.coverage] == [
+    assert [(row.ecosystem, row.is_complete, row.checked_at) for row in results.coverage] == [
         ("Debian:13", True, NOW_TEXT),
         ("PyPI", True, NOW_TEXT),
         ("epss", True, NOW_TEXT),
@@ -94,7 +94,7 @@ def test_a_part_from_another_url_is_always_fetched(path: Path, site: Site, tmp_p
     run_update(path, site, later=True)
     result = read_snapshot(path)
     assert [row.id for row in result.advisories] == ["DSA-1", "PYSEC-1"]
-    assert all(row.complete for row in result.coverage)
+    assert all(row.is_complete for row in result.coverage)
 
 
 def test_parts_of_other_ecosystems_are_kept(path: Path, site: Site) -> None:

@@ -46,7 +46,7 @@ def test_the_demo_snapshot_is_small_and_names_its_source() -> None:
 def test_the_demo_snapshot_covers_only_the_names_in_coverage_json(database: Database) -> None:
     declared_names = json.loads((SNAPSHOT / "coverage.json").read_text("utf-8"))["ecosystems"]
     assert {row.ecosystem: list(row.names) for row in database.list_coverage()} == declared_names
-    assert not any(row.complete for row in database.list_coverage())
+    assert not any(row.is_complete for row in database.list_coverage())
     assert match_packages(database, "PyPI", {"django": "1.0"}).undetermined
     assert match_packages(database, "Debian:12", {"zlib": "1:1.2.13"}).undetermined
 

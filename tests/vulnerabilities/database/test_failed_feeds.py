@@ -107,7 +107,7 @@ def test_a_new_unreadable_record_keeps_the_part_for_a_day(half: bytes, path: Pat
     assert read_check_times(path)["osv PyPI"] == NOW_TEXT
     assert run_update(path, site, days=1).failures == ()
     (coverage,) = (row for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
-    assert (coverage.complete, coverage.names) == (False, ())
+    assert (coverage.is_complete, coverage.names) == (False, ())
     site.files[PYPI] = export(record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("8"))), half)
     assert run_update(path, site, days=1.5).failures == ()  # it is not new
 
@@ -296,4 +296,4 @@ def test_a_faulty_record_is_reported_while_unchanged(path: Path, site: Site) -> 
     (part,) = (part for part in result.parts if part.name == "PyPI")
     assert [fault.name for fault in part.faults] == ["broken-1.json"]
     (coverage,) = (row for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
-    assert (coverage.complete, coverage.names) == (False, ())
+    assert (coverage.is_complete, coverage.names) == (False, ())

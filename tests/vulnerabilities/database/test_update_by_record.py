@@ -107,12 +107,12 @@ def test_a_repaired_record_restores_coverage(path: Path, site: Site) -> None:
     publish(site, *BEFORE)
     site.files[PYPI] = export(*BEFORE, b"{")
     run_update(path, site)
-    assert not any(row.complete for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
+    assert not any(row.is_complete for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
     with ZipFile(BytesIO(site.files[PYPI])) as archive:
         (broken_id,) = (name.removesuffix(".json") for name in archive.namelist() if name.startswith("broken"))
     publish(site, *BEFORE, make_pypi_record(broken_id, "flask"))
     run_update(path, site, later=True)
-    assert all(row.complete for row in read_snapshot(path).coverage)
+    assert all(row.is_complete for row in read_snapshot(path).coverage)
     with Database.open(path) as database:
         assert not any(part.faults for part in database.list_parts())
 
@@ -124,9 +124,9 @@ def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> N
     site.files["/osv/PyPI/P-2.json"] = b"{"
     (failure,) = run_update(path, site, later=True).failures
     assert "P-2.json" in failure.reason
-    assert all(row.complete for row in read_snapshot(path).coverage)
+    assert all(row.is_complete for row in read_snapshot(path).coverage)
     run_update(path, site, days=1)
-    coverage = {row.ecosystem: row.complete for row in read_snapshot(path).coverage}
+    coverage = {row.ecosystem: row.is_complete for row in read_snapshot(path).coverage}
     assert coverage == {"Debian:13": True, "PyPI": False, "epss": True, "kev": True}
     assert [row[0] for row in read_everything(path)[:2]] == ["P-3", "P-1"]
 

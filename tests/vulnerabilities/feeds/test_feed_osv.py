@@ -190,7 +190,7 @@ def test_a_disputed_record_is_marked(fields: Json, is_disputed: bool) -> None:
     assert (
         read_advisory_with(
             "PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), **fields)
-        ).disputed
+        ).is_disputed
         is is_disputed
     )
 

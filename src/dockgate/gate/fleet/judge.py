@@ -132,7 +132,7 @@ class FleetJudge:
         """
         every_feed = tuple(name for name in self._coverage if name not in CATALOGUES)
         rules = self._select_rules(RuleDependency.EVIDENCE)
-        objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
+        objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].is_complete]
         for ecosystems in (every_feed, ()):
             platform = FleetPlatform("", (), ecosystems)
             facts = self._make_rule_input(FleetImage("", (platform,)), platform, (), self._exemptions.general)

@@ -35,11 +35,11 @@ def describe_upgrades(
             version=candidate.packages[0].version,
             fixed=target.version,
             clears=tuple(cleared_ids[candidate.purl]),
-            base=candidate.is_in_base,
+            is_in_base=candidate.is_in_base,
         )
         for candidate, target in chosen_targets.items()
     ]
-    return tuple(sorted(upgrades, key=lambda upgrade: (upgrade.base, upgrade.name, upgrade.package)))
+    return tuple(sorted(upgrades, key=lambda upgrade: (upgrade.is_in_base, upgrade.name, upgrade.package)))
 
 
 _REASON_BY_STATE = {

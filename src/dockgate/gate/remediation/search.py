@@ -71,7 +71,7 @@ def find_remediation(
     upgrades = describe_upgrades(before, after, solution.upgrades)
     obstacles = () if solution.is_sufficient else describe_obstacles(inventory, after, versions, search.candidates)
     own_upgrades, base_upgrades = (
-        [upgrade for upgrade in upgrades if upgrade.base is is_base] for is_base in (False, True)
+        [upgrade for upgrade in upgrades if upgrade.is_in_base is is_base] for is_base in (False, True)
     )
     return Remediation(
         upgrades=upgrades,

@@ -90,7 +90,7 @@ def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:
     def select_relevant(snapshot: AdvisorySnapshot) -> tuple[object, ...]:
         rows = {row for row in snapshot.advisories if (strip_release(row.ecosystem), row.name) in names}
         names_in_rows = {name for row in rows for name in (row.id, *row.aliases, *row.upstream)}
-        coverage = {(entry.ecosystem, entry.complete, entry.checked_at) for entry in snapshot.coverage}
+        coverage = {(entry.ecosystem, entry.is_complete, entry.checked_at) for entry in snapshot.coverage}
         return (
             rows,
             {entry for entry in coverage if entry[0] in ecosystems},

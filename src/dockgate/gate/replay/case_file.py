@@ -14,7 +14,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
 
 KIND = "case"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ def _make_key(platform: str, finding: Finding) -> Key:
 
 
 def _select_compared_fields(finding: Finding) -> tuple[object, ...]:
-    return finding.severity, finding.fixed, finding.exploited, finding.due, finding.state, finding.disputed
+    return finding.severity, finding.fixed, finding.exploited, finding.due, finding.state, finding.is_disputed
 
 
 def _list_sentences(verdict: Verdict) -> Iterator[str]:

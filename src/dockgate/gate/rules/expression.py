@@ -194,7 +194,7 @@ def _build_finding(finding: Finding, rule_input: RuleInput, text: str, catalogue
             "aliases": finding.aliases,
             "package": _build_package(finding.package, rule_input),
             "state": finding.state.value,
-            "disputed": finding.disputed,
+            "disputed": finding.is_disputed,
             "reachable": finding.reachable or None,
             **optional,
             **unreported_fields,

@@ -129,7 +129,7 @@ class ContributorFinder:
     def _find_movers(self, repository: str, ref: str, base: str | None, commit: str) -> Iterator[_Person]:
         """Return who moved the branch from `base` to `commit`."""
         moves = [
-            move for move in self._store.pushes.list_for_ref(repository, ref) if move.accepted or move.new == commit
+            move for move in self._store.pushes.list_for_ref(repository, ref) if move.is_accepted or move.new == commit
         ]
         last = max((index for index, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
         first = max((index for index, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1

@@ -73,8 +73,8 @@ class ApprovalDecisions:
             raise DeniedError(objection, "Another approver must vote.")
         vote = Vote(approval_id, principal.name, is_approving, reason, self.clock.now())
         first = self.effects.run(EffectKind.VOTE, self.store.approvals.vote, vote)
-        if first.yes != is_approving:
-            word = "yes" if first.yes else "no"
+        if first.is_yes != is_approving:
+            word = "yes" if first.is_yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
         self.effects.run(EffectKind.ANSWER, self.approval_settler.settle, approval.image)
         self.approval_settler.continue_execution(approval_id)

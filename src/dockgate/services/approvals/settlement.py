@@ -96,7 +96,7 @@ class ApprovalSettler:
         supporters = [
             voter
             for vote, voter in votes
-            if vote.yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
+            if vote.is_yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
         ]
         names = [person.name for person in select_people(supporters)]
         if len(names) >= approvers.count:

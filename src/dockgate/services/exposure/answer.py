@@ -139,9 +139,9 @@ class ExposedImage:
     `status` is its current verdict, the worst of the repositories where it is; null before there is one, and for a
     question about a package or the past. `undetermined_reason` says why no policy judges it in one of them, null if one
     does in each. Of the newest rejected images, `verdict` is the newest recorded one, of the repositories that reject
-    it, in which the vulnerability violates a rule, else the newest that rejects, else the newest; `blocks` says whether
-    it violates a rule in any of these, null if one that rejects does not know it, or none rejects; `blocked_by` is the
-    rule's message.
+    it, in which the vulnerability violates a rule, else the newest that rejects, else the newest; `is_blocking` says
+    whether it violates a rule in any of these, null if one that rejects does not know it, or none rejects; `blocked_by`
+    is the rule's message.
     """
 
     digest: str
@@ -152,7 +152,7 @@ class ExposedImage:
     pipelines: list[str]
     packages: list[ExposedPackage]
     verdict: str | None = None
-    blocks: bool | None = None
+    is_blocking: bool | None = None
     blocked_by: str | None = None
     undetermined_reason: str | None = None
 

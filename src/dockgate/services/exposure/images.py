@@ -260,7 +260,7 @@ def view_image(
         pipelines=list(pipelines),
         packages=contents.list_packages(number),
         verdict=blocking.find_verdict(image.digest),
-        blocks=blocking.is_blocking(image.digest),
+        is_blocking=blocking.is_blocking(image.digest),
         blocked_by=blocking.find_message(image.digest),
     )
 

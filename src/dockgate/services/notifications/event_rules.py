@@ -61,7 +61,7 @@ class TriedTarget:
 class TriedRule:
     """The answer of a rule to an event: if it matches, and what its targets would get."""
 
-    matches: bool
+    is_match: bool
     targets: tuple[TriedTarget, ...]
 
 

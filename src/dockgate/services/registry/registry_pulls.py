@@ -86,7 +86,7 @@ class PullAnswer:
     repository: str
     digest: str
     pull: PullPolicy
-    may_pull: bool
+    can_pull: bool
     reason: str | None
     advice: str | None
 
@@ -180,7 +180,7 @@ class RegistryPulls:
         """
         pull = self._selection.find_pull_policy(repository)
         if pull is not PullPolicy.APPROVED:
-            return PullAnswer(repository, digest, pull, may_pull=True, reason=None, advice=None)
+            return PullAnswer(repository, digest, pull, can_pull=True, reason=None, advice=None)
         reason = self._find_image_objection(repository, digest, self._monotonic() + JUDGING_SECONDS)
         image = ImageReference(str(RepositoryReference(repository, self._registry.address)), digest)
         advice = f"Request an approval: `dockgate gate --wait {image}`."

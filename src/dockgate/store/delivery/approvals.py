@@ -209,7 +209,7 @@ class Approvals:
                     f"the time limit of {vote.approval} has passed", "Start the pipeline again, or retry it."
                 )
             insert_if_new(connection, votes, asdict(vote))
-            if not vote.yes:
+            if not vote.is_yes:
                 waiting = _lock_waiting(connection, [vote.approval])
                 settled_ids = _settle(connection, waiting, make_rejection(vote.who, vote.reason), vote.at)
         self._announce(settled_ids)

@@ -34,7 +34,10 @@ _REJECTIONS = (
     .where(approvals.c.state == ApprovalState.REJECTED)
 )
 _APPROVING_VOTES = (
-    select(func.count()).where(votes.c.approval == approvals.c.id, votes.c.yes).correlate(approvals).scalar_subquery()
+    select(func.count())
+    .where(votes.c.approval == approvals.c.id, votes.c.is_yes)
+    .correlate(approvals)
+    .scalar_subquery()
 )
 _WAITING = (
     select_as(Approval, approvals)

@@ -39,12 +39,12 @@ class Pushes:
         moves = {record.ref: record for record in records}
         with self._database.write() as connection:
             connection.execute(
-                delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moves))
+                delete(pushes).where(pushes.c.push == push, pushes.c.is_accepted.is_(False), pushes.c.ref.not_in(moves))
             )
             for record in sorted(records, key=lambda record: record.ref):
                 if not insert_if_new(connection, pushes, _make_push_row(record)):
                     is_this_reference = pushes.c.push == push, pushes.c.ref == record.ref
-                    values = {"old": record.old, "new": record.new, "accepted": True}
+                    values = {"old": record.old, "new": record.new, "is_accepted": True}
                     connection.execute(update(pushes).where(*is_this_reference).values(**values))
 
     def _add_commits(self, record: PushRecord, commits: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ class Pushes:
 
         The server crashed in between.
         """
-        return self._select(pushes.c.repository == repository, pushes.c.accepted.is_(False))
+        return self._select(pushes.c.repository == repository, pushes.c.is_accepted.is_(False))
 
     def _select(self, *conditions: ColumnElement[bool]) -> Sequence[PushRecord]:
         query = _PUSH.where(*conditions).order_by(pushes.c.seq)

@@ -97,7 +97,7 @@ class ComponentSearch:
             select(
                 literal("uncomparable"), undetermined_entries.component, type_coerce(undetermined_entries.ids, Text)
             ),
-            select(literal("unmatched"), components.id, literal("")).where(~components.matched),
+            select(literal("unmatched"), components.id, literal("")).where(~components.is_matched),
             select(literal("waivers"), no_number, _WAIVER_REVISION),
         )
         with self._database.read() as connection:

@@ -175,9 +175,9 @@ class Exposures:
     ) -> Sequence[ComponentOccurrence]:
         """Find where these images contain these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
-        is_base = case((and_(platforms.base_layers > 0, bundles.layer != ""), bundles.base))
+        is_base = case((and_(platforms.base_layers > 0, bundles.layer != ""), bundles.is_in_base))
         query = (
-            select(bundles.image, platforms.platform, parts.component, parts.n, parts.owned, bundles.layer, is_base)
+            select(bundles.image, platforms.platform, parts.component, parts.n, parts.is_owned, bundles.layer, is_base)
             .join(fleet_bundle_components, parts.bundle == bundles.bundle)
             .join(
                 fleet_platforms,
@@ -187,7 +187,7 @@ class Exposures:
             .order_by(bundles.image, bundles.platform, parts.component, bundles.position)
         )
         if not is_owned:
-            query = query.where(~parts.owned)
+            query = query.where(~parts.is_owned)
         with self._database.read() as connection:
             return [ComponentOccurrence(*row) for row in connection.execute(query)] if images else []
 
@@ -321,7 +321,7 @@ class Exposures:
         query = union_all(
             select(literal(True), bundles.image, cast(parts.component, Text))
             .join(fleet_image_bundles, bundles.bundle == parts.bundle)
-            .where(is_one_of_numbers(parts.component, components), ~parts.owned),
+            .where(is_one_of_numbers(parts.component, components), ~parts.is_owned),
             select(literal(False), fleet.id, tags.repository)
             .join(fleet_tags, tags.digest == fleet.digest)
             .where(
@@ -351,7 +351,7 @@ def _select_images_with_components(components: Collection[int], *, is_owned: boo
     parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
     matching_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components))
     if not is_owned:
-        matching_bundles = matching_bundles.where(~parts.owned)
+        matching_bundles = matching_bundles.where(~parts.is_owned)
     return select(bundles.image).where(bundles.bundle.in_(matching_bundles))
 
 
@@ -365,5 +365,5 @@ def _select_images_with_packages(packages: Mapping[str, Collection[str]]) -> Sel
             for name, names in sorted(packages.items())
         )
     )
-    matching_bundles = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
+    matching_bundles = select(parts.bundle).where(parts.component.in_(components), ~parts.is_owned)
     return select(bundles.image).where(bundles.bundle.in_(matching_bundles))

@@ -33,7 +33,7 @@ FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
 VULNERABILITIES_LIMIT = 20
 
 _UNANNOUNCED_NEWS = select(*(fleet_news.c[name] for name in ("component", "vulnerability", "kind", "at"))).where(
-    ~fleet_news.c.announced
+    ~fleet_news.c.is_announced
 )
 _FORGET = delete(fleet_news).where(
     fleet_news.c.component == bindparam("of_component"), fleet_news.c.vulnerability == bindparam("of_vulnerability")
@@ -122,7 +122,7 @@ class FleetChanges:
     def find_images_with(self, components: Collection[int]) -> list[str]:
         """The digests of the images that are not gone and contain one of these components."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-        matching_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components), ~parts.owned)
+        matching_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components), ~parts.is_owned)
         matching_images = select(bundles.image).where(bundles.bundle.in_(matching_bundles))
         query = select(fleet_images.c.digest).where(fleet_images.c.id.in_(matching_images))
         with self._database.read() as connection:
@@ -137,7 +137,7 @@ class FleetChanges:
             .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
             .join(fleet_bundle_components, parts.bundle == bundles.bundle)
             .join(fleet_platforms, is_of_platform)
-            .where(is_one_of_numbers(parts.component, components), ~parts.owned)
+            .where(is_one_of_numbers(parts.component, components), ~parts.is_owned)
             .order_by(fleet_images.c.id, bundles.platform, bundles.position)
         )
         with self._database.read() as connection:
@@ -167,7 +167,7 @@ class FleetChanges:
         """
         times = fleet_news.c.at.in_({entry.at for entry in new_findings})
         with self._database.write() as connection:
-            connection.execute(update(fleet_news).where(~fleet_news.c.announced, times).values(announced=True))
+            connection.execute(update(fleet_news).where(~fleet_news.c.is_announced, times).values(is_announced=True))
             append_events(connection, events)
 
 
@@ -200,9 +200,9 @@ def record_new_findings(
         return
     kept_since = format_time(shift_time(to_datetime(now), -NEW_FINDINGS_PERIOD))
     is_over = or_(fleet_news.c.at < kept_since, fleet_news.c.at > compute_latest_time(now))
-    delete_unlocked(connection, fleet_news, fleet_news.c.announced, is_over)
+    delete_unlocked(connection, fleet_news, fleet_news.c.is_announced, is_over)
     connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst_findings])
-    row = {"at": now, "announced": not should_announce}
+    row = {"at": now, "is_announced": not should_announce}
     rows = [
         {"component": pair[0], "vulnerability": pair[1], "kind": ranks[pair][0].value, **row} for pair in worst_findings
     ]
@@ -237,5 +237,5 @@ def _select_image_components(digests: Collection[str], components: Collection[in
         .distinct()
         .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
         .join(fleet_bundle_components, parts.bundle == bundles.bundle)
-        .where(fleet_images.c.digest.in_(digests), is_one_of_numbers(parts.component, components), ~parts.owned)
+        .where(fleet_images.c.digest.in_(digests), is_one_of_numbers(parts.component, components), ~parts.is_owned)
     )

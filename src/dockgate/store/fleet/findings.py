@@ -147,7 +147,7 @@ class FleetFindings:
 
     def list_unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
-        query = COMPONENT.where(~fleet_components.c.matched).order_by(fleet_components.c.id).limit(limit)
+        query = COMPONENT.where(~fleet_components.c.is_matched).order_by(fleet_components.c.id).limit(limit)
         with self._database.read() as connection:
             return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
 
@@ -269,8 +269,8 @@ def _replace_findings(
         for result in part:
             changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
         components |= _replace_undetermined(connection, part)
-        is_new = ~fleet_components.c.matched, fleet_components.c.id.in_(matched_ids)
-        connection.execute(update(fleet_components).where(*is_new).values(matched=True))
+        is_new = ~fleet_components.c.is_matched, fleet_components.c.id.in_(matched_ids)
+        connection.execute(update(fleet_components).where(*is_new).values(is_matched=True))
     _write_changes(connection, changes, now, reason)
     return changes, components
 
@@ -310,7 +310,7 @@ def _make_row(
         finding.rating.vector,
         finding.fixed,
         finding.note,
-        finding.disputed,
+        finding.is_disputed,
         finding.published,
         finding.fixed_at,
         stored_finding.opened if stored_finding is not None else now,

@@ -170,7 +170,7 @@ class Fleet:
     def iterate_bundle_uses(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
         """Find where these components count: (component, bundle, number of paths), without owned ones."""
         table = fleet_bundle_components.c
-        query = select(table.component, table.bundle, table.n).where(~table.owned)
+        query = select(table.component, table.bundle, table.n).where(~table.is_owned)
         for row in self._iterate_rows(query.order_by(table.component, table.bundle), table.component, components):
             yield row[0], row[1], row[2]
 
@@ -214,8 +214,8 @@ class Fleet:
         unknown distribution. `ecosystems` are those of all components, if they are known.
         """
         bases, package_names = {base for base, _ in packages or ()}, {name for _, name in packages or ()}
-        covered_names = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
-        complete = {entry.ecosystem for entry in coverage if entry.complete}
+        covered_names = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.is_complete}
+        complete = {entry.ecosystem for entry in coverage if entry.is_complete}
         present_ecosystems = self.list_ecosystems() if ecosystems is None else ecosystems
         any_name: list[str] = []
         component_names: list[str] = []
@@ -281,7 +281,7 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
     ids = _list_component_ids(connection, by_key)
     new = sorted(by_key.keys() - ids.keys())
     if new:
-        rows = [{"key": key, "matched": False, **by_key[key]._asdict()} for key in new]
+        rows = [{"key": key, "is_matched": False, **by_key[key]._asdict()} for key in new]
         insert_all_new(connection, fleet_components, rows)
         ids = _list_component_ids(connection, by_key)
     contents = {
@@ -295,7 +295,7 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
     )
     bundles = _list_bundle_ids(connection, contents)
     rows = [
-        {"component": component, "bundle": bundles[digest], "owned": bool(is_owned), "n": n}
+        {"component": component, "bundle": bundles[digest], "is_owned": bool(is_owned), "n": n}
         for digest, content in contents.items()
         for is_owned, components in enumerate(content)
         for component, n in components.items()
@@ -326,7 +326,7 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
                 "position": position,
                 "bundle": bundles[bundle.digest],
                 "layer": bundle.layer,
-                "base": bundle.is_base,
+                "is_in_base": bundle.is_base,
             }
             for position, bundle in enumerate(platform.bundles)
         ]

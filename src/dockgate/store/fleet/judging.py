@@ -106,7 +106,9 @@ class FleetJudgingState:
     def _iterate_placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
         """One row a platform: reading a row for each of its bundles takes three times as long."""
         table = fleet_image_bundles.c
-        origin = case((table.layer == "", LayerOrigin.UNKNOWN), (table.base, LayerOrigin.BASE), else_=LayerOrigin.OWN)
+        origin = case(
+            (table.layer == "", LayerOrigin.UNKNOWN), (table.is_in_base, LayerOrigin.BASE), else_=LayerOrigin.OWN
+        )
         bundles = func.aggregate_strings(cast(table.bundle * _ORIGIN_COUNT + origin, Text), ",")
         query = select(table.image, table.platform, bundles).where(*conditions).group_by(table.image, table.platform)
         decode = cache(_decode)  # most of them lie in many images

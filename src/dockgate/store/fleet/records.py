@@ -144,7 +144,7 @@ class ComponentFinding(NamedTuple):
     vector: str | None
     fixed: str | None
     note: str | None
-    disputed: bool
+    is_disputed: bool
     published: str | None
     fixed_at: str | None
     opened: str
@@ -168,7 +168,7 @@ class ComponentFinding(NamedTuple):
             due=vulnerability.due,
             epss=vulnerability.epss,
             percentile=vulnerability.percentile,
-            disputed=self.disputed,
+            is_disputed=self.is_disputed,
             published=self.published,
             fixed_at=self.fixed_at,
         )
@@ -222,7 +222,7 @@ class ImageBundle(NamedTuple):
     position: int
     bundle: int
     layer: str | None
-    base: bool
+    is_in_base: bool
 
 
 class IndexedImage(NamedTuple):

@@ -86,7 +86,7 @@ class Trends:
         query = (
             select(parts.component, func.min(of_bundles.c.since), func.max(of_bundles.c.until))
             .join(of_bundles, of_bundles.c.bundle == parts.bundle)
-            .where(~parts.owned, with_findings)
+            .where(~parts.is_owned, with_findings)
             .group_by(parts.component)
         )
         with self._database.read() as connection:

@@ -36,7 +36,7 @@ def select_matching_bundles(connection: Connection, image_filter: ImageFilter) -
         # Read before: as one statement, Postgres may read all contents of bundles.
         with_findings = set(connection.scalars(_select_components_with_findings(image_filter)).all())
         components = with_findings.intersection(with_findings if components is None else components)
-        query = query.where(~parts.owned)
+        query = query.where(~parts.is_owned)
     if image_filter.layer:
         in_layer, ids = _read_layer(connection, image_filter.layer)
         components = in_layer.intersection(components)
@@ -104,11 +104,11 @@ def _is_from(origin: Origin) -> ColumnElement[bool]:
     """Return whether a bundle is of this origin."""
     bundles, platforms = fleet_image_bundles.c, fleet_platforms.c
     if origin is Origin.BASE:
-        return bundles.base
+        return bundles.is_in_base
     is_platform = platforms.image == bundles.image, platforms.position == bundles.platform
     has_known_base = select(platforms.image).where(*is_platform, platforms.base_layers > 0).exists()
     is_known = and_(bundles.layer != "", has_known_base)
-    return and_(~bundles.base, is_known if origin is Origin.OWN else ~is_known)
+    return and_(~bundles.is_in_base, is_known if origin is Origin.OWN else ~is_known)
 
 
 def _select_components_with_findings(image_filter: ImageFilter) -> Select[Any]:

@@ -32,11 +32,11 @@ pushes = Table(
     define_text("email"),
     define_text("token"),
     define_text("at"),
-    Column("accepted", Boolean, nullable=False),
+    Column("is_accepted", Boolean, nullable=False),
     UniqueConstraint("push", "ref"),
 )
 Index(None, pushes.c.repository, pushes.c.ref)
-Index(None, pushes.c.repository, pushes.c.accepted)
+Index(None, pushes.c.repository, pushes.c.is_accepted)
 
 # Which principal pushed which commit into a repository.
 pushed_commits = Table(
@@ -149,7 +149,7 @@ votes = Table(
     define_sequence(),
     define_text("approval"),
     define_text("who", ForeignKey(principals.c.name)),
-    Column("yes", Boolean, nullable=False),
+    Column("is_yes", Boolean, nullable=False),
     define_text("reason"),
     define_text("at"),
     UniqueConstraint("approval", "who"),

@@ -55,7 +55,7 @@ fleet_components = Table(
     define_text("source_version"),
     define_text("module"),
     define_text("vendor"),
-    Column("matched", Boolean, nullable=False),
+    Column("is_matched", Boolean, nullable=False),
 )
 Index(None, fleet_components.c.source_name, fleet_components.c.ecosystem)
 Index(None, fleet_components.c.name)
@@ -63,8 +63,8 @@ Index(None, fleet_components.c.ecosystem)
 Index(
     "ix_fleet_components_unmatched",
     fleet_components.c.id,
-    sqlite_where=~fleet_components.c.matched,
-    postgresql_where=~fleet_components.c.matched,
+    sqlite_where=~fleet_components.c.is_matched,
+    postgresql_where=~fleet_components.c.is_matched,
 )
 
 # A vulnerability with the names by which findings know it; the fleet's only. What KEV and EPSS say is here and not in
@@ -103,7 +103,7 @@ fleet_findings = Table(
     define_optional_text("vector"),
     define_text_or_empty("fixed"),
     define_optional_text("note"),
-    Column("disputed", Boolean, nullable=False),
+    Column("is_disputed", Boolean, nullable=False),
     define_optional_text("published"),
     define_optional_text("fixed_at"),
     define_text("opened"),
@@ -142,7 +142,7 @@ fleet_news = Table(
     Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
     define_text("kind"),
     define_text("at"),
-    Column("announced", Boolean, nullable=False),
+    Column("is_announced", Boolean, nullable=False),
 )
 Index(None, fleet_news.c.vulnerability)
 
@@ -166,14 +166,14 @@ fleet_bundles = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
-# `n` is at how many paths the component lies. An `owned` one belongs to a distribution's package, and does not count.
+# `n` is at how many paths the component lies. `is_owned`: it belongs to a distribution's package, and does not count.
 # No foreign keys: to delete a bundle, databases would search all of these rows, which are not in the order of bundles.
 fleet_bundle_components = Table(
     "fleet_bundle_components",
     metadata,
     Column("component", Integer, primary_key=True, autoincrement=False),
     Column("bundle", Integer, primary_key=True, autoincrement=False),
-    Column("owned", Boolean, primary_key=True, autoincrement=False),
+    Column("is_owned", Boolean, primary_key=True, autoincrement=False),
     Column("n", SmallInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -216,7 +216,8 @@ Index(
     postgresql_where=fleet_platforms.c.unread > 0,
 )
 
-# `platform` and `position` count from 0; `layer` is empty for packages without one. `base`: of the base image's layers.
+# `platform` and `position` count from 0; `layer` is empty for packages without one. `is_in_base`: its layer is
+# one of the base image's.
 fleet_image_bundles = Table(
     "fleet_image_bundles",
     metadata,
@@ -225,7 +226,7 @@ fleet_image_bundles = Table(
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
     define_number("bundle", ForeignKey(fleet_bundles.c.id)),
     define_text_or_empty("layer"),
-    Column("base", Boolean, nullable=False),
+    Column("is_in_base", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
 Index(None, fleet_image_bundles.c.bundle, fleet_image_bundles.c.image)

@@ -104,7 +104,7 @@ reports = Table(
     define_text("by", primary_key=True),
     define_text("digest", ForeignKey(documents.c.digest)),
     define_optional_text("made_at"),
-    Column("vouched", Boolean, nullable=False),
+    Column("is_vouched", Boolean, nullable=False),
     Column("scope", Json(ReportScope), nullable=False),
     define_text("added_at"),
     Column("subjects", LargeBinary, nullable=False),

@@ -44,7 +44,7 @@ def find_changes(old: Database, new: Database, cves: Collection[str] | None = No
     }
     coverage_before, coverage_after = (
         {
-            entry.ecosystem: (entry.complete, entry.names)
+            entry.ecosystem: (entry.is_complete, entry.names)
             for entry in (*database.list_coverage(), *database.read_catalogues(()).coverage)
         }
         for database in (old, new)

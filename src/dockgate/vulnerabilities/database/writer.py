@@ -313,7 +313,7 @@ class Writer:
     def _write_advisory(self, part: Part, number: int, row: Advisory, last: str) -> str:
         """Write one advisory, and its record unless it is the `last` one again. Return the record's body."""
         texts = [text or "" for text in (row.summary, row.published, row.modified, row.withdrawn)]
-        body = dump([row.id, row.aliases, row.upstream, *texts, row.disputed])
+        body = dump([row.id, row.aliases, row.upstream, *texts, row.is_disputed])
         if body != last:
             self._write_record(number, body)
         ranges = [[span.type, span.events] for span in row.ranges]

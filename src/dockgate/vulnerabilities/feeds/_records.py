@@ -191,7 +191,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             note=entry.note,
             module=module,
             imports=tuple(entry.imports) if entry.is_all_imports else (),
-            disputed=any(_DISPUTED_MARK.search(text) for text in (record.summary, record.details) if text),
+            is_disputed=any(_DISPUTED_MARK.search(text) for text in (record.summary, record.details) if text),
         )
     if entries and (text := _read_text(record)):
         yield text

@@ -68,7 +68,7 @@ class Rejection:
 class CastVote:
     """`yes` is False for a rejection, which needs a reason."""
 
-    yes: bool
+    is_yes: bool
     reason: str = ""
 
 
@@ -159,8 +159,8 @@ def cast_vote(
             "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
         )
     require_approval(caller, approval_id, store)
-    approval = approvals.decisions.vote(approval_id, caller.principal, body.yes, body.reason)
-    note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
+    approval = approvals.decisions.vote(approval_id, caller.principal, body.is_yes, body.reason)
+    note_change(f"{'yes' if body.is_yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(
         make_approval_view(approval), [vote for vote, _ in store.approvals.list_votes(approval_id)]
     )

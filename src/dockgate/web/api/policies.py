@@ -48,7 +48,7 @@ class PolicySummary:
     changed_at: str | None
     changed_by: str
     comment: str | None
-    removed: bool
+    is_removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class PolicyView(PolicySummary):
     text: str
 
 
-_make_summary = api.make_view_maker(PolicySummary, PolicyVersion, "removed")
-_make_view = api.make_view_maker(PolicyView, PolicyVersion, "removed", "descriptions")
+_make_summary = api.make_view_maker(PolicySummary, PolicyVersion, "is_removed")
+_make_view = api.make_view_maker(PolicyView, PolicyVersion, "is_removed", "descriptions")
 
 
 def _build_summary(version: PolicyVersion) -> PolicySummary:
-    return _make_summary(version, removed=version.is_removed)
+    return _make_summary(version, is_removed=version.is_removed)
 
 
 @router.get("/policies")
@@ -323,4 +323,4 @@ def _parse_version(if_match: str) -> int | None:
 
 def _build_policy_view(policies: PolicyServices, version: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{version.version}"'
-    return _make_view(version, removed=version.is_removed, descriptions=policies.policies.describe(version))
+    return _make_view(version, is_removed=version.is_removed, descriptions=policies.policies.describe(version))

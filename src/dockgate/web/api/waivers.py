@@ -91,7 +91,7 @@ class VexView:
     format: str
     author: str
     signer: str | None
-    signed: bool
+    is_signed: bool
     added_at: str
     removed_at: str | None
     removed_by: str | None
@@ -294,7 +294,7 @@ def _refresh_vex(
 
 
 _make_view = api.make_view_maker(WaiverView, WaiverRecord, "state")
-_make_vex_view = api.make_view_maker(VexView, VexRecord, "signed")
+_make_vex_view = api.make_view_maker(VexView, VexRecord, "is_signed")
 
 
 def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
@@ -305,4 +305,4 @@ def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
 
 
 def _build_vex_view(record: VexRecord) -> VexView:
-    return _make_vex_view(record, signed=bool(record.envelopes))
+    return _make_vex_view(record, is_signed=bool(record.envelopes))
