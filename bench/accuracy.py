@@ -167,10 +167,10 @@ def list_differences(programs: dict[str, Inventory]) -> Iterable[Difference]:
 
 def render_page(comparison: Comparison, explanations: list[Explanation]) -> str:
     peers = " and ".join(f"{name} {version}" for name, version in sorted(_peers.read_versions().items()))
-    lines = [HEAD.format(peers=peers), "## Images", "", "| image | made of, among others |", "|---|---|"]
+    lines = [HEAD.format(peers=peers), "## Images", "", "They are made of, among others:", ""]
     lower, lower_inventory = "", Inventory()
     for image, programs in comparison.inventories.items():
-        lines.append(f"| {image} | {list_contents(programs['Dockgate'], lower, lower_inventory)} |")
+        lines.append(f"- **{image}**: {list_contents(programs['Dockgate'], lower, lower_inventory)}")
         lower, lower_inventory = image, programs["Dockgate"]
     lines += ["", "## Packages found", "", f"| image | type | {' | '.join(PROGRAMS)} | by all three |"]
     lines.append("|---" * (len(PROGRAMS) + 3) + "|")

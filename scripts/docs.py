@@ -17,6 +17,8 @@ from dockgate.events import schemas
 from dockgate.web import api
 
 DOCS = Path(__file__).parent.parent / "docs"
+# Characters of a description that fit into the cell of a table.
+CELL = 300
 MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
@@ -43,15 +45,22 @@ def render_settings() -> Iterator[str]:
 
 
 def render_calls() -> Iterator[str]:
-    """Every call of the REST API, a table for each module."""
+    """Every call of the REST API, a table for each module; what a cell is too short for comes after the table."""
     for module in pkgutil.iter_modules(api.__path__):
         routes = importlib.import_module(f"{api.__name__}.{module.name}").router.routes
         rows = [route for route in routes if isinstance(route, APIRoute)]
         if rows:
             yield f"\n### {module.name.replace('_', ' ').capitalize()}\n\n| call | |\n|---|---|\n"
+        details: list[str] = []
         for route in rows:
-            path = route.path.replace(":path", "")
-            yield f"| `{' '.join(sorted(route.methods or ()))} {path}` | {_join_lines(route.description)} |\n"
+            call = f"`{' '.join(sorted(route.methods or ()))} {route.path.replace(':path', '')}`"
+            text = _join_lines(route.description)
+            if len(text) > CELL:
+                summary, _, further = route.description.partition("\n\n")
+                text = _join_lines(summary)
+                details += [f"\n{call}: {_join_lines(further)}\n"]
+            yield f"| {call} | {text} |\n"
+        yield from details
 
 
 def render_events() -> Iterator[str]:
