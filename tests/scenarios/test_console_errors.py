@@ -188,6 +188,9 @@ def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:
         site.server.app.state.services = services
     assert answer.status_code == program.status_code == 500
     assert program.json()["error"] == "internal error: AttributeError"
+    assert program.headers["cache-control"] == answer.headers["cache-control"] == "no-store"
+    assert program.headers["x-content-type-options"] == answer.headers["x-content-type-options"] == "nosniff"
+    assert program.headers["x-frame-options"] == "DENY"
     assert "<h1>" in answer.text
     assert "Internal error: AttributeError." in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -39,7 +39,7 @@ from dockgate.web.error_responses import add_error_schema, request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import BodySizeLimit, Refusal, refuse_ambiguous
-from dockgate.web.response_headers import DefaultHeadersMiddleware
+from dockgate.web.response_headers import DefaultHeadersMiddleware, add_default_headers
 from dockgate.web.threads import TakenSlots, Threads
 from dockgate.web.validation_messages import describe_problem
 
@@ -297,6 +297,10 @@ async def _respond_to_unexpected(request: Request, error: Exception) -> Response
         _log.error("%s %s: internal error [request %s]", request.method, request.url.path, name, exc_info=error)
         status, message = 500, f"internal error: {type(error).__name__}"
         advice = f"See request {name} in the server's log."
+    response: Response
     if console.is_page_wanted(request):
-        return console.render_error_page(request, status, message, advice, get_authorized_caller(request))
-    return AsciiResponse({"error": message, "advice": advice}, status)
+        response = console.render_error_page(request, status, message, advice, get_authorized_caller(request))
+    else:
+        response = AsciiResponse({"error": message, "advice": advice}, status)
+    add_default_headers(response.headers)  # Starlette makes this answer outside of all middleware
+    return response

@@ -13,6 +13,12 @@ _DEFAULTS = {
 }
 
 
+def add_default_headers(headers: MutableHeaders) -> None:
+    """Add the headers that an answer lacks."""
+    for name, value in _DEFAULTS.items():
+        headers.setdefault(name, value)
+
+
 class DefaultHeadersMiddleware:
     """Adds the headers that an answer lacks."""
 
@@ -24,9 +30,7 @@ class DefaultHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _DEFAULTS.items():
-                    headers.setdefault(name, value)
+                add_default_headers(MutableHeaders(scope=message))
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
