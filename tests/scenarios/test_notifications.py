@@ -17,6 +17,7 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.notifying_server import NotifyingServer
 from tests.scenarios.planned_images import make_advisory
 
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.shared.timestamps import format_time
@@ -296,7 +297,7 @@ def test_the_summary_of_one_owner_reports_no_other_owner_as_without_a_target(
     for name, person in (("first", "ann"), ("second", "ben")):
         target = {"kind": "Target", "name": name, "type": "log", "summary": due, "for": [person]}
         system.services.delivery.documents.apply(json.dumps(target), "t", Caller(LOCAL))
-    assignment = PolicyAssignment("all", ("**",), "default", owners=("ann", "ben"))
+    assignment = PolicyAssignment("all", ("**",), "default", owners=(Owner("ann"), Owner("ben")))
     system.store.policy_assignments.put(assignment, "t", format_time(system.clock()))
     system.store.images.add_push(PushedImage("team/app", "1", f"sha256:{'a' * 64}", format_time(system.clock())))
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dockgate.events.delivery_times import DailySummary, QuietHours
 from dockgate.events.subject import EventSubject
+from dockgate.gate.owner import Owner
 
 # An AWS account and region that no real resource has; patterns seldom name either.
 ACCOUNT = "000000000000"
@@ -149,7 +150,7 @@ class Target:
     """A receiver of events, without its secrets.
 
     `address` is what may be shown of where it is, `settings` what its type needs beyond the secrets. `recipients` are
-    the owners of repositories whose messages come here: principals by their names, roles as "role:NAME".
+    the owners of repositories whose messages come here: principals and roles.
     """
 
     name: str
@@ -159,7 +160,7 @@ class Target:
     enabled: bool = True
     quiet_hours: QuietHours | None = None
     summary: DailySummary | None = None
-    recipients: tuple[str, ...] = ()
+    recipients: tuple[Owner, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

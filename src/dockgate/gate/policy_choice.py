@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dockgate.gate.model import Policy, Settings
+from dockgate.gate.owner import Owner
 from dockgate.gate.patterns import is_match
 from dockgate.gate.policy import VEX_RULE, PolicyReference, list_risk_severities, list_vex_authors
 from dockgate.identity.model import Principal, Role
@@ -77,8 +78,7 @@ class PolicyAssignment:
     """The policy of image repositories.
 
     `repositories` are patterns (see `patterns`) of repository names: "team/app" in our registry, "quay.io/team/app" in
-    another one. `pull` has a meaning for our own registry only. `owners` are notified about these repositories: a
-    principal by its name, everybody with a role as "role:NAME", a target as "target:NAME".
+    another one. `pull` has a meaning for our own registry only. `owners` are notified about these repositories.
     """
 
     name: str
@@ -86,7 +86,7 @@ class PolicyAssignment:
     policy: str
     allowed: tuple[AllowedPolicies, ...] = ()
     pull: PullPolicy = PullPolicy.ANY
-    owners: tuple[str, ...] = ()
+    owners: tuple[Owner, ...] = ()
     watch: Watch = Watch()
 
     @property

@@ -21,6 +21,7 @@ from dockgate.events.dockgate_events import (
 from dockgate.events.governance_events import make_waiver_event
 from dockgate.events.model import NewEvent, Target, TargetType
 from dockgate.gate.model import Waiver
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.references import ImageReference
@@ -29,8 +30,8 @@ from dockgate.store.records import PushedImage
 
 NOW = "2026-11-28T12:00:00.000Z"
 TARGETS = [
-    Target("mail", TargetType.WEBHOOK, "", recipients=("ana",)),
-    Target("hook", TargetType.WEBHOOK, "", recipients=("bob",)),
+    Target("mail", TargetType.WEBHOOK, "", recipients=(Owner("ana"),)),
+    Target("hook", TargetType.WEBHOOK, "", recipients=(Owner("bob"),)),
 ]
 
 
@@ -41,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def find_recipients(store: Store, owners: tuple[str, ...] = ("bob",), **detail: Any) -> tuple[str, ...]:
-    assignment = PolicyAssignment("team", ("team/*",), "default", owners=owners)
+    assignment = PolicyAssignment("team", ("team/*",), "default", owners=tuple(map(Owner, owners)))
     return Owners([assignment], [], TARGETS, store, "registry.example").find_targets({"detail": detail})
 
 
@@ -115,7 +116,8 @@ def test_the_owner_of_a_waiver_names_no_target(store: Store, owner: object) -> N
 def test_a_feed_concerns_all_owners_each_target_once(store: Store, event: NewEvent) -> None:
     owners_by_name = {"team": ("bob", "target:hook"), "other": ("ana", "bob"), "ours": ()}
     assignments = [
-        PolicyAssignment(name, (f"{name}/*",), "default", owners=entry) for name, entry in owners_by_name.items()
+        PolicyAssignment(name, (f"{name}/*",), "default", owners=tuple(map(Owner, entry)))
+        for name, entry in owners_by_name.items()
     ]
     owners = Owners(assignments, [], [*TARGETS, Target("log", TargetType.LOG, "")], store, "registry.example")
     assert owners.find_targets(event.make_envelope()) == ("hook", "mail")

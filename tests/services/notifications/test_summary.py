@@ -14,6 +14,7 @@ from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.events.model import Target, TargetType
 from dockgate.gate.model import Status, Waiver
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.services.notifications.owners import Owners
 from dockgate.services.notifications.summary import NotificationSummary
@@ -81,7 +82,7 @@ def test_an_image_whose_policy_is_not_clear_is_undetermined_as_in_lists(fleet: F
 def test_owners_get_the_summary_of_their_own_images(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     judge(fleet, "theirs", Status.REJECTED, 3)
-    assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))
+    assignment = PolicyAssignment("ours", ("team/*",), "default", owners=(Owner("target:team"),))
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
     assert render_summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 image, all approved"
     assert "1 of 2 images rejected" in render_summary(fleet, "all")[0]
@@ -94,7 +95,7 @@ def test_owners_are_notified_of_the_waivers_that_apply_in_their_repositories(
     fleet: Fleet, repository: str | None, is_theirs: bool
 ) -> None:
     approve_all(fleet)
-    assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))
+    assignment = PolicyAssignment("ours", ("team/*",), "default", owners=(Owner("target:team"),))
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
     until = "2026-11-29T00:00:00.000Z"
     fleet.store.waivers.add(Waiver("w-1", "ann", "x", "CVE-2026-1", repository=repository, until=until))

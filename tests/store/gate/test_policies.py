@@ -8,6 +8,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy import PolicyReference, make_policy
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, Watch, WatchStart
 from dockgate.identity.model import Role
@@ -137,7 +138,10 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
         record = store.policy_assignments.put(ASSIGNMENT, "ada", now)
         assert (record.assignment, record.changed_at, record.changed_by) == (ASSIGNMENT, NOW, "ada")
     changed_assignment = replace(
-        ASSIGNMENT, policy="default", owners=("ada", "role:admin"), watch=Watch(WatchStart.PULL, 30 * 86400)
+        ASSIGNMENT,
+        policy="default",
+        owners=(Owner("ada"), Owner("role:admin")),
+        watch=Watch(WatchStart.PULL, 30 * 86400),
     )
     for _ in range(2):
         store.policy_assignments.put(changed_assignment, "bob", LATER)

@@ -14,12 +14,11 @@ from dockgate.events.delivery_times import DailySummary, QuietHours, parse_zone
 from dockgate.events.model import OWNERS, RESERVED_TARGETS, Target, TargetType
 from dockgate.gate.definitions.fields import Name, Strict
 from dockgate.gate.definitions.validation import translate
-from dockgate.identity.model import PRINCIPAL, Role
+from dockgate.gate.owner import Owner
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.yaml import Document, Location
 
 KIND = "Target"
-_ROLES = "|".join(Role)
 
 
 def _check_zone(name: str) -> str:
@@ -43,7 +42,7 @@ def _read_summary(value: object) -> object:
 
 _Time = Annotated[str, AfterValidator(_check_time)]
 _Zone = Annotated[str, AfterValidator(_check_zone)]
-_Recipient = Annotated[str, Field(pattern=f"^(?:{PRINCIPAL}|role:(?:{_ROLES}))$")]
+_Recipient = Annotated[str, Field(pattern=f"^(?:{Owner.PEOPLE})$")]
 _Url = Annotated[str, Field(min_length=1, max_length=4000)]
 _Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:[\x21-\x7e]{1,1000}$")]
 
@@ -141,7 +140,7 @@ def read_target(document: Document) -> TargetDefinition:
         enabled=model.state == "enabled",
         quiet_hours=QuietHours(quiet.start, quiet.end, quiet.timezone) if quiet else None,
         summary=DailySummary(summary.at, summary.timezone) if summary else None,
-        recipients=tuple(dict.fromkeys(model.recipients)),
+        recipients=tuple(map(Owner, dict.fromkeys(model.recipients))),
     )
     return TargetDefinition(target, secrets)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dockgate.gate.definitions.fields import NAME, Name, Strict, read_seconds
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, PullPolicy, Watch, WatchStart
 from dockgate.identity.model import PRINCIPAL, Role
 from dockgate.shared.references import RepositoryReference, normalize_registry
@@ -29,9 +30,7 @@ def _require_known_spelling(pattern: str) -> str:
 # Repositories are in lower case (OCI distribution specification), and here registries are too.
 _Pattern = Annotated[str, Field(pattern=r"^[a-z0-9*][a-z0-9*._:/-]{0,254}$"), AfterValidator(_require_known_spelling)]
 
-_ROLES = "|".join(Role)
-# A principal, "role:NAME" or "target:NAME".
-_Owner = Annotated[str, Field(pattern=f"^(?:{PRINCIPAL}|role:(?:{_ROLES})|target:{NAME.strip('^$')})$")]
+_Owner = Annotated[str, Field(pattern=f"^(?:{Owner.PEOPLE}|{Owner.make_target_pattern(NAME.strip('^$'))})$")]
 _WATCH = re.compile(r"(\d{1,9}[smhd]) after (push|pull|run)")
 _WATCH_SECONDS = range(3600, 3650 * 86400 + 1)
 
@@ -78,6 +77,6 @@ class Assignment(Strict):
                 for entry in self.allowed
             ),
             pull=self.pull,
-            owners=tuple(dict.fromkeys(self.owners)),
+            owners=tuple(map(Owner, dict.fromkeys(self.owners))),
             watch=self.watch,
         )

@@ -16,6 +16,7 @@ from dockgate.events.grouping import GROUP_TYPE
 from dockgate.events.model import RESERVED_TARGETS, Message, NewEvent, Target, TargetType
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.subject import EventSubject, SubjectKind
+from dockgate.gate.owner import Owner
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.canonical import encode
@@ -193,7 +194,7 @@ class EventTargets:
             )
         self._store.event_targets.get(name)
         for record in self._store.policy_assignments.list():
-            if f"target:{name}" in record.assignment.owners:
+            if Owner.make_target(name) in record.assignment.owners:
                 raise ConflictError(
                     f"the policy assignment {record.assignment.name} names the target {name!r} as an owner",
                     "Change the assignment first.",

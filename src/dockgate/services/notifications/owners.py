@@ -14,6 +14,7 @@ from dockgate.delivery.registry_access import (
 from dockgate.events.model import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Waiver
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy_choice import PolicyAssignment, choose_assignment
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import DockgateError
@@ -21,7 +22,6 @@ from dockgate.shared.references import parse_ecr_repository
 from dockgate.store import Store
 
 _log = logging.getLogger(__name__)
-_TARGET, _ROLE = "target:", "role:"
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Owners:
         repositories = self._list_waiver_repositories(waiver.repository, waiver.image)
         return any(self.is_owner_of(target, name) for name in repositories)
 
-    def find_owners_without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
+    def find_owners_without_target(self, owners: Sequence[Owner]) -> tuple[Owner, ...]:
         """Return the owners that no target notifies."""
         return tuple(owner for owner in owners if not self._find_owner_targets(owner))
 
@@ -98,27 +98,23 @@ class Owners:
         for owner in assignment.owners if assignment else ():
             targets = self._find_owner_targets(owner)
             if not targets:
-                name = owner.removeprefix(_TARGET)
-                advice = f"the Target {name}" if owner.startswith(_TARGET) else f"a Target with `for: [{name}]`"
+                advice = f"the Target {owner.target}" if owner.target else f"a Target with `for: [{owner}]`"
                 _log.warning("%s, an owner of %s, has no target: apply %s", owner, repository, advice)
             names |= dict.fromkeys(targets)
         return tuple(names)
 
     def _find_person_targets(self, detail: Mapping[str, Any]) -> tuple[str, ...]:
         name = detail.get("owner")
-        is_person = isinstance(name, str) and not name.startswith((_TARGET, _ROLE))
-        return tuple(self._find_owner_targets(name)) if isinstance(name, str) and is_person else ()
+        owner = Owner(name) if isinstance(name, str) else None
+        return tuple(self._find_owner_targets(owner)) if owner is not None and owner.principal is not None else ()
 
-    def _find_owner_targets(self, owner: str) -> list[str]:
-        if owner.startswith(_TARGET):
-            name = owner.removeprefix(_TARGET)
-            return [target.name for target in self.targets if target.name == name]
+    def _find_owner_targets(self, owner: Owner) -> list[str]:
+        if owner.target is not None:
+            return [target.name for target in self.targets if target.name == owner.target]
         recipients = {owner}
-        if owner.startswith(_ROLE):
-            role = owner.removeprefix(_ROLE)
-            recipients |= {
-                principal.name for principal in self.principals if not principal.disabled_at and role in principal.roles
-            }
+        if (role := owner.role) is not None:
+            active_principals = (entry for entry in self.principals if not entry.disabled_at)
+            recipients |= {Owner(principal.name) for principal in active_principals if role in principal.roles}
         return [target.name for target in self.targets if recipients & set(target.recipients)]
 
     def _list_repositories(self, detail: Mapping[str, Any]) -> Sequence[str]:

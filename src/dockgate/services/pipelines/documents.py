@@ -12,6 +12,7 @@ from dockgate.delivery.service_model import ServiceChange
 from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.model import Rule
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.clock import ServerClock
@@ -280,11 +281,11 @@ class Documents:
             advice = f"No target notifies {', '.join(silent)}: apply a Target (`for` names principals and roles)."
         return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 
-    def _require_owners(self, owners: Sequence[str]) -> None:
+    def _require_owners(self, owners: Sequence[Owner]) -> None:
         """UsageError for an owner that is not an active principal."""
         principals = {principal.name for principal in self.store.principals.list() if not principal.disabled_at}
         for owner in owners:
-            if ":" not in owner and owner not in principals:
+            if owner.principal is not None and owner.principal not in principals:
                 raise UsageError(
                     f"there is no active principal {owner!r}",
                     "Create it with `dockgate principal add`, or write role:NAME or target:NAME.",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.model import ActionKey, ActionType, Pipeline
 from dockgate.gate.model import Policy
+from dockgate.gate.owner import Owner
 from dockgate.gate.policy import PolicyReference, make_policy, merge_rules
 from dockgate.gate.policy_choice import (
     DEFAULT_POLICY,
@@ -143,7 +144,7 @@ class PolicySelection:
         """Return whether the images of some repositories are watched for a limited time."""
         return any(assignment.watch.start is not WatchStart.FOREVER for assignment in self._list_assignments())
 
-    def list_owners(self, repository: str) -> tuple[str, ...]:
+    def list_owners(self, repository: str) -> tuple[Owner, ...]:
         """Return who is notified about the repository's images. Raises ConflictError like `choose_assignment`."""
         assignment = self.find_assignment(repository)
         return assignment.owners if assignment else ()

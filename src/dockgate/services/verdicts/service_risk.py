@@ -12,6 +12,7 @@ from dockgate.delivery.service_model import Service
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance, explain_recovery
 from dockgate.events.dockgate_events import make_service_risk_changed
 from dockgate.events.model import NewEvent
+from dockgate.gate.owner import Owner
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
@@ -204,7 +205,7 @@ class ServiceRisk:
         )
         return [event]
 
-    def _list_owners(self, repository: str) -> tuple[str, ...]:
+    def _list_owners(self, repository: str) -> tuple[Owner, ...]:
         try:
             return self.selection.list_owners(repository)
         except ConflictError:
