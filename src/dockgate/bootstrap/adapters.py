@@ -45,7 +45,8 @@ from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import make_console_url
-from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
+from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn
+from dockgate.shared.aws_locations import parse_prefix
 from dockgate.shared.errors import UsageError
 from dockgate.shared.folder_mark import require_mark
 from dockgate.shared.references import parse_repository
@@ -170,7 +171,7 @@ def open_blobs(settings: Settings, client: Client | None = None) -> Blobs | None
     """
     if not settings.blobs:
         return None
-    bucket, prefix = parse_s3("DOCKGATE_BLOBS", settings.blobs)
+    bucket, prefix = parse_prefix("DOCKGATE_BLOBS", settings.blobs)
     make = partial(client or load_boto3(), "s3", None)
     return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dockgate.delivery.registries.tokens import ISSUER
 from dockgate.delivery.registry_access import SERVICE
 from dockgate.server.supervisor import ChildProcess, find
-from dockgate.shared.aws import parse_s3
+from dockgate.shared.aws_locations import parse_prefix
 from dockgate.shared.errors import UnavailableError, UsageError
 
 _LEAVING_SECONDS = 2.0
@@ -50,7 +50,7 @@ def make_s3_storage(location: str, environment: Mapping[str, str]) -> S3Storage:
 
     Credentials are never written to a file. Raises UsageError for an invalid location, and without a region.
     """
-    bucket, prefix = parse_s3("DOCKGATE_REGISTRY_STORAGE", location)
+    bucket, prefix = parse_prefix("DOCKGATE_REGISTRY_STORAGE", location)
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if not region:
         raise UsageError("DOCKGATE_REGISTRY_STORAGE is in S3, and there is no region", "Set AWS_REGION.")

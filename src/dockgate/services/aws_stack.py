@@ -17,9 +17,9 @@ from dockgate.gate import rules
 from dockgate.gate.model import ExemptionSet, Policy, Waiver
 from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.services.local_gate import load_policy
+from dockgate.shared.aws_locations import S3Location, SsmParameter, parse_document
 from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
 
-_S3, _SSM = "s3://", "ssm:"
 _DEFAULT = "default"
 _ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or deploy with the YAML file."
 
@@ -75,23 +75,18 @@ def deploy_stack(
 
 def _read_policy(account: Account, location: str) -> tuple[Policy, str | None]:
     """The policy, and the name of its SSM parameter where it is to be read from there (None otherwise)."""
-    if location.startswith(_SSM):
-        name = location.removeprefix(_SSM)
-        if not name.startswith("/"):
-            raise UsageError(
-                f"{location!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
-            )
-        with explain_errors(f"reading the parameter {name}"):
-            answer = account.get_client("ssm").get_parameter(Name=name, WithDecryption=True)
-        return _read(str(answer["Parameter"]["Value"]).encode(), location), name
-    if location.startswith(_S3):
-        bucket, slash, key = location.removeprefix(_S3).partition("/")
-        if not bucket or not slash or not key:
-            raise UsageError(f"{location!r} names no object.", "Write s3://BUCKET/KEY.")
+    document = parse_document(location)
+    if document is None:
+        return load_policy(location), None
+    if isinstance(document, S3Location):
         with explain_errors(f"reading {location}"):
-            body = account.get_client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            body = account.get_client("s3").get_object(Bucket=document.bucket, Key=document.key)["Body"].read()
         return _read(body, location), None
-    return load_policy(location), None
+    if not document.name.startswith("/"):
+        raise UsageError(f"{location!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name.")
+    with explain_errors(f"reading the parameter {document.name}"):
+        answer = account.get_client("ssm").get_parameter(Name=document.name, WithDecryption=True)
+    return _read(str(answer["Parameter"]["Value"]).encode(), location), document.name
 
 
 def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str | None]:
@@ -99,10 +94,10 @@ def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str | No
     description = cloudformation.describe_stack(account, stack)
     stack_parameters = cloudformation.read_parameters(description) if description else {}
     if name := stack_parameters.get("PolicyParameter"):
-        return _read_policy(account, f"{_SSM}{name}")
+        return _read_policy(account, str(SsmParameter(name)))
     if key := stack_parameters.get("PolicyKey"):
         documents = StackBucket(account, stack)
-        return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), None
+        return _read(documents.read(key), str(S3Location(documents.bucket, key))), None
     return load_policy(_DEFAULT), None
 
 

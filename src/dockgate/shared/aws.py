@@ -31,21 +31,6 @@ _CONNECTION_ADVICE = "Check the AWS credentials, the region and the network."
 _DENIED_CODES = ("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")
 
 
-# Amazon S3's user guide, "Bucket naming rules", and of "Naming objects" the safe characters.
-_S3_LOCATION = r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9!_.*'()/-]*))?"
-
-
-def parse_s3(setting: str, text: str) -> tuple[str, str]:
-    """Bucket and prefix of a location in S3, the prefix without slashes around it.
-
-    UsageError naming the setting.
-    """
-    location = re.fullmatch(_S3_LOCATION, text)
-    if not location:
-        raise UsageError(f"{setting} is {text!r}, which is not a location in S3.", "Write s3://BUCKET/PREFIX.")
-    return location["bucket"], (location["prefix"] or "").strip("/")
-
-
 def parse_arn(setting: str, text: str, form: str) -> re.Match[str]:
     """`region`, `account` and `name` of an ARN of this form. Raises UsageError naming the setting."""
     match = re.fullmatch(rf"arn:aws[a-z-]*:{form}", text)

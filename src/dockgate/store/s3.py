@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.shared.aws import AwsFailure, LazyClient, translate_aws_errors
+from dockgate.shared.aws_locations import S3Location
 from dockgate.shared.digest import from_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError
 from dockgate.shared.interfaces import override
@@ -105,7 +106,7 @@ class S3Blobs(Blobs):
     def list(self) -> Iterator[StoredBlob]:
         """Every object below the prefix whose name is a digest."""
         prefix = f"{self._prefix}sha256/"
-        with translate_aws_errors(f"listing s3://{self._bucket}/{prefix}", lambda _: None):
+        with translate_aws_errors(f"listing {S3Location(self._bucket, prefix)}", lambda _: None):
             for page in self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 for entry in page.get("Contents") or ():
                     digest = from_hex(entry["Key"].removeprefix(prefix))
@@ -153,7 +154,7 @@ class S3Blobs(Blobs):
         return f"{self._prefix}sha256/{name}"
 
     def _describe_object(self, name: str) -> str:
-        return f"s3://{self._bucket}/{self._make_key(name)}"
+        return str(S3Location(self._bucket, self._make_key(name)))
 
     def _translate_errors(self, action: str, name: str) -> AbstractContextManager[None]:
         """Raise NotFoundError for an object that does not exist, UnavailableError for other failures."""

@@ -17,6 +17,7 @@ from dockgate.gate.model import ExemptionSet, Policy, Verdict, VerdictCase, Waiv
 from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
+from dockgate.shared.aws_locations import S3Location, SsmParameter, parse_document
 from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
@@ -152,7 +153,7 @@ class Verdicts:
         console = _CONSOLES.get(self._settings.partition, "").format(region=region)
         url = f"https://{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
         if not console:
-            url = f"s3://{bucket}/{key}.html"
+            url = str(S3Location(bucket, f"{key}.html"))
         return Evidence(url, content)
 
     def _read_waivers(self) -> Sequence[Waiver]:
@@ -162,13 +163,13 @@ class Verdicts:
 
     def _read_document(self, location: str) -> bytes:
         """The document at s3://BUCKET/KEY or ssm:NAME."""
-        if location.startswith("ssm:"):
-            answer = self._ssm.get_parameter(Name=location.removeprefix("ssm:"), WithDecryption=True)
-            return str(answer["Parameter"]["Value"]).encode()
-        bucket, slash, key = location.removeprefix("s3://").partition("/")
-        if not location.startswith("s3://") or not slash:
+        document = parse_document(location)
+        if document is None:
             raise UsageError(f"{location!r} is not the location of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
-        body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        if isinstance(document, SsmParameter):
+            answer = self._ssm.get_parameter(Name=document.name, WithDecryption=True)
+            return str(answer["Parameter"]["Value"]).encode()
+        body: bytes = self._s3.get_object(Bucket=document.bucket, Key=document.key)["Body"].read()
         return body
 
 
