@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, Contributors, normalize_email
-from dockgate.delivery.pipeline import add_retrier, list_starters, make_manual_trigger
+from dockgate.delivery.trigger import add_retrier, list_starters, make_manual_trigger
 from dockgate.identity.model import Principal, Role
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
-from dockgate.delivery.pipeline import make_fix_trigger
 from dockgate.delivery.service_risk import RiskChange
+from dockgate.delivery.trigger import make_fix_trigger
 from dockgate.events import aws_events, dockgate_events, governance_events, schemas
 from dockgate.events.envelope import MAX_TEXT
 from dockgate.events.model import NewEvent

@@ -190,7 +190,7 @@ class Execution:
     """One run of a pipeline.
 
     `number` counts from 1 for each pipeline; `id` is "<pipeline>-<number>". `trigger` says what started it and who
-    (`pipeline.list_starters`).
+    (`trigger.list_starters`).
     """
 
     id: str

@@ -10,45 +10,10 @@ from dockgate.shared.errors import UsageError
 _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 
 
-_FRESH_BUILD = {"fresh": "yes"}
-
-
 def list_source_branches(pipeline: Pipeline) -> set[tuple[str, str]]:
     """Return the git repositories and branches from which a pipeline starts."""
     configurations = (action.configuration for action in pipeline.stages[0].actions)
     return {(str(entry["repository"]), str(entry["branch"])) for entry in configurations}
-
-
-def make_manual_trigger(started_by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
-    """The trigger of an execution that a principal started (None: the server has no principals yet)."""
-    return {
-        "cause": "started by hand",
-        **({"started_by": started_by} if started_by else {}),
-        **(_FRESH_BUILD if is_fresh else {}),
-    }
-
-
-def make_fix_trigger(fix: str, repository: str, branch: str, commit: str) -> dict[str, str]:
-    """The trigger of an execution that builds a commit again because that fixes its image."""
-    cause = f"a rebuild, fix {fix}"
-    return {"cause": cause, "fix": fix, "repository": repository, "branch": branch, "commit": commit, **_FRESH_BUILD}
-
-
-def is_fresh(trigger: Mapping[str, str]) -> bool:
-    """Return whether the builds of an execution take nothing from earlier builds."""
-    return trigger.items() >= _FRESH_BUILD.items()
-
-
-def add_retrier(trigger: Mapping[str, str], retried_by: str | None) -> dict[str, str]:
-    """Add a principal who retried the execution to its trigger. Names of principals contain no comma."""
-    names = dict.fromkeys(filter(None, [*trigger.get("retried_by", "").split(","), retried_by]))
-    return {**trigger, **({"retried_by": ",".join(names)} if names else {})}
-
-
-def list_starters(trigger: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the principals who pushed the commit that triggered an execution, started it, or retried it."""
-    names = [trigger.get("by", ""), trigger.get("started_by", ""), *trigger.get("retried_by", "").split(",")]
-    return tuple(dict.fromkeys(filter(None, names)))
 
 
 @dataclass(frozen=True, slots=True)

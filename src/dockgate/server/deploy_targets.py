@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.delivery.builders.workspaces import Workspaces
-from dockgate.delivery.definitions.service import ECS
 from dockgate.delivery.ports import LocalStorage, Target
 from dockgate.delivery.targets.ecs import EcsTarget
+from dockgate.delivery.targets.ecs_location import EcsLocation
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.image_copy import copy_image
@@ -23,8 +23,8 @@ from dockgate.shared.references import ImageReference
 class DeployTargets(Mapping[str, Target]):
     """The targets of deploys: `local_targets`, and one for each ECS service that is named.
 
-    Its name is "ecs:<region>/<cluster>/<registry>/<repository>"; it is made when it is first read. KeyError for other
-    names, UsageError for ECS without boto3.
+    Its name is an `EcsLocation`; it is made when it is first read. KeyError for other names, UsageError for ECS
+    without boto3.
     """
 
     def __init__(
@@ -42,10 +42,9 @@ class DeployTargets(Mapping[str, Target]):
 
     def __getitem__(self, name: str) -> Target:
         with self._lock:
-            if name not in self._targets and name.startswith(ECS):
-                region, cluster, repository = name.removeprefix(ECS).split("/", 2)
-                client = partial(self._client or load_boto3(), "ecs", region)
-                self._targets[name] = EcsTarget(client, cluster, partial(self._publish, repository))
+            if name not in self._targets and (location := EcsLocation.parse(name)):
+                client = partial(self._client or load_boto3(), "ecs", location.region)
+                self._targets[name] = EcsTarget(client, location.cluster, partial(self._publish, location.repository))
             return self._targets[name]
 
     def __iter__(self) -> Iterator[str]:

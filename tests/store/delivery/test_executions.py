@@ -18,7 +18,8 @@ from tests.store.factories import (
 )
 
 from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, RunState
-from dockgate.delivery.pipeline import Plan, list_starters, plan_next
+from dockgate.delivery.pipeline import Plan, plan_next
+from dockgate.delivery.trigger import list_starters
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
 

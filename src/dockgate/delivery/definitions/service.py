@@ -8,12 +8,11 @@ from pydantic import BeforeValidator, Field
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, TaskDefinition
+from dockgate.delivery.targets.ecs_location import EcsLocation
 from dockgate.gate.definitions.fields import Name, Strict, read_seconds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document
 
-# How the name of a target on ECS begins; region, cluster and repository follow, with slashes between.
-ECS = "ecs:"
 # A rollout ends within an hour.
 CheckSeconds = Annotated[int, BeforeValidator(read_seconds), Field(ge=1, le=3600)]
 
@@ -106,7 +105,7 @@ def make_service_definition(document: Document, model: ServiceModel) -> ServiceD
                 "two tasks cannot share one host port",
                 "Use hostPort 0, or desiredCount 1.",
             )
-    target = f"{ECS}{ecs.region}/{ecs.cluster}/{ecs.repository}" if ecs else "podman"
+    target = str(EcsLocation(ecs.region, ecs.cluster, ecs.repository)) if ecs else "podman"
     service = ServiceDefinition(
         Service(model.name, target, model.desiredCount, revision=1),
         TaskDefinition(

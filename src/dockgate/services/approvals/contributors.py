@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
-from dockgate.delivery.pipeline import list_starters, select_latest_runs
+from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.delivery.source_ports import CommitPeople, Source
+from dockgate.delivery.trigger import list_starters
 from dockgate.services.pipelines.git_pushes import PUSH_LIMIT, find_email
 from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store import Store

@@ -1,10 +1,11 @@
 """Start the pipelines that rules name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from dockgate.delivery.trigger import list_rules, make_rule_trigger
 from dockgate.events.model import Message
 from dockgate.services.clock import ServerClock
 from dockgate.services.workflow_starter import Starter
@@ -15,7 +16,6 @@ from dockgate.store import Store
 
 # Rules that start pipelines whose events start pipelines: at most so many in a row.
 CHAIN_LIMIT = 5
-VARIABLE_PREFIX = "variable."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +55,21 @@ class RuleExecutions:
             )
         author = next(
             (record.changed_by for record in self.store.event_rules.list() if record.rule.name == message.rule),
-            "",
+            None,
         )
-        trigger = {
-            **{f"{VARIABLE_PREFIX}{name}": value for name, value in variables.items()},
-            "cause": f"the rule {message.rule}",
-            "event": str(message.event.get("id", "")),
-            "rules": ",".join(chain),
-            **({"started_by": author} if author else {}),
-        }
+        trigger = make_rule_trigger(chain, message.rule, str(message.event.get("id", "")), variables, author)
         execution = self.store.executions.start(pipeline, cause, trigger, now)
         self.starter.continue_execution(execution.id)
 
-    def _find_chain(self, event: Mapping[str, Any]) -> list[str]:
+    def _find_chain(self, event: Mapping[str, Any]) -> Sequence[str]:
         """Return the rules that led to the execution which an event is about."""
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
-            return []
+            return ()
         execution = detail.get("execution-id") or detail.get("execution")
         if not isinstance(execution, str):
-            return []
+            return ()
         try:
-            trigger = self.store.executions.get(execution).trigger
+            return list_rules(self.store.executions.get(execution).trigger)
         except NotFoundError:
-            return []
-        return [name for name in trigger.get("rules", "").split(",") if name]
+            return ()

@@ -18,6 +18,7 @@ from dockgate.delivery.model import Action, ActionKey, Pipeline
 from dockgate.delivery.ports import Builder, BuildRequest, BuildResult
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.source_ports import Source
+from dockgate.delivery.trigger import is_fresh
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
@@ -103,7 +104,7 @@ class Actions:
                 dockerfile=str(action.configuration["dockerfile"]),
                 args={name: pipeline_logic.resolve_variables(value, variables) for name, value in arguments.items()},
                 fence=self.fence,
-                is_fresh=pipeline_logic.is_fresh(self.store.executions.get(key.execution).trigger),
+                is_fresh=is_fresh(self.store.executions.get(key.execution).trigger),
             )
             return self.builder.build(request, lambda lines: self.store.logs.append(key, *lines))
 

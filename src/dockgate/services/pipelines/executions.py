@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Execution
-from dockgate.delivery.pipeline import list_source_branches, make_manual_trigger
+from dockgate.delivery.pipeline import list_source_branches
+from dockgate.delivery.trigger import make_manual_trigger
 from dockgate.events.model import PushEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects

@@ -23,10 +23,10 @@ from dockgate.delivery.fixes import (
     make_fix_id,
 )
 from dockgate.delivery.model import FixSettings, RunState
-from dockgate.delivery.pipeline import make_fix_trigger
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RepositoryHost
+from dockgate.delivery.trigger import make_fix_trigger
 from dockgate.events.dockgate_events import make_fix_available
 from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock

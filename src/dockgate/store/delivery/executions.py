@@ -16,7 +16,8 @@ from dockgate.delivery.model import (
     Pipeline,
     RunState,
 )
-from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
+from dockgate.delivery.pipeline import Plan, plan_retry
+from dockgate.delivery.trigger import add_retrier
 from dockgate.events.model import NewEvent
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError

@@ -1,6 +1,7 @@
 """Rescans: images that an older version of the scanner has read, and what a newer one reads in them."""
 
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, case, literal, or_, select, update
 
@@ -16,6 +17,22 @@ from dockgate.store.statements import insert_if_new, lock_name
 # The name of the row of `fleet_state` with the worker that rescans images, and its version of the scanner.
 _READER = "reader"
 _IS_DONE = scans.c.state == ScanState.DONE
+
+
+class _Turn(NamedTuple):
+    """The worker that rescans images, and its version of the scanner: as text, "WORKER VERSION"."""
+
+    worker: str
+    version: str
+
+    def __str__(self) -> str:
+        return " ".join(self)
+
+    @classmethod
+    def parse(cls, text: str) -> "_Turn":
+        """Read a turn. A version contains no space."""
+        worker, _, version = text.rpartition(" ")
+        return cls(worker, version)
 
 
 class Rescans:
@@ -56,7 +73,7 @@ class Rescans:
         One worker at a time has the turn, until `is_replaced` says of it (by its id and version) that another may take
         it.
         """
-        turn = f"{worker} {version}"
+        turn = str(_Turn(worker, version))
         present_reader = select(fleet_state.c.value).where(fleet_state.c.name == _READER)
         with self._database.read() as connection:
             if connection.scalar(present_reader) == turn:
@@ -65,8 +82,8 @@ class Rescans:
             lock_name(connection, fleet_state, _READER)
             if insert_if_new(connection, fleet_state, {"name": _READER, "value": turn}):
                 return True
-            last_worker, _, last_version = str(connection.scalar(present_reader)).rpartition(" ")
-            if last_worker != worker and not is_replaced(last_worker, last_version):
+            last = _Turn.parse(str(connection.scalar(present_reader)))
+            if last.worker != worker and not is_replaced(*last):
                 return False
             connection.execute(update(fleet_state).where(fleet_state.c.name == _READER).values(value=turn))
             return True

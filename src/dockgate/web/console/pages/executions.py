@@ -10,7 +10,8 @@ from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.model import ActionKey, ActionType, RunState
-from dockgate.delivery.pipeline import list_starters, select_latest_runs
+from dockgate.delivery.pipeline import select_latest_runs
+from dockgate.delivery.trigger import list_starters
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility

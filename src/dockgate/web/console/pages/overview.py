@@ -10,8 +10,8 @@ from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import ApprovalState, Execution, RunState
-from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
+from dockgate.delivery.trigger import list_starters
 from dockgate.events.subject import EventSubject
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
