@@ -19,7 +19,7 @@ def test_the_trigger_of_a_rule_has_its_chain_its_event_and_its_variables() -> No
 
 
 @pytest.mark.parametrize("author", [None, ""])
-def test_a_rule_without_an_author_starts_an_execution_of_nobody(author: str | None) -> None:
+def test_a_rule_without_an_author_starts_an_execution_without_a_starter(author: str | None) -> None:
     trigger = make_rule_trigger(("ours",), "ours", "e1", {}, author)
     assert "started_by" not in trigger
     assert list_starters(trigger) == ()

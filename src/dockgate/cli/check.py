@@ -13,6 +13,7 @@ from dockgate.cli.listing_output import make_format_option
 from dockgate.cli.options import choose_database_path, database_option
 from dockgate.cli.output import escape_controls
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import is_of_type
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 WRONG_USE = 2
 # Bytes read from standard input at a time: about five thousand package URLs.
 CHUNK = 1 << 18
-_BY_SOURCE = ("pkg:deb/", "pkg:apk/")
+_BY_SOURCE = ("deb", "apk")
 # Cached answers: lists often name a package many times.
 MAX_CACHED_ANSWERS = 2000
 
@@ -111,7 +112,7 @@ def _describe_lookup(answer: "PackageResult") -> str:
     if package is None:
         return "it"
     hint = ""
-    if package.purl.startswith(_BY_SOURCE) and "upstream=" not in answer.purl:
+    if is_of_type(package.purl, *_BY_SOURCE) and "upstream=" not in answer.purl:
         hint = "; if the source package has another name, add &upstream=NAME"
     return f"{package.source_name} in {package.ecosystem}{hint}"
 

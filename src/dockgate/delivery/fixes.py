@@ -23,12 +23,13 @@ from dockgate.gate.model import Upgrade
 from dockgate.scanner.model import Package
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest, get_hex
+from dockgate.shared.purl import is_of_type
 from dockgate.shared.references import ImageReference, strip_digest
 
 # Branches with fixes. No pipeline watches them unless it names one.
 BRANCH_PREFIX = "dockgate/fix-"
 AUTHOR = "Dockgate <dockgate@localhost>"
-_SYSTEM_PACKAGES = ("pkg:deb/", "pkg:rpm/", "pkg:apk/", "pkg:alpm/")
+_SYSTEM_PACKAGES = ("deb", "rpm", "apk", "alpm")
 _PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
 _OTHER_NPM_LOCKS = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
 _NPM_LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
@@ -254,7 +255,7 @@ class _Draft:
         try:
             if upgrade.is_in_base:
                 self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
-            elif upgrade.package.startswith(_SYSTEM_PACKAGES):
+            elif is_of_type(upgrade.package, *_SYSTEM_PACKAGES):
                 self._require_rebuild(upgrade)
             elif needed_upgrade.package.ecosystem == "PyPI":
                 self._upgrade_python(upgrade)

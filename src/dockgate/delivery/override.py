@@ -10,6 +10,7 @@ from dockgate.gate.cve_enrichment import EVIDENCE_RULE
 from dockgate.gate.model import Verdict, Violation, Waiver
 from dockgate.gate.waivers import IMAGE_RULES, UNWAIVABLE_RULE, check_waiver
 from dockgate.shared.errors import ConflictError
+from dockgate.shared.purl import strip_qualifiers
 
 
 def make_waivers(approval: Approval, verdict: Verdict, owner: str, reason: str, until: str) -> tuple[Waiver, ...]:
@@ -27,7 +28,7 @@ def make_waivers(approval: Approval, verdict: Verdict, owner: str, reason: str, 
     for platform_verdict in verdict.platform_verdicts:
         for violation in platform_verdict.violations:
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
-            purls = [(finding.id, finding.package.purl.partition("?")[0] or None) for finding in violation.findings]
+            purls = [(finding.id, strip_qualifiers(finding.package.purl) or None) for finding in violation.findings]
             words = None if violation.rule in IMAGE_RULES else violation.message
             subjects |= dict.fromkeys((None, *purl_key, None) for purl_key in purls)
             if not purls:

@@ -23,6 +23,7 @@ from dockgate.demo import base_image
 from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
 from dockgate.shared.addresses import make_console_url
+from dockgate.shared.purl import is_of_type
 from dockgate.shared.pypi_names import normalize_pypi_name
 from dockgate.shared.references import ImageReference, RepositoryReference, TagReference
 
@@ -249,7 +250,7 @@ def _read_upgrades(report: Path) -> dict[str, str]:
         normalize_pypi_name(upgrade["name"]): str(upgrade["fixed"])
         for platform in platforms
         for upgrade in platform["remediation"]["upgrades"]
-        if upgrade["package"].startswith("pkg:pypi/")
+        if is_of_type(upgrade["package"], "pypi")
     }
     if not upgrades:
         raise DemoError("The verdict recommends no upgrade of a Python package.", SEE_PIPELINE)

@@ -6,6 +6,7 @@ Subjects come from images: commands quote them for a shell, and never accept mor
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from dockgate.shared.purl import is_purl, strip_qualifiers
 from dockgate.vulnerabilities.model import UndeterminedFact
 
 if TYPE_CHECKING:
@@ -90,12 +91,12 @@ def _list_steps_for_packages(kind: str, entries: Sequence[UndeterminedFact], ima
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_NO_DISTRIBUTION)
     for ecosystem in dict.fromkeys(entry.subject for entry in entries):
-        if ecosystem != WHOLE_IMAGE and not ecosystem.startswith("pkg:"):
+        if ecosystem != WHOLE_IMAGE and not is_purl(ecosystem):
             yield NextStep(
                 f"Add a feed for {ecosystem} (`dockgate db update`); or list it under `no_feed_for` of the policy's "
                 "rule `evidence`; or accept each of its packages with `dockgate waiver add --unread PURL`."
             )
-    purls = [entry.subject.partition("?")[0] for entry in entries if entry.subject.startswith("pkg:")]
+    purls = [strip_qualifiers(entry.subject) for entry in entries if is_purl(entry.subject)]
     first = "Upgrade or remove the package" if kind == "uncomparable" else "Add a feed that covers the package"
     if any("*" in purl for purl in purls):
         yield NextStep(f"{first}: a waiver would take the * in its name for a pattern.")

@@ -13,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from dockgate.scanner.model import Package
+from dockgate.shared.purl import strip_qualifiers, strip_scheme
 from dockgate.shared.pypi_names import normalize_pypi_name
 
 # Types whose names ignore case, in the purl specification or in their ecosystem. Go's do not, but some programs write
@@ -118,7 +119,7 @@ def split(purl: str) -> tuple[str, str]:
 
     The version is empty if the URL has none.
     """
-    text = purl.partition("#")[0].partition("?")[0].removeprefix("pkg:").strip("/")
+    text = strip_scheme(strip_qualifiers(purl)).strip("/")
     folder, _, last = text.rpartition("/")
     name, _, version = last.partition("@")
     kind = text.partition("/")[0].lower()

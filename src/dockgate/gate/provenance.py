@@ -12,6 +12,7 @@ from urllib.parse import quote
 from dockgate.shared import canonical
 from dockgate.shared.digest import Digest, compute_digest, from_hex, get_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
+from dockgate.shared.purl import is_of_type
 from dockgate.shared.references import parse_repository
 from dockgate.shared.strict_json import parse_json
 
@@ -32,7 +33,7 @@ BUILDER = "https://dockgate.dev/builder/v1"
 UNSANDBOXED_BUILDER = "https://dockgate.dev/builder/unsandboxed/v1"
 # Statements of one image that are read.
 STATEMENT_LIMIT = 64
-_IMAGE_PURLS = ("pkg:docker/", "pkg:oci/")
+_IMAGE_TYPES = ("docker", "oci")
 # Characters of a text in a statement.
 _TEXT_LIMIT = 500
 
@@ -225,7 +226,7 @@ def _read_base_digests(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, 
     """
     digests = set()
     for dependency in dependencies:
-        if str(dependency.get("uri", "")).startswith(_IMAGE_PURLS):
+        if is_of_type(str(dependency.get("uri", "")), *_IMAGE_TYPES):
             digest = from_hex(dependency["digest"]["sha256"])
             if not is_digest(digest):
                 raise ValueError("a base image without a digest")

@@ -8,11 +8,12 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Policy, VexStatement, VexStatus
 from dockgate.gate.policy import list_vex_authors
 from dockgate.scanner.model import Inventory, Package
+from dockgate.shared.purl import get_version, is_of_type, is_purl, split_qualifiers
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Finding
 
 _EXCUSES = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
-_OCI = "pkg:oci/"
+_OCI = "oci"
 # The values of `arch` with which distributions name a source package.
 _SOURCES = ("source", "src")
 
@@ -129,10 +130,10 @@ def is_image(product: str, images: Collection[str]) -> bool:
 
 def parse_image_digest(product: str) -> str | None:
     """The digest of the image that a product names as `is_image` understands it, None for a package."""
-    if product.startswith(_OCI):
-        path = product.partition("#")[0].partition("?")[0]
-        return unquote(path.rpartition("@")[2]) if "@" in path else None
-    return None if product.startswith("pkg:") else product
+    if is_of_type(product, _OCI):
+        digest = get_version(product)
+        return None if digest is None else unquote(digest)
+    return None if is_purl(product) else product
 
 
 # Packages by the paths of their purls, and of their sources' purls.
@@ -156,8 +157,8 @@ def _is_about(statement: VexStatement, images: Collection[str], packages: _Packa
 
 
 def _is_present(product: str, images: Collection[str], packages: _PackagesByPath) -> bool:
-    is_purl = product.startswith("pkg:") and not product.startswith(_OCI)
-    candidates = packages.get(patterns.split(product)[0], ()) if is_purl else ()
+    can_be_package = is_purl(product) and not is_of_type(product, _OCI)
+    candidates = packages.get(patterns.split(product)[0], ()) if can_be_package else ()
     return is_image(product, images) or any(is_package(product, package) for package in candidates)
 
 
@@ -176,8 +177,9 @@ def is_package(purl: str, package: Package) -> bool:
 
 @lru_cache(maxsize=8192)
 def _parse_qualifiers(purl: str) -> dict[str, str]:
-    text = purl.partition("#")[0].partition("?")[2]
-    return {key.lower(): value for key, value in parse_qsl(text) if not (key.lower() == "arch" and value in _SOURCES)}
+    _, qualifiers = split_qualifiers(purl)
+    pairs = [(key.lower(), value) for key, value in parse_qsl(qualifiers)]
+    return {key: value for key, value in pairs if not (key == "arch" and value in _SOURCES)}
 
 
 def _rank_by_age(statement: VexStatement) -> tuple[float, bool, str]:

@@ -10,7 +10,7 @@ from dockgate.gate.model import AppliedExemption, ExemptionSet, Policy, VexState
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import DIGEST_ADVICE, is_digest
 from dockgate.shared.errors import UsageError
-from dockgate.shared.purl import is_purl
+from dockgate.shared.purl import is_purl, strip_scheme
 from dockgate.shared.timestamps import is_within_days, parse_time
 from dockgate.vulnerabilities.model import Finding, Matches
 
@@ -95,7 +95,7 @@ def check_unread(waiver: Waiver, unread_pattern: str) -> None:
         raise UsageError("image: it is missing", "Name the digest of an image, or a repository.")
     if "*" in unread_pattern and not waiver.image:
         raise UsageError("unread: a pattern needs an image", "Name its digest (image), or one path without *.")
-    if unread_pattern.startswith(("*", "pkg:*")):
+    if strip_scheme(unread_pattern).startswith("*"):
         raise UsageError("unread: it begins with a *", "Begin with a folder, or with the type of a package.")
 
 

@@ -12,6 +12,7 @@ from dockgate.gate.next_steps import list_next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, format_finding_notes, format_severity
+from dockgate.shared.purl import is_purl
 from dockgate.shared.terminal_lines import (
     align_rows,
     make_line,
@@ -131,7 +132,7 @@ def show_inputs(terminal: Console, verdict: Verdict) -> None:
 def describe_undetermined(entries: Iterable[UndeterminedFact]) -> Iterator[str]:
     """Each reason, prefixed with its subject where the reason does not name it."""
     for entry in entries:
-        is_named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")
+        is_named = entry.subject in ("", "/") or entry.subject in entry.reason or is_purl(entry.subject)
         yield entry.reason if is_named else f"{entry.subject}: {entry.reason}"
 
 

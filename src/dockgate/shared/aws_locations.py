@@ -43,7 +43,10 @@ class SsmParameter(NamedTuple):
 
 
 def parse_document(text: str) -> S3Location | SsmParameter | None:
-    """Read the location of a document. None for other texts, UsageError for one in S3 without bucket or key."""
+    """Read the location of a document, None for other texts.
+
+    UsageError for one in S3 without bucket or key.
+    """
     location = S3Location.parse(text)
     if location and not all(location):
         raise UsageError(f"{text!r} names no object.", "Write s3://BUCKET/KEY.")
@@ -51,7 +54,10 @@ def parse_document(text: str) -> S3Location | SsmParameter | None:
 
 
 def parse_prefix(setting: str, text: str) -> S3Location:
-    """Read the location of objects, whose `key` is without slashes around it. UsageError naming the setting."""
+    """Read the location of objects, whose `key` is without slashes around it.
+
+    UsageError naming the setting.
+    """
     location = S3Location.parse(text)
     if not location or not _BUCKET.fullmatch(location.bucket) or not _PREFIX.fullmatch(location.key):
         raise UsageError(f"{setting} is {text!r}, which is not a location in S3.", "Write s3://BUCKET/PREFIX.")

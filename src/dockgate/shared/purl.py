@@ -57,14 +57,39 @@ def is_purl(text: str) -> bool:
     return text.startswith(_SCHEME)
 
 
+def strip_scheme(purl: str) -> str:
+    """Return a package URL without "pkg:"."""
+    return purl.removeprefix(_SCHEME)
+
+
 def get_type(purl: str) -> str:
     """The type of a package URL, as it is written: "pypi"."""
-    return purl.removeprefix(_SCHEME).partition("/")[0]
+    return strip_scheme(purl).partition("/")[0]
+
+
+def is_of_type(purl: str, *types: str) -> bool:
+    """Return whether the text is a package URL of one of these types, which it has in lower case."""
+    return is_purl(purl) and get_type(purl) in types
+
+
+def split_qualifiers(purl: str) -> tuple[str, str]:
+    """Return a package URL without its qualifiers and subpath, and the qualifiers as they are written."""
+    path, _, qualifiers = purl.partition("#")[0].partition("?")
+    return path, qualifiers
 
 
 def strip_qualifiers(purl: str) -> str:
     """Return a package URL without its qualifiers and subpath."""
-    return purl.partition("#")[0].partition("?")[0]
+    return split_qualifiers(purl)[0]
+
+
+def get_version(purl: str) -> str | None:
+    """The version of a package URL, as it is written, None without one.
+
+    An "@" in front of a slash begins none.
+    """
+    _, at_sign, version = strip_qualifiers(purl).rpartition("/")[2].rpartition("@")
+    return version if at_sign else None
 
 
 def quote_part(text: str) -> str:

@@ -6,7 +6,10 @@ _ECS = "ecs:"
 
 
 class EcsLocation(NamedTuple):
-    """A cluster in a region, and the repository that it pulls images from: "ecs:REGION/CLUSTER/REGISTRY/REPOSITORY"."""
+    """A cluster in a region, and the repository that it pulls images from.
+
+    As text, "ecs:REGION/CLUSTER/REGISTRY/REPOSITORY".
+    """
 
     region: str
     cluster: str

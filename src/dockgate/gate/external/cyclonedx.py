@@ -32,6 +32,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
+from dockgate.shared.purl import is_purl, strip_qualifiers
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, rank_score, rate_score
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
@@ -61,7 +62,7 @@ class CycloneDx(Format):
             raise UsageError(f"CycloneDX {read_text(version)} is not supported; supported: {', '.join(VERSIONS)}.")
         metadata = read_mapping(document.get("metadata"))
         root = read_mapping(metadata.get("component"))
-        candidates = (read_text(root.get("version")), unquote(read_text(root.get("purl")).partition("?")[0]))
+        candidates = (read_text(root.get("version")), unquote(strip_qualifiers(read_text(root.get("purl")))))
         components = _collect_components(document, root)
         report = ReportBuilder(
             source=_read_tool(metadata) or self.name,
@@ -138,7 +139,7 @@ def _read_finding(
 ) -> Finding:
     reference = read_text(entry.get("ref"))
     package = packages.get(reference) or packages.get(unquote(reference.rpartition("#")[2]))
-    package = package or make_plain_package(reference, "", reference if reference.startswith("pkg:") else "")
+    package = package or make_plain_package(reference, "", reference if is_purl(reference) else "")
     fixes = [
         read_text(version.get("version"))
         for version in read_mappings(entry.get("versions"), f"{location}.affects.versions")

@@ -30,6 +30,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
+from dockgate.shared.purl import is_purl
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, rate_score
 
 _VERSION = "2.1.0"
@@ -127,7 +128,7 @@ def _read_package(result: dict[str, Any], name: str, document_location: str) -> 
         for logical_location in read_mappings(location.get("logicalLocations"), f"{document_location}.logicalLocations")
     ]
     qualified_names = [read_text(logical_location.get("fullyQualifiedName")) for logical_location in logical_locations]
-    purls = [name for name in qualified_names if name.startswith("pkg:")]
+    purls = [name for name in qualified_names if is_purl(name)]
     names = [
         read_text(logical_location.get("name"))
         for logical_location in logical_locations

@@ -8,6 +8,7 @@ from itertools import chain
 from dockgate.gate import vex_statements, waivers
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers
 from dockgate.gate.model import VexStatement, Waiver
+from dockgate.shared.purl import is_purl
 from dockgate.vulnerabilities.model import Finding
 
 
@@ -51,7 +52,7 @@ class Exemptions:
     @cached_property
     def can_accept_undetermined(self) -> bool:
         """Return whether a waiver accepts packages that cannot be judged."""
-        return any(waiver.unread and waiver.unread.startswith("pkg:") for waiver in self.waivers)
+        return any(waiver.unread and is_purl(waiver.unread) for waiver in self.waivers)
 
     def select_waivers(self, names: Collection[str]) -> tuple[Waiver, ...]:
         """The waivers that could accept a finding of these names."""

@@ -40,6 +40,7 @@ from dockgate.gate.model import ExemptionSet, Policy, RuleAction, Status, select
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.purl import is_purl
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, UndeterminedFact
@@ -390,4 +391,4 @@ def _make_example_packages(platform: FleetPlatform) -> tuple[Package, ...]:
 
 def _has_package_names(names: object) -> bool:
     """Return whether a list of ecosystems without feeds names packages: then their number matters."""
-    return isinstance(names, list) and any(str(name).startswith("pkg:") for name in names)
+    return isinstance(names, list) and any(is_purl(str(name)) for name in names)

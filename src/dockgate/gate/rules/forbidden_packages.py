@@ -18,7 +18,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import get_type
+from dockgate.shared.purl import get_type, is_purl, strip_scheme
 from dockgate.shared.wording import join_words
 from dockgate.vulnerabilities.model import UndeterminedFact
 
@@ -118,7 +118,7 @@ def _parse_entry(key: str, raw: object) -> dict[str, str]:
         raise make_refusal(key, raw, "a package URL pattern, or a mapping with purl, versions, reason")
     require_known_keys(entry, _ENTRY_SCHEMAS, f"{key}.")
     purl, versions, reason = entry.get("purl"), entry.get("versions", ""), entry.get("reason", "")
-    if not isinstance(purl, str) or not purl.startswith("pkg:") or not purl.removeprefix("pkg:"):
+    if not isinstance(purl, str) or not is_purl(purl) or not strip_scheme(purl):
         raise make_refusal(f"{key}.purl" if isinstance(raw, Mapping) else key, purl, "a pattern that begins with pkg:")
     if not isinstance(reason, str):
         raise make_refusal(f"{key}.reason", reason, "a text")

@@ -16,6 +16,7 @@ from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats import Format
 from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, InvalidDocumentError, Node, drop_duplicates, parse_sha256
 from dockgate.shared.interfaces import override
+from dockgate.shared.purl import get_version, is_purl
 
 _VEX, _ADVISORY = "csaf_vex", "csaf_security_advisory"
 _STATUSES = {
@@ -223,4 +224,4 @@ def _collect_products(node: Node) -> list[Node]:
 
 
 def _has_version(name: str) -> bool:
-    return not name.startswith("pkg:") or "@" in name.partition("?")[0].rpartition("/")[2]
+    return not is_purl(name) or get_version(name) is not None

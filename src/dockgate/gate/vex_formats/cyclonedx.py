@@ -13,6 +13,7 @@ from dockgate.gate.vex_formats import Format
 from dockgate.gate.vex_formats._fields import Node, drop_duplicates, parse_sha256, select_latest_time
 from dockgate.shared.digest import get_hex
 from dockgate.shared.interfaces import override
+from dockgate.shared.purl import get_version, strip_qualifiers
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _STATES = {
@@ -172,7 +173,7 @@ def _add_versions(affected_node: Node, names: tuple[str, ...]) -> list[str]:
     versions = [entry.get("version").read_name() or entry.get("range").read_name() for entry in entries]
     full_names = []
     for name in names:
-        path, question, qualifiers = name.partition("?")
-        has_version = "@" in path.rpartition("/")[2]
-        full_names += [name] if has_version else [f"{path}@{version}{question}{qualifiers}" for version in versions]
+        path = strip_qualifiers(name)
+        has_version = get_version(name) is not None
+        full_names += [name] if has_version else [f"{path}@{version}{name[len(path) :]}" for version in versions]
     return full_names

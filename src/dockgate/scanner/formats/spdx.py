@@ -5,6 +5,7 @@ from typing import Any
 
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.purl import is_of_type, split_qualifiers, strip_scheme
 
 
 def read_packages(
@@ -25,7 +26,6 @@ def read_packages(
     entries = content.get("packages")
     if not isinstance(entries, list):
         raise UnreadableError("it is not an SPDX document: it has no list of packages")
-    prefix = f"pkg:{purl_type}/"
     packages: dict[str, Package] = {}
     unread_parts: list[tuple[str, str]] = []
     for position, entry in enumerate(entries):
@@ -34,10 +34,10 @@ def read_packages(
             unread_parts.append((f"packages/{position}", "it is not an SPDX package"))
         for reference in references if isinstance(references, list) else ():
             purl = reference.get("referenceLocator") if isinstance(reference, dict) else None
-            if not isinstance(purl, str) or not purl.startswith(prefix):
+            if not isinstance(purl, str) or not is_of_type(purl, purl_type):
                 continue
-            purl_path, _, query = purl.removeprefix(prefix).partition("#")[0].partition("?")
-            name, _, version = purl_path.rpartition("@")
+            purl_path, query = split_qualifiers(purl)
+            name, _, version = strip_scheme(purl_path).removeprefix(f"{purl_type}/").rpartition("@")
             if name and version:
                 pairs = (pair.partition("=") for pair in query.split("&"))
                 qualifiers = {key: unquote(value) for key, _, value in pairs}

@@ -7,6 +7,7 @@ from typing import Any
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.osrelease import find_os_id
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import is_of_type
 
 # Advice for documents of several images that cannot be distinguished.
 MIXED_ADVICE = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
@@ -90,7 +91,7 @@ def is_package(purl: str) -> bool:
 
     What a document calls it does not count.
     """
-    return bool(purl) and not purl.startswith(("pkg:oci/", "pkg:docker/"))
+    return bool(purl) and not is_of_type(purl, "oci", "docker")
 
 
 def get_text(value: Any) -> str:

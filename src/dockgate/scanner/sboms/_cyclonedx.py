@@ -18,6 +18,7 @@ from dockgate.scanner.sboms._contents import (
 )
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import get_version
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 NESTING_LIMIT = 64
@@ -123,7 +124,7 @@ def _read_source(properties: Properties) -> tuple[str, str]:
 
 def _find_digest(root: dict[str, Any]) -> str | None:
     """Return the image's digest: Syft has it as the version, Trivy in the purl."""
-    candidates = [get_text(root.get("version")), get_text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
+    candidates = [get_text(root.get("version")), get_version(get_text(root.get("purl"))) or ""]
     digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
     return next((digest for digest in digests if is_digest(digest)), None)
 

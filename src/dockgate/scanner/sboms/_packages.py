@@ -9,7 +9,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms._contents import Item
 from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.errors import DockgateError
-from dockgate.shared.purl import MAINTAINER, Purl
+from dockgate.shared.purl import MAINTAINER, Purl, is_of_type
 
 _SYSTEMS = ("deb", "apk", "rpm")
 _REQUIRED_FIELDS = ("ecosystem", "source_name", "source_version", "path")
@@ -50,7 +50,7 @@ class Packages:
 def find_distribution(items: Iterable[Item]) -> Distribution | None:
     """Return the distribution that the first distribution package names (`distro=debian-13`)."""
     for item in items:
-        if item.purl.startswith(tuple(f"pkg:{kind}/" for kind in _SYSTEMS)):
+        if is_of_type(item.purl, *_SYSTEMS):
             try:
                 distro = parse_purl(item.purl).qualifiers.get("distro", "")
             except ValueError:

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import unquote
 
-from dockgate.shared.purl import Purl
+from dockgate.shared.purl import Purl, strip_qualifiers
 
 # Types whose names the specification has in lower case, though packages of theirs have capitals (R, JSONStream)
 _CASE_SENSITIVE_TYPES = ("apk", "npm")
@@ -32,6 +32,6 @@ def parse_purl(text: str) -> Purl:
 
 def _read_name(text: str) -> tuple[str, str]:
     """Namespace and name in their own case."""
-    path = text.partition("#")[0].partition("?")[0].partition(":")[2].strip("/").partition("/")[2]
+    path = strip_qualifiers(text).partition(":")[2].strip("/").partition("/")[2]
     scope, _, last = path.strip("/").rpartition("/")
     return unquote(scope), unquote(last.rpartition("@")[0] or last)

@@ -39,10 +39,12 @@ from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import is_purl
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, MatchingImage, RunningImage
 from dockgate.store.fleet.records import Component, Vulnerability
 from dockgate.vulnerabilities.aliases import rank_alias
+from dockgate.vulnerabilities.model import strip_release
 
 
 @dataclass(slots=True)
@@ -251,7 +253,7 @@ class ExposureSearch:
         return knowledge, waiver_finder
 
     def _find_subject(self, question: str, at: str | None) -> Subject:
-        if question.lower().startswith("pkg:"):
+        if is_purl(question.lower()):
             return Subject(False, self.packages.find(question))
         is_named = is_vulnerability_name(question)
         vulnerabilities = self.store.component_search.find_vulnerabilities(question, should_ignore_case=is_named)
@@ -371,7 +373,7 @@ def _group_by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Seque
     names: dict[str, set[str]] = {}
     for base, name in packages:
         names.setdefault(base, set()).add(name)
-    return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
+    return {entry: names[base] for entry in ecosystems for base in [strip_release(entry)] if base in names}
 
 
 def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Caller | None) -> dict[int, list[str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.services.packages import Purls
-from dockgate.shared.purl import Purl
+from dockgate.shared.purl import Purl, is_purl
 from dockgate.store import Store
 from dockgate.store.fleet.records import Component
 
@@ -22,7 +22,7 @@ class FleetPackages:
 
         The name may be that of the source of a distribution's package. UsageError for a wrong package URL.
         """
-        if text.lower().startswith("pkg:"):
+        if is_purl(text.lower()):
             return self._find_by_purl(text)
         name, at_sign, version = text.rpartition("@")
         if not name or not at_sign:
@@ -39,7 +39,7 @@ class FleetPackages:
 
         UsageError for a wrong package URL.
         """
-        return _list_full_names(self.purls.parse(text)) if text.lower().startswith("pkg:") else [text]
+        return _list_full_names(self.purls.parse(text)) if is_purl(text.lower()) else [text]
 
     def _find_by_purl(self, text: str) -> Mapping[int, Component]:
         purl = self.purls.parse(text)

@@ -32,6 +32,7 @@ from dockgate.services.packages import Purls
 from dockgate.shared import canonical
 from dockgate.shared.digest import PLACEHOLDER, compute_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import strip_qualifiers
 from dockgate.shared.yaml import Document, Location
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import (
@@ -310,12 +311,12 @@ def _make_cves(located_example: LocatedExample) -> Iterator[Cve]:
 def _explain_absent_findings(located_example: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
     """Yield the findings of the example that the verdict does not have, each with the probable reason."""
     present_findings = {
-        (name, match.package.purl.partition("?")[0])
+        (name, strip_qualifiers(match.package.purl))
         for match in platform_verdict.findings
         for name in (match.id, *match.aliases)
     }
     for index, finding in enumerate(located_example.example.findings):
-        if (finding.id, finding.package.partition("?")[0]) not in present_findings:
+        if (finding.id, strip_qualifiers(finding.package)) not in present_findings:
             line = located_example.document.find_line((*located_example.location, "findings", index))
             hint = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
             yield f"line {line}: {finding.id} does not affect {finding.package}{hint}"

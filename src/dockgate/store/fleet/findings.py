@@ -29,7 +29,7 @@ from dockgate.store.schema.fleet import (
     fleet_vulnerabilities,
 )
 from dockgate.store.statements import insert_all_new, insert_if_new, lock_name, update_all
-from dockgate.vulnerabilities.model import Finding, UndeterminedFact
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact, strip_release
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
 VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
@@ -116,7 +116,7 @@ class FleetFindings:
         """The components of any release that advisories of these (ecosystem, source name) can be about."""
         ecosystems: dict[str, set[str]] = {}
         for ecosystem, name in keys:
-            ecosystems.setdefault(name, set()).add(ecosystem.partition(":")[0])
+            ecosystems.setdefault(name, set()).add(strip_release(ecosystem))
         table = fleet_components.c
         components: list[int] = []
         with self._database.read() as connection:
@@ -125,7 +125,7 @@ class FleetFindings:
                 components += [
                     number
                     for number, name, ecosystem in connection.execute(query)
-                    if ecosystem.partition(":")[0] in ecosystems[name]
+                    if strip_release(ecosystem) in ecosystems[name]
                 ]
         return sorted(components)
 
@@ -135,7 +135,7 @@ class FleetFindings:
         components: list[int] = []
         with self._database.read() as connection:
             for ecosystem in connection.scalars(select(table.ecosystem).distinct()).all():
-                if ecosystem in ecosystems or ecosystem.partition(":")[0] in ecosystems:
+                if ecosystem in ecosystems or strip_release(ecosystem) in ecosystems:
                     components += connection.scalars(select(table.id).where(table.ecosystem == ecosystem))
         return sorted(components)
 

@@ -33,7 +33,7 @@ from dockgate.store.schema.fleet import (
     fleet_platforms,
 )
 from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
-from dockgate.vulnerabilities.model import Coverage
+from dockgate.vulnerabilities.model import Coverage, strip_release
 
 _COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]
 _BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(is_one_of(fleet_bundles.c.digest, "digests"))
@@ -221,7 +221,7 @@ class Fleet:
         component_names: list[str] = []
         for ecosystem in present_ecosystems:
             if ecosystem not in complete:
-                is_whole = packages is None or not ecosystem or ecosystem.partition(":")[0] in bases
+                is_whole = packages is None or not ecosystem or strip_release(ecosystem) in bases
                 (any_name if is_whole else component_names).append(ecosystem)
         if not any_name and not component_names:
             return ()

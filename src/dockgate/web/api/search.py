@@ -13,6 +13,7 @@ from dockgate.services.images.name_search import find_named_images, strip_own_re
 from dockgate.services.web_services import Addresses, PolicyServices
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.purl import is_purl
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.web.api import (
@@ -97,7 +98,7 @@ def find_matches(
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
     matches += [(name, "vulnerability", make_vulnerability_path(name)) for name in vulnerabilities]
-    if lower.startswith("pkg:"):
+    if is_purl(lower):
         matches.append((words, "package", make_package_path("", words)))
     matches += [(name, "package", make_package_path("", name)) for name in packages]
     if _EXECUTION.fullmatch(words):

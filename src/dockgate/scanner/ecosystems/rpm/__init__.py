@@ -28,7 +28,7 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, quote_part
+from dockgate.shared.purl import Purl, quote_part, split_qualifiers
 
 # The last two are used by Fedora and SUSE, and by images made with rpm-ostree.
 FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
@@ -170,7 +170,7 @@ ECOSYSTEM: Ecosystem = Rpm()
 
 def _rewrite_purl(purl: str, namespace: str, distro: str, vendor: str | None) -> str:
     """Return the package URL with another namespace, distribution and vendor."""
-    head, _, qualifiers = purl.partition("?")
+    head, qualifiers = split_qualifiers(purl)
     kept_pairs = [pair for pair in qualifiers.split("&") if pair and not pair.startswith(("distro=", "vendor="))]
     additions = [f"{key}={quote_part(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
     return f"pkg:rpm/{quote_part(namespace)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*kept_pairs, *additions]))
