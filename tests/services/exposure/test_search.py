@@ -17,6 +17,7 @@ from tests.services.fleet.test_index import (
 from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -28,6 +29,7 @@ from dockgate.services.exposure.answer import (
     UnaffectedImages,
 )
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Cve
 
@@ -311,6 +313,7 @@ def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_lis
         )
         everything = fleet.find_exposure(question, should_include_moved=True)
         assert (everything.total, everything.moved) == (3, 0)
+        assert list_ends(everything)["followed"] is None
     (followed_image,) = [
         followed_image
         for followed_image in fleet.store.followed_images.list()
@@ -319,6 +322,25 @@ def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_lis
     fleet.store.followed_images.end_watch(followed_image, "", format_day(20))
     exposure = fleet.find_exposure("CVE-2026-1")
     assert (exposure.state, exposure.total, exposure.moved) == (ExposureState.ABSENT, 0, 3)
+    everything = fleet.find_exposure("CVE-2026-1", should_include_moved=True)
+    assert list_ends(everything)["followed"] is not None
+
+
+def test_an_image_that_runs_has_a_vulnerability_also_when_its_tag_has_moved_on(fleet: Fleet) -> None:
+    for fleet.today, name, version in ((10, "a", "3.6"), (12, "b", "3.7")):
+        fleet.push(name, "team/web", "1", make_package("idna", version))
+    assert list_ends(fleet.find_exposure("CVE-2026-1", should_include_moved=True)) == {"a": "package upgraded"}
+    reference = ImageReference("team/web", digest("a"))
+    fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", reference))
+    for should_include_moved in (False, True):
+        exposure = fleet.find_exposure("CVE-2026-1", should_include_moved=should_include_moved)
+        assert list_ends(exposure) == {"a": None}
+
+
+def list_ends(exposure: Exposure) -> dict[str, str | None]:
+    """Why each image has the subject of the question no longer, by its name."""
+    names = {digest(name): name for name in ("a", "followed", "moved", "own")}
+    return {names[image.digest]: entry.ended_by for image in exposure.images for entry in image.packages}
 
 
 def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet: Fleet) -> None:

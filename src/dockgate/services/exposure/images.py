@@ -55,6 +55,8 @@ class ImageContents:
         # By id, and by digest.
         self.images: dict[int, IndexedImage] = {}
         self.tag_periods: dict[str, Sequence[TagPeriod]] = {}
+        # Digests of images that are used, also when their tags have moved on.
+        self._used_images: set[str] = set()
 
     def read(self, numbers: Sequence[int]) -> None:
         """Read what is not read yet of these images."""
@@ -64,6 +66,9 @@ class ImageContents:
         for image, periods in self._store.exposures.list_image_periods(missing_numbers, self._scope):
             self.images[image.id] = image
             self.tag_periods[image.digest] = periods
+        missing_digests = [self.images[number].digest for number in missing_numbers]
+        if self._scope.should_include_moved:  # otherwise no period has ended
+            self._used_images |= self._store.exposures.list_used_images(missing_digests, self._scope)
         is_owned = not self._subject.is_vulnerability
         for occurrence in self._store.exposures.list_occurrences(
             missing_numbers, self._subject.components, is_owned=is_owned
@@ -72,15 +77,13 @@ class ImageContents:
         present_components = {
             occurrence.component for number in missing_numbers for occurrence in self._occurrences.get(number, ())
         }
-        stays = [
-            stay for number in missing_numbers for stay in _merge_stays(self.tag_periods[self.images[number].digest])
-        ]
+        stays = [stay for digest in missing_digests for stay in _merge_stays(self.tag_periods[digest])]
         ended_periods = [period for stay in stays for period in stay.ended_periods]
         components = [self._subject.components[number] for number in present_components]
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.list_successors(ended_periods, names)
         if self._waiver_finder:
-            self._waiver_finder.prepare([self.images[number].digest for number in missing_numbers])
+            self._waiver_finder.prepare(missing_digests)
 
     def list_packages(self, number: int) -> list[ExposedPackage]:
         """Return the packages of an image that was read."""
@@ -107,6 +110,8 @@ class ImageContents:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
         periods, subject = self.tag_periods[image.digest], self._subject
         stays = _merge_stays(periods)
+        if stays and image.digest in self._used_images:
+            stays = [*stays[:-1], _Stay(stays[-1].since, None, [])]
         since = min((period.since for period in periods), default=image.seen_at)
         repositories = self._list_repositories(image)
         entries: list[tuple[ComponentOccurrence, AffectedComponent | None]] = [

@@ -38,12 +38,19 @@ from dockgate.store.exposure.records import (
     Successor,
     UnknownImage,
 )
-from dockgate.store.exposure.scopes import has_begun_by, is_at, is_in, is_in_scope, select_repositories
+from dockgate.store.exposure.scopes import (
+    has_begun_by,
+    is_at,
+    is_in,
+    is_in_scope,
+    select_followed,
+    select_repositories,
+)
 from dockgate.store.fleet.findings import MATCHED_SINCE, RETAINED_SINCE
 from dockgate.store.fleet.records import IndexedImage, TagPeriod
 from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
 from dockgate.store.records import ScanState
-from dockgate.store.schema.delivery import approvals
+from dockgate.store.schema.delivery import approvals, followed_callbacks
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_components,
@@ -116,6 +123,14 @@ class Exposures:
                 if row[width] is not None and scope.has_period(period := TagPeriod(*row[width:])):
                     periods.append(period)
         return list(by_id.values())
+
+    def list_used_images(self, digests: Collection[str], scope: ExposureScope) -> set[str]:
+        """Those of these images that are used now, whatever names them: services run them, or they are followed."""
+        if scope.at is not None or not digests:
+            return set()
+        followed_images = select_followed(scope).where(is_one_of_texts(followed_callbacks.c.image, digests))
+        with self._database.read() as connection:
+            return {*connection.scalars(followed_images), *set(digests).intersection(scope.running_images)}
 
     def list_successors(
         self, ended_periods: Collection[TagPeriod], packages: Collection[tuple[str, str]]

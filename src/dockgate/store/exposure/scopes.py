@@ -20,7 +20,7 @@ def is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:
     runs = fleet_images.c.digest.in_(sorted(scope.running_images)) if scope.running_images else false()
     if scope.at is None:
         # One that moved on from its tags, or is gone, is still used by those who are notified of its verdict.
-        is_followed = fleet_images.c.digest.in_(_select_followed(scope))
+        is_followed = fleet_images.c.digest.in_(select_followed(scope))
         return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs, is_followed)
     has_existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > scope.at)
     return and_(fleet_images.c.seen_at <= scope.at, has_existed, or_(is_there, runs))
@@ -38,14 +38,14 @@ def select_repositories(scope: ExposureScope) -> ColumnElement[str]:
     present_repositories = repositories.where(tags.until.is_(None)).scalar_subquery()
     other_repositories = repositories
     if not scope.should_include_moved:
-        followed_locations = _select_followed(scope).where(followed_callbacks.c.image == fleet_images.c.digest)
+        followed_locations = select_followed(scope).where(followed_callbacks.c.image == fleet_images.c.digest)
         other_repositories = followed_locations.with_only_columns(
             func.aggregate_strings(followed_callbacks.c.repository, " ")
         )
     return func.coalesce(present_repositories, other_repositories.scalar_subquery())
 
 
-def _select_followed(scope: ExposureScope) -> Select[tuple[str]]:
+def select_followed(scope: ExposureScope) -> Select[tuple[str]]:
     """What is followed for outside pipelines, in the repositories of the scope, while it is watched."""
     callback, followed_image = followed_callbacks.c, followed_images.c
     is_same = and_(
