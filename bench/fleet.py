@@ -89,7 +89,7 @@ class Fleet:
         server_waivers = ServerWaivers(self.store, unused_part, kinds, clock, effects, 7)
         judging = FleetJudging(self.store, unused_part, server_waivers, unused_part, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
-        watching = WatchedImages(self.store, selection, clock, "")
+        watching = WatchedImages(self.store, selection, clock, clock, "")
         self.verdict_renewal = VerdictRenewal(
             self.store, self.index, judging, selection, watching, current, compare, clock, effects
         )

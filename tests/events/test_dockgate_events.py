@@ -100,7 +100,7 @@ def list_all_events() -> list[NewEvent]:
             for kind in RiskChange
         ),
         dockgate_events.make_finding_exploited(IMAGE, "team/app", [{"id": "CVE-2026-1", "severity": "HIGH"}], NOW),
-        dockgate_events.make_watch_ended(IMAGE, "team/app", "default", "Rejected", NOW),
+        dockgate_events.make_watch_ended(IMAGE, "team/app", "default", "Rejected", None, NOW),
         dockgate_events.make_service_unhealthy(
             key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW
         ),

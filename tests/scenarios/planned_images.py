@@ -1,5 +1,6 @@
 """Images whose findings a case chooses, and the advisories that find them: a scanner that reads nothing."""
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -111,12 +112,17 @@ class OldAdvisories(AdvisoryDatabase):
 
 @dataclass
 class AdjustableClock:
-    """The present time, and how far a test is ahead of it."""
+    """The present time, how far a test is ahead of it, and how far the clock is wrong."""
 
     ahead: timedelta = timedelta()
+    wrong_by: timedelta = timedelta()
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return datetime.now(UTC) + self.ahead + self.wrong_by
+
+    def read_uptime(self) -> float:
+        """The seconds for which the host has been up: a wrong clock does not change them."""
+        return time.monotonic() + self.ahead.total_seconds()
 
 
 def list_planned_advisories() -> list[Advisory]:

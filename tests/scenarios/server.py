@@ -133,6 +133,7 @@ class ServerSystem:
             targets={"podman": MemoryTarget()},
             advisories=CurrentDatabase(feeds.advisories) if feeds else lambda: self.advisories,
             clock=self.clock,
+            uptime=self.clock.read_uptime,
             answer_senders=answer_senders or {},
             findings_source=findings,
             attestor=self.attestor,

@@ -217,7 +217,8 @@ def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path)
         url = f"{server.url}/registry/token"
         ask = {"service": "dockgate-registry", "scope": scope}
         assert httpx.get(url, params=ask, auth=login).status_code == 200
-        server.store.push_gate.close(server.services.clock.compute_time_after(600))
+        now = server.services.clock.now()
+        server.store.push_gate.close(server.services.clock.compute_time_after(600), now)
         response = httpx.get(url, params=ask, auth=login)
         assert response.status_code == 429
         assert "unused images are removed" in response.text

@@ -111,7 +111,7 @@ class Fleet:
             self.store,
             self.database,
             server_waivers,
-            WatchedImages(self.store, selection, clock, "registry.example"),
+            WatchedImages(self.store, selection, clock, clock, "registry.example"),
             FleetPackages(self.store, Purls(KINDS)),
             CachedWaiverHistory(self.store, self.selection or FixedPolicy(self.policy)),
             clock,

@@ -61,7 +61,7 @@ class Delivery:
         assert isinstance(service, ServiceDefinition)
         self.store.services.put(service.service, service.definition)
         self.system.services.delivery.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
-        self.purge = Purge(self.store, self.clock, self.collection.effects, KEEP_DAYS)
+        self.purge = Purge(self.store, self.clock, self.collection.retention_clock, self.collection.effects, KEEP_DAYS)
 
     def deliver(self, number: int) -> None:
         """An execution: source, build, push, scan, approval, deploy."""

@@ -20,7 +20,6 @@ from dockgate.services.notifications.outbox_handlers import (
     WebhookHandler,
 )
 from dockgate.services.recovery import Recovery
-from dockgate.services.retention.purge import Purge
 from dockgate.services.web_services import WebServices
 from dockgate.services.workflow_starter import Starter
 from dockgate.store import Store
@@ -187,7 +186,7 @@ def _make_task_groups(
         repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
         groups.append(TaskGroup("services", [repair]))
     if WorkKind.UPKEEP in options.queues:
-        keep_days = options.settings.keep_days
+        workflows = WorkflowRetention(adapters.store, use_cases.retention_clock, effects, engine)
         upkeep = [
             RepeatedTask("claims", recovery.release_claims, PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
@@ -198,8 +197,8 @@ def _make_task_groups(
             RepeatedTask("running images", use_cases.service_risk.review),
             RepeatedTask("runs", use_cases.watched_images.record_runs, PURGE_EVERY),
             RepeatedTask("expiring waivers", services.policies.waivers.announce_expiring),
-            RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
-            RepeatedTask("old rows", Purge(adapters.store, clock, effects, keep_days).run, PURGE_EVERY),
+            RepeatedTask("workflows", workflows.run, PURGE_EVERY),
+            RepeatedTask("old rows", use_cases.purge.run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.verdict_renewal.renew)]))

@@ -26,6 +26,7 @@ from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.pipelines.lockfiles import LockBuilds
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
+from dockgate.services.retention.purge import Purge
 from dockgate.services.retention.registry_snapshot import RegistryReader
 from dockgate.services.retention.row_retention import RowRetention
 from dockgate.services.verdicts.service_risk import ServiceRisk
@@ -164,12 +165,14 @@ class DeliveryWiring(VerdictWiring):
         retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
         self.garbage_collection = GarbageCollection(
             store,
-            RegistryReader(store, adapters.registry, adapters.targets, self.selection, self.clock, retention),
+            RegistryReader(store, adapters.registry, adapters.targets, self.selection, self.retention_clock, retention),
             adapters.registry,
             adapters.registry_storage,
             self.clock,
+            self.retention_clock,
             self.effects,
             settings.gc_hours,
-            RowRetention(store, self.clock, self.effects, retention).collect,
+            RowRetention(store, self.retention_clock, self.effects, retention).collect,
         )
-        self.local_collections = LocalCollections(store, adapters.local_storage, self.clock, retention)
+        self.local_collections = LocalCollections(store, adapters.local_storage, self.retention_clock, retention)
+        self.purge = Purge(store, self.clock, self.retention_clock, self.effects, settings.keep_days)

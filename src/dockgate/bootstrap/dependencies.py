@@ -1,6 +1,7 @@
 """The adapters and options of a server."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,8 +45,9 @@ class Adapters:
 
     `findings_source` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in
     `answer_senders` are answered by that, all others by `webhooks`. Without an `attestor` nothing is signed.
-    `target_adapters` send events to targets, `builtin_targets` are those of the settings. Without `registry_storage`
-    blobs of images stay. With an `identity_provider` people sign in there.
+    `uptime` gives seconds that no adjustment of the clock changes. `target_adapters` send events to targets,
+    `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay. With an
+    `identity_provider` people sign in there.
     """
 
     store: Store
@@ -63,6 +65,7 @@ class Adapters:
     targets: Mapping[str, Target]
     advisories: Advisories
     clock: Clock
+    uptime: Callable[[], float] = time.monotonic
     answer_senders: Mapping[str, AnswerSender] = field(default_factory=dict)
     findings_source: FindingsSource | None = None
     attestor: Attestor | None = None

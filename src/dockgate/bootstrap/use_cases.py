@@ -37,6 +37,7 @@ from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.retention.collection_plans import CollectionPlans
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
+from dockgate.services.retention.purge import Purge
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.service_risk import ServiceRisk
 from dockgate.services.verdicts.verdict_links import VerdictLinks
@@ -76,6 +77,7 @@ class UseCases:
     garbage_collection: GarbageCollection
     local_collections: LocalCollections
     push_verdicts: PushVerdicts
+    purge: Purge
     registry_pushes: RegistryPushes
     image_presence: ImagePresence
     image_rescans: ImageRescans
@@ -85,6 +87,7 @@ class UseCases:
     verdicts: Verdicts
     approval_settler: ApprovalSettler
     watched_images: WatchedImages
+    retention_clock: ServerClock
 
 
 def make_use_cases(
@@ -259,6 +262,7 @@ class _Wiring(DeliveryWiring):
             garbage_collection=self.garbage_collection,
             local_collections=self.local_collections,
             push_verdicts=self.push_verdicts,
+            purge=self.purge,
             registry_pushes=self.registry_pushes,
             image_presence=ImagePresence(
                 store, adapters.resolve_image, self.registry_pushes.record_deletion, self.registry
@@ -270,6 +274,7 @@ class _Wiring(DeliveryWiring):
             verdicts=self.verdicts,
             approval_settler=self.approval_settler,
             watched_images=self.watched_images,
+            retention_clock=self.retention_clock,
         )
 
     def _make_image_rescans(self) -> ImageRescans:

@@ -30,6 +30,7 @@ from dockgate.services.packages import Purls
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.pushes import RegistryPushes
+from dockgate.services.retention.retention_clock import RetentionClock
 from dockgate.services.verdicts.case_builder import BaselineFinder, CaseBuilder
 from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.policy_dry_run import PolicyDryRun
@@ -59,6 +60,7 @@ class VerdictWiring:
         self.effects = effects
         self.starter = starter
         self.store = adapters.store
+        self.retention_clock = RetentionClock(adapters.store, adapters.clock, adapters.uptime)
         self.registry = adapters.registry.address
         self.registry_names = tuple(dict.fromkeys((self.registry, *options.settings.registry_names)))
         self.rules = rules.load()
@@ -106,7 +108,7 @@ class VerdictWiring:
             clock,
             __version__,
         )
-        self.watched_images = WatchedImages(store, self.selection, clock, self.registry)
+        self.watched_images = WatchedImages(store, self.selection, clock, self.retention_clock, self.registry)
         self.verdicts = Verdicts(
             store,
             self.case_builder,
@@ -212,6 +214,7 @@ class VerdictWiring:
             self.verdict_inputs,
             self.watched_images,
             self.clock,
+            self.retention_clock,
             self.effects,
             self.answer_priority,
             self.options.settings.attestation_days if self.adapters.attestor else None,

@@ -175,13 +175,15 @@ def make_finding_exploited(
     )
 
 
-def make_watch_ended(image: str, repository: str, policy: str, status: str, time: str) -> NewEvent:
-    """The event that an image is not watched any more.
+def make_watch_ended(
+    image: str, repository: str, policy: str, status: str, ended_at: str | None, time: str
+) -> NewEvent:
+    """The event that an image is not watched any more, once for each end of its watch.
 
-    Nothing keeps `status`, its last one by the policy, current.
+    Nothing keeps `status`, its last one by the policy, current. The end is None for an image that was never used.
     """
     detail = {"image": image, "repository": repository, "policy": policy, "status": status}
-    key = f"{ImageReference(repository, image)}/{time}"
+    key = f"{ImageReference(repository, image)}/{ended_at or time}"
     return make_event("watch.ended", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository)
 
 

@@ -38,19 +38,19 @@ class ServerClock:
 
     def now(self) -> str:
         """The time as RFC 3339 text."""
-        return format_time(self._clock())
+        return format_time(self())
 
     def compute_time_before(self, days: float) -> str:
         """The time so many days before now."""
-        return format_time(self._clock() - timedelta(days=days))
+        return format_time(self() - timedelta(days=days))
 
     def compute_time_after(self, seconds: float) -> str:
         """The time so many seconds after now."""
-        return format_time(self._clock() + timedelta(seconds=seconds))
+        return format_time(self() + timedelta(seconds=seconds))
 
     def compute_settling_times(self) -> SettlingTimes:
         """Compute the times that decide whether a state has settled."""
-        now = self._clock()
+        now = self()
         return SettlingTimes(format_time(now - SETTLED_AFTER), format_time(now + CLOCK_DIFFERENCE), format_time(now))
 
 

@@ -68,6 +68,7 @@ from dockgate.store.records import OutboxKind
 from dockgate.store.retention.collections import Collections, PushBarrier
 from dockgate.store.retention.fleet import FleetRetention
 from dockgate.store.retention.images import ImageRetention
+from dockgate.store.retention.retention_time import RetentionTimes
 from dockgate.store.retention.rows import ExpiredRows
 from dockgate.store.schema.store import identity
 from dockgate.store.signals import Signals
@@ -153,6 +154,7 @@ class Store:
     collections: Collections
     push_gate: PushBarrier
     fleet_retention: FleetRetention
+    retention_times: RetentionTimes
 
     # directly in this folder
     workers: WorkerTable
@@ -276,6 +278,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         collections=Collections(database),
         push_gate=PushBarrier(database),
         fleet_retention=FleetRetention(database),
+        retention_times=RetentionTimes(database),
         workers=WorkerTable(database),
         engine_tables=EngineTables(database),
         locks=Locks(database),

@@ -277,6 +277,27 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
 
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_that_is_wrong_for_a_while_ends_no_watch_and_announces_no_end_twice(fleet: Fleet, days: int) -> None:
+    clock, image = fleet.system.clock, fleet.images["web"]
+    fleet.system.services.delivery.documents.apply(ENDING, "test", Caller(LOCAL))
+    pushed_image = PushedImage("team/web", "1", image, format_time(clock()))
+    fleet.system.store.images.add_push(pushed_image)
+    fleet.verdict_renewal.renew()
+    for is_ended in (False, True):
+        for clock.wrong_by in (timedelta(days=days), timedelta()):
+            fleet.verdict_renewal.renew()
+        assert ("web" not in fleet.list_verdicts()) is is_ended
+        assert len(fleet.list_details("watch.ended")) == is_ended
+        clock.ahead += timedelta(days=3)
+        fleet.verdict_renewal.renew()
+    fleet.system.store.images.add_push(replace(pushed_image, pushed_at=format_time(clock())))
+    fleet.verdict_renewal.renew()
+    clock.ahead += timedelta(days=3)
+    fleet.verdict_renewal.renew()
+    assert len(fleet.list_details("watch.ended")) == 2
+
+
 @pytest.mark.parametrize("restart", ["pull", "push", "approval", "run", "setting"])
 def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_one(fleet: Fleet, restart: str) -> None:
     system, store, image = fleet.system, fleet.system.store, fleet.images["web"]

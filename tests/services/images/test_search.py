@@ -70,7 +70,7 @@ def search(fleet: Fleet) -> ImageSearch:
     clock = fleet.make_clock()
     read_file = partial(read_requested_policy, rules=())
     selection = PolicySelection(fleet.store, lambda name: make_policy(name, {}), read_file)
-    watching = WatchedImages(fleet.store, selection, clock, "registry.example")
+    watching = WatchedImages(fleet.store, selection, clock, clock, "registry.example")
     packages = FleetPackages(fleet.store, Purls(KINDS))
     return ImageSearch(fleet.store, packages, watching, clock, "registry.example", ("registry.example",))
 

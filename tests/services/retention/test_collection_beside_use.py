@@ -116,7 +116,7 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
 
 
 def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:
-    site.store.push_gate.close("2099-01-01T00:00:00.000Z")
+    site.store.push_gate.close("2099-01-01T00:00:00.000Z", site.now)
     pauses: list[float] = []
 
     def record_pause(seconds: float) -> None:

@@ -26,6 +26,8 @@ from dockgate.shared.files import create_file, replace_file
 ISSUER = "dockgate"
 # How long a registry token is valid, and how much longer docker-registry accepts it.
 TOKEN_SECONDS, LEEWAY_SECONDS = 300, 60
+# How long a token may be valid after it was permitted: clocks of servers differ, and it may be issued a moment later.
+PERMIT_SECONDS = TOKEN_SECONDS + LEEWAY_SECONDS + 60
 # How long a program's login is valid: longer than the longest push or pull.
 LOGIN_SECONDS = 3600
 LOGIN_USER = "dockgate-login"

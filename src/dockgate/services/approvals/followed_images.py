@@ -46,6 +46,7 @@ class FollowedImageReview:
     inputs: VerdictInputs
     watched_images: WatchedImages
     clock: ServerClock
+    retention_clock: ServerClock
     effects: Effects
     answer_priority: AnswerPriority
     attestation_days: float | None
@@ -143,7 +144,7 @@ class FollowedImageReview:
         if ended_at is None or ended_at > compute_latest_time(now):
             summary = f"The image is not watched any more{f' since {until}' if until else ''}."
             self.store.followed_images.end_watch(followed_image, summary, now)
-        elif ended_at <= self.clock.compute_time_before(FORGET_DAYS):
+        elif ended_at <= self.retention_clock.compute_time_before(FORGET_DAYS):
             self.store.followed_images.forget(followed_image)
 
     def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:

@@ -3,7 +3,7 @@
 This is step 4 of `verdict_renewal.py`, which says what a crash leaves.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from dockgate.events.dockgate_events import make_watch_ended
@@ -28,11 +28,11 @@ class FormerVerdicts:
         """Return the verdicts by image."""
         return self.store.fleet_verdicts.list_of_policy(self.policy, self.images) if self.images else {}
 
-    def end(self, judged_images: Collection[int], unwatched_images: Sequence[IndexedImage]) -> None:
+    def end(self, judged_images: Collection[int], unwatched_images: Mapping[IndexedImage, str | None]) -> None:
         """End the verdicts.
 
         If no other policy judges the image either (it is not in `judged_images`), its verdict is kept as the last one.
-        The end of its watch is an event.
+        The end of its watch (`unwatched_images` has the times) is an event, once.
         """
         if not self.images:
             return
@@ -41,7 +41,9 @@ class FormerVerdicts:
         ended_images = [image for image in unwatched_images if image.id in verdicts]
         unused_locations = find_unused_images(store, [(image.repository, image.digest) for image in ended_images])
         events = [
-            make_watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
+            make_watch_ended(
+                image.digest, image.repository, self.policy, verdicts[image.id].status, unwatched_images[image], now
+            )
             for image in ended_images
             if (image.repository, image.digest) not in unused_locations
         ]

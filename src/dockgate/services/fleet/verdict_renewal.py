@@ -127,12 +127,12 @@ class VerdictRenewal:
         self,
         inputs: RenewalInputs,
         groups: Mapping[str, Sequence[IndexedImage]],
-        unwatched_images: Sequence[IndexedImage],
+        unwatched_images: Mapping[IndexedImage, str | None],
         due: Mapping[str, Collection[int]],
     ) -> None:
         """Renew the verdicts by each policy on the images of its group.
 
-        `due` are the images whose verdict time may have changed.
+        `unwatched_images` have the ends of their watches, `due` are the images whose verdict time may have changed.
         """
         renewals, former_verdicts = [], []
         for policy in sorted(self.store.fleet_judging.list_policies() | groups.keys()):
@@ -228,8 +228,8 @@ class VerdictRenewal:
         # Feeds become stale, and the watch of images ends, at any hour.
         return compute_digest(canonical.encode([source, feeds, waivers, *state, now[:13]]))
 
-    def _group_images_by_policy(self) -> tuple[dict[str, list[IndexedImage]], list[IndexedImage]]:
-        """Return the watched images by the policy of their repository, and those that are not watched."""
+    def _group_images_by_policy(self) -> tuple[dict[str, list[IndexedImage]], dict[IndexedImage, str | None]]:
+        """Return the watched images by the policy of their repository, and when the watch of the others ended."""
         images = list(self.store.fleet.iterate_images())
         assignments = self.selection.find_clear_assignments({image.repository for image in images})
         images = [image for image in images if image.repository in assignments]
@@ -245,12 +245,13 @@ class VerdictRenewal:
             {(image.repository, image.digest) for image in images if image.repository in limited_repositories}
         )
         groups: dict[str, list[IndexedImage]] = {policy: [] for policy in policies.values()}
-        unwatched_images = []
+        unwatched_images = {}
         for image in images:
-            if image.repository not in limited_repositories or states[image.repository, image.digest].is_watched:
+            state = states.get((image.repository, image.digest))
+            if state is None or state.is_watched:
                 groups[policies[image.repository]].append(image)
             else:
-                unwatched_images.append(image)
+                unwatched_images[image] = state.until
         return {policy: images for policy, images in groups.items() if images}, unwatched_images
 
     def _find_unmatched_images(self) -> set[int]:

@@ -53,12 +53,14 @@ def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
 class WatchedImages:
     """Answers which images are watched, and records their uses. Any thread may call.
 
-    `registry` is the address of our own registry.
+    Watches end by `retention_clock`, so that none ends because a clock was ahead for a while. `registry` is the address
+    of our own registry.
     """
 
     store: Store
     selection: PolicySelection
     clock: ServerClock
+    retention_clock: ServerClock
     registry: str
     _recorded_at: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -70,7 +72,7 @@ class WatchedImages:
 
         `running` is what services run, None to read it.
         """
-        now = self.clock.now()
+        now = self.retention_clock.now()
         uses = self.store.image_uses.list_of_image(image, now)
         conflicts, assignments = self.selection.split_repositories({use.repository for use in uses})
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
@@ -138,7 +140,7 @@ class WatchedImages:
         ]
         states = dict.fromkeys(locations, WatchState(True))
         if limited_locations:
-            now, running = self.clock.now(), running_digests
+            now, running = self.retention_clock.now(), running_digests
             if running is None:
                 running = self._list_running_images()
             uses = self.store.image_uses.list_of_images({image for _, image in limited_locations}, now)

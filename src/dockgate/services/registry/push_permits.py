@@ -6,14 +6,12 @@ None is issued while a collection removes images.
 import time
 from collections.abc import Callable
 
-from dockgate.delivery.registries.tokens import LEEWAY_SECONDS, TOKEN_SECONDS
+from dockgate.delivery.registries.tokens import PERMIT_SECONDS
 from dockgate.delivery.registry_access import PUSH
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import BusyError
 from dockgate.store.retention.collections import PushBarrier
 
-# By so much clocks of servers may differ, and a token may be issued after its permit.
-SLACK_SECONDS = 60.0
 # How long the server's own pushes wait for a collection.
 PATIENCE_SECONDS = 900.0
 _PAUSE_SECONDS = 1.0
@@ -34,7 +32,7 @@ class PushPermits:
 
     def require(self) -> None:
         """Record that a token which can push is about to be issued. BusyError while images are removed."""
-        until = self._clock.compute_time_after(TOKEN_SECONDS + LEEWAY_SECONDS + SLACK_SECONDS)
+        until = self._clock.compute_time_after(PERMIT_SECONDS)
         if not self._gate.enter(self._clock.now(), until):
             raise BusyError(
                 "the registry takes no pushes while unused images are removed", "Push again in a few minutes."

@@ -12,7 +12,7 @@ from datetime import timedelta
 from dockgate.services.clock import ServerClock
 from dockgate.services.retention.garbage_collection import GarbageCollection, RemovedImage, RemovedObjects
 from dockgate.shared import canonical
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import compute_latest_time, format_time
 from dockgate.store import Store
 
 # Images that a stored plan names.
@@ -82,12 +82,16 @@ class CollectionPlans:
         return plan
 
     def make_due(self) -> None:
-        """Make a plan if there is none, if it is old, or after a collection. Called repeatedly."""
+        """Make a plan if there is none, if it is old, or after a collection. Called repeatedly.
+
+        Times in the future are those of a clock that was ahead.
+        """
         document = self.store.collections.find_plan()
         old = format_time(self.clock() - timedelta(hours=RENEWED_AFTER_HOURS))
-        if document is None or document["made_at"] <= old or self._is_outdated(document):
+        is_recent = document is not None and old < document["made_at"] <= compute_latest_time(self.clock.now())
+        if document is None or not is_recent or self._is_outdated(document):
             self.make("server")
 
     def _is_outdated(self, document: Mapping[str, object]) -> bool:
-        finished_at = self.store.collections.find_last_end()
+        finished_at = self.store.collections.find_last_end(compute_latest_time(self.clock.now()))
         return finished_at is not None and finished_at >= str(document["made_at"])

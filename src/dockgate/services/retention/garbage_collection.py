@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
+from dockgate.delivery.registries.tokens import PERMIT_SECONDS
 from dockgate.delivery.retention import StoredImage
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.retention.registry_snapshot import RegistryReader, RegistrySnapshot
+from dockgate.services.retention.retention_clock import RetentionClock
 from dockgate.shared.errors import DockgateError
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import compute_latest_time, format_time
 from dockgate.store import Store
 from dockgate.store.retention.collections import GarbageCollectionRun
 
@@ -93,7 +95,7 @@ class GarbageCollection:
     """Plans and carries out collections.
 
     `storage` is None if the registry's blobs are not ours to delete. `every_hours` is how often a collection starts by
-    itself, 0 for never. `collect_rows` removes what is not an image.
+    itself, 0 for never. `collect_rows` removes what is not an image. `retention_clock` gives the age of blobs.
     """
 
     store: Store
@@ -101,6 +103,7 @@ class GarbageCollection:
     registry: RegistryContent
     storage: RegistryStorage | None
     clock: ServerClock
+    retention_clock: RetentionClock
     effects: Effects
     every_hours: float = 0
     collect_rows: RowCollector = lambda _: ()
@@ -154,17 +157,21 @@ class GarbageCollection:
         _log.info("collection %s removed %s images", number, len(report.images))
 
     def _request_due(self) -> GarbageCollectionRun | None:
-        """A new collection, if the last one was requested long enough ago."""
+        """A new collection, if the last one was requested long enough ago, or by a clock that was ahead."""
         if not self.every_hours:
             return None
         last = self.store.collections.list(limit=1)
         since = format_time(self.clock() - timedelta(hours=self.every_hours))
-        return self.request("server") if not last or last[0].requested_at <= since else None
+        is_recent = last and since < last[0].requested_at <= compute_latest_time(self.clock.now())
+        return None if is_recent else self.request("server")
 
     def _is_gate_closed(self) -> bool:
         """Close the gate for pushes. True once no token can be valid any more that was issued before."""
         now = self.clock()
-        return self.store.push_gate.close(format_time(now + timedelta(seconds=CLOSED_SECONDS))) <= format_time(now)
+        closed_until = format_time(now + timedelta(seconds=CLOSED_SECONDS))
+        # One that was issued while the clock was ahead is not valid before the time of its issue.
+        latest_valid = self.clock.compute_time_after(PERMIT_SECONDS)
+        return self.store.push_gate.close(closed_until, latest_valid) <= format_time(now)
 
     def _collect_images(self) -> CollectionReport:
         """Remove images and blobs. The gate is closed."""
@@ -254,7 +261,7 @@ class GarbageCollection:
         blobs = self.storage.list_unreferenced_blobs()
         if not blobs:
             return 0, 0
-        since = self.clock() - timedelta(seconds=PUSH_SECONDS)
+        since = self.retention_clock() - timedelta(seconds=PUSH_SECONDS)
         young = [blob for blob in blobs if blob.written_at is not None and blob.written_at > since.timestamp()]
         if young:
             self._notes.append(

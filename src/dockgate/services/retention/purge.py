@@ -6,6 +6,7 @@ from datetime import timedelta
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.notifications.event_dispatch import TOPIC_DAYS
+from dockgate.services.retention.retention_clock import RetentionClock
 from dockgate.shared.timestamps import compute_latest_time, format_time
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
@@ -20,30 +21,35 @@ DELIVERED_DAYS = 1
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Deletes settled approvals, events, dead letters and ended fixes that are older than `keep_days`."""
+    """Deletes settled approvals, events, dead letters and ended fixes that are older than `keep_days`.
+
+    Ages are counted by `retention_clock`: a clock that is ahead for a while deletes nothing.
+    """
 
     store: Store
     clock: ServerClock
+    retention_clock: RetentionClock
     effects: Effects
     keep_days: float
 
     def run(self) -> None:
         """Delete the records that are past their retention time, each kind as an effect of its own."""
         days = self.keep_days
-        self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.clock.compute_time_before(days))
-        self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.clock.compute_time_before(days))
-        self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.clock.compute_time_before(days))
-        before = self.clock.compute_time_before(max(days, LEAST_LETTER_DAYS))
+        self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.retention_clock.compute_time_before(days))
+        self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.retention_clock.compute_time_before(days))
+        self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.retention_clock.compute_time_before(days))
+        before = self.retention_clock.compute_time_before(max(days, LEAST_LETTER_DAYS))
         self.effects.run(EffectKind.PURGE, self.store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)
-        outbox, delivered_before = self.store.outbox, self.clock.compute_time_before(DELIVERED_DAYS)
+        outbox, delivered_before = self.store.outbox, self.retention_clock.compute_time_before(DELIVERED_DAYS)
         self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered_before)
         self.effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
-        latest_time = compute_latest_time(self.clock.now())
+        if self.retention_clock.is_behind():
+            return  # what follows would take times on record for those of a clock that was ahead
         self.effects.run(
             EffectKind.PURGE,
             self.store.event_cursor.purge_topics,
-            self.clock.compute_time_before(TOPIC_DAYS),
-            latest_time,
+            self.retention_clock.compute_time_before(TOPIC_DAYS),
+            compute_latest_time(self.clock.now()),
         )
         latest_due = format_time(self.clock() + LONGEST_DELAY)
         self.effects.run(EffectKind.PURGE, outbox.bring_forward, latest_due, self.clock.now())

@@ -269,9 +269,13 @@ class Outbox:
             return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.done_at < before)
 
     def purge(self, kind: OutboxKind, before: str) -> int:
-        """Delete the entries of a kind that became due before that time, sent or not. Returns how many."""
+        """Delete the entries of a kind that became due before that time, and that are sent or dead.
+
+        Returns how many.
+        """
+        is_old = outbox.c.due_since < before, outbox.c.next_at.is_(None)
         with self._database.write() as connection:
-            return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.due_since < before)
+            return delete_unlocked(connection, outbox, outbox.c.kind == kind, *is_old)
 
 
 def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, or_, select, update
 
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema.retention import collection_plan, collections, push_gate
@@ -88,10 +89,14 @@ class Collections:
         with self._database.write() as connection:
             connection.execute(change.values(report=dict(report), error=error, finished_at=now))
 
-    def find_last_end(self) -> str | None:
-        """The time at which the last collection finished, None if none has."""
+    def find_last_end(self, latest_time: str) -> str | None:
+        """The time at which the last collection finished, None if none has.
+
+        Those after `latest_time` do not count.
+        """
+        is_plausible = collections.c.finished_at <= latest_time
         with self._database.read() as connection:
-            last_end: str | None = connection.scalar(select(func.max(collections.c.finished_at)))
+            last_end: str | None = connection.scalar(select(func.max(collections.c.finished_at)).where(is_plausible))
             return last_end
 
     def save_plan(self, plan: Mapping[str, Any]) -> None:
@@ -130,15 +135,18 @@ class PushBarrier:
             }
             return connection.execute(change.values(**values)).rowcount == 1
 
-    def close(self, until: str) -> str:
+    def close(self, until: str, latest_valid: str) -> str:
         """Close the gate until that time, or longer if it is closed longer.
 
-        Returns until when a token may be valid that can push.
+        Returns until when a token may be valid that can push. No token that is valid now is so after `latest_valid`: a
+        later time on record is that of a clock that was ahead, and is replaced.
         """
         with self._database.write() as connection:
             insert_if_new(connection, push_gate, {"name": _GATE, "pushes_until": ""})
             is_shorter = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until < until)
             connection.execute(update(push_gate).where(is_shorter).values(closed_until=until))
+            is_ahead = push_gate.c.pushes_until > compute_latest_time(latest_valid)
+            connection.execute(update(push_gate).where(is_ahead).values(pushes_until=latest_valid))
             pushes_until: str = connection.scalars(select(push_gate.c.pushes_until)).one()
             return pushes_until
 

@@ -37,3 +37,13 @@ push_gate = Table(
     Column("closed_until", SafeText),
     define_text("pushes_until"),
 )
+
+# One row: the time by which ages are counted (`services.retention.retention_clock`).
+retention_time = Table(
+    "retention_time",
+    metadata,
+    define_text("name", primary_key=True),
+    define_text("trusted"),
+    define_text("clock_time"),
+    Column("accepted_at", SafeText),
+)
