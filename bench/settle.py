@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the cluster and the pip
 from tests import postgres
 from tests.store.factories import NOW, make_approval, make_key, start_at_gate
 
-from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.store import open_store
 
 THREADS = 4
@@ -66,7 +66,7 @@ def request(folder: Path, url: str, name: str, count: int) -> list[str]:
 def settle(folder: Path, url: str, ids: list[str], barrier: Barrier) -> None:
     answer = Answer(ApprovalState.APPROVED, "nothing found")
     with closing(open_store(folder, url)) as store, ThreadPoolExecutor(THREADS) as pool:
-        store.approvals.settle("no such approval", answer, NOW)  # connects
+        store.approvals.settle(ApprovalId("no such approval"), answer, NOW)  # connects
         barrier.wait()
         answers = list(pool.map(lambda name: store.approvals.settle(name, answer, NOW), ids))
     if not all(answers):

@@ -29,7 +29,7 @@ from tests.scenarios.server import ServerSystem  # noqa: E402
 
 import dockgate.demo  # noqa: E402
 from dockgate.config import OidcSettings, Settings  # noqa: E402
-from dockgate.delivery.model import ActionKey  # noqa: E402
+from dockgate.delivery.model import ActionKey, ExecutionId  # noqa: E402
 from dockgate.delivery.ports import Clock  # noqa: E402
 from dockgate.identity.openid.connection import ProviderConnection  # noqa: E402
 from dockgate.identity.openid.provider import OpenIdProvider  # noqa: E402
@@ -312,7 +312,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     (task,) = (task.id for task in target.list_tasks("web"))
     target.logs[task] = TASK_LOG
     for line in LOG:
-        server.store.logs.append(ActionKey("web-1", "Build", "Build", 1), line)
+        server.store.logs.append(ActionKey(ExecutionId("web-1"), "Build", "Build", 1), line)
     return {
         "overview": "/",
         "pipelines": "/pipelines",

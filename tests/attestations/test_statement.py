@@ -15,6 +15,7 @@ from dockgate.attestations.statements import (
     verify_statement,
 )
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared.errors import DeniedError, UnreadableError
 
@@ -104,7 +105,9 @@ def test_an_approval_by_another_policy_is_not_accepted() -> None:
     with pytest.raises(DeniedError, match="by the policy 'strict', not by 'default'"):
         verify_statement(STATEMENT, IMAGE, "default", NOW)
     digest = "sha256:" + "9" * 64
-    merge_rules = build_statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
+    merge_rules = build_statement(
+        replace(VERDICT, policy=PolicyReference(f"strict+{digest}")), DIGEST, "app", IMAGE, 30
+    )
     assert verify_statement(merge_rules, IMAGE, "strict", NOW).policy == f"strict+{digest}"
     for policy_name in ("", "strict+", f"strict+{digest}", digest, "Strict"):
         with pytest.raises(DeniedError, match="not by"):

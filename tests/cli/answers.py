@@ -7,8 +7,9 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 from tests.reports.samples import MANIFEST
 
-from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Execution, ExecutionId, RunState
 from dockgate.delivery.service_model import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.references import ImageReference
 
@@ -23,7 +24,7 @@ def get_past(seconds: float) -> str:
 
 def make_execution(number: int = 1, state: RunState = RunState.FAILED, **changes: Any) -> Any:
     value = Execution(
-        id=f"{NAME}-{number}",
+        id=ExecutionId(f"{NAME}-{number}"),
         pipeline=NAME,
         number=number,
         pipeline_version=1,
@@ -38,11 +39,11 @@ def make_execution(number: int = 1, state: RunState = RunState.FAILED, **changes
 def make_approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any) -> Any:
     is_settled = state is not ApprovalState.WAITING
     value = Approval(
-        id=f"{NAME}-1/Assess/Gate/1",
+        id=ApprovalId(f"{NAME}-1/Assess/Gate/1"),
         token="the-token",
         image=MANIFEST,
         repository="components",
-        policy="default",
+        policy=PolicyReference("default"),
         custom_data=f"Image_Digest={MANIFEST}",
         created_at=get_past(140),
         expires_at=get_past(-7 * 86400),

@@ -13,6 +13,7 @@ from tests.scanner.images.make import make_image
 
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import build_statement
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.verdicts.attestations import RegistryAttestor
 
 KEYS = {
@@ -83,7 +84,7 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
             "team/app",
             digest,
             VERDICT,
-            "p",
+            PolicyReference("p"),
             lambda name, digest: build_statement(replace(verdict, image=digest), VERDICT, name, digest, 36500),
         )
         borne = dockgate("attestation", "verify", image_name, "--key", str(public), "--policy", "strict")

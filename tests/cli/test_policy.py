@@ -10,6 +10,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports.samples import MANIFEST
 
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.replay.policy_diff import BlockingReason, ImageComparison, PolicyComparison
 from dockgate.shared.canonical import to_plain
 
@@ -160,7 +161,9 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     (tmp_path / "p.yaml").write_text(TEXT)
     come = (BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
     go = (BlockingReason("linux/amd64", None, "app/x cannot be read."),)
-    change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
+    change = ImageComparison(
+        MANIFEST, "web", PolicyReference(f"default+{MANIFEST}"), Status.APPROVED, Status.REJECTED, come, go
+    )
     parts = {None: make_comparisons(100, "17", (change,)), "17": make_comparisons(30)}
     server.answers["POST /policies/try"] = lambda request: parts[request.parse_body()["after"]]
     result = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
@@ -181,7 +184,7 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
 def test_a_change_of_the_past_names_its_verdict(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(TEXT)
     change = ImageComparison(
-        "sha256:" + "a" * 64, "sha256:" + "b" * 64, "default", Status.APPROVED, Status.REJECTED, (), ()
+        "sha256:" + "a" * 64, "sha256:" + "b" * 64, PolicyReference("default"), Status.APPROVED, Status.REJECTED, (), ()
     )
     server.answers["POST /policies/try"] = make_comparisons(1, changes=(change,))
     result = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history")

@@ -20,6 +20,7 @@ from dockgate.attestations.dsse import Signer, create_key
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import PREDICATE_TYPE, build_statement
 from dockgate.delivery.ports import Attestor
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.provenance import write_statement
 from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
 from dockgate.services.verdicts import attached_statements, attestations
@@ -79,8 +80,13 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 
 def test_the_same_key_attests_once(world: World) -> None:
-    first = world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT))
-    assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == first
+    first = world.attestor.attest(
+        "team/app", world.digest, FIRST_VERDICT, PolicyReference("default"), write(FIRST_VERDICT)
+    )
+    assert (
+        world.attestor.attest("team/app", world.digest, FIRST_VERDICT, PolicyReference("default"), write(FIRST_VERDICT))
+        == first
+    )
     assert world.count(world.digest) == 1
 
 
@@ -88,7 +94,10 @@ def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
     (old,) = world.attestor.list_keys()
     new, retired_key = world.attestor.rotate()
     assert (new.is_current, retired_key.is_current, retired_key.id) == (True, False, old.id)
-    assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == new.id
+    assert (
+        world.attestor.attest("team/app", world.digest, FIRST_VERDICT, PolicyReference("default"), write(FIRST_VERDICT))
+        == new.id
+    )
 
 
 def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World) -> None:
@@ -135,7 +144,7 @@ def attest(
 ) -> Path:
     """Attests a digest; returns the file of the public key."""
     attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
-    attestor.attest("team/app", digest, key, policy, write(key, days), covered_digests)
+    attestor.attest("team/app", digest, key, PolicyReference(policy), write(key, days), covered_digests)
     public = folder / "public.pem"
     public.write_text(attestor.list_keys()[0].pem)
     return public

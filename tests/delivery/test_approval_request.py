@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from dockgate.delivery.approval_request import ApprovalRequest
-from dockgate.delivery.model import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, ExecutionId
 from dockgate.delivery.webhook_delivery import (
     Callback,
     make_delivery,
@@ -17,6 +17,7 @@ from dockgate.delivery.webhook_delivery import (
     make_secret,
 )
 from dockgate.events.webhook_signature import parse_key
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import RepositoryReference, name_own_repository
 
@@ -24,7 +25,7 @@ TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs
 
 
 @given(TEXTS, TEXTS, TEXTS)
-def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, execution: str) -> None:
+def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, execution: ExecutionId) -> None:
     if not (pipeline + stage + execution).isprintable():
         return
     parts = ApprovalRequest(pipeline, stage, execution, "app:1").make_id("app", "sha256:a").split("/")
@@ -40,7 +41,7 @@ def test_different_questions_have_different_ids() -> None:
         question.make_id("app", "sha256:a"),
         question.make_id("app", "sha256:b"),
         question.make_id("other", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", policy="strict").make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", policy=PolicyReference("strict")).make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", service="web").make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", key="k").make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", callback_url="https://a/").make_id("app", "sha256:a"),
@@ -71,8 +72,19 @@ def test_a_registry_before_a_repository_is_known_as_in_references(repository: st
 
 
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
-    approval = Approval("a", "t", "sha256:a", "app", "default", "", "", "", ApprovalState.REJECTED, "2 über")
-    secret = make_secret("known", "a")
+    approval = Approval(
+        ApprovalId("a"),
+        "t",
+        "sha256:a",
+        "app",
+        PolicyReference("default"),
+        "",
+        "",
+        "",
+        ApprovalState.REJECTED,
+        "2 über",
+    )
+    secret = make_secret("known", ApprovalId("a"))
     delivery = make_delivery(approval, Callback("https://a/", secret))
     now = datetime.now(UTC)
     assert Webhook(secret).verify(delivery.body.encode(), make_headers(delivery, now))["data"]["summary"] == "2 über"
@@ -80,7 +92,10 @@ def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
 
 def test_a_delivery_has_the_same_id_each_time() -> None:
     callback = Callback("https://a/", "")
-    first, second = (Approval(name, "t", "sha256:a", "app", "default", "", "", "") for name in ("a", "b"))
+    first, second = (
+        Approval(ApprovalId(name), "t", "sha256:a", "app", PolicyReference("default"), "", "", "")
+        for name in ("a", "b")
+    )
     assert make_delivery(first, callback) == make_delivery(first, callback)
     assert make_delivery(first, callback).id != make_delivery(second, callback).id
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from dockgate.delivery.approvals import find_vote_objection, make_answer
-from dockgate.delivery.model import Approval, ApprovalState, Approvers
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.gate.model import InputDigests, Status, Verdict
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal, Role
 
 PEOPLE = {
@@ -17,11 +18,13 @@ PEOPLE = {
     "eve": Principal("eve", (Role.APPROVER,)),
     "gone": Principal("gone", (Role.ADMIN,), "gone@example.org", disabled_at="2026-01-01"),
 }
-WAITING = Approval("a", "token", "sha256:a", "web", "default", "", "2026-01-01", "2026-01-08")
+WAITING = Approval(
+    ApprovalId("a"), "token", "sha256:a", "web", PolicyReference("default"), "", "2026-01-01", "2026-01-08"
+)
 
 
 def make_verdict(image: str, status: Status, summary: str = "why") -> Verdict:
-    return Verdict(image, "default", status, summary, (), InputDigests((), "", "", "", "", ""))
+    return Verdict(image, PolicyReference("default"), status, summary, (), InputDigests((), "", "", "", "", ""))
 
 
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:

@@ -4,20 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from dockgate.delivery.model import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState
 from dockgate.delivery.override import make_waivers
 from dockgate.gate.model import InputDigests, PlatformVerdict, Status, Verdict, Violation, Waiver
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity, UndeterminedFact
 
 IMAGE = "sha256:" + "a" * 64
 APPROVAL = Approval(
-    id="web-1/Gate/Approve/1",
+    id=ApprovalId("web-1/Gate/Approve/1"),
     token="",
     image=IMAGE,
     repository="web",
-    policy="default",
+    policy=PolicyReference("default"),
     custom_data="",
     created_at="",
     expires_at="",
@@ -33,7 +34,7 @@ def make_verdict(*violations: Violation, undetermined_entries: tuple[Undetermine
     platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined_entries, ())
     return Verdict(
         IMAGE,
-        "default",
+        PolicyReference("default"),
         Status.REJECTED,
         "",
         (platform_verdict, platform_verdict),

@@ -2,7 +2,17 @@
 
 import pytest
 
-from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
+from dockgate.delivery.model import (
+    Action,
+    ActionKey,
+    ActionRun,
+    ActionType,
+    Execution,
+    ExecutionId,
+    Pipeline,
+    RunState,
+    Stage,
+)
 from dockgate.delivery.pipeline import (
     Plan,
     collect_variables,
@@ -30,18 +40,18 @@ PIPELINE = Pipeline(
     ),
 )
 NOW = "2026-11-28T10:00:00.000Z"
-EXECUTION = Execution("P-1", "P", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
+EXECUTION = Execution(ExecutionId("P-1"), "P", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
 
 
 def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
-    return ActionRun(ActionKey("P-1", stage, action, attempt), state, reason)
+    return ActionRun(ActionKey(ExecutionId("P-1"), stage, action, attempt), state, reason)
 
 
 SOURCED = run("Source", "Source", RunState.SUCCEEDED)
 
 
 def test_an_execution_begins_with_its_first_stage() -> None:
-    assert plan_next(PIPELINE, EXECUTION, []).start == (ActionKey("P-1", "Source", "Source", 1),)
+    assert plan_next(PIPELINE, EXECUTION, []).start == (ActionKey(ExecutionId("P-1"), "Source", "Source", 1),)
 
 
 def test_actions_of_one_run_order_start_together_and_the_next_order_waits() -> None:
@@ -78,12 +88,12 @@ def test_an_execution_whose_actions_all_succeeded_has_succeeded() -> None:
 
 @pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED])
 def test_nothing_follows_in_an_execution_that_is_over(state: RunState) -> None:
-    assert plan_next(PIPELINE, Execution("P-1", "P", 1, 1, state, {}, started_at=NOW), []) == Plan()
+    assert plan_next(PIPELINE, Execution(ExecutionId("P-1"), "P", 1, 1, state, {}, started_at=NOW), []) == Plan()
 
 
 def test_a_retry_gives_the_failed_actions_a_next_try_and_keeps_what_succeeded() -> None:
     runs = [SOURCED, run("Build", "One", RunState.FAILED), run("Build", "Two", RunState.SUCCEEDED)]
-    assert plan_retry(PIPELINE, runs) == (ActionKey("P-1", "Build", "One", 2),)
+    assert plan_retry(PIPELINE, runs) == (ActionKey(ExecutionId("P-1"), "Build", "One", 2),)
     retried_runs = [*runs, run("Build", "One", RunState.SUCCEEDED, attempt=2)]
     assert [key.action for key in plan_next(PIPELINE, EXECUTION, retried_runs).start] == ["After"]
     assert plan_retry(PIPELINE, retried_runs) == ()
@@ -100,10 +110,13 @@ def test_a_stage_is_what_its_actions_last_tries_are() -> None:
 
 def test_variables_and_artifacts_come_from_the_last_try() -> None:
     first = ActionRun(
-        ActionKey("P-1", "Source", "Source", 1), RunState.FAILED, variables={"CommitId": "a"}, artifact="x"
+        ActionKey(ExecutionId("P-1"), "Source", "Source", 1), RunState.FAILED, variables={"CommitId": "a"}, artifact="x"
     )
     last = ActionRun(
-        ActionKey("P-1", "Source", "Source", 2), RunState.SUCCEEDED, variables={"CommitId": "b"}, artifact="y"
+        ActionKey(ExecutionId("P-1"), "Source", "Source", 2),
+        RunState.SUCCEEDED,
+        variables={"CommitId": "b"},
+        artifact="y",
     )
     assert collect_variables(PIPELINE, [first, last]) == {"SourceVariables": {"CommitId": "b"}}
     assert find_artifact(PIPELINE, [first, last], "Out") == "y"
@@ -120,8 +133,13 @@ def test_a_variable_is_put_in_where_it_is_named_and_an_unknown_one_is_an_error()
 
 
 def test_the_key_of_a_try_is_a_valid_tag_of_its_own() -> None:
-    keys = [ActionKey("P-1", stage, action, attempt) for stage in "AB" for action in ("x", "y") for attempt in (1, 2)]
+    keys = [
+        ActionKey(ExecutionId("P-1"), stage, action, attempt)
+        for stage in "AB"
+        for action in ("x", "y")
+        for attempt in (1, 2)
+    ]
     assert len({key.tag("secret") for key in keys}) == len(keys)
     assert keys[0].tag("secret") != keys[0].tag("another")
     assert all(ActionKey.parse(str(key)) == key for key in keys)
-    assert len(ActionKey("p" * 48 + "-123456", "s" * 48, "a" * 48, 999).tag("secret")) <= 128
+    assert len(ActionKey(ExecutionId("p" * 48 + "-123456"), "s" * 48, "a" * 48, 999).tag("secret")) <= 128

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dockgate.delivery.model import ActionKey
+from dockgate.delivery.model import ActionKey, ExecutionId
 from dockgate.delivery.service_model import RevisionCause, RolloutKey
 
-KEY = ActionKey("web-1", "Deploy", "Deploy", 1)
+KEY = ActionKey(ExecutionId("web-1"), "Deploy", "Deploy", 1)
 
 
 @pytest.mark.parametrize(

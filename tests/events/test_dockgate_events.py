@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from dockgate.delivery import execution_events
-from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
+from dockgate.delivery.model import (
+    Action,
+    ActionKey,
+    ActionRun,
+    ActionType,
+    Execution,
+    ExecutionId,
+    Pipeline,
+    RunState,
+    Stage,
+)
 from dockgate.delivery.service_risk import RiskChange
 from dockgate.delivery.trigger import make_fix_trigger
 from dockgate.events import aws_events, dockgate_events, governance_events, schemas
@@ -32,7 +42,7 @@ PIPELINE = Pipeline(
     ),
     version=3,
 )
-EXECUTION = Execution("web-1", "web", 1, 3, RunState.IN_PROGRESS, {"started_by": "ann"}, started_at=NOW)
+EXECUTION = Execution(ExecutionId("web-1"), "web", 1, 3, RunState.IN_PROGRESS, {"started_by": "ann"}, started_at=NOW)
 
 
 def make_finding(name: str = "CVE-2026-1", severity: Severity = Severity.CRITICAL, **fields: Any) -> Finding:
@@ -46,7 +56,7 @@ def make_platform_verdict(*findings: Finding, waivers: tuple[AppliedExemption, .
 
 
 def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
-    return ActionRun(ActionKey("web-1", stage, action, attempt), state, reason)
+    return ActionRun(ActionKey(ExecutionId("web-1"), stage, action, attempt), state, reason)
 
 
 PULLED, RUNNING = run("Source", "Pull", RunState.SUCCEEDED), run("Deploy", "Run", RunState.IN_PROGRESS)

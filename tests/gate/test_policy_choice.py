@@ -20,6 +20,7 @@ from dockgate.gate.policy_choice import (
     choose_policy,
     is_stricter,
 )
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal, Role
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import ConflictError, DeniedError, NotFoundError, UsageError
@@ -54,7 +55,7 @@ def make_assignment(
 def choose(
     requested_policy: str, *assignments: PolicyAssignment, who: Principal = DEV, repository: str = "team/app"
 ) -> str:
-    return choose_policy(assignments, repository, requested_policy, who, read)
+    return choose_policy(assignments, repository, PolicyReference(requested_policy), who, read)
 
 
 def test_the_repositorys_own_policy_is_the_default() -> None:
@@ -111,11 +112,11 @@ def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
     strict = (make_assignment("strict", "team/*", allowed_policies=(AllowedPolicies(("weak",), principals=("ci",)),)),)
     digest = "sha256:" + "1" * 64
     for name, counts in {"strict": True, f"strict+{digest}": True, "weak": True, "other": False}.items():
-        assert can_judge(strict, "team/app", name, ["other"], read, is_chosen=True) is counts, name
+        assert can_judge(strict, "team/app", PolicyReference(name), ["other"], read, is_chosen=True) is counts, name
     for name, counts in {"strict": True, "weak": False}.items():  # "weak" was requested for another repository
-        assert can_judge(strict, "team/app", name, [], read, is_chosen=False) is counts, name
+        assert can_judge(strict, "team/app", PolicyReference(name), [], read, is_chosen=False) is counts, name
     for name, counts in {"default": True, "strict": False, "weak": False, "other": True}.items():
-        assert can_judge((), "team/app", name, ["other"], read, is_chosen=True) is counts, name
+        assert can_judge((), "team/app", PolicyReference(name), ["other"], read, is_chosen=True) is counts, name
 
 
 def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:

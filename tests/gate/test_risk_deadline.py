@@ -10,6 +10,7 @@ from dockgate.gate.definitions.policy import read_policy
 from dockgate.gate.model import InputDigests, PlatformVerdict, Policy, Status, Verdict, Violation
 from dockgate.gate.policy import combine_policies
 from dockgate.gate.policy_choice import is_stricter
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.risk_deadline import compute_risk_deadline, find_worst_severity
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
@@ -25,7 +26,9 @@ def make_policy(text: str = TIMES) -> Policy:
 
 def make_verdict(*violations: Violation) -> Verdict:
     platform = PlatformVerdict("i", "linux/amd64", Status.REJECTED, {}, violations, (), ())
-    return Verdict("i", "p", Status.REJECTED, "bad", (platform,), InputDigests((), "", "", NOW, "1", ""))
+    return Verdict(
+        "i", PolicyReference("p"), Status.REJECTED, "bad", (platform,), InputDigests((), "", "", NOW, "1", "")
+    )
 
 
 def make_violation(*severities: str, exploited_since: str = "", due: str = "") -> Violation:

@@ -14,7 +14,8 @@ from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import add_mandatory_rules, complete_settings, parse_rules
 from dockgate.gate.model import Policy, Status, VerdictCase
-from dockgate.gate.policy import VEX_RULE, PolicyReference, combine_policies, make_policy, merge_rules
+from dockgate.gate.policy import VEX_RULE, combine_policies, make_policy, merge_rules
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Inventory
 from dockgate.shared.yaml import load_document
 from dockgate.vulnerabilities.model import Advisory, Coverage

@@ -13,6 +13,7 @@ from dockgate.gate.model import (
     Verdict,
     Violation,
 )
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.reports import GateReport, ScanReport
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, UndeterminedFact
@@ -168,7 +169,9 @@ def make_verdict(
     inputs = InputDigests(
         ("sha256:" + "1" * 64,), "sha256:" + "2" * 64, "sha256:" + "3" * 64, "2026-11-25T00:00:00Z", "0.1.0", ""
     )
-    return Verdict(MANIFEST, "default", status, summary, platform_verdicts or (make_platform_verdict(),), inputs)
+    return Verdict(
+        MANIFEST, PolicyReference("default"), status, summary, platform_verdicts or (make_platform_verdict(),), inputs
+    )
 
 
 def make_approved_verdict() -> Verdict:

@@ -31,6 +31,7 @@ from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store, open_store
 from dockgate.store.delivery.approvals import Approvals
@@ -91,7 +92,9 @@ class Crowd:
             reference, url = f"{REPOSITORY}@{image}", callback.url if callback else None
             question = ApprovalRequest("crowd", "gate", str(number), reference, callback_url=url)
             name = question.make_id(REPOSITORY, image)
-            waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
+            waits.append(
+                Approval(name, "token", image, REPOSITORY, PolicyReference("default"), "", "2026-11-26", "2999-01-01")
+            )
             if callback is not None:
                 to_deliver.append(make_webhook_entry(name, callback))
         store = open_store(self.folder, self.database_url)

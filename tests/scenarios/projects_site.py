@@ -13,7 +13,7 @@ from tests.scenarios.route_table import V
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.store.factories import deploy
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ExecutionId, RunState
 from dockgate.delivery.service_model import Service, ServiceChange, ServiceEvent, TaskDefinition
 from dockgate.identity.model import Role
 from dockgate.shared.references import ImageReference
@@ -129,7 +129,8 @@ class Projects:
             repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
             definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
             revision = services.register(service, definition, deploy(f"deploy-{number}")).revision
-            services.set_revision(service, revision, self.values["bravo"]["execution_id"] if number else None)
+            deployed_by = ExecutionId(self.values["bravo"]["execution_id"]) if number else None
+            services.set_revision(service, revision, deployed_by)
             if not number:
                 now = "2026-01-01T00:00:00Z"
                 rollout = rollouts.begin(service, ServiceChange(desired_count=2), "bravo-person", now)

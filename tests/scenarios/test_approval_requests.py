@@ -17,7 +17,8 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.approval_request import ApprovalRequest
-from dockgate.delivery.model import Approval
+from dockgate.delivery.model import Approval, ApprovalId
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.shared.timestamps import format_time as text
 from dockgate.web.threads import Threads
@@ -274,7 +275,16 @@ def test_an_approval_without_a_scan_request_gets_one(server: ServerSystem) -> No
     let_scan_end(server, image)
     now, later = text(server.clock()), "2999-01-01T00:00:00.000Z"
     server.store.approvals.add(
-        Approval("external/a/1/b/c", "t", image, "elsewhere.example/app", "default", "", now, later)
+        Approval(
+            ApprovalId("external/a/1/b/c"),
+            "t",
+            image,
+            "elsewhere.example/app",
+            PolicyReference("default"),
+            "",
+            now,
+            later,
+        )
     )
     wait_until(lambda: server.get("/approvals/external/a/1/b/c/answer")["state"] == "Approved", seconds=20)
 

@@ -17,7 +17,7 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import make_package
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.model import ActionKey
+from dockgate.delivery.model import ActionKey, ExecutionId
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.scanner.model import Distribution, Inventory, LayerBuildInfo, Unread
@@ -116,7 +116,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile,
         server.answer(execution)
         wait_until(lambda: server.get(f"/exposure?q={VULNERABILITY}")["total"])
         for stage in ("Source", "Build", "Deploy"):
-            server.store.logs.append(ActionKey(execution, stage, stage, 1), ATTACK)
+            server.store.logs.append(ActionKey(ExecutionId(execution), stage, stage, 1), ATTACK)
         detail = {"summary": ATTACK, "vulnerability": ATTACK, ATTACK: ATTACK}
         event = NewEvent(
             "evil/1", "dockgate", "verdict.changed", EventSubject.parse(ATTACK), "2026-11-28T12:00:00.000Z", detail

@@ -11,7 +11,7 @@ from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.model import ActionKey
+from dockgate.delivery.model import ActionKey, ExecutionId
 from dockgate.identity.model import Role
 from dockgate.shared.errors import BuildError
 from dockgate.web.console.pages.executions import LAST_LINES
@@ -23,7 +23,7 @@ LINES = 2500
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
         site_of_server = Site(server)
-        key = ActionKey(site_of_server.execution, "Build", "Build", 1)
+        key = ActionKey(ExecutionId(site_of_server.execution), "Build", "Build", 1)
         for number in range(len(server.store.logs.read(key, 0)[0].splitlines()) + 1, LINES + 1):
             text = {1000: f"\x1b[31merror\x1b[0m {HOSTILE}", 1001: "\x1b[1mfai\x1b[0mled"}.get(number, f"step {number}")
             server.store.logs.append(key, text)

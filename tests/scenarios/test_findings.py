@@ -13,7 +13,7 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import make_approval
 
-from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.delivery.registry_access import SERVER
 from dockgate.services.images import external_findings
 from dockgate.shared.timestamps import format_time as text
@@ -193,7 +193,9 @@ def test_an_approval_against_the_verdict_is_not_attested(server: ServerSystem) -
         )
     )
     store.settle(
-        "overridden-9/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict, "ana"), "2026-11-24T10:00:00Z"
+        ApprovalId("overridden-9/Gate/Approve/1"),
+        Answer(ApprovalState.APPROVED, "", verdict, "ana"),
+        "2026-11-24T10:00:00Z",
     )
     wait_until(
         lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]

@@ -14,7 +14,8 @@ from tests.scenarios.live import PIPELINE, SERVICE, wait_until
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.gate.policy import PolicyReference
+from dockgate.delivery.model import ExecutionId
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.errors import BusyError
 from dockgate.vulnerabilities.model import Severity
 
@@ -57,7 +58,7 @@ def ask(server: ServerSystem, repository: str, requested_policy: str) -> None:
     host.push(repository, files)
 
 
-def wait_for_end(server: ServerSystem, execution: str) -> Any:
+def wait_for_end(server: ServerSystem, execution: ExecutionId) -> Any:
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
     return server.get(f"/executions/{execution}")["execution"]
 

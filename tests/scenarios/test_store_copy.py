@@ -12,12 +12,13 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.server_until_killed import NAMES
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.store.copy import copy_store, open_source
 from dockgate.store.engine import Database
 
 
 def _has_succeeded(system: ServerSystem, execution: str) -> bool:
-    return system.store.executions.get(execution).state == "Succeeded"
+    return system.store.executions.get(ExecutionId(execution)).state == "Succeeded"
 
 
 def kill_server_in_the_middle(folder: Path) -> None:
@@ -41,13 +42,13 @@ def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_a
     for name, image in images.items():
         system.builder.digests[f"{name}/app"] = image
         system.scan_may_end[image].set()
-    before = system.store.executions.list_runs("done-1")
+    before = system.store.executions.list_runs(ExecutionId("done-1"))
     with system:
         for name in ("waits", "builds"):
             wait_until(partial(_has_succeeded, system, f"{name}-1"), seconds=30)
             assert system.is_running(images[name])
         assert [key[: len("builds-1-")] for key in system.builder.builds] == ["builds-1-"]
-        assert system.store.executions.list_runs("done-1") == before
+        assert system.store.executions.list_runs(ExecutionId("done-1")) == before
         for image in images.values():
             causes = [verdict["cause"] for verdict in system.get(f"/images/{image}")["verdicts"]]
             assert len([cause for cause in causes if "/Approval/" in cause]) == 1

@@ -1,5 +1,6 @@
 """Workflows that have ended are deleted after a day, and what they did is not done again."""
 
+import base64
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,6 +13,7 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.store.engine import Database
 from dockgate.workflows.engine import DELETE_BATCH
 
@@ -62,13 +64,24 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     assert "builds-1/Build/Build/1" in list_keys(server)
     may_build.set()
     server.end_scan(builds)
-    wait_until(lambda: server.store.executions.get("builds-1").state == "Succeeded", seconds=120)
+    wait_until(lambda: server.store.executions.get(ExecutionId("builds-1")).state == "Succeeded", seconds=120)
     wait_until(lambda: count(server.store.database) == 0, seconds=120)
     assert count(server.store.database, "operation_outputs") == 0
     server.end_scan(waits)
-    wait_until(lambda: server.store.executions.get("waits-1").state == "Succeeded", seconds=120)
+    wait_until(lambda: server.store.executions.get(ExecutionId("waits-1")).state == "Succeeded", seconds=120)
     assert [key.partition("-")[0] for key in server.builder.builds] == ["done", "waits", "builds"]
     assert all(server.is_running(image) for image in (done_image, waits, builds))
+
+
+def test_ids_in_stored_results_are_plain_text(server: ServerSystem) -> None:
+    """Results are pickled: a type of ours in them would have to stay importable under its name."""
+    server.deploy_image(server.plan_image("shop", PlannedFindings()))
+    database = server.store.database
+    outputs = table("operation_outputs", column("output", String), schema=get_schema(database))
+    with database.read() as connection:
+        results = [base64.b64decode(text) for text in connection.scalars(select(outputs.c.output)) if text]
+    assert any(b"shop-1" in result for result in results)
+    assert not [result for result in results if b"ExecutionId" in result or b"ApprovalId" in result]
 
 
 def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> None:

@@ -8,10 +8,11 @@ from tests.fakes.target import MemoryTarget
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import deploy
 
-from dockgate.delivery.model import Approval
+from dockgate.delivery.model import Approval, ApprovalId
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events.model import PushEvent, PushKind
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.shared.references import ImageReference
@@ -68,7 +69,14 @@ class Site:
 
     def ask(self, digest: str) -> None:
         approval = Approval(
-            f"external/{digest}", "token", digest, REPOSITORY, "default", "", self.now, "2099-01-01T00:00:00.000Z"
+            ApprovalId(f"external/{digest}"),
+            "token",
+            digest,
+            REPOSITORY,
+            PolicyReference("default"),
+            "",
+            self.now,
+            "2099-01-01T00:00:00.000Z",
         )
         self.store.approvals.add(approval)
 

@@ -13,10 +13,11 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions.service import ServiceDefinition
-from dockgate.delivery.model import ActionKey, Approval, Pipeline, RunState
+from dockgate.delivery.model import ActionKey, Approval, ApprovalId, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.service_model import Rollout, ServiceChange
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.verdicts.service_risk import ServiceRisk
 from dockgate.store.verdict_causes import VerdictCause
 
@@ -92,8 +93,8 @@ class Steps:
         image = f"sha256:{sha256(name.encode()).hexdigest()}"
         self.system.plans[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
-        approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
-        verdict = self.use_cases.verdicts.judge_approval(approval, VerdictCause.make_approval(name))
+        approval = Approval(ApprovalId(name), "token", image, "web/app", PolicyReference("default"), "", NOW, NOW)
+        verdict = self.use_cases.verdicts.judge_approval(approval, VerdictCause.make_approval(approval.id))
         assert verdict is not None
         self.store.verdicts.store(verdict)
         execution = self.store.executions.start("web", name, {}, NOW).id

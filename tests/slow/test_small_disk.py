@@ -14,11 +14,12 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions.service import ServiceDefinition
-from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalState, Pipeline, RunState
+from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalId, ApprovalState, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.retention import Retention
 from dockgate.events.model import PushEvent, PushKind
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.pipelines.actions import ActionResult
@@ -89,9 +90,20 @@ class Delivery:
         store.logs.append(build, f"building {number}\n" * 20)
         self.finish(build, self.use_cases.actions.record_build(build, BuildResult(image, image)))
         approval = store.approvals.add(
-            Approval(str(gate), "token", image, "web/app", "default", "", now, self.clock.compute_time_after(86400))
+            Approval(
+                ApprovalId.from_action(gate),
+                "token",
+                image,
+                "web/app",
+                PolicyReference("default"),
+                "",
+                now,
+                self.clock.compute_time_after(86400),
+            )
         )
-        verdict = self.use_cases.verdicts.judge_approval(approval, VerdictCause.make_approval(str(gate)))
+        verdict = self.use_cases.verdicts.judge_approval(
+            approval, VerdictCause.make_approval(ApprovalId.from_action(gate))
+        )
         assert verdict is not None
         approval_answer = Answer(ApprovalState.APPROVED, "ok", verdict.digest)
         store.approvals.settle_by_verdict([approval.id], verdict, lambda _: approval_answer, now)

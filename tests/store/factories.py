@@ -13,7 +13,9 @@ from dockgate.delivery.model import (
     ActionType,
     Answer,
     Approval,
+    ApprovalId,
     ApprovalState,
+    ExecutionId,
     Pipeline,
     RunState,
     Stage,
@@ -21,11 +23,13 @@ from dockgate.delivery.model import (
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import RevisionCause
 from dockgate.gate.model import InputDigests, Status, Verdict
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.store import Store
 from dockgate.store.documents import Document
 from dockgate.store.events.outbox import add_entries
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 from dockgate.store.records import OutboxEntry
+from dockgate.store.verdict_causes import VerdictCause
 
 FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "postgres": open_postgres}
 
@@ -56,28 +60,28 @@ PIPELINE = Pipeline(
 def make_key(action: str, attempt: int = 1, execution: str = "web-1") -> ActionKey:
     """A try of one of PIPELINE's actions."""
     stage = next(stage.name for stage in PIPELINE.stages if action in [action.name for action in stage.actions])
-    return ActionKey(execution, stage, action, attempt)
+    return ActionKey(ExecutionId(execution), stage, action, attempt)
 
 
 def deploy(execution: str = "web-1") -> RevisionCause:
     """What registers the revision that an execution deploys."""
-    return RevisionCause(ActionKey(execution, "Deploy", "Deploy", 1))
+    return RevisionCause(ActionKey(ExecutionId(execution), "Deploy", "Deploy", 1))
 
 
 def make_approval(approval_id: str = "web-1/Gate/Approve/1", image: str = IMAGE, expires_at: str = LATER) -> Approval:
     return Approval(
-        id=approval_id,
+        id=ApprovalId(approval_id),
         token=f"token of {approval_id}",
         image=image,
         repository="components/web",
-        policy="default",
+        policy=PolicyReference("default"),
         custom_data=f"Image_Digest={image}",
         created_at=NOW,
         expires_at=expires_at,
     )
 
 
-def start_execution(store: Store, cause: str = "push") -> str:
+def start_execution(store: Store, cause: str = "push") -> ExecutionId:
     """An execution of PIPELINE with its first action in progress. Returns its id."""
     store.pipelines.put(PIPELINE, NOW)
     execution = store.executions.start("web", cause, {"commit": "c0ffee"}, NOW)
@@ -85,7 +89,7 @@ def start_execution(store: Store, cause: str = "push") -> str:
     return execution.id
 
 
-def start_at_gate(store: Store, cause: str = "push") -> str:
+def start_at_gate(store: Store, cause: str = "push") -> ExecutionId:
     """An execution whose two approval actions are in progress. Returns its id."""
     execution = start_execution(store, cause)
     for action in ("Source", "Build"):
@@ -96,11 +100,12 @@ def start_at_gate(store: Store, cause: str = "push") -> str:
 
 def answer_by_verdict(store: Store, approval_ids: Sequence[str], answer: Answer, now: str = NOW) -> Answer | None:
     """Give the answer by a verdict that is stored for the first of the approvals."""
+    ids = [ApprovalId(approval_id) for approval_id in approval_ids]
     inputs = InputDigests((), "", "", "", NOW, "")
-    verdict = Verdict(IMAGE, "default", Status.APPROVED, answer.summary, (), inputs)
+    verdict = Verdict(IMAGE, PolicyReference("default"), Status.APPROVED, answer.summary, (), inputs)
     body = Document.from_value(verdict)
-    unstored_verdict = UnstoredVerdict(verdict, body.digest, approval_ids[0], "web", None, [body])
-    return store.approvals.settle_by_verdict(approval_ids, unstored_verdict, lambda _: answer, now)
+    unstored_verdict = UnstoredVerdict(verdict, body.digest, VerdictCause.make_approval(ids[0]), "web", None, [body])
+    return store.approvals.settle_by_verdict(ids, unstored_verdict, lambda _: answer, now)
 
 
 def list_waiting(store: Store, image: str) -> list[Approval]:

@@ -14,7 +14,7 @@ from tests.store.factories import (
 from tests.store.images.test_images import CASE, VERDICT
 from tests.store.interleaving import Outcome, Pair, is_only_error
 
-from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Vote
+from dockgate.delivery.model import ActionKey, Answer, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import plan_next
 from dockgate.gate.model import Status
 from dockgate.identity.model import Principal, Role, Token
@@ -49,7 +49,7 @@ def race_two_answers(store: Store, peer: Store, number: int) -> Pair:
 
     def check(approval: Outcome, rejection: Outcome) -> None:
         assert (approval, rejection) in ((True, False), (False, True))
-        state, end = store.approvals.get(str(action)), store.executions.get_run(action)
+        state, end = store.approvals.get(ApprovalId.from_action(action)), store.executions.get_run(action)
         assert state.state is (ApprovalState.APPROVED if approval else ApprovalState.REJECTED)
         assert end.state is (RunState.SUCCEEDED if approval else RunState.FAILED)
         assert end.reason == state.summary
@@ -57,8 +57,8 @@ def race_two_answers(store: Store, peer: Store, number: int) -> Pair:
         assert bool([entry for entry in attestations if entry.image == state.image and approval]) == approval
 
     return Pair(
-        lambda: store.approvals.settle(str(action), APPROVED, NOW),
-        lambda: peer.approvals.settle(str(action), REJECTED, NOW),
+        lambda: store.approvals.settle(ApprovalId.from_action(action), APPROVED, NOW),
+        lambda: peer.approvals.settle(ApprovalId.from_action(action), REJECTED, NOW),
         check,
     )
 
@@ -73,13 +73,13 @@ def race_two_verdicts(store: Store, peer: Store, number: int) -> Pair:
         verdict = replace(VERDICT, image=image, status=status)
         unstored_verdict = answering_store.verdicts.prepare(verdict, case, str(action), "web")
         return answering_store.approvals.settle_by_verdict(
-            [str(action)], unstored_verdict, lambda first: replace(answer, verdict=first[1]), NOW
+            [ApprovalId.from_action(action)], unstored_verdict, lambda first: replace(answer, verdict=first[1]), NOW
         )
 
     def check(approval: Outcome, rejection: Outcome) -> None:
         assert sum(isinstance(answer, Answer) for answer in (approval, rejection)) == 1
         (record,) = store.verdicts.list_of_image(image)
-        settled_approval = store.approvals.get(str(action))
+        settled_approval = store.approvals.get(ApprovalId.from_action(action))
         assert settled_approval.verdict == record.digest
         assert settled_approval.state is (ApprovalState.APPROVED if approval else ApprovalState.REJECTED)
         assert record.status == (Status.APPROVED if approval else Status.REJECTED)
@@ -94,7 +94,7 @@ def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
 
     def check(answer: Outcome, stop: Outcome) -> None:
         assert stop is None
-        states = store.approvals.get(str(action)).state, store.executions.get_run(action).state
+        states = store.approvals.get(ApprovalId.from_action(action)).state, store.executions.get_run(action).state
         cancelled_action, approved_action = (
             (ApprovalState.CANCELLED, RunState.STOPPED),
             (ApprovalState.APPROVED, RunState.SUCCEEDED),
@@ -103,14 +103,14 @@ def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
         assert store.executions.get(action.execution).state is RunState.STOPPED
 
     return Pair(
-        lambda: store.approvals.settle(str(action), APPROVED, NOW),
+        lambda: store.approvals.settle(ApprovalId.from_action(action), APPROVED, NOW),
         lambda: peer.executions.stop(action.execution, "not now", NOW),
         check,
     )
 
 
 def vote_and_answer(store: Store, peer: Store, number: int) -> Pair:
-    action = str(make_waiting_approval(store, number))
+    action = ApprovalId.from_action(make_waiting_approval(store, number))
     if not store.principals.has_any():
         store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
 
@@ -128,7 +128,7 @@ def request_and_stop(store: Store, peer: Store, number: int) -> Pair:
     action = make_key("Approve", execution=start_at_gate(store, f"push {number}"))
 
     def check(*_: Outcome) -> None:
-        assert store.approvals.get(str(action)).state is ApprovalState.CANCELLED
+        assert store.approvals.get(ApprovalId.from_action(action)).state is ApprovalState.CANCELLED
 
     return Pair(
         lambda: store.approvals.add(make_approval(str(action))),

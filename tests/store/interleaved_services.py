@@ -10,7 +10,7 @@ from tests.store.factories import (
 from tests.store.interleaving import Outcome, Pair, is_only_error
 from tests.store.risks import reject
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ExecutionId, RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceChange, TaskDefinition
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
@@ -115,7 +115,7 @@ def race_rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
 
     return Pair(
         lambda: store.rollouts.end(rollout, RunState.SUCCEEDED, of_rollout, None, NOW),
-        lambda: peer.services.set_revision(name, of_deploy, "web-1"),
+        lambda: peer.services.set_revision(name, of_deploy, ExecutionId("web-1")),
         check,
     )
 

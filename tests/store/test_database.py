@@ -17,7 +17,7 @@ from sqlalchemy import event
 from tests.engines import sync_sqlite
 from tests.store.factories import IMAGE, NOW, make_approval
 
-from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.shared.errors import ConflictError, DockgateError, UnavailableError, UsageError
 from dockgate.store import Store, migrate, migrations, open_store
 from dockgate.store.schema.base import metadata
@@ -65,7 +65,7 @@ def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
     store.approvals.add(make_approval("a"))
     migrate(store.database)
     with closing(open_store(tmp_path / "data")) as second_store:
-        assert second_store.approvals.get("a") == make_approval("a")
+        assert second_store.approvals.get(ApprovalId("a")) == make_approval("a")
 
 
 def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_neither_waiting_nor_settling_reads_a_whole_table_or_all_that_waits(stor
 
     store.approvals.add(make_approval("web-1/Gate/Approve/1"))
     assert [ids for _, ids in store.approvals.list_waiting_groups(IMAGE)] == [["web-1/Gate/Approve/1"]]
-    store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
+    store.approvals.settle(ApprovalId("web-1/Gate/Approve/1"), Answer(ApprovalState.APPROVED, ""), NOW)
     store.approvals.list_open_executions(IMAGE)
     store.approvals.list_expired(NOW)
     store.push_events.list_unhandled()

@@ -9,7 +9,7 @@ import pytest
 from tests.store.factories import FACTORIES, make_key, open_store_of_kind
 
 from dockgate.config import DiskLimits
-from dockgate.delivery.model import ActionKey
+from dockgate.delivery.model import ActionKey, ExecutionId
 from dockgate.store import Store
 from dockgate.store.logs import CUT_OFF, Logs
 
@@ -56,7 +56,7 @@ def test_a_line_longer_than_a_part_is_read_through(store: Store) -> None:
 
 def test_log_files_of_different_actions_never_collide_or_leave_the_folder(store: Store, tmp_path: Path) -> None:
     names = ["..", ".", "a+b", "a", "b", "A/../..", "%2E"]
-    keys = [ActionKey(stage, action, name, 1) for stage in names for action in names for name in names]
+    keys = [ActionKey(ExecutionId(stage), action, name, 1) for stage in names for action in names for name in names]
     for number, action_key in enumerate(keys):
         store.logs.append(action_key, str(number))
     assert [store.logs.read(action_key, 0)[0] for action_key in keys] == [
@@ -79,7 +79,7 @@ def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> N
 
 def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_last_day(tmp_path: Path) -> None:
     logs = Logs(tmp_path, DiskLimits(logs=1000))
-    keys = [ActionKey(f"web-{number}", "Build", "Build", 1) for number in range(4)]
+    keys = [ActionKey(ExecutionId(f"web-{number}"), "Build", "Build", 1) for number in range(4)]
     for action_key in keys:
         logs.append(action_key, "x" * 399)
     assert all(logs.read(action_key, 0)[0] for action_key in keys)
@@ -92,10 +92,10 @@ def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_las
 
 def test_logs_of_executions_are_listed_by_age_and_deleted(store: Store) -> None:
     for execution in ("web-1", "web/../2"):
-        store.logs.append(ActionKey(execution, "Build", "Build", 1), "first")
+        store.logs.append(ActionKey(ExecutionId(execution), "Build", "Build", 1), "first")
     assert store.logs.list_executions(time.time() - 60) == {}
     assert store.logs.list_executions(time.time() + 60) == {"web-1": 6, "web/../2": 6}
     for _ in range(2):
         store.logs.delete("web/../2")
     assert store.logs.list_executions(time.time() + 60) == {"web-1": 6}
-    assert store.logs.read(ActionKey("web-1", "Build", "Build", 1), 0)[0] == b"first\n"
+    assert store.logs.read(ActionKey(ExecutionId("web-1"), "Build", "Build", 1), 0)[0] == b"first\n"

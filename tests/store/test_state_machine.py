@@ -10,13 +10,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.store.factories import IMAGE, NOW, PIPELINE, list_waiting, make_approval, open_store_of_kind
 
-from dockgate.delivery.model import ActionKey, ActionRun, Answer, ApprovalState, Execution, RunState
+from dockgate.delivery.model import (
+    ActionKey,
+    ActionRun,
+    Answer,
+    ApprovalId,
+    ApprovalState,
+    Execution,
+    ExecutionId,
+    RunState,
+)
 from dockgate.delivery.pipeline import plan_next, plan_retry
 from dockgate.shared.errors import ConflictError
 
 ACTIONS = [(stage.name, action.name) for stage in PIPELINE.stages for action in stage.actions]
 KEYS = st.builds(
-    lambda at, attempt: ActionKey("web-1", at[0], at[1], attempt), st.sampled_from(ACTIONS), st.integers(1, 2)
+    lambda at, attempt: ActionKey(ExecutionId("web-1"), at[0], at[1], attempt),
+    st.sampled_from(ACTIONS),
+    st.integers(1, 2),
 )
 ENDS = st.sampled_from([RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED])
 ANSWERS = st.sampled_from([ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EXPIRED])
@@ -31,7 +42,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.open.enter_context(open_store_of_kind("sqlite", folder))
         self.store.pipelines.put(PIPELINE, NOW)
         self.store.executions.start("web", "push", {}, NOW)
-        self.execution = Execution("web-1", "web", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
+        self.execution = Execution(ExecutionId("web-1"), "web", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
         self.runs: dict[ActionKey, ActionRun] = {}
         self.approvals: dict[str, ApprovalState] = {}
 
@@ -58,7 +69,7 @@ class StoreMachine(RuleBasedStateMachine):
             if step.state is not None and step.state is not self.execution.state:
                 self.become(step.state, step.reason)
             going = [run.key for run in self.runs.values() if run.state is RunState.IN_PROGRESS]
-            assert list(self.store.executions.advance("web-1", plan_next, NOW)) == going
+            assert list(self.store.executions.advance(ExecutionId("web-1"), plan_next, NOW)) == going
 
     @rule(key=KEYS, state=ENDS, times=TIMES)
     def finish(self, key: ActionKey, state: RunState, times: int) -> None:
@@ -87,7 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
     def settle(self, key: ActionKey, state: ApprovalState, times: int) -> None:
         for _ in range(times):
             waits = self.approvals.get(str(key)) is ApprovalState.WAITING
-            assert self.store.approvals.settle(str(key), Answer(state, "s"), NOW) == waits
+            assert self.store.approvals.settle(ApprovalId.from_action(key), Answer(state, "s"), NOW) == waits
             if waits:
                 self.approvals[str(key)] = state
                 self.end(key, RunState.SUCCEEDED if state is ApprovalState.APPROVED else RunState.FAILED, "s")
@@ -97,7 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(times):
             keys = plan_retry(PIPELINE, list(self.runs.values()))
             try:
-                assert list(self.store.executions.retry("web-1", NOW)) == list(keys) != []
+                assert list(self.store.executions.retry(ExecutionId("web-1"), NOW)) == list(keys) != []
             except ConflictError:
                 assert not keys
             else:
@@ -108,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
     def stop(self, times: int) -> None:
         for _ in range(times):
             try:
-                self.store.executions.stop("web-1", "stop", NOW)
+                self.store.executions.stop(ExecutionId("web-1"), "stop", NOW)
             except ConflictError:
                 assert self.execution.state.is_final
             else:
@@ -121,8 +132,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def compare_with_model(self) -> None:
-        assert self.store.executions.get("web-1") == self.execution
-        assert list(self.store.executions.list_runs("web-1")) == list(self.runs.values())
+        assert self.store.executions.get(ExecutionId("web-1")) == self.execution
+        assert list(self.store.executions.list_runs(ExecutionId("web-1"))) == list(self.runs.values())
         assert {approval.id: approval.state for approval in self.store.approvals.list()} == self.approvals
         waiting = [approval for approval, state in self.approvals.items() if state is ApprovalState.WAITING]
         assert [approval.id for approval in list_waiting(self.store, IMAGE)] == waiting

@@ -25,7 +25,7 @@ from tests.store.factories import (
     start_execution,
 )
 
-from dockgate.delivery.model import Answer, ApprovalState, RunState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.shared.errors import ConflictError
 from dockgate.store import Store
@@ -66,12 +66,12 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
 
     def settle(store: Store, number: int) -> bool:
         state = ApprovalState.APPROVED if number % 2 else ApprovalState.REJECTED
-        return store.approvals.settle(str(make_key("Approve")), Answer(state, f"by {number}"), NOW)
+        return store.approvals.settle(ApprovalId.from_action(make_key("Approve")), Answer(state, f"by {number}"), NOW)
 
     winners = run_at_once(stores, settle)
     assert winners.count(True) == 1
     winner = winners.index(True)
-    assert store.approvals.get(str(make_key("Approve"))).summary == f"by {winner}"
+    assert store.approvals.get(ApprovalId.from_action(make_key("Approve"))).summary == f"by {winner}"
     run = store.executions.get_run(make_key("Approve"))
     assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")
     assert len(list_waiting(store, IMAGE)) == 5

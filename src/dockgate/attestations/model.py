@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dockgate.gate.policy_reference import PolicyReference
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -36,7 +38,7 @@ class Attestation:
     verdict: str
     image: str
     repository: str
-    policy: str
+    policy: PolicyReference
     key: str | None = None
     attested_at: str | None = None
     attempts: int = 0
@@ -64,7 +66,7 @@ class Claim:
     image: str
     name: str
     verdict: str
-    policy: str
+    policy: PolicyReference
     judged_at: str
     expires_at: str
     waived: int

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from dockgate.attestations.model import Claim
 from dockgate.gate.model import Status, Verdict
-from dockgate.gate.policy import PolicyReference
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.digest import from_hex, get_hex
@@ -109,7 +109,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
             image=digest,
             name=str(next((name for name, _ in subjects), "")),
             verdict=str(predicate["verdict"]),
-            policy=str(predicate["policy"]["name"]),
+            policy=PolicyReference(predicate["policy"]["name"]),
             judged_at=str(predicate["judgedAt"]),
             expires_at=str(predicate["expiresAt"]),
             waived=int(predicate["waived"]),
@@ -128,7 +128,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         raise DeniedError(
             f"the statement says {status!r}, which is not an approval.", "Request an approval of the image."
         )
-    if PolicyReference(claim.policy).name != policy:
+    if claim.policy.name != policy:
         raise DeniedError(
             f"the approval is by the policy {claim.policy!r}, not by {policy!r}.",
             f"Request an approval by {policy!r}, or name the other one with --policy.",

@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from dockgate.bootstrap.verdicts import VerdictWiring
+from dockgate.delivery.model import ApprovalId
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.targets.pipeline import PipelineAdapter
@@ -41,7 +42,7 @@ class DeliveryWiring(VerdictWiring):
         store, signals = self.store, self.store.signals
         self.pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
         store.approvals.watch(self.pubsub.publish)
-        signals.receive(Topic.APPROVALS, self.pubsub.wake)
+        signals.receive(Topic.APPROVALS, lambda ids: self.pubsub.wake([ApprovalId(text) for text in ids]))
         self.executions = Executions(store, self.clock, self.effects, self.starter, self.pubsub.publish)
         contributors = ContributorFinder(store, self.adapters.source)
         self.approval_requests = ApprovalRequests(

@@ -13,7 +13,6 @@ from dockgate.cli.listing_output import format_option, print_json, shorten_refer
 from dockgate.cli.options import FILE, database_option, show_progress
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
-from dockgate.gate.policy import PolicyReference
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.digest import is_digest
@@ -135,7 +134,7 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
             # A service, or a verdict.
             joint = ", verdict" if is_digest(change.subject) else " of"
             subject += f"{joint} {shorten_reference(change.subject)}"
-        print_lines(terminal, [make_line(f"{subject}, by {PolicyReference(change.policy).label}: ", *turn)])
+        print_lines(terminal, [make_line(f"{subject}, by {change.policy.label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Approval, ApprovalId
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.errors import ConflictError, UsageError
 
 NAME_LIMIT = 200
@@ -29,7 +30,7 @@ class ApprovalRequest:
     stage: str
     execution: str
     reference: str
-    policy: str | None = None
+    policy: PolicyReference | None = None
     service: str | None = None
     callback_url: str | None = None
     callback_secret: str | None = None

@@ -18,7 +18,7 @@ from dockgate.delivery.dependency_files import (
     require_install_step,
     require_unpinned,
 )
-from dockgate.delivery.model import FixAction
+from dockgate.delivery.model import ExecutionId, FixAction
 from dockgate.gate.model import Upgrade
 from dockgate.scanner.model import Package
 from dockgate.shared import canonical
@@ -96,7 +96,7 @@ class Fix:
     state: FixState = FixState.PLANNED
     branch: str | None = None
     commit: str | None = None
-    execution: str | None = None
+    execution: ExecutionId | None = None
     reason: str | None = None
     ended_at: str | None = None
 

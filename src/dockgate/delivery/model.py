@@ -4,8 +4,10 @@ import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Role
 from dockgate.shared.canonical import STORED_AS_EMPTY
+from dockgate.shared.text_types import TextType
 
 # The name of an image repository (OCI distribution specification 1.1, "Pulling manifests").
 REPOSITORY = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -116,7 +118,7 @@ class Pipeline:
         )
 
 
-class ExecutionId(str):
+class ExecutionId(TextType):
     """The id of an execution: "<pipeline>-<number>"."""
 
     __slots__ = ()
@@ -141,7 +143,7 @@ class ExecutionId(str):
 class ActionKey:
     """Identifies one attempt of one action. Its text is the key of every side effect of the attempt."""
 
-    execution: str
+    execution: ExecutionId
     stage: str
     action: str
     attempt: int
@@ -153,12 +155,12 @@ class ActionKey:
     def parse(cls, text: str) -> "ActionKey":
         """Read "execution/stage/action/attempt". Raises ValueError for other text."""
         execution, stage, action, attempt = text.split("/")
-        return cls(execution, stage, action, int(attempt))
+        return cls(ExecutionId(execution), stage, action, int(attempt))
 
     @property
     def pipeline(self) -> str:
         """The name of the pipeline."""
-        return ExecutionId(self.execution).pipeline
+        return self.execution.pipeline
 
     def tag(self, secret: str) -> str:
         """The key as an image tag, valid by the OCI distribution specification (at most 128 characters).
@@ -193,7 +195,7 @@ class Execution:
     (`trigger.list_starters`).
     """
 
-    id: str
+    id: ExecutionId
     pipeline: str
     number: int
     pipeline_version: int
@@ -204,7 +206,7 @@ class Execution:
     finished_at: str | None = None
 
 
-class ApprovalId(str):
+class ApprovalId(TextType):
     """The id of an approval.
 
     It is the key of the action that waits for it, or "external/…" if an outside pipeline asked.
@@ -217,6 +219,11 @@ class ApprovalId(str):
     def make_external(cls, *parts: str) -> "ApprovalId":
         """Make the id of an approval that an outside pipeline requests."""
         return cls(cls._EXTERNAL + "/".join(parts))
+
+    @classmethod
+    def from_action(cls, key: ActionKey) -> "ApprovalId":
+        """Make the id of the approval that an action of ours waits for."""
+        return cls(str(key))
 
     @property
     def is_external(self) -> bool:
@@ -257,7 +264,7 @@ class Approvers:
 class Vote:
     """A person's vote on an approval. `is_yes` is False for a rejection."""
 
-    approval: str
+    approval: ApprovalId
     who: str
     is_yes: bool
     reason: str
@@ -282,11 +289,11 @@ class Approval:
     the names and e-mail addresses of the contributors at the time of the request.
     """
 
-    id: str
+    id: ApprovalId
     token: str
     image: str
     repository: str
-    policy: str
+    policy: PolicyReference
     custom_data: str
     created_at: str
     expires_at: str
@@ -305,7 +312,7 @@ class Approval:
     @property
     def action(self) -> ActionKey | None:
         """The waiting action; None for a request from outside."""
-        return ApprovalId(self.id).action
+        return self.id.action
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from dockgate.attestations.model import ListedKey
 from dockgate.delivery.service_model import Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -268,7 +269,7 @@ class Attestor(Protocol):
         repository: str,
         image: str,
         key: str,
-        policy: str,
+        policy: PolicyReference,
         write: Callable[[str, str], bytes],
         covered_digests: Sequence[str] = (),
     ) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dockgate.delivery.model import Approval
+from dockgate.delivery.model import Approval, ApprovalId
 from dockgate.events.model import make_message_id
 from dockgate.events.webhook_signature import SECRET_PREFIX, sign_headers
 from dockgate.shared import canonical
@@ -101,7 +101,7 @@ def make_headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     return {"content-type": CONTENT_TYPE, **sign_headers(delivery.id, delivery.secret, delivery.body, now)}
 
 
-def make_secret(server_secret: str, approval_id: str) -> str:
+def make_secret(server_secret: str, approval_id: ApprovalId) -> str:
     """Return the secret of an approval that was asked for without one.
 
     It is always the same, made from what only the server knows.

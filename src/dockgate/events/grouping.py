@@ -14,7 +14,7 @@ from sys import intern
 from typing import Any
 
 from dockgate.events.event_details import format_kind, read_image_resource, read_reason, read_text, read_vulnerabilities
-from dockgate.gate.policy import PolicyReference
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.references import ImageReference, parse_ecr_repository
 from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.shared.wording import format_count, shorten_text, to_one_line

@@ -9,7 +9,7 @@ from typing import Any
 
 from dockgate.events.event_details import format_kind, read_image_resource, read_reason
 from dockgate.events.grouping import VERDICT_KINDS
-from dockgate.gate.policy import PolicyReference
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.references import parse_ecr_repository
 from dockgate.shared.wording import shorten_text, to_one_line
 

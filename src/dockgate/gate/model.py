@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import STORED_AS_EMPTY
+from dockgate.shared.text_types import TextType
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Finding, Matches, UndeterminedFact
 
 
@@ -49,11 +51,11 @@ Settings = dict[str, object]
 class Policy:
     """A policy in canonical form.
 
-    `rules` maps the name of a rule to its settings, once for each use of the rule. `digest` is that of the canonical
-    bytes (`policy.encode_policy`).
+    `name` has the digest of a repository's rules if they are in it. `rules` maps the name of a rule to its settings,
+    once for each use of the rule. `digest` is that of the canonical bytes (`policy.encode_policy`).
     """
 
-    name: str
+    name: PolicyReference
     rules: dict[str, tuple[Settings, ...]]
     digest: str
 
@@ -100,7 +102,7 @@ class VexStatus(StrEnum):
     UNDER_INVESTIGATION = "under_investigation"
 
 
-class VexSigner(str):
+class VexSigner(TextType):
     """Who vouches for a VEX document.
 
     The text is "principal:NAME" of who uploaded it, or "key:sha256:…" of the key that signed a document attached to an
@@ -314,7 +316,7 @@ class Verdict:
     """
 
     image: str
-    policy: str
+    policy: PolicyReference
     status: Status
     summary: str
     platform_verdicts: tuple[PlatformVerdict, ...]

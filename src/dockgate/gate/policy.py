@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dockgate.gate.model import Policy, RuleAction, Settings
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.vulnerabilities.model import Finding, Severity
@@ -53,40 +54,10 @@ class PolicyVersion:
         return self.digest is None
 
 
-class PolicyReference(str):
-    """The policy that judges an image: a server policy, with or without a repository's rules.
-
-    The text is "default", or "default+sha256:…" with the digest of the repository's rules. The name of a server policy
-    has no "+".
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def make(cls, name: str, repository_digest: str | None = None) -> "PolicyReference":
-        """Make the reference to a server policy, with the rules of a repository."""
-        return cls(f"{name}+{repository_digest}" if repository_digest else name)
-
-    @property
-    def name(self) -> str:
-        """The name of the server policy."""
-        return str(self.partition("+")[0])  # without a "+" it would be the reference itself
-
-    @property
-    def repository_digest(self) -> str | None:
-        """The digest of the repository's rules, None without any."""
-        return self.partition("+")[2] or None
-
-    @property
-    def label(self) -> str:
-        """The text for people, without the digest: "default" or "default+repository"."""
-        return f"{self.name}+repository" if self.repository_digest else self.name
-
-
 def make_policy(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
     """Make a policy and its digest from complete settings."""
     settings = {rule: tuple(dict(use) for use in rules[rule]) for rule in sorted(rules)}
-    policy = Policy(name, settings, "")
+    policy = Policy(PolicyReference(name), settings, "")
     return replace(policy, digest=compute_digest(encode_policy(policy)))
 
 
@@ -155,7 +126,10 @@ def combine_policies(policy: Policy, addition: Policy) -> Policy:
     ]
     rules = {**addition.rules, RISK_RULE: tuple(filter(None, shorter))}
     return merge_rules(
-        policy, replace(addition, name=addition.digest, rules={name: uses for name, uses in rules.items() if uses})
+        policy,
+        replace(
+            addition, name=PolicyReference(addition.digest), rules={name: uses for name, uses in rules.items() if uses}
+        ),
     )
 
 

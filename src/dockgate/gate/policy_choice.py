@@ -11,7 +11,8 @@ from enum import StrEnum
 from dockgate.gate.model import Policy, Settings
 from dockgate.gate.owner import Owner
 from dockgate.gate.patterns import is_match
-from dockgate.gate.policy import VEX_RULE, PolicyReference, list_risk_severities, list_vex_authors
+from dockgate.gate.policy import VEX_RULE, list_risk_severities, list_vex_authors
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 
@@ -157,11 +158,11 @@ def _list_shared_prefixes(assignments: Sequence[PolicyAssignment]) -> tuple[str,
 def choose_policy(
     assignments: Sequence[PolicyAssignment],
     repository: str,
-    requested_policy: str | None,
+    requested_policy: PolicyReference | None,
     requester: Principal,
     read_policy: Callable[[str], Policy],
-) -> str:
-    """The name of the policy that judges a request for an image in `repository`.
+) -> PolicyReference:
+    """The policy that judges a request for an image in `repository`.
 
     `requested_policy` is the one that the request names, None for none. `read_policy` returns a policy by its name.
 
@@ -170,8 +171,8 @@ def choose_policy(
     """
     assignment = choose_assignment(assignments, repository)
     assigned_policy = assignment.policy if assignment else DEFAULT_POLICY
-    name = requested_policy or assigned_policy
-    if PolicyReference(name).repository_digest:
+    name = requested_policy or PolicyReference(assigned_policy)
+    if name.repository_digest:
         raise UsageError(f"{name!r} is not the name of a policy", "List the policies with `dockgate policy list`.")
     policy = read_policy(name)
     if name == assigned_policy:
@@ -190,27 +191,26 @@ def choose_policy(
 def can_judge(
     assignments: Sequence[PolicyAssignment],
     repository: str,
-    name: str,
+    policy: PolicyReference,
     pipeline: Collection[str],
     read_policy: Callable[[str], Policy],
     *,
     is_chosen: bool,
 ) -> bool:
-    """Return whether a verdict by the policy `name` counts for an image of the repository.
+    """Return whether a verdict by the policy counts for an image of the repository.
 
     What the assignment allows to some requesters counts if it `is_chosen`: such a request was made for this repository.
     `pipeline` are the policies in the pipeline's definition. Administrators write it, so these policies count unless an
     assignment says otherwise.
     """
     assignment = choose_assignment(assignments, repository)
-    name = PolicyReference(name).name
     if assignment is None:
         counting: Collection[str] = (DEFAULT_POLICY, *pipeline)
     else:
         counting = assignment.policies if is_chosen else (assignment.policy,)
-    if name in counting:
+    if policy.name in counting:
         return True
-    return is_stricter(read_policy(name), read_policy(assignment.policy if assignment else DEFAULT_POLICY))
+    return is_stricter(read_policy(policy.name), read_policy(assignment.policy if assignment else DEFAULT_POLICY))
 
 
 def is_stricter(policy: Policy, present_policy: Policy) -> bool:

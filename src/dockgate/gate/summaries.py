@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status, select_worst_status
-from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE, PolicyReference
+from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.model import Finding
 
@@ -30,9 +31,9 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
     return shorten_text("; ".join(texts), SUMMARY_LIMIT)
 
 
-def name_policy(policy: str, summary: str) -> str:
+def name_policy(policy: PolicyReference, summary: str) -> str:
     """Return a verdict's summary with the policy's name, since other policies may have other verdicts."""
-    return f"policy {PolicyReference(policy).label}: {summary}"
+    return f"policy {policy.label}: {summary}"
 
 
 def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.service_model import Rollout
 from dockgate.store.records import Worker
 
@@ -19,7 +20,7 @@ class UnservedQueue:
 class Starter(Protocol):
     """Starts durable work in the background. A second start with the same key does nothing."""
 
-    def continue_execution(self, execution: str) -> None:
+    def continue_execution(self, execution: ExecutionId) -> None:
         """Start the actions that follow from those that have ended."""
         ...
 

@@ -12,6 +12,7 @@ from dockgate.events.subject import EventSubject
 from dockgate.shared.canonical import build, encode
 from dockgate.shared.escaping import as_unicode
 from dockgate.shared.interfaces import override
+from dockgate.shared.text_types import TextType
 
 
 class SafeText(TypeDecorator[str]):
@@ -25,6 +26,20 @@ class SafeText(TypeDecorator[str]):
         if value is None:
             return None
         return as_unicode(value).replace("\0", "\\x00")
+
+
+class TypedText(SafeText):
+    """Text of a type of its own in Python. `kind` is the type."""
+
+    cache_ok = True
+
+    def __init__(self, kind: type[TextType]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    @override
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.kind(value)
 
 
 class TextOrEmpty(SafeText):

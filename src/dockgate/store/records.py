@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from dockgate.events.subject import EventSubject
 from dockgate.gate.model import Status, VexSigner, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 from dockgate.store.verdict_causes import VerdictCause
 
@@ -102,16 +103,16 @@ class RecordedViolations:
 class VerdictRecord:
     """A stored verdict without its body.
 
-    `cause` is the text of its `VerdictCause`, `waived` the findings that do not count in it (`summaries.count_waived`).
-    `repository` is the one whose waivers and baselines count.
+    `waived` are the findings that do not count in it (`summaries.count_waived`), `repository` is the one whose waivers
+    and baselines count.
     """
 
     digest: str
     image: str
-    policy: str
-    status: str
+    policy: PolicyReference
+    status: Status
     summary: str
-    cause: str
+    cause: VerdictCause
     judged_at: str
     repository: str
     waived: str | None = None
@@ -119,17 +120,17 @@ class VerdictRecord:
     @property
     def reason(self) -> str:
         """The summary without the status."""
-        return Status(self.status).remove_from(self.summary)
+        return self.status.remove_from(self.summary)
 
     @property
     def is_requested(self) -> bool:
         """Return whether it was requested (`VerdictCause`)."""
-        return VerdictCause(self.cause).is_requested
+        return self.cause.is_requested
 
     @property
     def has_chosen_policy(self) -> bool:
         """Return whether its policy was chosen for the repository (`VerdictCause`)."""
-        return VerdictCause(self.cause).has_chosen_policy
+        return self.cause.has_chosen_policy
 
 
 class NewestVerdict(NamedTuple):
@@ -285,7 +286,7 @@ class FollowedImage:
 
     image: str
     repository: str
-    policy: str
+    policy: PolicyReference
     status: Status
     verdict: str
     summary: str

@@ -15,7 +15,10 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, and_, or_
 
+from dockgate.delivery.model import ApprovalId
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.references import ImageReference
+from dockgate.shared.text_types import TextType
 
 _PUSH, _RENEWED, _AFTER = "push/", "renewed/", "/after "
 
@@ -44,18 +47,18 @@ _KINDS = {
 }
 
 
-class VerdictCause(str):
+class VerdictCause(TextType):
     """The cause of a verdict."""
 
     __slots__ = ()
 
     @classmethod
-    def make_approval(cls, approval_id: str) -> Self:
+    def make_approval(cls, approval_id: ApprovalId) -> Self:
         """Make the cause of the first verdict for an approval."""
         return cls(approval_id)
 
     @classmethod
-    def make_vote(cls, approval_id: str) -> Self:
+    def make_vote(cls, approval_id: ApprovalId) -> Self:
         """Make the cause of the verdict for an approval after the last vote that it needs."""
         return cls(f"{approval_id}/people")
 
@@ -75,11 +78,11 @@ class VerdictCause(str):
         return cls(f"{_PUSH}{ImageReference(repository, image)}{_AFTER}{previous_verdict}")
 
     @classmethod
-    def make_renewal(cls, repository: str, image: str, policy: str, previous_verdict: str | None) -> Self:
+    def make_renewal(cls, repository: str, image: str, policy: PolicyReference, previous_verdict: str | None) -> Self:
         """Make the cause of the verdict on an image that follows this verdict, None for the policy's first."""
         return cls(f"{_RENEWED}{repository}/{previous_verdict or f'{image}/{policy}'}")
 
-    def complete_check(self, database: str | None, policy: str) -> Self:
+    def complete_check(self, database: str | None, policy: PolicyReference) -> Self:
         """Return the cause of a check by this advisory database and policy."""
         return type(self)(f"{self}/{database or ''}/{policy}")
 

@@ -7,7 +7,7 @@ from fastapi import Request
 
 from dockgate.delivery.model import ApprovalId
 from dockgate.events.subject import EventSubject, SubjectKind
-from dockgate.gate.policy import PolicyReference
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.purl import strip_qualifiers
 
 # Characters that a path has as they are.
@@ -56,9 +56,9 @@ def make_image_path(digest: str, repository: str | None = None) -> str:
     return f"/images/{digest}" + (f"?repository={quote(repository, safe='/:')}" if repository else "")
 
 
-def make_policy_path(policy: str) -> str:
+def make_policy_path(policy: PolicyReference) -> str:
     """The page of the server policy in a reference (`PolicyReference`)."""
-    return f"/policies/{PolicyReference(policy).name}"
+    return f"/policies/{policy.name}"
 
 
 def make_vulnerability_path(name: str) -> str:
@@ -78,12 +78,12 @@ def find_subject_path(subject: EventSubject) -> str | None:
     if not subject.name:
         return None
     if subject.kind == SubjectKind.APPROVAL:
-        return make_approval_path(subject.name)
+        return make_approval_path(ApprovalId(subject.name))
     folder = _SUBJECT_FOLDERS.get(subject.kind)
     return f"/{folder}/{quote(subject.name, safe='')}" if folder else None
 
 
-def make_approval_path(approval_id: str) -> str:
+def make_approval_path(approval_id: ApprovalId) -> str:
     """Return the page to decide an approval: the execution's, or its own if the pipeline is external."""
-    action = ApprovalId(approval_id).action
+    action = approval_id.action
     return f"/executions/{action.execution}" if action else f"/approvals/{approval_id}"

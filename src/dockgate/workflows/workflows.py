@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dbos import error as dbos_error
 
 from dockgate.delivery.labels import NO_LABELS, Labels
-from dockgate.delivery.model import ActionKey, ActionType, RunState
+from dockgate.delivery.model import ActionKey, ActionType, ExecutionId, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import Rollout, RolloutKey
 from dockgate.services.approvals.requests import ApprovalRequests
@@ -52,7 +52,7 @@ class WorkflowStarter(Starter):
         self._engine = engine
 
     @override
-    def continue_execution(self, execution: str) -> None:
+    def continue_execution(self, execution: ExecutionId) -> None:
         """Start the actions that follow from those that have ended. An action that runs is not started again."""
 
         def advance() -> list[str]:
@@ -123,8 +123,12 @@ class Workflows:
     def _handle_event(self, event_id: str) -> None:
         """Start every pipeline that has the pushed branch as a source."""
         event = self._store.push_events.get(event_id)
-        for execution in self._effects.run(EffectKind.START_EXECUTION, self._executions.record_triggered, event):
-            self._starter.continue_execution(execution)
+
+        def record_triggered() -> list[str]:  # plain text: dbos stores it pickled
+            return [str(execution) for execution in self._executions.record_triggered(event)]
+
+        for text in self._effects.run(EffectKind.START_EXECUTION, record_triggered):
+            self._starter.continue_execution(ExecutionId(text))
         self._effects.run(
             EffectKind.MARK_EVENT_HANDLED, self._store.push_events.mark_handled, event.id, self._clock.now()
         )
@@ -163,7 +167,11 @@ class Workflows:
             return run(EffectKind.DEPLOY, self._deployments.deploy, key, definition)
         scan = run(EffectKind.REQUEST_APPROVAL, self._approval_requests.request_for_action, key)
         self._scans.start(scan)
-        run(EffectKind.ANSWER, self._approval_settler.settle, scan.image)
+
+        def answer() -> None:
+            self._approval_settler.settle(scan.image)
+
+        run(EffectKind.ANSWER, answer)
         return None
 
     def _finish(self, key: ActionKey, state: RunState, reason: str | None, result: ActionResult) -> None:

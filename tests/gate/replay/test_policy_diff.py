@@ -6,6 +6,7 @@ from tests.gate.samples import judge, limit_findings, make_advisory, make_invent
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory
 
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.replay.policy_diff import (
     BlockingReason,
     ImageComparison,
@@ -27,7 +28,7 @@ def try_policy(before: int, after: int, is_unread: bool = False) -> ImageCompari
     )
     existing = [make_advisory("CVE-2026-1", "a")]
     old, new = (judge(content, existing, limit_findings(HIGH=limit)).platform_verdicts for limit in (before, after))
-    return compare(summarize_outcome(old), summarize_outcome(new), "strict", "an image")
+    return compare(summarize_outcome(old), summarize_outcome(new), PolicyReference("strict"), "an image")
 
 
 def test_reasons_are_added_by_the_candidate_or_removed() -> None:

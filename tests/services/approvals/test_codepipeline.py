@@ -9,8 +9,9 @@ from botocore.exceptions import EndpointConnectionError
 from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, run_codepipeline
 from tests.aws.fakes.server import Refused
 
-from dockgate.delivery.model import Approval, ApprovalState
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery, make_delivery
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.services.approvals.codepipeline import CodePipelineAnswerSender
 from dockgate.shared.errors import UnavailableError
@@ -29,7 +30,10 @@ def make_answer(
     token: str, state: ApprovalState = ApprovalState.APPROVED, summary: str = "fine", verdict: str | None = VERDICT
 ) -> Delivery:
     approval = Approval(
-        *("external/Shop/1/Assess/0", "ours", IMAGE, "team/app", "default", "", "", ""),
+        ApprovalId("external/Shop/1/Assess/0"),
+        *("ours", IMAGE, "team/app"),
+        PolicyReference("default"),
+        *("", "", ""),
         state=state,
         summary=summary,
         verdict=verdict,

@@ -12,9 +12,10 @@ from tests.scenarios.planned_images import make_advisory, make_package
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES, NOW, make_approval
 
-from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
@@ -55,7 +56,8 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSys
 
 def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerSystem) -> None:
     with system.store.database.write() as connection:
-        rows = [(f"external/{number}", image, "team/app", "default") for number, image in enumerate(IMAGES)]
+        policy = PolicyReference("default")
+        rows = [(ApprovalId(f"external/{number}"), image, "team/app", policy) for number, image in enumerate(IMAGES)]
         follow_images(connection, rows, "sha256:1", NOW)
     verdicts = FailingVerdicts()
     image_reviewer = replace(system.use_cases.approved_images, verdicts=verdicts)  # type: ignore[arg-type]
@@ -81,12 +83,14 @@ class Followed:
     def approve_image(self, name: str, verdict: str | None = None) -> None:
         store, now = self.system.store, format_time(self.system.clock())
         if verdict is None:
-            result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", self.policy)
+            result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", PolicyReference(self.policy))
             assert result is not None
             verdict = result[1]
-        request = replace(make_approval(name), image=IMAGES[0], repository="team/app", policy=self.policy)
+        request = replace(
+            make_approval(name), image=IMAGES[0], repository="team/app", policy=PolicyReference(self.policy)
+        )
         store.approvals.add(request, Callback(f"https://{name}.example/hook", "whsec_x"))
-        store.approvals.settle(name, Answer(ApprovalState.APPROVED, "as planned", verdict), now)
+        store.approvals.settle(request.id, Answer(ApprovalState.APPROVED, "as planned", verdict), now)
 
     def set_advisories(self, *, is_bad: bool) -> None:
         self.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "2")] if is_bad else []
@@ -217,7 +221,7 @@ def test_a_callback_hears_at_once_that_a_push_began_the_watch_again(system: Serv
 
 def test_an_approval_by_an_older_verdict_than_the_last_one_is_ended_at_once(system: ServerSystem) -> None:
     followed_image = Followed(system)
-    older = system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", "default")
+    older = system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", PolicyReference("default"))
     assert older is not None
     followed_image.set_advisories(is_bad=True)
     followed_image.review()

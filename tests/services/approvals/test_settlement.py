@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.delivery.test_approvals import PEOPLE, make_verdict
 
-from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, ExecutionId, Vote
 from dockgate.gate.model import Status, Verdict
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.settlement import ApprovalSettler, JudgeApproval
 from dockgate.services.clock import ServerClock
@@ -30,16 +31,18 @@ class Table:
     people: Mapping[str, Principal] = field(default_factory=lambda: PEOPLE)
 
     def add(self, name: str, image: str) -> None:
-        row = Approval(name, "token", image, "web", "default", "", "2026-01-01", "2026-01-08")
+        row = Approval(
+            ApprovalId(name), "token", image, "web", PolicyReference("default"), "", "2026-01-01", "2026-01-08"
+        )
         self.rows.setdefault(name, row)
 
-    def list_waiting_groups(self, image: str) -> list[tuple[Approval, list[str]]]:
+    def list_waiting_groups(self, image: str) -> list[tuple[Approval, list[ApprovalId]]]:
         waiting = [row for row in self.rows.values() if row.image == image and row.state is ApprovalState.WAITING]
         people = [(row, [row.id]) for row in waiting if row.approvers is not None]
         alike = [row for row in waiting if row.approvers is None]
         return [*people, *([(alike[0], [row.id for row in alike])] if alike else [])]
 
-    def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
+    def settle(self, approval_id: ApprovalId, answer: Answer, now: str) -> bool:
         row = self.rows[approval_id]
         if row.state is not ApprovalState.WAITING:
             return False
@@ -49,7 +52,7 @@ class Table:
 
     def settle_by_verdict(
         self,
-        approval_ids: Sequence[str],
+        approval_ids: Sequence[ApprovalId],
         unstored_verdict: UnstoredVerdict,
         make_answer: Callable[[tuple[Verdict, str]], Answer],
         now: str,
@@ -65,10 +68,10 @@ class Table:
                 self.settle(item, answer, now)
         return answer
 
-    def list_open_executions(self, image: str) -> list[str]:
+    def list_open_executions(self, image: str) -> list[ExecutionId]:
         return []
 
-    def list_votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:
+    def list_votes(self, approval_id: ApprovalId) -> list[tuple[Vote, Principal]]:
         return [(vote, self.people[vote.who]) for vote in self.cast if vote.approval == approval_id]
 
 
@@ -131,7 +134,7 @@ def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
             row = table.rows["a"]
             table.rows["a"] = replace(row, approvers=Approvers(count=count), committers=("cid@example.org",))
         elif move in PEOPLE and "a" in table.rows and move not in [vote.who for vote in table.cast]:
-            table.cast.append(Vote("a", move, True, "", "now"))
+            table.cast.append(Vote(ApprovalId("a"), move, True, "", "now"))
         settle(table, "sha256:a", judge)
     approval_count = len({vote.who for vote in table.cast} & {"ann", "ben"})
     is_settled = {"ask", "scan"} <= past_events and (status is Status.REJECTED or approval_count >= count)
@@ -152,10 +155,10 @@ def test_votes_of_one_mailbox_count_once() -> None:
     def judge(approval: Approval, cause: str) -> UnstoredVerdict:
         return judge_as(approval, cause, Status.APPROVED)
 
-    table.cast += [Vote("a", "ann", True, "", "now"), Vote("a", "ann-again", True, "", "now")]
+    table.cast += [Vote(ApprovalId("a"), "ann", True, "", "now"), Vote(ApprovalId("a"), "ann-again", True, "", "now")]
     settle(table, "sha256:a", judge)
     assert table.answers == []
-    table.cast.append(Vote("a", "ben", True, "", "now"))
+    table.cast.append(Vote(ApprovalId("a"), "ben", True, "", "now"))
     settle(table, "sha256:a", judge)
     assert [(answer.state, answer.decided_by) for _, answer in table.answers] == [(ApprovalState.APPROVED, "ann, ben")]
 
@@ -171,7 +174,7 @@ def test_an_approval_is_rejected_by_a_verdict_that_changed_before_the_last_vote(
 
     settle(table, "sha256:a", judge)
     assert table.answers == []
-    table.cast.append(Vote("a", "ann", True, "", "now"))
+    table.cast.append(Vote(ApprovalId("a"), "ann", True, "", "now"))
     settle(table, "sha256:a", judge)
     assert [(answer.state, answer.summary) for _, answer in table.answers] == [
         (ApprovalState.REJECTED, "policy default: a new advisory")

@@ -300,7 +300,7 @@ def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_lis
     for name, url in (("followed", "https://ci.example/hook"), ("own", None)):
         request = replace(make_approval(name, digest(name)), repository="ext/app", pipeline=f"{name}-pipeline")
         fleet.store.approvals.add(request, Callback(url, "whsec_x") if url else None)
-        fleet.store.approvals.settle(name, Answer(ApprovalState.APPROVED, "", verdict), format_day(20))
+        fleet.store.approvals.settle(request.id, Answer(ApprovalState.APPROVED, "", verdict), format_day(20))
     for question in ("CVE-2026-1", "idna@3.6"):
         exposure = fleet.find_exposure(question)
         assert [(image.digest, image.pipelines) for image in exposure.images] == [

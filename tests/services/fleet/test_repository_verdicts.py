@@ -11,7 +11,9 @@ from tests.scenarios.planned_images import MissingAdvisories, OldAdvisories, mak
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.model import ApprovalId
 from dockgate.gate.model import Waiver
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller, Principal, Role, Token
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.exposure.answer import ExposureFilter, ExposureRequest
@@ -57,12 +59,12 @@ class Promoted:
     def publish(self, severity: Severity, variant: str = "") -> None:
         self.system.advisories.advisories += [make_advisory("app", severity, "2", variant)]
 
-    def follow(self, repository: str, policy: str) -> None:
+    def follow(self, repository: str, policy: PolicyReference) -> None:
         """As after an approval for an outside pipeline."""
         result = self.system.use_cases.verdicts.judge_followed(IMAGE, repository, policy)
         assert result is not None
         with self.system.store.database.write() as connection:
-            follow_images(connection, [("external/1", IMAGE, repository, policy)], result[1], self.now())
+            follow_images(connection, [(ApprovalId("external/1"), IMAGE, repository, policy)], result[1], self.now())
 
     def waive_in_dev(self) -> None:
         waiver = Waiver(
@@ -204,7 +206,9 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     promoted_image.publish(Severity.LOW)
     promoted_image.judge()
     use_cases = promoted_image.system.use_cases
-    use_cases.verdicts.judge_followed(IMAGE, "prod/app", "lax")  # as for an approval that was requested by it
+    use_cases.verdicts.judge_followed(
+        IMAGE, "prod/app", PolicyReference("lax")
+    )  # as for an approval that was requested by it
     assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     for _ in range(2):
         promoted_image.system.clock.ahead += timedelta(hours=1)
@@ -238,7 +242,7 @@ def test_an_approved_image_that_was_rejected_is_reported_once_though_the_databas
 ) -> None:
     apply(promoted_image, STRICT, ASSIGNMENT)
     promoted_image.judge()
-    promoted_image.follow("prod/app", "strict")
+    promoted_image.follow("prod/app", PolicyReference("strict"))
     promoted_image.publish(Severity.LOW)
     system = promoted_image.system
     working_advisories = system.advisories
@@ -315,7 +319,7 @@ def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promo
     apply(promoted_image, ASSIGNMENT.replace("prod", "dev").replace("strict", "fixable"))
     promoted_image.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "")]
     promoted_image.judge()
-    promoted_image.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", "fixable")
+    promoted_image.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", PolicyReference("fixable"))
     promoted_image.system.store.images.add_push(PushedImage("dev/app", "2", IMAGE, promoted_image.now()))
     images = promoted_image.system.services.images.search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
     counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]

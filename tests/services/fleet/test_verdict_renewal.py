@@ -16,6 +16,7 @@ from tests.store.factories import FACTORIES, make_approval
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import ExternalReport, Waiver
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.images.search import ImageQuery
@@ -65,7 +66,7 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
     verdicts = replace(verdicts, case_builder=replace(verdicts.case_builder, advisories=fleet.feeds))
     verdicts.judge_push(fleet.images["web"], "team/web", 1)
     fleet.publish("web")
-    verdict = verdicts.judge_followed(fleet.images["web"], "team/web", "default")
+    verdict = verdicts.judge_followed(fleet.images["web"], "team/web", PolicyReference("default"))
     assert verdict is not None
     assert verdict[0].status == "Rejected"
     fleet.verdict_renewal.renew()

@@ -7,6 +7,7 @@ from tests.registryd import run_registry
 from tests.scanner.images.make import Layer, make_image, write_image_layout
 
 from dockgate.attestations.keys import Keys
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.images.reader import ImageAccess
 from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError
@@ -60,7 +61,7 @@ def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
             call(f"{registry}/team/app", DIGEST)
     attestor = RegistryAttestor(Keys(tmp_path / "keys"), OWN, require=access.require)
     with pytest.raises(DeniedError):
-        attestor.attest(f"{registry}/team/app", DIGEST, DIGEST, "default", lambda name, digest: b"")
+        attestor.attest(f"{registry}/team/app", DIGEST, DIGEST, PolicyReference("default"), lambda name, digest: b"")
 
 
 def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects, observe_nothing
@@ -101,7 +102,7 @@ class Approvals:
         self.second_has_begun = threading.Event()
         self.may_end = threading.Event()
 
-    def settle(self, image: str) -> list[str]:
+    def settle(self, image: str) -> list[ExecutionId]:
         if image == SECOND:
             self.second_has_begun.set()
             self.may_end.wait(SECONDS)

@@ -6,13 +6,25 @@ from typing import Any
 import pytest
 from tests.reports import samples
 
+from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.images.search import ImageSummary
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.store.records import VerdictRecord
+from dockgate.store.verdict_causes import VerdictCause
 
 RECORDED = samples.make_verdict()
 COUNTS = RECORDED.platform_verdicts[0].counts
-RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", "team/app")
+RECORD = VerdictRecord(
+    "sha256:1",
+    RECORDED.image,
+    PolicyReference("default"),
+    Status("Rejected"),
+    "1 finding",
+    VerdictCause("push/1"),
+    "",
+    "team/app",
+)
 CRITICAL = COUNTS.get("CRITICAL", 0)
 CURRENT = ImageSummary(
     repository="team/app",
@@ -26,7 +38,7 @@ CURRENT = ImageSummary(
     status="Rejected",
     summary="1 finding",
     waived=None,
-    policy="default",
+    policy=PolicyReference("default"),
     counts=COUNTS,
     since="2026-11-01T00:00:00.000Z",
     cannot_judge_since=None,

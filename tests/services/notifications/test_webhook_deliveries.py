@@ -51,8 +51,8 @@ def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]
 
         def settle(name: str, url: str) -> None:
             waits = replace(make_approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
-            system.store.approvals.add(waits, Callback(url, make_secret("s", name)))
-            assert system.store.approvals.settle(name, APPROVED, system.services.clock.now())
+            system.store.approvals.add(waits, Callback(url, make_secret("s", waits.id)))
+            assert system.store.approvals.settle(waits.id, APPROVED, system.services.clock.now())
 
         yield settle
         caller.go.set()

@@ -20,7 +20,7 @@ from tests.gate.samples import (
 )
 
 from dockgate.delivery.fixes import FixKind
-from dockgate.delivery.model import Action, ActionType, Execution, Pipeline, RunState, Stage
+from dockgate.delivery.model import Action, ActionType, Execution, ExecutionId, Pipeline, RunState, Stage
 from dockgate.gate.model import VerdictCase
 from dockgate.scanner.model import Inventory
 from dockgate.services.clock import ServerClock
@@ -59,7 +59,7 @@ def search_fix(folder: Path, deployed_snapshot: AdvisorySnapshot, present_snapsh
     host.create("shop")
     head = host.push("shop", {"Dockerfile": "FROM scratch\n"})
     pipeline = Pipeline("shop", (Stage("Source", (Action("Pull", ActionType.SOURCE, output="Code"),)),))
-    execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {}, started_at=NOW)
+    execution = Execution(ExecutionId("shop-1"), "shop", 1, 1, RunState.SUCCEEDED, {}, started_at=NOW)
     context = DeploymentContext("shop/app")
     image = DeliveredImage(pipeline, execution, IMAGE, context, "shop", "main", head, "Dockerfile", {})
     store = open_store(folder)

@@ -11,7 +11,17 @@ from tests.fakes.repository_host import MemoryHost
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.fixes import Fix, FixChange, FixDetails, FixKind, FixPlan, FixState, LockUpdate
-from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
+from dockgate.delivery.model import (
+    Action,
+    ActionType,
+    Execution,
+    ExecutionId,
+    FixAction,
+    FixSettings,
+    Pipeline,
+    RunState,
+    Stage,
+)
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.fix_search import DeliveredImage, ProvenFix
@@ -41,7 +51,7 @@ def fail_lock_update(image: DeliveredImage, commit: str, plan: FixPlan, lock: Lo
 class Starter:
     proceeded: list[str] = field(default_factory=list)
 
-    def continue_execution(self, execution: str) -> None:
+    def continue_execution(self, execution: ExecutionId) -> None:
         self.proceeded.append(execution)
 
     def start_event(self, event_id: str) -> None:
@@ -93,7 +103,9 @@ class Site:
         self.search = Search(store, self.make_delivery(IMAGE), plan)
 
     def make_delivery(self, image: str, number: int = 1) -> DeliveredImage:
-        execution = Execution(f"shop-{number}", "shop", number, 1, RunState.SUCCEEDED, {}, started_at=format_time(NOW))
+        execution = Execution(
+            ExecutionId(f"shop-{number}"), "shop", number, 1, RunState.SUCCEEDED, {}, started_at=format_time(NOW)
+        )
         context = DeploymentContext("shop/app")
         return DeliveredImage(self.pipeline, execution, image, context, "shop", "main", self.head, "Dockerfile", {})
 

@@ -14,7 +14,7 @@ from tests.fakes.repository_host import MemoryHost
 from tests.parts import BUSYBOX, Host, run_host, write
 
 from dockgate.delivery.fixes import FixChange, FixKind, FixPlan, LockUpdate
-from dockgate.delivery.model import Execution, Pipeline, RunState
+from dockgate.delivery.model import Execution, ExecutionId, Pipeline, RunState
 from dockgate.delivery.ports import BuildRequest, BuildResult, StoredManifest
 from dockgate.scanner import ecosystems
 from dockgate.services.pipelines.fix_search import DeliveredImage
@@ -50,7 +50,9 @@ def make_lockfile(*versions: str) -> str:
 
 
 def make_delivered_image(dockerfile: str = "Dockerfile") -> DeliveredImage:
-    execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {}, started_at="2026-11-28T10:00:00.000Z")
+    execution = Execution(
+        ExecutionId("shop-1"), "shop", 1, 1, RunState.SUCCEEDED, {}, started_at="2026-11-28T10:00:00.000Z"
+    )
     context = DeploymentContext("shop/app")
     return DeliveredImage(
         Pipeline("shop", ()), execution, "sha256:" + "a" * 64, context, "shop", "main", "c" * 40, dockerfile, {}

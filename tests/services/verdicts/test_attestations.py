@@ -8,6 +8,7 @@ import pytest
 from tests.scanner.images.test_image_time_limit import run_silent_registry
 
 from dockgate.attestations.keys import Keys
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import TooSlowError
 
@@ -19,7 +20,9 @@ def test_a_registry_that_does_not_answer_keeps_nothing_else_waiting_and_is_given
     has_request = threading.Event()
     with run_silent_registry(b"", has_request.set) as slow, ThreadPoolExecutor() as pool:
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), slow, seconds=2)
-        attesting = pool.submit(attestor.attest, "team/app", IMAGE, IMAGE, "default", lambda name, digest: b"{}")
+        attesting = pool.submit(
+            attestor.attest, "team/app", IMAGE, IMAGE, PolicyReference("default"), lambda name, digest: b"{}"
+        )
         assert has_request.wait(10)
         assert pool.submit(attestor.sign, b"{}").result(10)
         assert pool.submit(attestor.list_keys).result(10)

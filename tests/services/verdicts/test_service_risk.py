@@ -10,6 +10,7 @@ from tests.scenarios.planned_images import make_advisory
 from tests.services.pipeline_steps import Steps
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.service_model import Service
 from dockgate.events.notification_texts import describe
 from dockgate.gate.model import VexSigner, VexStatement, VexStatus
@@ -44,7 +45,7 @@ def publish(steps: Steps) -> None:
 
 def forget_execution(steps: Steps) -> None:
     """The execution that deployed "web" is not there any more."""
-    steps.store.services.set_revision("web", steps.store.services.get("web").revision, "web/999")
+    steps.store.services.set_revision("web", steps.store.services.get("web").revision, ExecutionId("web/999"))
 
 
 def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Steps) -> None:
@@ -98,7 +99,7 @@ def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) ->
     looks: list[str] = []
 
     class Counting(type(steps.use_cases.service_risk.selection)):  # type: ignore[misc]
-        def list_required_policies(self, image: str, execution: str | None, repository: str) -> object:
+        def list_required_policies(self, image: str, execution: ExecutionId | None, repository: str) -> object:
             looks.append(image)
             return super().list_required_policies(image, execution, repository)
 

@@ -19,8 +19,9 @@ from tests.store.factories import (
 )
 from tests.store.images.test_images import CASE, VERDICT
 
-from dockgate.delivery.model import Answer, ApprovalState, Approvers, RunState, Vote
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState, Approvers, RunState, Vote
 from dockgate.gate.model import Verdict
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
@@ -40,12 +41,12 @@ def test_an_approval_is_added_once(store: Store) -> None:
     first = make_approval("a")
     assert store.approvals.add(first) == first
     assert store.approvals.add(make_approval("a", image="sha256:other")) == first
-    assert store.approvals.get("a") == first
+    assert store.approvals.get(ApprovalId("a")) == first
 
 
 def test_adding_a_settled_approval_again_returns_the_settled_one(store: Store) -> None:
     store.approvals.add(make_approval("a"))
-    store.approvals.settle("a", REJECTED, LATER)
+    store.approvals.settle(ApprovalId("a"), REJECTED, LATER)
     assert store.approvals.add(make_approval("a")).state is ApprovalState.REJECTED
 
 
@@ -53,7 +54,7 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
     for name in ("c", "a", "b"):
         store.approvals.add(make_approval(name))
     store.approvals.add(make_approval("elsewhere", image="sha256:other"))
-    store.approvals.settle("a", APPROVED, LATER)
+    store.approvals.settle(ApprovalId("a"), APPROVED, LATER)
     assert [approval.id for approval in list_waiting(store, IMAGE)] == ["c", "b"]
     assert [approval.id for approval in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
     assert list(list_waiting(store, "sha256:unknown")) == []
@@ -67,14 +68,14 @@ def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Sto
     assert store.approvals.has_unjudged(IMAGE)
     answer_by_verdict(store, ["web-1/Gate/Approve/1"], WAITING)
     assert store.approvals.has_unjudged(IMAGE)
-    store.approvals.settle("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", "sha256:v"), NOW)
+    store.approvals.settle(ApprovalId("web-2/Gate/Approve/1"), Answer(ApprovalState.REJECTED, "", "sha256:v"), NOW)
     assert not store.approvals.has_unjudged(IMAGE)
 
 
 def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(store: Store) -> None:
     rows = {
         "a": make_approval("a"),
-        "b": replace(make_approval("b"), policy="strict"),
+        "b": replace(make_approval("b"), policy=PolicyReference("strict")),
         "c": replace(make_approval("c"), approvers=Approvers(count=1)),
         "d": make_approval("d"),
         "e": replace(make_approval("e"), service="shop"),
@@ -84,7 +85,7 @@ def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(
     }
     for row in rows.values():
         store.approvals.add(row)
-    store.approvals.settle("h", Answer(ApprovalState.APPROVED, ""), NOW)
+    store.approvals.settle(ApprovalId("h"), Answer(ApprovalState.APPROVED, ""), NOW)
     alike = [(rows["a"], ["a", "d"]), *((rows[name], [name]) for name in "bcefg")]
     assert store.approvals.list_waiting_groups(IMAGE) == alike
     assert store.approvals.list_waiting_groups("sha256:unknown") == []
@@ -92,10 +93,10 @@ def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(
 
 def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
     store.approvals.add(make_approval("a"))
-    assert store.approvals.settle("a", REJECTED, LATER)
-    assert not store.approvals.settle("a", REJECTED, LATER)
-    assert not store.approvals.settle("a", APPROVED, "2026-11-24T12:00:00.000Z")
-    settled_approval = store.approvals.get("a")
+    assert store.approvals.settle(ApprovalId("a"), REJECTED, LATER)
+    assert not store.approvals.settle(ApprovalId("a"), REJECTED, LATER)
+    assert not store.approvals.settle(ApprovalId("a"), APPROVED, "2026-11-24T12:00:00.000Z")
+    settled_approval = store.approvals.get(ApprovalId("a"))
     assert (settled_approval.state, settled_approval.summary, settled_approval.settled_at) == (
         ApprovalState.REJECTED,
         "2 violations",
@@ -105,9 +106,9 @@ def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
 
 
 def test_an_unknown_approval_is_not_found(store: Store) -> None:
-    assert not store.approvals.settle("a", APPROVED, NOW)
+    assert not store.approvals.settle(ApprovalId("a"), APPROVED, NOW)
     with pytest.raises(NotFoundError, match="'a'") as error_info:
-        store.approvals.get("a")
+        store.approvals.get(ApprovalId("a"))
     assert "dockgate approval list" in str(error_info.value.advice)
 
 
@@ -123,7 +124,7 @@ def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalS
     start_at_gate(store)
     store.approvals.add(make_approval(str(make_key("Approve"))))
     store.executions.mark_waiting(make_key("Approve"))
-    assert store.approvals.settle(str(make_key("Approve")), Answer(state, "because"), LATER)
+    assert store.approvals.settle(ApprovalId.from_action(make_key("Approve")), Answer(state, "because"), LATER)
     run = store.executions.get_run(make_key("Approve"))
     assert (run.state, run.reason, run.finished_at) == (action, "because", LATER)
     assert store.executions.get_run(make_key("Second")).state is RunState.IN_PROGRESS
@@ -134,7 +135,7 @@ def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalS
 def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None:
     start_at_gate(store)
     store.approvals.add(make_approval(str(make_key("Approve"))))
-    store.approvals.settle(str(make_key("Approve")), APPROVED, LATER)
+    store.approvals.settle(ApprovalId.from_action(make_key("Approve")), APPROVED, LATER)
     store.executions.mark_waiting(make_key("Approve"))
     assert store.executions.get_run(make_key("Approve")).state is RunState.SUCCEEDED
 
@@ -143,7 +144,7 @@ def test_an_answer_does_not_change_a_finished_action(store: Store) -> None:
     start_at_gate(store)
     store.approvals.add(make_approval(str(make_key("Approve"))))
     store.executions.finish(make_key("Approve"), RunState.FAILED, NOW, reason="first")
-    assert store.approvals.settle(str(make_key("Approve")), APPROVED, LATER)
+    assert store.approvals.settle(ApprovalId.from_action(make_key("Approve")), APPROVED, LATER)
     assert store.executions.get_run(make_key("Approve")).reason == "first"
 
 
@@ -158,7 +159,7 @@ def test_an_approval_of_a_stopped_execution_does_not_wait(store: Store) -> None:
 def test_approvals_are_listed_newest_first(store: Store) -> None:
     for name in ("a", "b", "c"):
         store.approvals.add(make_approval(name))
-    store.approvals.settle("b", APPROVED, LATER)
+    store.approvals.settle(ApprovalId("b"), APPROVED, LATER)
     assert [approval.id for approval in store.approvals.list()] == ["c", "b", "a"]
     assert [approval.id for approval in store.approvals.list(limit=2)] == ["c", "b"]
     assert [approval.id for approval in store.approvals.list(ApprovalState.WAITING)] == ["c", "a"]
@@ -170,7 +171,7 @@ def test_approvals_expire_after_their_time_limit(store: Store) -> None:
     store.approvals.add(make_approval("in time", expires_at="2026-11-24T11:00:00.001Z"))
     store.approvals.add(make_approval("now", expires_at=LATER))
     store.approvals.add(make_approval("answered", expires_at=NOW))
-    store.approvals.settle("answered", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("answered"), APPROVED, NOW)
     assert [approval.id for approval in store.approvals.list_expired(LATER)] == ["late", "now"]
 
 
@@ -179,7 +180,7 @@ def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) 
     for execution in (waits, answered_execution, stopped_execution):
         store.approvals.add(make_approval(f"{execution}/Gate/Approve/1"))
         store.approvals.add(make_approval(f"{execution}/Gate/Second/1"))
-    store.approvals.settle(f"{answered_execution}/Gate/Approve/1", APPROVED, LATER)
+    store.approvals.settle(ApprovalId(f"{answered_execution}/Gate/Approve/1"), APPROVED, LATER)
     store.executions.stop(stopped_execution, "", LATER)
     store.approvals.add(make_approval("of no execution"))
     assert list(store.approvals.list_open_executions(IMAGE)) == [waits, answered_execution]
@@ -193,9 +194,9 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
         event.id
         for event in store.push_events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
     )
-    store.approvals.settle("old", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("old"), APPROVED, NOW)
     store.push_events.mark_handled(old, NOW)
-    store.approvals.settle("young", APPROVED, LATER)
+    store.approvals.settle(ApprovalId("young"), APPROVED, LATER)
     store.push_events.mark_handled(young, LATER)
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
@@ -213,7 +214,7 @@ def test_an_image_is_answerable_when_its_scan_is_over_and_approvals_wait(store: 
     assert list(store.approvals.list_answerable_images()) == []
     store.images.finish_scan(IMAGE, scan.number, (), "no such image", LATER)
     assert list(store.approvals.list_answerable_images()) == [IMAGE]
-    store.approvals.settle("a", REJECTED, LATER)
+    store.approvals.settle(ApprovalId("a"), REJECTED, LATER)
     assert list(store.approvals.list_answerable_images()) == []
 
 
@@ -231,7 +232,7 @@ def store_with_vote(store: Store) -> Store:
 
 
 def test_approvers_and_committers_are_stored_with_the_approval(store_with_vote: Store) -> None:
-    stored_approval = store_with_vote.approvals.get(str(make_key("Approve")))
+    stored_approval = store_with_vote.approvals.get(ApprovalId.from_action(make_key("Approve")))
     assert stored_approval.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
     assert stored_approval.committers == ("cid@example.org",)
     for _ in range(2):
@@ -241,7 +242,7 @@ def test_approvers_and_committers_are_stored_with_the_approval(store_with_vote: 
 
 
 def test_only_the_first_vote_of_a_person_counts(store_with_vote: Store) -> None:
-    approval_id = str(make_key("Approve"))
+    approval_id = ApprovalId.from_action(make_key("Approve"))
     yes_vote = Vote(approval_id, "ann", True, "fine", NOW)
     assert store_with_vote.approvals.vote(yes_vote) == yes_vote
     assert store_with_vote.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes_vote
@@ -254,7 +255,7 @@ def test_only_the_first_vote_of_a_person_counts(store_with_vote: Store) -> None:
 
 
 def test_a_vote_after_the_time_limit_does_not_count(store_with_vote: Store) -> None:
-    approval_id = str(make_key("Approve"))
+    approval_id = ApprovalId.from_action(make_key("Approve"))
     expires_at = store_with_vote.approvals.get(approval_id).expires_at
     in_time = Vote(approval_id, "ann", True, "", NOW)
     assert store_with_vote.approvals.vote(in_time) == in_time
@@ -267,7 +268,7 @@ def test_a_vote_after_the_time_limit_does_not_count(store_with_vote: Store) -> N
 
 
 def test_a_no_vote_rejects_the_approval_and_finishes_its_action(store_with_vote: Store) -> None:
-    approval_id = str(make_key("Approve"))
+    approval_id = ApprovalId.from_action(make_key("Approve"))
     settled_ids: list[str] = []
     store_with_vote.approvals.watch(settled_ids.extend)
     answer_by_verdict(store_with_vote, [approval_id], WAITING)
@@ -290,7 +291,7 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(store_with_vote:
 
 
 def test_a_verdict_is_stored_with_the_answer_or_not_at_all(store: Store) -> None:
-    gate = "web-1/Gate/Approve/1"
+    gate = ApprovalId("web-1/Gate/Approve/1")
     store.approvals.add(replace(make_approval(gate), approvers=Approvers()))
     first, second = (
         store.verdicts.prepare(replace(VERDICT, summary=text), CASE, gate, "web") for text in ("first", "second")
@@ -325,7 +326,7 @@ def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: S
     names = [f"{number}" for number in range(1200)]
     for name in names:
         store.approvals.add(make_approval(name))
-    store.approvals.settle("7", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("7"), APPROVED, NOW)
     assert answer_by_verdict(store, names, APPROVED, LATER) == APPROVED
     assert answer_by_verdict(store, names, REJECTED) is None
     assert sorted(settled_ids) == sorted(names)
@@ -336,5 +337,18 @@ def test_images_without_a_scan_request_are_found_by_their_oldest_approval(store:
     for name, image in (("a", "sha256:1"), ("b", "sha256:1"), ("c", "sha256:2"), ("d", "sha256:3")):
         store.approvals.add(make_approval(name, image))
     store.images.request_scan("sha256:2", "web", NOW)
-    store.approvals.settle("d", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("d"), APPROVED, NOW)
     assert [waiting.id for waiting in store.approvals.list_unscanned()] == ["a"]
+
+
+def test_rows_are_read_with_the_types_of_their_texts(store: Store) -> None:
+    execution = start_at_gate(store)
+    key = make_key("Approve", execution=execution)
+    store.approvals.add(replace(make_approval(str(key)), policy=PolicyReference.make("strict", "sha256:1")))
+    approval = store.approvals.get(ApprovalId.from_action(key))
+    assert (approval.id.action, approval.policy.name) == (key, "strict")
+    ((first, ids),) = store.approvals.list_waiting_groups(IMAGE)
+    assert (first.id.is_external, ids[0].action) == (False, key)
+    assert store.approvals.list_open_executions(IMAGE)[0].pipeline == "web"
+    assert store.executions.get(execution).id.number == "1"
+    assert store.executions.list_runs(execution)[0].key.execution.pipeline == "web"

@@ -17,7 +17,16 @@ from tests.store.factories import (
 )
 from tests.store.images.test_images import CASE, VERDICT
 
-from dockgate.delivery.model import Answer, ApprovalState, Approvers, ExecutionResult, RunState, Vote
+from dockgate.delivery.model import (
+    Answer,
+    ApprovalId,
+    ApprovalState,
+    Approvers,
+    ExecutionId,
+    ExecutionResult,
+    RunState,
+    Vote,
+)
 from dockgate.delivery.pipeline import plan_next
 from dockgate.gate.model import Status
 from dockgate.identity.model import Principal, Role, Token
@@ -30,11 +39,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def reject_execution(store: Store, cause: str, status: Status) -> str:
+def reject_execution(store: Store, cause: str, status: Status) -> ExecutionId:
     """An execution that an approval stopped, for a verdict of this status."""
     execution = start_at_gate(store, cause)
     _, digest = store.verdicts.add(replace(VERDICT, status=status), CASE, cause)
-    gate = str(make_key("Approve", execution=execution))
+    gate = ApprovalId.from_action(make_key("Approve", execution=execution))
     store.approvals.add(make_approval(gate, image=IMAGE))
     store.executions.mark_waiting(make_key("Approve", execution=execution))
     store.executions.finish(make_key("Second", execution=execution), RunState.SUCCEEDED, NOW)
@@ -53,12 +62,12 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
         ExecutionResult.STOPPED: start_at_gate(store, "stopped"),
         ExecutionResult.SUCCEEDED: start_at_gate(store, "good"),
     }
-    store.executions.stop(expected[ExecutionResult.STOPPED], "no", LATER)
+    store.executions.stop(ExecutionId(expected[ExecutionResult.STOPPED]), "no", LATER)
     ends = {ExecutionResult.FAILED: RunState.FAILED, ExecutionResult.SUCCEEDED: RunState.SUCCEEDED}
     for result, state in ends.items():
         for action in ("Approve", "Second"):
             store.executions.finish(make_key(action, execution=expected[result]), state, LATER)
-        store.executions.advance(expected[result], plan_next, LATER)
+        store.executions.advance(ExecutionId(expected[result]), plan_next, LATER)
     for action in ("Approve", "Second"):
         store.executions.mark_waiting(make_key(action, execution=expected[ExecutionResult.WAITING]))
     store.executions.mark_waiting(make_key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))

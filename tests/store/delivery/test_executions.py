@@ -17,7 +17,7 @@ from tests.store.factories import (
     start_execution,
 )
 
-from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, RunState
+from dockgate.delivery.model import ActionKey, ApprovalId, ApprovalState, ExecutionId, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, plan_next
 from dockgate.delivery.trigger import list_starters
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def list_states(store: Store, execution: str) -> dict[str, RunState]:
+def list_states(store: Store, execution: ExecutionId) -> dict[str, RunState]:
     return {f"{run.key.action}/{run.key.attempt}": run.state for run in store.executions.list_runs(execution)}
 
 
@@ -40,7 +40,7 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     assert (first.id, first.number, first.pipeline_version, first.state) == ("web-1", 1, 1, RunState.IN_PROGRESS)
     assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, None)
     assert store.executions.start("web", "push/2", {}, NOW).id == "web-2"
-    assert store.executions.get("web-1") == first
+    assert store.executions.get(ExecutionId("web-1")) == first
     assert [execution.number for execution in store.executions.list_for_pipeline("web")] == [2, 1]
     assert [execution.number for execution in store.executions.list_for_pipeline("web", limit=1)] == [2]
     assert [execution.number for execution in store.executions.list_for_pipeline("web", after=2)] == [1]
@@ -82,10 +82,10 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         store.executions.start("nothing", "cause", {}, NOW)
     assert "dockgate pipeline list" in str(error_info.value.advice)
     for ask in (
-        lambda: store.executions.get("web-9"),
-        lambda: store.executions.advance("web-9", plan_next, NOW),
-        lambda: store.executions.retry("web-9", NOW),
-        lambda: store.executions.stop("web-9", "", NOW),
+        lambda: store.executions.get(ExecutionId("web-9")),
+        lambda: store.executions.advance(ExecutionId("web-9"), plan_next, NOW),
+        lambda: store.executions.retry(ExecutionId("web-9"), NOW),
+        lambda: store.executions.stop(ExecutionId("web-9"), "", NOW),
         lambda: store.executions.get_run(make_key("Build")),
         lambda: store.executions.mark_waiting(make_key("Build")),
         lambda: store.executions.finish(make_key("Build"), RunState.FAILED, NOW),
@@ -215,13 +215,13 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
     )
     expected = {"Source/1": RunState.SUCCEEDED, "Build/1": RunState.SUCCEEDED}
     assert list_states(store, execution) == {**expected, "Approve/1": RunState.STOPPED, "Second/1": RunState.STOPPED}
-    cancelled_approval = store.approvals.get("web-1/Gate/Approve/1")
+    cancelled_approval = store.approvals.get(ApprovalId("web-1/Gate/Approve/1"))
     assert (cancelled_approval.state, cancelled_approval.summary, cancelled_approval.settled_at) == (
         ApprovalState.CANCELLED,
         "not now",
         LATER,
     )
-    assert store.approvals.get("web-2/Gate/Approve/1").state is ApprovalState.WAITING
+    assert store.approvals.get(ApprovalId("web-2/Gate/Approve/1")).state is ApprovalState.WAITING
     assert store.executions.get(second).state is RunState.IN_PROGRESS
 
     with pytest.raises(ConflictError, match="web-1"):

@@ -26,9 +26,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def settle(
     store: Store, name: str, callback: Callback | None = HOOK, state: ApprovalState = ApprovalState.APPROVED
 ) -> None:
-    store.approvals.add(replace(make_approval(name), repository="web"), callback)
+    approval = store.approvals.add(replace(make_approval(name), repository="web"), callback)
     for _ in range(2):
-        store.approvals.settle(name, Answer(state, "as planned", VERDICT), NOW)
+        store.approvals.settle(approval.id, Answer(state, "as planned", VERDICT), NOW)
 
 
 def get_followed_image(store: Store) -> FollowedImage:

@@ -8,7 +8,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, deploy, open_store_of_kind
 from tests.store.risks import reject
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ExecutionId, RunState
 from dockgate.delivery.service_model import PortMapping, RevisionCause, Rollout, Service, ServiceChange, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
@@ -31,7 +31,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def deploy_image(store: Store) -> None:
     """An execution has deployed an image as revision 2."""
     definition = replace(DEFINITION, image=IMAGE)
-    store.services.set_revision("web", store.services.register("web", definition, deploy()).revision, "web-1")
+    store.services.set_revision(
+        "web", store.services.register("web", definition, deploy()).revision, ExecutionId("web-1")
+    )
 
 
 def begin_rollout(store: Store, change: ServiceChange) -> Rollout:

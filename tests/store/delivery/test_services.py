@@ -9,6 +9,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, deploy, open_store_of_kind
 from tests.store.risks import accept, reject
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
 from dockgate.events.model import NewEvent
@@ -102,12 +103,12 @@ def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.register("web", BUILT, deploy("web-1"))
     reject(store, "web", "CVE-1", LATER)
-    store.services.set_revision("web", 2, "web-1")
+    store.services.set_revision("web", 2, ExecutionId("web-1"))
     assert store.services.get("web") == replace(SERVICE, revision=2)
     assert store.services.find_deployed_by("web") == "web-1"
 
     reject(store, "web", "found since", LATER)
-    store.services.set_revision("web", 2, "web-1")
+    store.services.set_revision("web", 2, ExecutionId("web-1"))
     assert store.services.get("web").at_risk == "found since"
     store.services.set_revision("web", 1, None)
     assert (store.services.get("web").revision, store.services.find_deployed_by("web")) == (1, None)

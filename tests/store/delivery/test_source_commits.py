@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, make_key, open_store_of_kind, start_execution
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ExecutionId, RunState
 from dockgate.store import Store
 from dockgate.store.delivery.source_commits import MAX_SEARCHED, MAX_SUBJECT
 
@@ -19,7 +19,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def fetch(store: Store, cause: str, commit: str, message: str) -> str:
+def fetch(store: Store, cause: str, commit: str, message: str) -> ExecutionId:
     """An execution whose source action fetched a commit. Returns its id."""
     execution = start_execution(store, cause)
     variables = {"RepositoryName": "app", "CommitId": commit, "CommitMessage": message}

@@ -17,7 +17,7 @@ from tests.store.factories import (
 )
 from tests.store.risks import accept, reject
 
-from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.model import NewEvent
@@ -215,7 +215,7 @@ def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
     store.outbox.watch(kinds.append)
     with_callback(store, "a")
     assert kinds == []
-    store.approvals.settle("a", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("a"), APPROVED, NOW)
     store.provenance.add(BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW))
     assert kinds == [WEBHOOK, ATTESTATION, PROVENANCE]
 
@@ -225,8 +225,8 @@ def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
 
 def test_no_webhook_is_due_before_the_answer(store: Store) -> None:
     with_callback(store, "a")
-    assert store.approvals.find_callback("a") == CALLBACK
-    assert store.approvals.find_callback("b") is None
+    assert store.approvals.find_callback(ApprovalId("a")) == CALLBACK
+    assert store.approvals.find_callback(ApprovalId("b")) is None
     assert claim_entries(store, WEBHOOK, NEVER) == []
 
 
@@ -242,7 +242,7 @@ def test_settling_an_approval_makes_its_webhook_due(store: Store) -> None:
 def test_each_receiver_gets_a_few_and_the_first_of_every_receiver_comes_first(store: Store) -> None:
     for name, host, now in (("a", "x", LATER), ("b", "x", NOW), ("c", "x", LATEST), ("d", "y", LATEST)):
         with_callback(store, name, Callback(f"https://{host}.example/", "whsec_c2VjcmV0"))
-        store.approvals.settle(name, APPROVED, now)
+        store.approvals.settle(ApprovalId(name), APPROVED, now)
     assert [entry.key for entry in store.outbox.claim(WEBHOOK, LATEST, "a", 2, 10)] == ["b", "d", "a"]
     store.outbox.release("a")
     assert [entry.key for entry in store.outbox.claim(WEBHOOK, LATEST, "a", 3, 2)] == ["b", "d"]
@@ -250,11 +250,11 @@ def test_each_receiver_gets_a_few_and_the_first_of_every_receiver_comes_first(st
 
 def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> None:
     with_callback(store, "a")
-    store.approvals.settle("a", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("a"), APPROVED, NOW)
     assert store.approvals.purge(LATEST) == 0
     store.outbox.complete(claim_entries(store, WEBHOOK)[0], NOW)
     assert store.approvals.purge(LATEST) == 1
-    assert store.approvals.find_callback("a") is None
+    assert store.approvals.find_callback(ApprovalId("a")) is None
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Stor
 def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
     store.approvals.add(make_approval("web-1/Gate/Approve/1"))
     for _ in range(2):
-        store.approvals.settle("web-1/Gate/Approve/1", APPROVED, NOW)
+        store.approvals.settle(ApprovalId("web-1/Gate/Approve/1"), APPROVED, NOW)
     (entry,) = claim_entries(store, ATTESTATION)
     assert (entry.receiver, entry.image, entry.next_at) == (OWN_REGISTRY, IMAGE, NOW)
     assert entry.payload == {"verdict": VERDICT, "image": IMAGE, "repository": "components/web", "policy": "default"}
@@ -305,7 +305,7 @@ def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:
         ("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", VERDICT)),
     ):
         store.approvals.add(make_approval(name))
-        store.approvals.settle(name, answer, NOW)
+        store.approvals.settle(ApprovalId(name), answer, NOW)
     assert claim_entries(store, ATTESTATION, NEVER) == []
 
 
@@ -313,13 +313,13 @@ def test_approvals_by_one_verdict_share_an_attestation(store: Store) -> None:
     for number in (1, 2, 3):
         store.approvals.add(make_approval(f"web-{number}/Gate/Approve/1"))
     answer_by_verdict(store, [f"web-{number}/Gate/Approve/1" for number in (1, 2)], APPROVED)
-    store.approvals.settle("web-3/Gate/Approve/1", APPROVED, LATER)
+    store.approvals.settle(ApprovalId("web-3/Gate/Approve/1"), APPROVED, LATER)
     assert len(claim_entries(store, ATTESTATION)) == 1
 
 
 def test_images_in_other_registries_are_attested_there(store: Store) -> None:
     store.approvals.add(replace(make_approval("a"), repository="quay.io/team/web"))
-    store.approvals.settle("a", APPROVED, NOW)
+    store.approvals.settle(ApprovalId("a"), APPROVED, NOW)
     assert [entry.receiver for entry in claim_entries(store, ATTESTATION)] == ["quay.io"]
 
 

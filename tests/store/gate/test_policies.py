@@ -9,8 +9,9 @@ from tests.store.factories import FACTORIES, LATER, NOW, make_approval, open_sto
 
 from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
 from dockgate.gate.owner import Owner
-from dockgate.gate.policy import PolicyReference, make_policy
+from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, Watch, WatchStart
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Role
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store import Store
@@ -102,10 +103,10 @@ def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
     assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
-@pytest.mark.parametrize("name", ["strict", PolicyReference.make("strict", LAX.digest)])
-def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: str) -> None:
+@pytest.mark.parametrize("policy", [PolicyReference("strict"), PolicyReference.make("strict", LAX.digest)])
+def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, policy: PolicyReference) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
-    waiting = store.approvals.add(replace(make_approval("elsewhere"), policy=name))
+    waiting = store.approvals.add(replace(make_approval("elsewhere"), policy=policy))
     with pytest.raises(ConflictError, match="the approval elsewhere"):
         store.policies.remove("strict", "ada", NOW)
     store.approvals.settle(waiting.id, Answer(ApprovalState.REJECTED, "no"), NOW)
@@ -115,7 +116,7 @@ def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: st
 def test_the_use_of_another_policy_does_not_prevent_a_removal(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     store.pipelines.put(make_gated_pipeline("strict-2"), NOW)
-    store.approvals.add(replace(make_approval("elsewhere"), policy="strict-2"))
+    store.approvals.add(replace(make_approval("elsewhere"), policy=PolicyReference("strict-2")))
     assert store.policies.remove("strict", "ada", NOW).is_removed
 
 

@@ -24,12 +24,14 @@ from dockgate.gate.model import (
     Waiver,
 )
 from dockgate.gate.policy import encode_policy, make_policy
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.records import PushedImage, ScanState, TagMove, VerdictRecord
+from dockgate.store.verdict_causes import VerdictCause
 from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,
@@ -68,7 +70,7 @@ CASE = VerdictCase(
 )
 VERDICT = Verdict(
     IMAGE,
-    "default",
+    PolicyReference("default"),
     Status.REJECTED,
     "1 HIGH",
     (
@@ -195,7 +197,9 @@ def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
         assert store.verdicts.add(later, replace(CASE, now=LATER), "approval/1") == (VERDICT, first)
     _, second = store.verdicts.add(later, replace(CASE, now=LATER), "approval/2")
     store.verdicts.add(VERDICT, CASE, "approval/3")
-    newest_record = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW, "")
+    newest_record = VerdictRecord(
+        first, IMAGE, PolicyReference("default"), Status("Rejected"), "1 HIGH", VerdictCause("approval/3"), NOW, ""
+    )
     records = store.verdicts.list_of_image(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
     assert records[0] == newest_record
@@ -246,7 +250,7 @@ def test_the_newest_verdict_of_each_repository_of_an_image_is_read(store: Store)
     assert list_statuses({"third/web"}) == both  # it was not judged where it is
     assert list_statuses({"team/web", "other/web"}, ["team/web"]) == [Status.REJECTED]
     lax = replace(CASE, policy=make_policy("lax", POLICY.rules))
-    by_lax = replace(VERDICT, policy="lax", status=Status.APPROVED, inputs=evaluate.digest_inputs(lax))
+    by_lax = replace(VERDICT, policy=PolicyReference("lax"), status=Status.APPROVED, inputs=evaluate.digest_inputs(lax))
     store.verdicts.add(by_lax, lax, "approval/lax", "team/web")
     assert list_statuses({"team/web"}) == [Status.APPROVED]
     policies["team/web"] = "default"
@@ -298,9 +302,10 @@ def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
 
 
 def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
-    def judge_image(image: str, policy: str, cause: str) -> None:
-        case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
-        verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.digest_inputs(case))
+    def judge_image(image: str, name: str, cause: str) -> None:
+        policy = make_policy(name, POLICY.rules)
+        case = replace(CASE, image=image, policy=policy)
+        verdict = replace(VERDICT, image=image, policy=policy.name, inputs=evaluate.digest_inputs(case))
         for _ in range(2):
             store.verdicts.add(verdict, case, cause)
 

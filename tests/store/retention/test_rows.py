@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, deploy, make_approval, make_key, open_store_of_kind
 from tests.store.images.test_images import CASE, VERDICT
 
-from dockgate.delivery.model import Answer, ApprovalState, RunState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState, ExecutionId, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.retention import KEPT_EXECUTIONS
 from dockgate.delivery.service_model import RevisionCause, RolloutKey, Service, TaskDefinition
@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def end_executions(store: Store, *successes: int) -> list[str]:
+def end_executions(store: Store, *successes: int) -> list[ExecutionId]:
     """Executions that ended at NOW. The source action of these has succeeded, of the others failed."""
     store.pipelines.put(PIPELINE, NOW)
     ids = [store.executions.start("web", f"push {number}", {}, NOW).id for number in range(EXECUTIONS)]
@@ -74,10 +74,10 @@ def test_the_last_success_of_an_action_stays(store: Store) -> None:
 def test_an_execution_that_is_retried_meanwhile_stays(store: Store) -> None:
     ids = end_executions(store)
     old = store.row_retention.list_old_executions(10, LATER)
-    store.executions.retry(ids[0], LATER)
+    store.executions.retry(ExecutionId(ids[0]), LATER)
     assert ids[0] in old
     assert sorted(store.row_retention.delete_executions(old, LATER)) == sorted(ids[1:5])
-    assert store.executions.list_runs(ids[0])
+    assert store.executions.list_runs(ExecutionId(ids[0]))
 
 
 def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
@@ -114,7 +114,7 @@ def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) ->
     image = store.verdicts.get(first).image
     store.images.add_push(PushedImage("team/app", "1", image, NOW))
     store.approvals.add(replace(make_approval("external/a", image)))
-    store.approvals.settle("external/a", Answer(ApprovalState.REJECTED, "no", first), NOW)
+    store.approvals.settle(ApprovalId("external/a"), Answer(ApprovalState.REJECTED, "no", first), NOW)
     before = "2026-11-24T12:30:00.000Z"
     assert store.row_retention.count_old_verdicts(before) == 1
     assert store.row_retention.delete_verdicts(before) == 1

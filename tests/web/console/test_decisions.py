@@ -2,9 +2,11 @@
 
 import pytest
 
-from dockgate.delivery.model import BY_POLICY, ApprovalState
+from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.store.records import VerdictRecord
+from dockgate.store.verdict_causes import VerdictCause
 from dockgate.web.api.approvals import ApprovalView
 from dockgate.web.console.pages.decisions import Decision
 
@@ -23,8 +25,33 @@ def test_a_rejection_is_shown_as_undetermined_only_if_the_policy_made_it(
     verdict: Status, decided_by: str, shown_state: ApprovalState | Status
 ) -> None:
     approval = ApprovalView(
-        *("ci/web/1", IMAGE, "web", "default", "", TIME, TIME, ApprovalState.REJECTED, "no", DIGEST, decided_by, TIME),
-        *(None, None, None, None, None, ()),
+        ApprovalId("ci/web/1"),
+        image=IMAGE,
+        repository="web",
+        policy=PolicyReference("default"),
+        custom_data="",
+        created_at=TIME,
+        expires_at=TIME,
+        state=ApprovalState.REJECTED,
+        summary="no",
+        verdict=DIGEST,
+        decided_by=decided_by,
+        settled_at=TIME,
+        reference=None,
+        pipeline=None,
+        service=None,
+        requested_by=None,
+        approvers=None,
+        committers=(),
     )
-    record = VerdictRecord(DIGEST, IMAGE, "default", verdict.value, "no advisories", "approval/1", TIME, "team/app")
+    record = VerdictRecord(
+        DIGEST,
+        IMAGE,
+        PolicyReference("default"),
+        Status(verdict.value),
+        "no advisories",
+        VerdictCause("approval/1"),
+        TIME,
+        "team/app",
+    )
     assert Decision(approval, (), record, None).shown_state == shown_state

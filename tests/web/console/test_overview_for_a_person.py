@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockgate.delivery.model import Execution, RunState
+from dockgate.delivery.model import Execution, ExecutionId, RunState
 from dockgate.gate.model import Status, Waiver
 from dockgate.identity.model import Caller, Permission, Principal, ProjectRole, RepositoryScope, Role
 from dockgate.store.records import WaiverRecord
@@ -20,10 +20,12 @@ DEVELOPER = Caller(
 )
 SECURITY = Caller(Principal("sec", (Role.SECURITY,)))
 EXECUTIONS = [
-    Execution("Doubt-1", "Doubt", 1, 1, RunState.FAILED, {"by": "ada"}, started_at=NOW),
-    Execution("Fail-1", "Fail", 1, 1, RunState.FAILED, {"by": "ada"}, started_at=NOW),
-    Execution("Web-1", "Web", 1, 1, RunState.FAILED, {"cause": "an event"}, started_at=NOW),
-    Execution("Api-1", "Api", 1, 1, RunState.FAILED, {"by": "eve", "retried_by": "ben,ada"}, started_at=NOW),
+    Execution(ExecutionId("Doubt-1"), "Doubt", 1, 1, RunState.FAILED, {"by": "ada"}, started_at=NOW),
+    Execution(ExecutionId("Fail-1"), "Fail", 1, 1, RunState.FAILED, {"by": "ada"}, started_at=NOW),
+    Execution(ExecutionId("Web-1"), "Web", 1, 1, RunState.FAILED, {"cause": "an event"}, started_at=NOW),
+    Execution(
+        ExecutionId("Api-1"), "Api", 1, 1, RunState.FAILED, {"by": "eve", "retried_by": "ben,ada"}, started_at=NOW
+    ),
 ]
 
 

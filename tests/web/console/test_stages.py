@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.store.factories import make_approval
 
-from dockgate.delivery.model import ActionKey, ActionRun, Approvers, RunState
+from dockgate.delivery.model import ActionKey, ActionRun, Approvers, ExecutionId, RunState
 from dockgate.web.console.pages.stages import describe_commit, describe_wait, shorten_reason
 
 
@@ -33,7 +33,9 @@ def test_the_commit_of_an_execution_is_that_of_its_trigger_or_of_its_source_acti
 
 
 def test_a_reason_beside_the_stages_does_not_name_the_only_action_that_failed() -> None:
-    failed_actions = [ActionRun(ActionKey("web-1", "Gate", name, 1), RunState.FAILED) for name in ("Approve", "Second")]
+    failed_actions = [
+        ActionRun(ActionKey(ExecutionId("web-1"), "Gate", name, 1), RunState.FAILED) for name in ("Approve", "Second")
+    ]
     assert shorten_reason("Gate/Approve: too many", failed_actions[:1]) == "too many"
     assert shorten_reason("Gate/Approve: too many", failed_actions) == "Gate/Approve: too many"
     assert shorten_reason("stopped by ada", failed_actions[:1]) == "stopped by ada"

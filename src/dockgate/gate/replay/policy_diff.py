@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dockgate.gate.model import PlatformVerdict, Status, select_worst_status
+from dockgate.gate.policy_reference import PolicyReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class ImageComparison:
 
     image: str
     subject: str | None
-    policy: str
+    policy: PolicyReference
     before: Status
     after: Status
     added: tuple[BlockingReason, ...]
@@ -89,7 +90,9 @@ def read_outcome(verdict: bytes) -> Outcome:
     return Outcome(Status(document["status"]), tuple(reasons))
 
 
-def compare(before: Outcome, after: Outcome, policy: str, image: str, subject: str | None = None) -> ImageComparison:
+def compare(
+    before: Outcome, after: Outcome, policy: PolicyReference, image: str, subject: str | None = None
+) -> ImageComparison:
     """Compare the outcome under `policy` with the candidate's."""
     return ImageComparison(
         image=image,

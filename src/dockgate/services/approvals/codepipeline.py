@@ -20,6 +20,7 @@ from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Delivery
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
@@ -97,12 +98,13 @@ class CodePipelineRequests:
 
     def _make_approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
         action_path = f"{action.pipeline}/{action.stage}/{action.action}"
+        policy = parse_custom_data(comment).policy
         return ApprovalRequest(
             pipeline=action.pipeline,
             stage=action.stage,
             execution=action.execution or "unknown",
             reference=str(ImageReference(self._get_repository(action, region), action.digest or "")),
-            policy=parse_custom_data(comment).policy,
+            policy=PolicyReference(policy) if policy else None,
             callback_url=f"{SCHEME}://{region}/{action_path}",
             callback_secret=action.token,
             key=hashlib.sha256(action.token.encode()).hexdigest(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dockgate.delivery.approvals import find_vote_objection, make_rejection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, find_same_person, is_contributor
-from dockgate.delivery.model import Approval, Vote
+from dockgate.delivery.model import Approval, ApprovalId, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
 from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.identity.model import LOCAL, Principal
@@ -36,7 +36,7 @@ class ApprovalDecisions:
     clock: ServerClock
     effects: Effects
 
-    def reject(self, approval_id: str, token: str, reason: str, by: str) -> Approval:
+    def reject(self, approval_id: ApprovalId, token: str, reason: str, by: str) -> Approval:
         """Reject an approval. People cannot approve instead of a verdict. UsageError without a reason."""
         _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
@@ -50,7 +50,7 @@ class ApprovalDecisions:
         self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
-    def vote(self, approval_id: str, principal: Principal, is_approving: bool, reason: str) -> Approval:
+    def vote(self, approval_id: ApprovalId, principal: Principal, is_approving: bool, reason: str) -> Approval:
         """Record a person's vote on an approval that needs people; their first vote counts.
 
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
@@ -80,13 +80,15 @@ class ApprovalDecisions:
         self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
-    def _find_earlier_vote(self, approval_id: str, principal: Principal) -> str | None:
+    def _find_earlier_vote(self, approval_id: ApprovalId, principal: Principal) -> str | None:
         """Return why the principal's vote would be the second one of a person, None if it is not."""
         voters = [voter for _, voter in self.store.approvals.list_votes(approval_id) if voter.name != principal.name]
         voter = find_same_person(principal, voters)
         return f"{principal.name} has the mailbox of {voter.name}, who has voted" if voter else None
 
-    def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
+    def override(
+        self, approval_id: ApprovalId, principal: Principal, reason: str, until: str
+    ) -> Sequence[WaiverRecord]:
         """Waive what a verdict rejected until a date, and retry the execution.
 
         Nothing is recorded where the new verdict would not approve. The old answer stays as it was. UsageError for an

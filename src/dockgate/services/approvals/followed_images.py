@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from dockgate.gate.model import Status, Verdict
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.summaries import name_policy
 from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
@@ -28,7 +29,7 @@ from dockgate.store.records import FollowedImage
 FORGET_DAYS = 7.0
 
 # Image, repository and policy.
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, PolicyReference]
 
 
 @dataclass(slots=True)
@@ -162,7 +163,9 @@ class FollowedImageReview:
             return True
         return not self.clock.compute_time_before(half) < format_time(since) <= compute_latest_time(now)
 
-    def _compute_inputs_digest(self, database: str | None, policy: str, repository: str, *, now: str) -> str:
+    def _compute_inputs_digest(
+        self, database: str | None, policy: PolicyReference, repository: str, *, now: str
+    ) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         loaded_policy = self.selection.read(policy)
         watch = self.selection.get_watch(repository)

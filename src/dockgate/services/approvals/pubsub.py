@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from dockgate.delivery.model import ApprovalId
+
 
 class ApprovalPubSub:
     """Wakes subscribers. Its methods may be called in any thread, subscribers may be in any event loop.
@@ -12,13 +14,13 @@ class ApprovalPubSub:
     `announce` tells the other processes of approvals that this one has published.
     """
 
-    def __init__(self, announce: Callable[[Sequence[str]], None] = lambda _: None) -> None:
+    def __init__(self, announce: Callable[[Sequence[ApprovalId]], None] = lambda _: None) -> None:
         self._announce = announce
         self._lock = threading.Lock()
-        self._subscribers: dict[str, set[Callable[[], None]]] = {}
+        self._subscribers: dict[ApprovalId, set[Callable[[], None]]] = {}
 
     @contextmanager
-    def subscribe(self, approval_id: str) -> Iterator[asyncio.Event]:
+    def subscribe(self, approval_id: ApprovalId) -> Iterator[asyncio.Event]:
         """Give an event of the running loop that is set when the approval is published from now on.
 
         Subscribe before looking at the approval: so no answer is missed in between.
@@ -39,12 +41,12 @@ class ApprovalPubSub:
                 if not subscribers:
                     del self._subscribers[approval_id]
 
-    def publish(self, approval_ids: Sequence[str]) -> None:
+    def publish(self, approval_ids: Sequence[ApprovalId]) -> None:
         """Wake the subscribers of these approvals, here and in other processes."""
         self.wake(approval_ids)
         self._announce(approval_ids)
 
-    def wake(self, approval_ids: Sequence[str]) -> None:
+    def wake(self, approval_ids: Sequence[ApprovalId]) -> None:
         """Wake the subscribers of these approvals in this process."""
         with self._lock:
             wakes = [wake for approval_id in approval_ids for wake in self._subscribers.get(approval_id, ())]

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest
-from dockgate.delivery.model import ActionKey, Approval, ApprovalState, Approvers
+from dockgate.delivery.model import ActionKey, Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.delivery.ports import FindingsSource, ImageResolver
 from dockgate.delivery.registry_access import list_deployed_services
 from dockgate.delivery.webhook_delivery import Callback, make_secret
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import ApprovalSettler
@@ -77,7 +78,7 @@ class ApprovalRequests:
             scan = self.store.images.request_new_scan(image, repository, scan.number, self.clock.now())
         approvers = action.configuration.get("approvers")
         approval = Approval(
-            id=str(key),
+            id=ApprovalId.from_action(key),
             token=secrets.token_urlsafe(24),
             image=image,
             repository=repository,
@@ -170,7 +171,7 @@ class ApprovalRequests:
 
     def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
         """The approval, and the delivery of its answer. It finishes no action."""
-        approval_id, policy = request.make_id(repository, digest), request.policy or DEFAULT_POLICY
+        approval_id, policy = request.make_id(repository, digest), request.policy or PolicyReference(DEFAULT_POLICY)
         self.provenance.fetch(repository, digest, policy)
         callback = None
         if request.callback_url is not None:
@@ -194,7 +195,7 @@ class ApprovalRequests:
             callback,
         )
 
-    def _find(self, approval_id: str) -> Approval | None:
+    def _find(self, approval_id: ApprovalId) -> Approval | None:
         try:
             return self.store.approvals.get(approval_id)
         except NotFoundError:

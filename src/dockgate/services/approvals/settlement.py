@@ -11,7 +11,7 @@ from enum import Enum
 
 from dockgate.delivery.approvals import find_vote_objection, make_answer
 from dockgate.delivery.contributors import select_people
-from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, ExecutionId
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -48,7 +48,7 @@ class ApprovalSettler:
         for execution in self.effects.run(EffectKind.ANSWER, self.settle, image):
             self.starter.continue_execution(execution)
 
-    def settle(self, image: str) -> list[str]:
+    def settle(self, image: str) -> list[ExecutionId]:
         """Settle every approval that waits on this image and can be decided now.
 
         Return the executions that may continue. Approvals that ask for the same are judged once, and settled
@@ -68,15 +68,15 @@ class ApprovalSettler:
 
         run_for_each(self.approvals.list_expired(now), expire, lambda approval: approval.id)
 
-    def continue_execution(self, approval_id: str) -> None:
+    def continue_execution(self, approval_id: ApprovalId) -> None:
         """Continue the execution that waited on the approval.
 
         External pipelines read the answer, or get it by callback.
         """
-        if action := ApprovalId(approval_id).action:
+        if action := approval_id.action:
             self.starter.continue_execution(action.execution)
 
-    def _settle_group(self, group: tuple[Approval, Sequence[str]]) -> None:
+    def _settle_group(self, group: tuple[Approval, Sequence[ApprovalId]]) -> None:
         approval, ids = group
         if approval.approvers is not None:
             self._settle_with_people(approval, approval.approvers)
@@ -103,7 +103,7 @@ class ApprovalSettler:
             self._judge_and_settle(approval, [approval.id], VerdictCause.make_vote(approval.id), names)
 
     def _judge_and_settle(
-        self, approval: Approval, ids: Sequence[str], cause: VerdictCause, supporters: Iterable[str] = ()
+        self, approval: Approval, ids: Sequence[ApprovalId], cause: VerdictCause, supporters: Iterable[str] = ()
     ) -> SettlingOutcome:
         """Judge the image of an approval, and settle all that ask for the same by its verdict."""
         unstored_verdict = self.judge_approval(approval, cause)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dockgate.delivery.model import ExecutionId
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.finding_life import LifeStep
@@ -108,7 +107,7 @@ class RunningService:
     @classmethod
     def from_running_image(cls, caller: Caller | None, entry: RunningImage, registry: str) -> "RunningService":
         """Return the service that runs an image, as the caller may see it. `registry` is our own."""
-        pipeline = ExecutionId(entry.execution).pipeline if entry.execution else None
+        pipeline = entry.execution.pipeline if entry.execution else None
         if pipeline and caller is not None and not caller.can_reach(pipeline=pipeline):
             pipeline = None
         return cls(

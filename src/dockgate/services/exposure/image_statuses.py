@@ -91,7 +91,7 @@ def _judge_elsewhere(
                 statuses[repository] = statuses[image.repository] = image.status
             else:
                 newest_verdict = verdicts.find_recorded_verdict(location)
-                statuses[repository] = Status(newest_verdict.record.status) if newest_verdict else None
+                statuses[repository] = newest_verdict.record.status if newest_verdict else None
         worst_status = min(statuses.values(), key=_WORST_FIRST.index, default=None)
         deciding = (repository for repository, status in statuses.items() if status is worst_status)
         conflicts = (watches[repository, image.digest].conflict for repository in sorted(repositories))

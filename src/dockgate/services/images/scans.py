@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
 from dockgate.services.answer_priority import AnswerPriority
@@ -176,7 +177,7 @@ class ScanScheduler:
 
     images: Images
     runner: ScanRunner
-    settle: Callable[[str], Sequence[str]]
+    settle: Callable[[str], Sequence[ExecutionId]]
     judge_push: Callable[[str], None]
     clock: ServerClock
     effects: Effects
@@ -271,7 +272,7 @@ class ScanScheduler:
         if not self.answer_priority.is_answering():
             self._follow_up(scan.image)
 
-    def _answer(self, image: str) -> Sequence[str]:
+    def _answer(self, image: str) -> Sequence[ExecutionId]:
         """Answer the approvals of an image. Return the executions that may continue."""
         with self.answer_priority.count_answer():
             return self._answers.submit(lambda: self.effects.run(EffectKind.ANSWER, self.settle, image)).result()

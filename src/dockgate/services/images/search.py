@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dockgate.gate import patterns
 from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.images.fleet_packages import FleetPackages
@@ -62,7 +63,7 @@ class ImageSummary:
     status: str | None
     summary: str | None
     waived: str | None
-    policy: str | None
+    policy: PolicyReference | None
     counts: dict[str, int] | None
     since: str | None
     cannot_judge_since: str | None
@@ -267,7 +268,7 @@ class ImageSearch:
         record, since = newest_verdict
         by_severity = self.store.verdicts.get_counts(record.digest)
         counts = tuple(by_severity.get(severity, 0) for severity in Severity)
-        return row._replace(status=Status(record.status), policy=record.policy, counts=counts, since=since)
+        return row._replace(status=record.status, policy=record.policy, counts=counts, since=since)
 
     def _make_summary(
         self, row: ListedImage, location_verdicts: LocationVerdicts, running: Sequence[RunningImage]

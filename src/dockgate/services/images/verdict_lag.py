@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from dockgate.gate.policy import PolicyReference
 from dockgate.services.images.search import ImageSummary
 from dockgate.store.records import VerdictRecord
 
@@ -23,7 +22,7 @@ def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: M
     if record.repository not in ("", current.repository):
         cause = f"it is of the repository {record.repository}"
     elif current.policy is not None and current.policy != record.policy:
-        cause = f"it is by the policy {PolicyReference(record.policy).label}, the current one by {current.policy}"
+        cause = f"it is by the policy {record.policy.label}, the current one by {current.policy}"
     else:
         cause = "advisories, waivers, VEX documents or the policy have changed since, or time has passed"
     if record.status != current.status:

@@ -6,10 +6,12 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from dockgate.attestations.statements import build_statement, list_covered_digests
+from dockgate.delivery.model import ApprovalId
 from dockgate.delivery.ports import AnswerSender, Attestor
 from dockgate.delivery.webhook_delivery import Callback, make_change_delivery, make_delivery, make_headers
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
@@ -37,7 +39,7 @@ class WebhookHandler(OutboxHandler):
     @override
     def send(self, entry: OutboxEntry) -> None:
         callback = Callback(entry.payload["url"], entry.payload["secret"])
-        webhook = make_delivery(self.approvals.get(entry.key), callback)
+        webhook = make_delivery(self.approvals.get(ApprovalId(entry.key)), callback)
         sender = self.answer_senders.get(urlsplit(callback.url).scheme)
         try:
             if sender is None:
@@ -97,7 +99,7 @@ class AttestationHandler(OutboxHandler):
 
         key = f"{digest}@{renewed_at}" if renewed_at else digest
         return self.attestor.attest(
-            repository, image, key, entry.payload["policy"], write, list_covered_digests(verdict)
+            repository, image, key, PolicyReference(entry.payload["policy"]), write, list_covered_digests(verdict)
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.trigger import list_rules, make_rule_trigger
 from dockgate.events.model import Message
 from dockgate.services.clock import ServerClock
@@ -70,6 +71,6 @@ class RuleExecutions:
         if not isinstance(execution, str):
             return ()
         try:
-            return list_rules(self.store.executions.get(execution).trigger)
+            return list_rules(self.store.executions.get(ExecutionId(execution)).trigger)
         except NotFoundError:
             return ()

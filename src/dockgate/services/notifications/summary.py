@@ -230,7 +230,7 @@ def _determine_state(location: LocationVerdict, verdicts: LocationVerdicts) -> _
         key, location.judged_in, location.policy
     )
     newest_verdict = None if is_of_fleet else verdicts.find_recorded_verdict(key)
-    status = location.status if is_of_fleet else Status(newest_verdict.record.status) if newest_verdict else None
+    status = location.status if is_of_fleet else newest_verdict.record.status if newest_verdict else None
     if location.scan is not ScanState.DONE:
         # An earlier scan may have found something, but nothing that it did not find is known.
         return _State.REJECTED if status is Status.REJECTED else _State.UNJUDGED

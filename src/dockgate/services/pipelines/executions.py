@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.model import Execution
+from dockgate.delivery.model import ApprovalId, Execution, ExecutionId
 from dockgate.delivery.pipeline import list_source_branches
 from dockgate.delivery.trigger import make_manual_trigger
 from dockgate.events.model import PushEvent
@@ -21,7 +21,7 @@ class Executions:
     clock: ServerClock
     effects: Effects
     starter: Starter
-    publish: Callable[[Sequence[str]], None]
+    publish: Callable[[Sequence[ApprovalId]], None]
 
     def start(self, pipeline: str, cause: str, by: str | None, *, is_fresh: bool = False) -> Execution:
         """Start a pipeline by hand at the heads of its source branches, once for each cause.
@@ -33,7 +33,7 @@ class Executions:
         self.starter.continue_execution(execution.id)
         return execution
 
-    def record_triggered(self, event: PushEvent) -> list[str]:
+    def record_triggered(self, event: PushEvent) -> list[ExecutionId]:
         """Record an execution of each pipeline that has the pushed branch as a source, once for each event.
 
         Return their ids.
@@ -46,12 +46,12 @@ class Executions:
                 executions.append(execution.id)
         return executions
 
-    def retry(self, execution: str, by: str | None) -> None:
+    def retry(self, execution: ExecutionId, by: str | None) -> None:
         """Try the failed actions of the stage that failed again."""
         self.effects.run(EffectKind.RETRY, self.store.executions.retry, execution, self.clock.now(), by)
         self.starter.continue_execution(execution)
 
-    def stop(self, execution: str, reason: str) -> None:
+    def stop(self, execution: ExecutionId, reason: str) -> None:
         """Stop an execution. The action that runs now ends by itself, and its result is dropped."""
         self.effects.run(EffectKind.STOP, self.store.executions.stop, execution, reason, self.clock.now())
-        self.publish([str(run.key) for run in self.store.executions.list_runs(execution)])
+        self.publish([ApprovalId.from_action(run.key) for run in self.store.executions.list_runs(execution)])

@@ -7,7 +7,8 @@ from typing import Any
 
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import PolicyReference, PolicyVersion, combine_policies, make_policy
+from dockgate.gate.policy import PolicyVersion, combine_policies, make_policy
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.rule import Rule
 from dockgate.gate.rule_descriptions import RuleDescription, describe_rules
 from dockgate.services.clock import ServerClock

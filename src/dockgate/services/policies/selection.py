@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dockgate.delivery import pipeline as pipeline_logic
-from dockgate.delivery.model import ActionKey, ActionType, Pipeline
+from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ExecutionId, Pipeline
 from dockgate.gate.model import Policy
 from dockgate.gate.owner import Owner
-from dockgate.gate.policy import PolicyReference, make_policy, merge_rules
+from dockgate.gate.policy import make_policy, merge_rules
 from dockgate.gate.policy_choice import (
     DEFAULT_POLICY,
     PolicyAssignment,
@@ -24,6 +24,7 @@ from dockgate.gate.policy_choice import (
     choose_policy,
     find_conflicts,
 )
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.services.policies.timeline import PolicyTimeline, ReadVersions
 from dockgate.shared import canonical
@@ -149,11 +150,13 @@ class PolicySelection:
         assignment = self.find_assignment(repository)
         return assignment.owners if assignment else ()
 
-    def choose(self, repository: str, requested_policy: str | None, requester: Principal) -> str:
+    def choose(
+        self, repository: str, requested_policy: PolicyReference | None, requester: Principal
+    ) -> PolicyReference:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
         return choose_policy(self._list_assignments(), repository, requested_policy, requester, self.policies)
 
-    def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> str:
+    def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> PolicyReference:
         """Return the policy for an approval action, combined with what the pipeline's sources require.
 
         It is the one that the pipeline names, or the repository's own. Raises DeniedError if the repository is assigned
@@ -161,7 +164,7 @@ class PolicySelection:
         """
         policy_name = str(pipeline.get_action(key.stage, key.action).configuration.get("policy", ""))
         name = policy_name or self.get_policy_name(repository)
-        if not self._can_judge(repository, name, [name], [name]):
+        if not self._can_judge(repository, PolicyReference(name), [name], [name]):
             raise DeniedError(
                 f"the pipeline names the policy {name!r}, but the policy of {repository} is "
                 f"{self.get_policy_name(repository)!r}",
@@ -190,17 +193,18 @@ class PolicySelection:
                 )
         return required_policy
 
-    def find_superseding_policy(self, repository: str, policy: str) -> str | None:
+    def find_superseding_policy(self, repository: str, policy: PolicyReference) -> PolicyReference | None:
         """Return the repository's own policy if approvals by `policy` do not count there any more.
 
         None if they do. Raises ConflictError like `choose_assignment`.
         """
-        name = PolicyReference(policy).name
-        return None if self._can_judge(repository, name, [name], [name]) else self.get_policy_name(repository)
+        if self._can_judge(repository, policy, [policy.name], [policy.name]):
+            return None
+        return PolicyReference(self.get_policy_name(repository))
 
     # --- for a deployment -----------------------------------------------------------------------------------------
 
-    def list_required_policies(self, image: str, execution: str | None, repository: str) -> list[LoadedPolicy]:
+    def list_required_policies(self, image: str, execution: ExecutionId | None, repository: str) -> list[LoadedPolicy]:
         """Return the policies by which the image must be approved now.
 
         These are all policies that judged it before, other than on a push, and still exist. What its repository
@@ -213,32 +217,30 @@ class PolicySelection:
         is removed meanwhile is used for the last time.
         """
         records = [record for record in reversed(self.store.verdicts.list_of_image(image)) if record.is_requested]
-        names = {PolicyReference(record.policy).name: record.policy for record in records}
-        approved_policies = {
-            PolicyReference(policy).name: policy for policy in self._list_approving_policies(image, execution)
-        }
+        names = {record.policy.name: record.policy for record in records}
+        approved_policies = {policy.name: policy for policy in self._list_approving_policies(image, execution)}
         names |= approved_policies
         repository_policies = [
             record.policy for record in records if record.has_chosen_policy and record.repository == repository
         ]
-        chosen_names = {*approved_policies, *(PolicyReference(policy).name for policy in repository_policies)}
+        chosen_names = {*approved_policies, *(policy.name for policy in repository_policies)}
         of_pipeline, own_name = self._list_pipeline_policies(execution), ""
         if (
             repository
             and names
-            and not any(self._can_judge(repository, name, of_pipeline, chosen_names) for name in names)
+            and not any(self._can_judge(repository, policy, of_pipeline, chosen_names) for policy in names.values())
         ):
             own_name = self.get_policy_name(repository)
-            names.setdefault(own_name, own_name)
+            names.setdefault(own_name, PolicyReference(own_name))
         ordered_names = sorted(names, key=lambda name: (name != own_name, names[name]))
         policies = [self.read(names[name]) for name in ordered_names]
         return [
             loaded_policy
             for loaded_policy in policies
-            if not loaded_policy.unusable_reason or self._has_policy(loaded_policy.policy.name)
+            if not loaded_policy.unusable_reason or self._has_policy(loaded_policy.policy.name.name)
         ]
 
-    def _list_pipeline_policies(self, execution: str | None) -> list[str]:
+    def _list_pipeline_policies(self, execution: ExecutionId | None) -> list[str]:
         """The policies that the definition of the execution's pipeline names; none if one of both was removed.
 
         Then the policy of the repository is required, unless a policy that may judge its images has judged.
@@ -253,21 +255,23 @@ class PolicySelection:
         actions = [action for stage in pipeline.stages for action in stage.actions]
         return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
 
-    def _list_approving_policies(self, image: str, execution: str | None) -> Iterator[str]:
+    def _list_approving_policies(self, image: str, execution: ExecutionId | None) -> Iterator[PolicyReference]:
         """Yield the policies of the execution's approvals of this image."""
         for run in self.store.executions.list_runs(execution) if execution else ():
             try:
-                approval = self.store.approvals.get(str(run.key))
+                approval = self.store.approvals.get(ApprovalId.from_action(run.key))
             except NotFoundError:
                 continue  # an action of another type, or an approval that was purged
             if approval.image == image:
                 yield approval.policy
 
-    def _can_judge(self, repository: str, name: str, of_pipeline: Sequence[str], chosen_names: Collection[str]) -> bool:
-        is_chosen = PolicyReference(name).name in chosen_names
+    def _can_judge(
+        self, repository: str, policy: PolicyReference, of_pipeline: Sequence[str], chosen_names: Collection[str]
+    ) -> bool:
+        is_chosen = policy.name in chosen_names
         try:
             return can_judge(
-                self._list_assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen
+                self._list_assignments(), repository, policy, of_pipeline, self.policies, is_chosen=is_chosen
             )
         except (NotFoundError, DefinitionError):
             return False
@@ -277,7 +281,7 @@ class PolicySelection:
 
     def _has_policy(self, name: str) -> bool:
         try:
-            self.policies(PolicyReference(name).name)
+            self.policies(name)
         except NotFoundError:
             return False
         except DefinitionError:

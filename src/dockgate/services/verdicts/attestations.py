@@ -14,6 +14,7 @@ from dockgate.attestations.model import Attestation, Claim, ListedKey
 from dockgate.attestations.statements import PREDICATE_TYPE, is_approval_statement, verify_statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.cosign_attestations import (
     RegistryRepository,
@@ -74,7 +75,7 @@ class RegistryAttestor(Attestor):
         repository: str,
         image: str,
         key: str,
-        policy: str,
+        policy: PolicyReference,
         write: Callable[[str, str], bytes],
         covered_digests: Sequence[str] = (),
     ) -> str:

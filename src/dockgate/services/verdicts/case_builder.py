@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.ports import Advisories, FindingsSource
 from dockgate.delivery.registry_access import OPERATOR, SERVER
 from dockgate.gate import baselines
 from dockgate.gate.cve_enrichment import collect_cve_names
 from dockgate.gate.model import EMPTY_SNAPSHOT, BaselineExemptions, ExternalReport, Policy, Status, VerdictCase
-from dockgate.gate.policy import PolicyReference, list_required_baselines
+from dockgate.gate.policy import list_required_baselines
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
@@ -31,7 +32,7 @@ class DeploymentContext:
 
     repository: str
     service: str | None = None
-    execution: str | None = None
+    execution: ExecutionId | None = None
     should_keep_baselines: bool = False
 
 
@@ -70,7 +71,7 @@ class BaselineFinder:
         names = list_required_baselines(policy)
         if not names:
             return BaselineImages()
-        own_policy = PolicyReference(policy.name).name  # whatever a repository requires on top
+        own_policy = policy.name.name  # whatever a repository requires on top
         record = find_approving_record(self.store.verdicts.list_of_image(image), own_policy)
         approved_against = BaselineImages()
         if record:
@@ -133,9 +134,7 @@ def find_running_image(store: Store, service: str, registry: str) -> tuple[str, 
 
 def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
-    own_records = (
-        record for record in records if record.is_requested and PolicyReference(record.policy).name == policy
-    )
+    own_records = (record for record in records if record.is_requested and record.policy.name == policy)
     return next((record for record in own_records if record.status == Status.APPROVED), None)
 
 

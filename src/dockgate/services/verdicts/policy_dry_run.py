@@ -13,7 +13,8 @@ from typing import Literal
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, VerdictCase
-from dockgate.gate.policy import PolicyReference, combine_policies
+from dockgate.gate.policy import combine_policies
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.replay.policy_diff import (
     ImageComparison,
     Outcome,
@@ -101,12 +102,12 @@ class PolicyDryRun:
                 image, context = running
                 required_policies = self.selection.list_required_policies(image, context.execution, context.repository)
                 for name in (loaded_policy.policy.name for loaded_policy in required_policies):
-                    if policy in (None, PolicyReference(name).name):
+                    if policy in (None, name.name):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
 
     def _compare_running(
-        self, candidate: Policy, name: str, image: str, service: str, context: DeploymentContext
+        self, candidate: Policy, name: PolicyReference, image: str, service: str, context: DeploymentContext
     ) -> Iterator[ImageComparison]:
         try:
             present_policy = self.policies(name)
@@ -121,9 +122,9 @@ class PolicyDryRun:
             )
             yield compare(outcome_before, outcome_after, name, image, service)
 
-    def _add_repository_policy(self, candidate: Policy, name: str) -> Policy:
+    def _add_repository_policy(self, candidate: Policy, name: PolicyReference) -> Policy:
         """Return the candidate. If the policy `name` includes rules of a repository, combine it with them."""
-        repository_digest = PolicyReference(name).repository_digest
+        repository_digest = name.repository_digest
         return (
             combine_policies(candidate, self.store.policies.read_by_digest(repository_digest))
             if repository_digest

@@ -9,7 +9,7 @@ from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.next_steps import advise_on_refusal
-from dockgate.gate.policy import PolicyReference
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.risk_deadline import compute_risk_deadline, find_worst_severity, list_most_urgent_findings
 from dockgate.gate.rule import Rule
 from dockgate.gate.summaries import name_policy
@@ -107,7 +107,7 @@ class Verdicts:
             if case and verdict:
                 self._record(verdict, case, context.repository)
             raise DeployError(
-                f"{image} is not approved by the policy {PolicyReference(name).label!r} now: "
+                f"{image} is not approved by the policy {name.label!r} now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
                 advise_on_refusal(verdict) if verdict else "Deploy it again after its scan.",
             )
@@ -205,7 +205,7 @@ class Verdicts:
         cause = VerdictCause.make_push_renewal(repository, verdict.image, renewal.previous.digest)
         self.store.verdicts.add(verdict, renewal.case, cause, repository)
 
-    def judge_followed(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
+    def judge_followed(self, image: str, repository: str, policy: PolicyReference) -> tuple[Verdict, str] | None:
         """Return the present verdict on an approved image, and the digest of the stored one like it.
 
         None while it is being scanned. It is stored if it decides something else than the newest one of its policy.

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, selec
 
 from dockgate.delivery.approval_request import get_pipeline_name
 from dockgate.delivery.approvals import make_rejection
-from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, ExecutionId, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events import dockgate_events
 from dockgate.events.model import NewEvent
@@ -16,7 +16,7 @@ from dockgate.identity.model import Principal
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
-from dockgate.store.delivery.followed_images import follow_images
+from dockgate.store.delivery.followed_images import ApprovalKey, follow_images
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, make_webhook_entry
@@ -65,7 +65,7 @@ class Approvals:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
-        self._watchers: list[Callable[[Sequence[str]], None]] = []
+        self._watchers: list[Callable[[Sequence[ApprovalId]], None]] = []
 
     def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
         """Store an approval and return it; if the id exists, return the stored one unchanged.
@@ -76,7 +76,7 @@ class Approvals:
         with self._database.write() as connection:
             _lock_execution(connection, approval.id)
             state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval.id))
-            if state is not None and RunState(state).is_final:
+            if state is not None and state.is_final:
                 approval = replace(
                     approval,
                     state=ApprovalState.CANCELLED,
@@ -87,16 +87,16 @@ class Approvals:
                 add_entries(connection, [make_webhook_entry(approval.id, callback)])
             return _get(connection, approval.id)
 
-    def watch(self, watcher: Callable[[Sequence[str]], None]) -> None:
+    def watch(self, watcher: Callable[[Sequence[ApprovalId]], None]) -> None:
         """Call `watcher` with the ids of approvals that this process has settled, right after the commit."""
         self._watchers.append(watcher)
 
-    def get(self, approval_id: str) -> Approval:
+    def get(self, approval_id: ApprovalId) -> Approval:
         """The approval with this id. Raises NotFoundError."""
         with self._database.read() as connection:
             return _get(connection, approval_id)
 
-    def find_callback(self, approval_id: str) -> Callback | None:
+    def find_callback(self, approval_id: ApprovalId) -> Callback | None:
         """Return the receiver of the answer of an approval. None for an approval without a callback."""
         payloads = [entry.payload for entry in self._outbox.list_entries(OutboxKind.WEBHOOK, key=approval_id)]
         return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
@@ -110,12 +110,12 @@ class Approvals:
         with self._database.read() as connection:
             return connection.execute(_UNJUDGED_ID, {"image": image}).first() is not None
 
-    def list_waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
+    def list_waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[ApprovalId]]]:
         """Group the approvals that wait on an image by policy, repository and service. Oldest first.
 
         A group is its oldest approval with the ids of all. An approval that needs people is a group of its own.
         """
-        alike: dict[tuple[str, ...], list[str]] = {}
+        alike: dict[tuple[str, ...], list[ApprovalId]] = {}
         with self._database.read() as connection:
             for name, policy, repository, service, is_automatic in connection.execute(
                 _WAITING_REQUESTS, {"image": image}
@@ -139,13 +139,13 @@ class Approvals:
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
-    def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
+    def settle(self, approval_id: ApprovalId, answer: Answer, now: str) -> bool:
         """Settle a waiting approval, and finish its action. False when it does not wait any more.
 
         Its action succeeds when the answer is APPROVED, and fails otherwise; the summary becomes its reason.
         """
 
-        def write(connection: Connection) -> Sequence[str]:
+        def write(connection: Connection) -> Sequence[ApprovalId]:
             return _settle(connection, _lock_waiting(connection, [approval_id]), answer, now)
 
         settled_ids = self._database.group_commit(write)
@@ -154,7 +154,7 @@ class Approvals:
 
     def settle_by_verdict(
         self,
-        approval_ids: Sequence[str],
+        approval_ids: Sequence[ApprovalId],
         unstored_verdict: UnstoredVerdict,
         make_answer: Callable[[tuple[Verdict, str]], Answer],
         now: str,
@@ -172,7 +172,7 @@ class Approvals:
         under it. Returns the answer; None, and nothing is stored, if none of the approvals waits any more.
         """
 
-        def write(connection: Connection) -> tuple[Answer | None, Sequence[str]]:
+        def write(connection: Connection) -> tuple[Answer | None, Sequence[ApprovalId]]:
             waiting = _lock_waiting(connection, approval_ids)
             if not waiting:
                 return None, ()
@@ -194,7 +194,7 @@ class Approvals:
         A no settles the approval as rejected, and finishes its action, in the same transaction. ConflictError when the
         approval does not wait any more, or its time is over, and there is no vote of this person.
         """
-        settled_ids: Sequence[str] = ()
+        settled_ids: Sequence[ApprovalId] = ()
         with self._database.write() as connection:
             approval = _get(connection, vote.approval, should_lock=True)
             present_vote = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
@@ -215,20 +215,20 @@ class Approvals:
         self._announce(settled_ids)
         return vote
 
-    def list_votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
+    def list_votes(self, approval_id: ApprovalId) -> Sequence[tuple[Vote, Principal]]:
         """The votes on an approval with the people who cast them, oldest first."""
         query = _VOTE.where(votes.c.approval == approval_id).order_by(votes.c.seq)
         with self._database.read() as connection:
             cast = [Vote(**row) for row in connection.execute(query).mappings()]
             return [(vote, require_principal(connection, vote.who)) for vote in cast]
 
-    def _announce(self, settled_ids: Sequence[str]) -> None:
+    def _announce(self, settled_ids: Sequence[ApprovalId]) -> None:
         if settled_ids:
             self._outbox.wake(OutboxKind.WEBHOOK, OutboxKind.ATTESTATION)
             for watcher in self._watchers:
                 watcher(settled_ids)
 
-    def list_open_executions(self, image: str) -> Sequence[str]:
+    def list_open_executions(self, image: str) -> Sequence[ExecutionId]:
         """The unfinished executions that have an approval on this image, settled or not, oldest first."""
         with self._database.read() as connection:
             return connection.scalars(_OPEN_EXECUTIONS, {"image": image}).all()
@@ -286,19 +286,19 @@ class Approvals:
             return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
 
 
-def _lock_waiting(connection: Connection, approval_ids: Sequence[str]) -> Sequence[tuple[str, str, str, str]]:
-    """Lock the approvals. Returns id, image, repository and policy of those that wait."""
+def _lock_waiting(connection: Connection, approval_ids: Sequence[ApprovalId]) -> Sequence[ApprovalKey]:
+    """Lock the approvals. Returns those that wait."""
     rows = connection.execute(_LOCK, {"ids": make_text_list(approval_ids)})
     return [tuple(row[:4]) for row in rows if row.state is ApprovalState.WAITING]
 
 
 def _settle(
     connection: Connection,
-    waiting: Sequence[tuple[str, str, str, str]],
+    waiting: Sequence[ApprovalKey],
     answer: Answer,
     now: str,
     new_verdict: UnstoredVerdict | None = None,
-) -> Sequence[str]:
+) -> Sequence[ApprovalId]:
     """Settle approvals that wait and are locked, finish their actions, and fill the outbox. Returns their ids.
 
     With a new verdict, it is stored, too.
@@ -311,7 +311,7 @@ def _settle(
     if answer.verdict is None:  # a person or the time limit decides: the verdict that was computed before is kept
         del values["verdict"]
     connection.execute(_CHANGE, {"ids": make_text_list(ids), **values})
-    actions = [name for name in ids if not ApprovalId(name).is_external]
+    actions = [name for name in ids if not name.is_external]
     finished_actions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
     verdict_events = new_verdict.insert(connection) if new_verdict else ()
     enqueue_answers(connection, ids, now)
@@ -325,7 +325,7 @@ def _settle(
 
 
 def _record_verdict(
-    connection: Connection, ids: Sequence[str], answer: Answer, now: str, new_verdict: UnstoredVerdict | None
+    connection: Connection, ids: Sequence[ApprovalId], answer: Answer, now: str, new_verdict: UnstoredVerdict | None
 ) -> None:
     """Record the verdict and summary of approvals that wait on for people, and the events that they need them."""
     values = {"verdict": answer.verdict, "summary": answer.summary}
@@ -350,7 +350,7 @@ def _make_needed_event(approval: Approval, now: str) -> NewEvent:
     )
 
 
-def _get(connection: Connection, approval_id: str, *, should_lock: bool = False) -> Approval:
+def _get(connection: Connection, approval_id: ApprovalId, *, should_lock: bool = False) -> Approval:
     query = _APPROVAL.where(approvals.c.id == approval_id)
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
@@ -358,7 +358,7 @@ def _get(connection: Connection, approval_id: str, *, should_lock: bool = False)
     return Approval(**row)
 
 
-def make_unknown_approval_error(approval_id: str) -> NotFoundError:
+def make_unknown_approval_error(approval_id: ApprovalId) -> NotFoundError:
     """The error for an approval that does not exist, or of which a caller may not know."""
     return NotFoundError(
         f"there is no approval {approval_id!r}",
@@ -366,7 +366,7 @@ def make_unknown_approval_error(approval_id: str) -> NotFoundError:
     )
 
 
-def _lock_execution(connection: Connection, approval_id: str) -> None:
+def _lock_execution(connection: Connection, approval_id: ApprovalId) -> None:
     """Lock the execution of the action that requests the approval.
 
     Either a stop of the execution then finds the approval, or the approval finds the execution stopped.

@@ -73,8 +73,7 @@ class ExecutionTable:
             if present_row is not None:
                 return Execution(**present_row)
             version = require_pipeline(connection, pipeline).version
-            last_number = connection.scalar(select(func.max(executions.c.number)).where(is_of_pipeline)) or 0
-            number = last_number + 1
+            number = (connection.scalar(select(func.max(executions.c.number)).where(is_of_pipeline)) or 0) + 1
             connection.execute(
                 insert(executions).values(
                     id=ExecutionId.from_number(pipeline, number),
@@ -92,7 +91,7 @@ class ExecutionTable:
             append_events(connection, execution_events.make_start_events(execution, now))
             return execution
 
-    def get(self, execution_id: str) -> Execution:
+    def get(self, execution_id: ExecutionId) -> Execution:
         """The execution with this id. Raises NotFoundError."""
         with self._database.read() as connection:
             return _get(connection, execution_id)
@@ -136,19 +135,19 @@ class ExecutionTable:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def list_unfinished(self, ids: Sequence[str] = (), limit: int = 50) -> Sequence[Execution]:
+    def list_unfinished(self, ids: Sequence[ExecutionId] = (), limit: int = 50) -> Sequence[Execution]:
         """At most `limit` executions that are under way, and those with the ids `ids`, the oldest first."""
         query = EXECUTION.where(or_(executions.c.state.in_(OPEN), executions.c.id.in_(ids)))
         query = query.order_by(executions.c.started_at, executions.c.id).limit(limit + len(ids))
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def list_runs_of_executions(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
+    def list_runs_of_executions(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Sequence[ActionRun]]:
         """Every run of every action of several executions, by execution."""
         query = _ACTION_RUN.where(is_one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
-        runs: dict[str, list[ActionRun]] = {execution: [] for execution in execution_ids}
+        runs: dict[ExecutionId, list[ActionRun]] = {execution: [] for execution in ids}
         with self._database.read() as connection:
-            for row in connection.execute(query, {"ids": make_text_list(list(execution_ids))}).mappings():
+            for row in connection.execute(query, {"ids": make_text_list(list(ids))}).mappings():
                 runs[row["key"].execution].append(ActionRun(**row))
         return runs
 
@@ -158,7 +157,7 @@ class ExecutionTable:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def list_runs(self, execution_id: str) -> Sequence[ActionRun]:
+    def list_runs(self, execution_id: ExecutionId) -> Sequence[ActionRun]:
         """Every run of every action, in the order they started."""
         with self._database.read() as connection:
             return _list_runs(connection, execution_id)
@@ -168,7 +167,7 @@ class ExecutionTable:
         with self._database.read() as connection:
             return _read_run(connection, key)
 
-    def list_runnable(self) -> Sequence[str]:
+    def list_runnable(self) -> Sequence[ExecutionId]:
         """The unfinished executions that should be making progress, oldest first.
 
         In each an action is in progress, perhaps beside one that waits, or none waits.
@@ -188,7 +187,7 @@ class ExecutionTable:
             return connection.scalars(query).all()
 
     def advance(
-        self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
+        self, execution_id: ExecutionId, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
     ) -> Sequence[ActionKey]:
         """Apply what `plan` returns for an execution, in one transaction. Returns its actions in progress.
 
@@ -235,7 +234,9 @@ class ExecutionTable:
             _read_run(connection, key)
             return False
 
-    def find_last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str | None:
+    def find_last_succeeded(
+        self, pipeline: str, stage: str, action: str, other_than: ExecutionId
+    ) -> ExecutionId | None:
         """The execution, except `other_than`, in which this action succeeded last; None if it never did."""
         query = (
             select(action_runs.c.key)
@@ -247,7 +248,7 @@ class ExecutionTable:
         with self._database.read() as connection, connection.execute(query).scalars() as keys:
             return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), None)
 
-    def retry(self, execution_id: str, now: str, by: str | None = None) -> Sequence[ActionKey]:
+    def retry(self, execution_id: ExecutionId, now: str, by: str | None = None) -> Sequence[ActionKey]:
         """Start the failed actions of an execution again, and record who retried. Returns the new runs' keys.
 
         ConflictError when nothing failed. So a second call raises it: the new runs are in progress.
@@ -269,7 +270,7 @@ class ExecutionTable:
             append_events(connection, execution_events.retry_events(pipeline, execution, runs, keys, now))
             return keys
 
-    def stop(self, execution_id: str, reason: str, now: str) -> None:
+    def stop(self, execution_id: ExecutionId, reason: str, now: str) -> None:
         """Stop an execution and its open actions, and cancel its waiting approvals.
 
         ConflictError when the execution is over.
@@ -287,11 +288,8 @@ class ExecutionTable:
                 approvals.c.id.in_(select(action_runs.c.key).where(is_of_execution)),
             )
             waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
-            cancellation = {
-                "state": ApprovalState.CANCELLED,
-                "summary": shorten_text(reason, SUMMARY_LIMIT),
-                "settled_at": now,
-            }
+            summary = shorten_text(reason, SUMMARY_LIMIT)
+            cancellation = {"state": ApprovalState.CANCELLED, "summary": summary, "settled_at": now}
             connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancellation))
             connection.execute(
                 update(action_runs)
@@ -362,7 +360,7 @@ def _select_executions(pipeline: str, state: RunState | None, result: ExecutionR
     return query if result is None else query.where(has_result(result))
 
 
-def _get(connection: Connection, execution_id: str, *, should_lock: bool = False) -> Execution:
+def _get(connection: Connection, execution_id: ExecutionId, *, should_lock: bool = False) -> Execution:
     query = EXECUTION.where(executions.c.id == execution_id)
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
@@ -370,7 +368,7 @@ def _get(connection: Connection, execution_id: str, *, should_lock: bool = False
     return Execution(**row)
 
 
-def _list_runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
+def _list_runs(connection: Connection, execution_id: ExecutionId) -> Sequence[ActionRun]:
     query = _ACTION_RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
     return [ActionRun(**row) for row in connection.execute(query).mappings()]
 
@@ -380,7 +378,7 @@ def _read_run(connection: Connection, key: ActionKey) -> ActionRun:
     if row is None:
         raise NotFoundError(
             f"the action {str(key)!r} has not started",
-            f"`dockgate pipeline show {key.execution.rpartition('-')[0]}` shows the started actions.",
+            f"`dockgate pipeline show {key.pipeline}` shows the started actions.",
         )
     return ActionRun(**row)
 
@@ -391,7 +389,9 @@ def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> 
         insert_if_new(connection, action_runs, {**run, "reason": None, "variables": {}})
 
 
-def _set_state(connection: Connection, execution_id: str, state: RunState, reason: str | None, now: str) -> None:
+def _set_state(
+    connection: Connection, execution_id: ExecutionId, state: RunState, reason: str | None, now: str
+) -> None:
     change = update(executions).where(executions.c.id == execution_id)
     connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else None))
 

@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
+from dockgate.delivery.model import ApprovalId
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
@@ -24,6 +26,9 @@ from dockgate.store.statements import insert_all_new, lock_rows
 _STATUSES = (Status.APPROVED, Status.UNDETERMINED, Status.REJECTED)
 # Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.
 _SCHEMES = ("http", "https")
+
+# An approval: its id, image, repository and policy.
+ApprovalKey = tuple[ApprovalId, str, str, PolicyReference]
 
 _FOLLOWED_IMAGE = select_as(FollowedImage, followed_images)
 _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
@@ -183,10 +188,8 @@ class FollowedImages:
         return True
 
 
-def follow_images(
-    connection: Connection, approvals: Sequence[tuple[str, str, str, str]], verdict: str, now: str
-) -> None:
-    """Follow what was approved by a verdict: each approval's id, image, repository and policy.
+def follow_images(connection: Connection, approvals: Sequence[ApprovalKey], verdict: str, now: str) -> None:
+    """Follow what was approved by a verdict.
 
     Within the transaction that settles the approvals. An image that is followed already and not approved, or not
     watched any more, is approved again: the callbacks that got the end of the watch get that, too. It is judged once

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, true, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
-from dockgate.delivery.model import Execution, RunState
+from dockgate.delivery.model import Execution, ExecutionId, RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceEvent, TaskDefinition
 from dockgate.events.model import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
@@ -48,7 +48,7 @@ class Services:
             if _find(connection, service.name) is None:
                 revision = _add(connection, replace(definition, family=service.name)).revision
                 first = replace(service, revision=revision, at_risk=None, at_risk_until=None, cannot_judge=None)
-                connection.execute(insert(services).values(**asdict(first), deployed_by=""))
+                connection.execute(insert(services).values(**asdict(first), deployed_by=None))
             return require_service(connection, service.name)
 
     def get(self, name: str) -> Service:
@@ -100,7 +100,7 @@ class Services:
                 definition: TaskDefinition = body
                 if definition.image is not None:
                     image = definition.image
-                    values = *fields, deployed_by or None, image.digest, image, bool(at_risk), until
+                    values = *fields, deployed_by, image.digest, image, bool(at_risk), until
                     entries.append(RunningImage._make(values))
         return entries
 
@@ -127,7 +127,7 @@ class Services:
                 return definition_of_cause
             return _add(connection, replace(definition, family=service), cause)
 
-    def set_revision(self, service: str, revision: int, by: str | None) -> None:
+    def set_revision(self, service: str, revision: int, by: ExecutionId | None) -> None:
         """Set the service's revision, deployed by the execution `by` (None for a person), and clear its risk.
 
         A second call changes nothing, not even a risk that was found in between. DeployError when a newer execution of
@@ -145,10 +145,10 @@ class Services:
             connection.execute(
                 update(services)
                 .where(services.c.name == service)
-                .values(revision=revision, deployed_by=by or "", at_risk=None, at_risk_until=None, cannot_judge=None)
+                .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
             )
 
-    def find_deployed_by(self, service: str) -> str | None:
+    def find_deployed_by(self, service: str) -> ExecutionId | None:
         """Return the execution that deployed the service's revision, None for none."""
         with self._database.read() as connection:
             require_service(connection, service)
@@ -207,11 +207,16 @@ def make_changed_error(service: str) -> ChangedError:
     )
 
 
-def _find_deployed_by(connection: Connection, service: str) -> str | None:
-    return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or None
+def _find_deployed_by(connection: Connection, service: str) -> ExecutionId | None:
+    deployed_by: ExecutionId | None = connection.scalar(
+        select(services.c.deployed_by).where(services.c.name == service)
+    )
+    return deployed_by
 
 
-def _require_newest(connection: Connection, service: str, by: str | None, deployed_by: str | None) -> None:
+def _require_newest(
+    connection: Connection, service: str, by: ExecutionId | None, deployed_by: ExecutionId | None
+) -> None:
     rows = connection.execute(EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
     by_id = {row["id"]: Execution(**row) for row in rows}
     if by in by_id and deployed_by is not None and deployed_by in by_id:

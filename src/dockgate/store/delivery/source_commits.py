@@ -22,7 +22,7 @@ MAX_ROWS = 200
 class SourceCommit:
     """A commit that an execution fetched. `subject` is the first line of its message, shortened."""
 
-    execution: str
+    execution: ExecutionId
     repository: str
     commit: str
     subject: str
@@ -30,7 +30,7 @@ class SourceCommit:
     @property
     def pipeline(self) -> str:
         """The pipeline of the execution."""
-        return ExecutionId(self.execution).pipeline
+        return self.execution.pipeline
 
 
 _VARIABLES = {"RepositoryName", "CommitId", "CommitMessage"}
@@ -62,7 +62,7 @@ class SourceCommits:
             return [SourceCommit(**row) for row in connection.execute(query).mappings()]
 
 
-def record_source_commit(connection: Connection, execution: str, variables: Mapping[str, str]) -> None:
+def record_source_commit(connection: Connection, execution: ExecutionId, variables: Mapping[str, str]) -> None:
     """Record the commit that an action exports by its variables; only source actions do."""
     if not variables.keys() >= _VARIABLES:
         return

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from dockgate.delivery.model import ApprovalId
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.store.engine import Database
@@ -286,7 +287,7 @@ def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
     insert_all_new(connection, outbox, [make_row(entry) for entry in entries])
 
 
-def make_webhook_entry(approval_id: str, callback: Callback) -> OutboxEntry:
+def make_webhook_entry(approval_id: ApprovalId, callback: Callback) -> OutboxEntry:
     """The entry of an answer by callback. It is not due before the approval is settled."""
     payload = {"url": callback.url, "secret": callback.secret}
     return OutboxEntry(OutboxKind.WEBHOOK, approval_id, urlsplit(callback.url).netloc, payload)
@@ -297,7 +298,7 @@ def get_registry_receiver(repository: str) -> str:
     return RepositoryReference.parse(repository).registry or OWN_REGISTRY
 
 
-def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
+def enqueue_answers(connection: Connection, approval_ids: Sequence[ApprovalId], now: str) -> None:
     """Make the callbacks of approvals due that were settled in this transaction."""
     connection.execute(_ANSWER, {"keys": make_text_list(approval_ids), "due_since": now, "next_at": now})
 

@@ -355,9 +355,9 @@ class Exposures:
         return answer
 
 
-def _find_pipeline(approval: str | None) -> str | None:
+def _find_pipeline(approval: ApprovalId | None) -> str | None:
     """The pipeline of ours that waits for the approval, None if one from outside asked for it."""
-    action = ApprovalId(approval).action if approval else None
+    action = approval.action if approval else None
     return action.pipeline if action else None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.gate.model import Status
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet.records import TagPeriod
@@ -143,7 +144,7 @@ class RunningImage(NamedTuple):
     target: str
     desired_count: int
     revision: int
-    execution: str | None
+    execution: ExecutionId | None
     digest: str
     reference: ImageReference
     is_at_risk: bool = False

@@ -63,7 +63,7 @@ class VerdictTable:
         query = query.order_by(table.seq)
         with self._database.read() as connection:
             return {
-                (repository, image): Status(status)
+                (repository, image): status
                 for part in split_into_batches(sorted(images))
                 for repository, image, status in connection.execute(query.where(table.image.in_(part)))
             }

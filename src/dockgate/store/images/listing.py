@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, null, or_, select, tuple_
 
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.store.engine import Database
 from dockgate.store.images.image_filter import ImageFilter, ImageSort
 from dockgate.store.images.listing_order import make_sort_key
@@ -57,7 +58,7 @@ class ListedImage(NamedTuple):
     scan: ScanState | None
     scanner: str | None
     status: Status | None
-    policy: str | None
+    policy: PolicyReference | None
     counts: tuple[int, ...] | None
     since: str | None
     cannot_judge_since: str | None
@@ -304,7 +305,8 @@ def _has_recorded_one_of(statuses: Collection[Status | None]) -> ColumnElement[b
 def _make_listed_image(row: Sequence[Any]) -> ListedImage:
     *location, scan, scanner, status, policy, since, cannot_judge_since, waived_count, reason, gone_at = row[:16]
     counts = tuple(row[16 : 16 + len(_COUNTS)]) if policy is not None else None
-    verdict = _parse_status(status), policy, counts, since, cannot_judge_since, waived_count, reason
+    reference = None if policy is None else PolicyReference(policy)
+    verdict = _parse_status(status), reference, counts, since, cannot_judge_since, waived_count, reason
     return ListedImage._make((*location, scan, scanner, *verdict, gone_at))
 
 

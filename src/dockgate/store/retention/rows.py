@@ -216,7 +216,7 @@ class ExpiredRows:
 
 def _iterate_executions_of_services(connection: Connection, keep: int) -> Iterator[str]:
     """The executions that deployed services, and that registered the revisions that are kept."""
-    yield from connection.scalars(select(services.c.deployed_by))
+    yield from filter(None, connection.scalars(select(services.c.deployed_by)))
     all_causes = _list_causes_of_revisions(connection)
     for name, present_revision in connection.execute(select(services.c.name, services.c.revision)).all():
         causes = all_causes[name]

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Integer, MetaData
 
-from dockgate.store.columns import SafeText, TextOrEmpty
+from dockgate.shared.text_types import TextType
+from dockgate.store.columns import SafeText, TextOrEmpty, TypedText
 
 metadata = MetaData(
     naming_convention={
@@ -22,6 +23,13 @@ def define_sequence() -> Column[int]:
 def define_text(name: str, *foreign_keys: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
     """A required text column."""
     return Column(name, SafeText, *foreign_keys, primary_key=primary_key, unique=unique, nullable=False)
+
+
+def define_typed_text(
+    name: str, kind: type[TextType], *foreign_keys: ForeignKey, primary_key: bool = False, unique: bool = False
+) -> Column[str]:
+    """A required text column, whose texts are of a type of their own."""
+    return Column(name, TypedText(kind), *foreign_keys, primary_key=primary_key, unique=unique, nullable=False)
 
 
 def define_text_or_empty(name: str) -> Column[str]:

@@ -3,15 +3,17 @@
 from sqlalchemy import Boolean, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, Table, UniqueConstraint
 
 from dockgate.delivery.fixes import FixDetails, FixKind, FixState
-from dockgate.delivery.model import ApprovalState, Approvers, FixAction, Pipeline, RunState
+from dockgate.delivery.model import ApprovalId, ApprovalState, Approvers, ExecutionId, FixAction, Pipeline, RunState
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.gate.model import Status
-from dockgate.store.columns import EnumText, Json, Key, SafeText
+from dockgate.gate.policy_reference import PolicyReference
+from dockgate.store.columns import EnumText, Json, Key, SafeText, TextOrEmpty, TypedText
 from dockgate.store.schema.base import (
     define_optional_text,
     define_sequence,
     define_text,
     define_text_or_empty,
+    define_typed_text,
     metadata,
 )
 from dockgate.store.schema.identity import principals
@@ -68,7 +70,7 @@ built_repositories = Table("built_repositories", metadata, define_text("name", p
 executions = Table(
     "executions",
     metadata,
-    define_text("id", primary_key=True),
+    define_typed_text("id", ExecutionId, primary_key=True),
     define_text("pipeline"),
     Column("number", Integer, nullable=False),
     Column("pipeline_version", Integer, nullable=False),
@@ -90,7 +92,7 @@ action_runs = Table(
     metadata,
     define_sequence(),
     Column("key", Key, unique=True, nullable=False),
-    define_text("execution", ForeignKey(executions.c.id)),
+    define_typed_text("execution", ExecutionId, ForeignKey(executions.c.id)),
     Column("state", EnumText(RunState), nullable=False),
     define_optional_text("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
@@ -105,7 +107,7 @@ source_commits = Table(
     "source_commits",
     metadata,
     define_sequence(),
-    define_text("execution", ForeignKey(executions.c.id)),
+    define_typed_text("execution", ExecutionId, ForeignKey(executions.c.id)),
     define_text("repository"),
     define_text("commit"),
     define_text("subject"),
@@ -118,11 +120,11 @@ approvals = Table(
     "approvals",
     metadata,
     define_sequence(),
-    define_text("id", unique=True),
+    define_typed_text("id", ApprovalId, unique=True),
     define_text("token"),
     define_text("image"),
     define_text("repository"),
-    define_text("policy"),
+    define_typed_text("policy", PolicyReference),
     define_text("custom_data"),
     define_text("created_at"),
     define_text("expires_at"),
@@ -147,7 +149,7 @@ votes = Table(
     "votes",
     metadata,
     define_sequence(),
-    define_text("approval"),
+    define_typed_text("approval", ApprovalId),
     define_text("who", ForeignKey(principals.c.name)),
     Column("is_yes", Boolean, nullable=False),
     define_text("reason"),
@@ -161,7 +163,7 @@ followed_images = Table(
     metadata,
     define_text("image", primary_key=True),
     define_text("repository", primary_key=True),
-    define_text("policy", primary_key=True),
+    define_typed_text("policy", PolicyReference, primary_key=True),
     Column("status", EnumText(Status), nullable=False),
     define_text("verdict"),
     define_text("summary"),
@@ -176,10 +178,10 @@ followed_images = Table(
 followed_callbacks = Table(
     "followed_callbacks",
     metadata,
-    define_text("approval", primary_key=True),
+    define_typed_text("approval", ApprovalId, primary_key=True),
     define_text("image"),
     define_text("repository"),
-    define_text("policy"),
+    define_typed_text("policy", PolicyReference),
     define_text("url"),
     define_text("secret"),
     Column("status", EnumText(Status), nullable=False),
@@ -208,7 +210,7 @@ services = Table(
     define_optional_text("at_risk"),
     define_optional_text("at_risk_until"),
     define_optional_text("cannot_judge"),
-    define_text("deployed_by"),
+    Column("deployed_by", TextOrEmpty(ExecutionId), nullable=False),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )
 
@@ -257,7 +259,7 @@ fixes = Table(
     Column("state", EnumText(FixState), nullable=False),
     Column("branch", SafeText),
     Column("commit", SafeText),
-    Column("execution", SafeText),
+    Column("execution", TypedText(ExecutionId)),
     Column("reason", SafeText),
     Column("ended_at", SafeText),
 )

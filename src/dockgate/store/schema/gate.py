@@ -4,6 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary,
 
 from dockgate.gate.model import Settings, Status, VexSigner, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.store.columns import EnumText, Json, SafeText, TextOrEmpty
 from dockgate.store.records import ReportScope
 from dockgate.store.schema.base import (
@@ -11,10 +12,12 @@ from dockgate.store.schema.base import (
     define_sequence,
     define_text,
     define_text_or_empty,
+    define_typed_text,
     metadata,
 )
 from dockgate.store.schema.delivery import services
 from dockgate.store.schema.store import documents
+from dockgate.store.verdict_causes import VerdictCause
 from dockgate.vulnerabilities.model import Severity
 
 policies = Table(
@@ -139,11 +142,11 @@ verdicts = Table(
     "verdicts",
     metadata,
     define_sequence(),
-    define_text("cause", unique=True),
+    define_typed_text("cause", VerdictCause, unique=True),
     define_text("digest", ForeignKey(documents.c.digest)),
     define_text("image"),
     define_text("repository"),
-    define_text("policy"),
+    define_typed_text("policy", PolicyReference),
     Column("status", EnumText(Status), nullable=False),
     define_text("summary"),
     define_optional_text("waived"),

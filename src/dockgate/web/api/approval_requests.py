@@ -7,8 +7,9 @@ from fastapi import Header, Query, Request
 from pydantic import Field
 
 from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest
-from dockgate.delivery.model import ApprovalState
+from dockgate.delivery.model import ApprovalId, ApprovalState
 from dockgate.events.webhook_signature import parse_key
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import Addresses, ApprovalServices, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -61,7 +62,7 @@ class ApprovalRequestBody:
     image: str | None = None
     digest: str | None = None
     repository: str | None = None
-    policy: str | None = None
+    policy: PolicyReference | None = None
     service: str | None = None
     callback: CallbackTarget | None = None
     timeout: Annotated[int, Field(strict=True, ge=1, le=TIMEOUT_LIMIT)] = 7 * 86400
@@ -138,7 +139,7 @@ def _request_approval(
 @router.get("/approvals/{approval_id:path}/answer")
 @mark_self_checking
 async def wait_for_decision(
-    approval_id: str,
+    approval_id: ApprovalId,
     request: Request,
     store: StoreDependency,
     approvals: ApprovalDependency,

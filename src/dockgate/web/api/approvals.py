@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from dockgate.delivery.approval_request import make_scope
-from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Caller, Permission
 from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
@@ -28,10 +29,10 @@ router = make_router()
 class ApprovalView:
     """An approval without its token."""
 
-    id: str
+    id: ApprovalId
     image: str
     repository: str
-    policy: str
+    policy: PolicyReference
     custom_data: str
     created_at: str
     expires_at: str
@@ -122,7 +123,11 @@ def list_approvals(
 @router.post("/approvals/{approval_id:path}/reject")
 @mark_self_checking
 def reject_approval(
-    approval_id: str, body: Rejection, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
+    approval_id: ApprovalId,
+    body: Rejection,
+    caller: DecideCaller,
+    store: StoreDependency,
+    approvals: ApprovalDependency,
 ) -> ApprovalView:
     """Reject a waiting approval."""
     require_approval(caller, approval_id, store)
@@ -133,7 +138,7 @@ def reject_approval(
 
 @router.get("/approvals/{approval_id:path}/votes")
 @mark_self_checking
-def list_votes(approval_id: str, caller: ReadCaller, store: StoreDependency) -> list[Vote]:
+def list_votes(approval_id: ApprovalId, caller: ReadCaller, store: StoreDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
     require_approval(caller, approval_id, store)
     return [vote for vote, _ in store.approvals.list_votes(approval_id)]
@@ -141,7 +146,7 @@ def list_votes(approval_id: str, caller: ReadCaller, store: StoreDependency) -> 
 
 @router.get("/approvals/{approval_id:path}")
 @mark_self_checking
-def get_approval(approval_id: str, caller: ReadCaller, store: StoreDependency) -> ApprovalWithToken:
+def get_approval(approval_id: ApprovalId, caller: ReadCaller, store: StoreDependency) -> ApprovalWithToken:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = require_approval(caller, approval_id, store)
     can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
@@ -151,7 +156,7 @@ def get_approval(approval_id: str, caller: ReadCaller, store: StoreDependency) -
 @router.post("/approvals/{approval_id:path}/vote")
 @mark_self_checking
 def cast_vote(
-    approval_id: str, body: CastVote, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
+    approval_id: ApprovalId, body: CastVote, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
 ) -> ApprovalWithVotes:
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
     if caller.token is None:
@@ -169,7 +174,11 @@ def cast_vote(
 @router.post("/approvals/{approval_id:path}/override")
 @mark_self_checking
 def override_rejection(
-    approval_id: str, body: OverrideRequest, caller: AcceptCaller, store: StoreDependency, approvals: ApprovalDependency
+    approval_id: ApprovalId,
+    body: OverrideRequest,
+    caller: AcceptCaller,
+    store: StoreDependency,
+    approvals: ApprovalDependency,
 ) -> OverrideResult:
     """Accept the findings of a rejected image until a date.
 
@@ -195,7 +204,7 @@ def require_reach(caller: Caller, approval: Approval) -> None:
     caller.require(**scope)
 
 
-def require_approval(caller: Caller, approval_id: str, store: Store) -> Approval:
+def require_approval(caller: Caller, approval_id: ApprovalId, store: Store) -> Approval:
     """The approval, if the caller may see it and its limits reach it. NotFoundError, DeniedError."""
     approval = store.approvals.get(approval_id)
     require_reach(caller, approval)

@@ -5,7 +5,16 @@ from pathlib import Path
 
 from fastapi.responses import FileResponse
 
-from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
+from dockgate.delivery.model import (
+    ActionKey,
+    ActionRun,
+    ActionType,
+    ApprovalId,
+    Execution,
+    ExecutionId,
+    Pipeline,
+    RunState,
+)
 from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.actions import read_definition
@@ -98,7 +107,7 @@ class Stop:
 
 @router.get("/executions/{execution_id}")
 def get_execution(
-    execution_id: str, caller: ReadCaller, store: StoreDependency, upkeep: UpkeepDependency
+    execution_id: ExecutionId, caller: ReadCaller, store: StoreDependency, upkeep: UpkeepDependency
 ) -> ExecutionView:
     """Get an execution with its stages and actions."""
     execution = store.executions.get(execution_id)
@@ -146,14 +155,14 @@ def _find_successor(store: StoreDependency, execution: Execution, pipeline: Pipe
 
 def _find_approval(store: StoreDependency, key: ActionKey) -> ApprovalView | None:
     try:
-        return make_approval_view(store.approvals.get(str(key)))
+        return make_approval_view(store.approvals.get(ApprovalId.from_action(key)))
     except NotFoundError:  # not requested yet, or deleted by retention
         return None
 
 
 @router.post("/executions/{execution_id}/stop")
 def stop_execution(
-    execution_id: str, body: Stop, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
+    execution_id: ExecutionId, body: Stop, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
 ) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
     delivery.executions.stop(execution_id, body.reason)
@@ -163,7 +172,7 @@ def stop_execution(
 
 @router.post("/executions/{execution_id}/retry")
 def retry_execution(
-    execution_id: str, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
+    execution_id: ExecutionId, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
 ) -> Execution:
     """Retry the failed actions of the failed stage."""
     delivery.executions.retry(execution_id, caller.name if caller.token else None)
@@ -176,7 +185,7 @@ def retry_execution(
     responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def get_artifact(
-    execution_id: str, stage: str, action: str, caller: ReadCaller, store: StoreDependency, attempt: Count = 1
+    execution_id: ExecutionId, stage: str, action: str, caller: ReadCaller, store: StoreDependency, attempt: Count = 1
 ) -> FileResponse:
     """Download the artifact of an action as a tar archive.
 
@@ -204,7 +213,7 @@ def find_artifact(key: ActionKey, caller: Caller, store: Store) -> Path:
 
 @router.get("/executions/{execution_id}/log")
 def get_log(
-    execution_id: str,
+    execution_id: ExecutionId,
     stage: str,
     action: str,
     caller: ReadCaller,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Query
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
@@ -103,7 +104,7 @@ def find_matches(
     matches += [(name, "package", make_package_path("", name)) for name in packages]
     if _EXECUTION.fullmatch(words):
         with suppress(NotFoundError):
-            execution = store.executions.get(words)
+            execution = store.executions.get(ExecutionId(words))
             if caller.can_reach(pipeline=execution.pipeline):
                 matches.append((execution.id, "execution", f"/executions/{words}"))
     pipelines = [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]

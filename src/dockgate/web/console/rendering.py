@@ -14,7 +14,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dockgate import __version__
 from dockgate.delivery.repository_files import is_path_supported
 from dockgate.gate.model import VexSigner
-from dockgate.gate.policy import PolicyReference
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
@@ -258,6 +257,6 @@ def _make_environment() -> Environment:
     for function in (*_FUNCTIONS, make_static_url):
         environment.globals[function.__name__] = function
         environment.filters[function.__name__] = function
-    for kind in (ImageReference, Permission, PolicyReference, VexSigner):
+    for kind in (ImageReference, Permission, VexSigner):
         environment.globals[kind.__name__] = kind
     return environment

@@ -26,16 +26,18 @@ router = make_page_router()
 
 @router.get("/approvals/{approval_id:path}")
 @api.mark_self_checking
-def show_approval(approval_id: str, request: Request, caller: api.ReadCaller, store: api.StoreDependency) -> Response:
+def show_approval(
+    approval_id: ApprovalId, request: Request, caller: api.ReadCaller, store: api.StoreDependency
+) -> Response:
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
     return _render_approval(approval_id, request, caller, store)
 
 
 def _render_approval(
-    approval_id: str, request: Request, caller: Caller, store: Store, refusal: Refusal | None = None
+    approval_id: ApprovalId, request: Request, caller: Caller, store: Store, refusal: Refusal | None = None
 ) -> Response:
     approval_view = approval_calls.make_approval_view(approval_calls.require_approval(caller, approval_id, store))
-    if not ApprovalId(approval_id).is_external:
+    if not approval_id.is_external:
         return redirect_to(make_approval_path(approval_id))
     decision = read_decision(store, approval_view, caller)
     return render_page(
@@ -52,7 +54,7 @@ def _render_approval(
 @router.post("/approvals/{approval_id:path}/vote")
 @api.mark_self_checking
 def cast_vote(
-    approval_id: str,
+    approval_id: ApprovalId,
     request: Request,
     caller: api.DecideCaller,
     addresses: api.AddressesDependency,
@@ -70,7 +72,7 @@ def cast_vote(
 @router.post("/approvals/{approval_id:path}/reject")
 @api.mark_self_checking
 def reject_approval(
-    approval_id: str,
+    approval_id: ApprovalId,
     request: Request,
     caller: api.DecideCaller,
     addresses: api.AddressesDependency,
@@ -91,7 +93,7 @@ def reject_approval(
 @router.post("/approvals/{approval_id:path}/override")
 @api.mark_self_checking
 def override_rejection(
-    approval_id: str,
+    approval_id: ApprovalId,
     request: Request,
     caller: api.AcceptCaller,
     addresses: api.AddressesDependency,
@@ -107,7 +109,7 @@ def override_rejection(
 
 
 def _run_decision(
-    approval_id: str,
+    approval_id: ApprovalId,
     form: ApprovalForm,
     fields: Mapping[str, str],
     decide: Callable[[], object],
@@ -132,7 +134,7 @@ def _render_refusal(
     page = make_approval_path(refusal.approval).partition("#")[0]
     # Links of the page lead to itself, not to where its form was sent.
     of_page = Request({**request.scope, "path": unquote(page), "query_string": b""}, request.receive)
-    key = ApprovalId(refusal.approval).action
+    key = refusal.approval.action
     if key is None:
         return _render_approval(refusal.approval, of_page, caller, store, refusal)
     return render_execution(key.execution, of_page, caller, addresses, store, upkeep, refusal)

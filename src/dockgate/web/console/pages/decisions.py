@@ -47,7 +47,7 @@ ApprovalForm = Literal["vote", "reject", "override"]
 class Refusal:
     """A form of an approval that was refused: which one, what was filled in, and why."""
 
-    approval: str
+    approval: ApprovalId
     form: ApprovalForm
     fields: Mapping[str, str]
     error: UsageError | ConflictError
@@ -67,7 +67,7 @@ def _find_objection(approval: ApprovalView, voters: Sequence[str], caller: Calle
     if approvers and approval.state is ApprovalState.WAITING:
         objection = find_vote_objection(approvers, caller.principal, approval.committers, approval.repository)
         return f"{caller.name} has voted" if caller.name in voters else objection
-    if caller.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
+    if caller.token is None or approval.id.is_external or (approvers and not approvers.exclude_committer):
         return None
     return find_contributor_objection(caller.principal, approval.committers)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.model import ActionKey, ActionType, RunState
+from dockgate.delivery.model import ActionKey, ActionType, ExecutionId, RunState
 from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.delivery.trigger import list_starters
 from dockgate.gate.model import Status
@@ -70,7 +70,7 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 @router.get("/executions/{execution_id}")
 def show_execution(
-    execution_id: str,
+    execution_id: ExecutionId,
     request: Request,
     caller: api.ReadCaller,
     addresses: api.AddressesDependency,
@@ -82,7 +82,7 @@ def show_execution(
 
 
 def render_execution(
-    execution_id: str,
+    execution_id: ExecutionId,
     request: Request,
     caller: Caller,
     addresses: Addresses,
@@ -99,9 +99,9 @@ def render_execution(
         if action.approval
     }
     rejections = {
-        ActionKey.parse(decision.approval.id): Status(decision.shown_state)
+        key: Status(decision.shown_state)
         for decision in decisions.values()
-        if decision.is_rejected
+        if decision.is_rejected and (key := decision.approval.id.action)
     }
     return render_page(
         request,
@@ -141,7 +141,7 @@ def render_execution(
 
 
 def _list_artifacts(
-    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, store: Store
+    execution_id: ExecutionId, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, store: Store
 ) -> Sequence[Artifact]:
     """List what the last attempts of an execution's actions made, with the files that the caller may download."""
     rows = []
@@ -171,7 +171,11 @@ def _list_artifacts(
 
 @router.post("/executions/{execution_id}/stop")
 def stop_execution(
-    execution_id: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency, fields: Form
+    execution_id: ExecutionId,
+    caller: api.RunCaller,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
+    fields: Form,
 ) -> Response:
     """Stop an execution."""
     calls.stop_execution(
@@ -182,7 +186,7 @@ def stop_execution(
 
 @router.post("/executions/{execution_id}/retry")
 def retry_execution(
-    execution_id: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency
+    execution_id: ExecutionId, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency
 ) -> Response:
     """Retry what failed."""
     calls.retry_execution(execution_id, caller, store, delivery)
@@ -191,7 +195,7 @@ def retry_execution(
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}")
 def show_log(
-    execution_id: str,
+    execution_id: ExecutionId,
     stage: str,
     action: str,
     attempt: int,
@@ -243,7 +247,7 @@ def show_log(
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/artifact")
 def download_artifact(
-    execution_id: str,
+    execution_id: ExecutionId,
     stage: str,
     action: str,
     attempt: int,
@@ -266,7 +270,7 @@ def download_artifact(
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
 def download_log(
-    execution_id: str, stage: str, action: str, attempt: int, caller: api.ReadCaller, store: api.StoreDependency
+    execution_id: ExecutionId, stage: str, action: str, attempt: int, caller: api.ReadCaller, store: api.StoreDependency
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)

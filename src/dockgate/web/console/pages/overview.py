@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.approval_request import make_scope
-from dockgate.delivery.model import ApprovalState, Execution, RunState
+from dockgate.delivery.model import ApprovalState, Execution, ExecutionId, RunState
 from dockgate.delivery.service_model import Service
 from dockgate.delivery.trigger import list_starters
 from dockgate.events.subject import EventSubject
@@ -192,7 +192,7 @@ def _list_under_way(store: Store, caller: Caller, shown_executions: str | None) 
 
     A page that shows some already gets these again, also those that have ended: its rows stay where they are.
     """
-    shown_ids = (shown_executions or "").split(",")[:MAX_ROWS]
+    shown_ids = [ExecutionId(text) for text in (shown_executions or "").split(",")[:MAX_ROWS]]
     executions = [
         execution
         for execution in store.executions.list_unfinished(shown_ids)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.model import ActionKey, ActionRun, Approval, Execution, RunState, Stage
+from dockgate.delivery.model import ActionKey, ActionRun, Approval, Execution, ExecutionId, RunState, Stage
 from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.gate.model import Status
 from dockgate.store import Store
@@ -34,7 +34,7 @@ class ExecutionRow:
     commit: Mapping[str, str]
 
 
-def make_execution_rows(store: Store, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
+def make_execution_rows(store: Store, executions: Sequence[Execution]) -> dict[ExecutionId, ExecutionRow]:
     """The row of each execution, by its id, in at most four queries however many executions there are."""
     runs = store.executions.list_runs_of_executions([execution.id for execution in executions])
     failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
@@ -84,11 +84,13 @@ def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str,
     return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
-def _find_waits(store: Store, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
+def _find_waits(
+    store: Store, runs: Mapping[ExecutionId, Sequence[ActionRun]]
+) -> dict[ExecutionId, tuple[Approval, int]]:
     """The first approval on which each execution waits, with the number of yes votes."""
     waiting = [name for name, action_runs in runs.items() if any(run.state is RunState.WAITING for run in action_runs)]
     approvals = store.execution_results.list_waiting_approvals(waiting) if waiting else ()
-    waits: dict[str, tuple[Approval, int]] = {}
+    waits: dict[ExecutionId, tuple[Approval, int]] = {}
     for approval, supporters in approvals:
         if approval.action:
             waits.setdefault(approval.action.execution, (approval, supporters))
