@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
 from dockgate.delivery.registries.tokens import PERMIT_SECONDS
 from dockgate.delivery.retention import Retention
-from dockgate.events.envelope import NewEvent
+from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.services.retention.retention_clock import ACCEPTED_AFTER, LONGEST_STOP, RetentionClock
 from dockgate.shared.timestamps import format_time
