@@ -8,6 +8,7 @@ from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.gate.model import Policy
 from dockgate.services.approvals.followed_images import FollowedImageReview
 from dockgate.services.approvals.settlement import ApprovalSettler
+from dockgate.services.attention import AttentionReader
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.feeds.updates import FeedUpdates
@@ -116,6 +117,7 @@ class _Wiring(DeliveryWiring):
 
     def make_web_services(self) -> WebServices:
         """Return what the web application needs."""
+        update_settings = self.options.settings if self.options.should_update_feeds else None
         return WebServices(
             addresses=Addresses(self.options.url, self.registry, self.registry_names),
             store=self.store,
@@ -164,7 +166,10 @@ class _Wiring(DeliveryWiring):
                 workers=Workers(self.store.workers, self.starter, self.store.database.is_shared),
                 garbage_collection=self.garbage_collection,
                 collection_plans=CollectionPlans(self.store, self.garbage_collection, self.clock),
-                update_settings=self.options.settings if self.options.should_update_feeds else None,
+                update_settings=update_settings,
+            ),
+            attention=AttentionReader(
+                self.store, self.clock, self.registry, self.adapters.advisories, self.event_targets, update_settings
             ),
         )
 

@@ -16,6 +16,7 @@ from dockgate.events.ports import Webhooks
 from dockgate.services.approvals.decisions import ApprovalDecisions
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
+from dockgate.services.attention import AttentionReader
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waiver_preview import WaiverPreviews
@@ -208,3 +209,4 @@ class WebServices:
     events: EventServices
     access: AccessServices
     upkeep: UpkeepServices
+    attention: AttentionReader

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from dockgate.config import Settings
+from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.redaction import redact_url
 from dockgate.shared.wording import format_count
@@ -49,6 +52,26 @@ def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple
     all_urls = {feed.name: url for feed in feeds.load() if (url := set_urls.get(feed.name) or feed.url)}
     names = sorted({*(part.feed for part in parts), *states.feeds, *all_urls})
     return tuple(_feed_status(name, parts, states.get_state(name), all_urls.get(name)) for name in names)
+
+
+def read_advisory_feeds(settings: Settings | None) -> Sequence[FeedStatus]:
+    """The status of the feeds that these settings update, none without settings."""
+    return read_feed_statuses(settings.advisories, settings.feeds) if settings else ()
+
+
+def describe_advisory_database(advisories: Advisories) -> dict[str, Any]:
+    """Return what the advisory database covers, or why there is none."""
+    try:
+        reader = advisories()
+        return {
+            "digest": reader.digest,
+            "coverage": [
+                {"ecosystem": item.ecosystem, "is_complete": item.is_complete, "checked_at": item.checked_at}
+                for item in reader.list_coverage()
+            ],
+        }
+    except DatabaseError as error:
+        return {"error": str(error), "advice": error.advice}
 
 
 def read_suspect_feeds(database: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.routing import APIRoute
 
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.attention import AttentionReader
 from dockgate.services.clock import ServerClock
 from dockgate.services.web_services import (
     AccessServices,
@@ -47,6 +48,7 @@ __all__ = [
     "AddressesDependency",
     "AdminCaller",
     "ApprovalDependency",
+    "AttentionDependency",
     "ClockDependency",
     "Count",
     "DecideCaller",
@@ -110,6 +112,7 @@ DeliveryDependency = Annotated[DeliveryServices, _make_dependency("delivery")]
 RegistryDependency = Annotated[RegistryServices, _make_dependency("registries")]
 EventDependency = Annotated[EventServices, _make_dependency("events")]
 AccessDependency = Annotated[AccessServices, _make_dependency("access")]
+AttentionDependency = Annotated[AttentionReader, _make_dependency("attention")]
 UpkeepDependency = Annotated[UpkeepServices, _make_dependency("upkeep")]
 
 # The types of the parameter `caller`, which every call has. The call is refused to a caller without the permission.

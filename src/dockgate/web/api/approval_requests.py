@@ -11,6 +11,7 @@ from dockgate.delivery.model import ApprovalId, ApprovalState
 from dockgate.events.webhook_signature import parse_key
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import Addresses, ApprovalServices, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference, RepositoryReference, parse_repository
@@ -27,7 +28,6 @@ from dockgate.web.api import (
     mark_self_checking,
 )
 from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
-from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
@@ -169,7 +169,7 @@ def _require_service(name: str | None, addresses: AddressesDependency, store: St
     if not name:
         return
     reader = replace(caller, permission=Permission.READ)
-    services = [service.name for service in list_visible_services(reader, addresses, store)]
+    services = [service.name for service in list_visible_services(reader, addresses.registry, store)]
     if name not in services:
         hint = f"Services: {', '.join(services)}" if services else "There are no services for you to name"
         raise NotFoundError(f"the service {name!r} does not exist", f"{hint}. Or omit `service`.")

@@ -17,6 +17,7 @@ from dockgate.delivery.service_model import (
     TaskDefinition,
 )
 from dockgate.identity.model import Caller
+from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import Addresses, DeliveryServices
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
@@ -115,22 +116,6 @@ class Change:
 
     service: Service
     rollout: Rollout | None
-
-
-def list_visible_services(caller: Caller, addresses: Addresses, store: Store) -> list[Service]:
-    """The services that the caller may see.
-
-    Limited callers see those that run an image of their repositories.
-    """
-    services = store.services.list()
-    if not caller.is_limited:
-        return list(services)
-    running = store.services.list_deployed_images()
-    reachable_services = (
-        entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(addresses.registry))
-    )
-    names = {entry.service for entry in reachable_services}
-    return [service for service in services if service.name in names]
 
 
 def find_failed_deploys(caller: Caller, store: Store) -> dict[str, FailedDeploy]:
@@ -236,7 +221,7 @@ def read_service_page(
         ServiceTrouble.CANNOT_JUDGE: lambda service: service.cannot_judge is not None,
         ServiceTrouble.DEPLOY_FAILED: lambda service: service.name in failures,
     }[trouble]
-    page = make_page(filter(has_trouble, list_visible_services(caller, addresses, store)), keys, query)
+    page = make_page(filter(has_trouble, list_visible_services(caller, addresses.registry, store)), keys, query)
     images = {entry.service: entry.reference for entry in store.services.list_deployed_images()} if page.entries else {}
     lists = delivery.running_tasks.list_tasks([(entry.name, entry.target) for entry in page.entries], PATIENCE)
     counts = lists.count_running()

@@ -11,6 +11,7 @@ from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
+from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import Addresses, PolicyServices
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
@@ -25,7 +26,6 @@ from dockgate.web.api import (
     make_router,
     mark_self_checking,
 )
-from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
 from dockgate.web.page_paths import (
     make_commit_path,
@@ -108,9 +108,10 @@ def find_matches(
             if caller.can_reach(pipeline=execution.pipeline):
                 matches.append((execution.id, "execution", f"/executions/{words}"))
     pipelines = [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]
+    services = [service.name for service in list_visible_services(caller, addresses.registry, store)]
     names_by_kind = (
         ("pipeline", pipelines, "/pipelines/"),
-        ("service", [service.name for service in list_visible_services(caller, addresses, store)], "/running/"),
+        ("service", services, "/running/"),
         ("policy", () if caller.is_limited else policies.policies.list_names(), "/policies/"),
         ("waiver", () if caller.is_limited else [record.waiver.id for record in store.waivers.list()], "/waivers/"),
     )

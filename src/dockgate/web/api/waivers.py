@@ -12,6 +12,7 @@ from pydantic import Field
 from dockgate.gate.model import Waiver
 from dockgate.gate.waivers import is_active
 from dockgate.identity.model import Caller
+from dockgate.services.attention import ENDING_DAYS
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.waiver_preview import WaiverPreview
 from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
@@ -26,8 +27,6 @@ from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
 router = api.make_router()
 
-# How long before its end a waiver is about to end.
-ENDING_DAYS = 7
 WaiverSort = Literal["-created", "created", "end", "-end"]
 
 

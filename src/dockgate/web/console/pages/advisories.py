@@ -6,7 +6,7 @@ from typing import Any, Literal
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.services.server_status import describe_advisory_database, read_advisory_feeds
+from dockgate.services.feeds.status import describe_advisory_database, read_advisory_feeds
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.web import api
 from dockgate.web.api import feeds as calls
@@ -51,8 +51,10 @@ def show_advisories(
     sort: FeedSort = "feed",
 ) -> Response:
     """Show what the advisory database covers, and how old it is."""
-    database = describe_advisory_database(fleet)
-    feeds = make_page(read_advisory_feeds(upkeep), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
+    database = describe_advisory_database(fleet.advisories)
+    feeds = make_page(
+        read_advisory_feeds(upkeep.update_settings), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)
+    ).entries
     troubles = {feed.feed: find_feed_trouble(feed, clock()) for feed in feeds}
     return render_page(
         request,

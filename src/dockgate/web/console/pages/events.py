@@ -13,12 +13,12 @@ from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.notifications.event_rules import require_repository_names
+from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import EventServices
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import rules as calls
-from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -80,7 +80,7 @@ def show_events(
         live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
         events=page.entries,
-        services={service.name for service in list_visible_services(caller, addresses, store)}
+        services={service.name for service in list_visible_services(caller, addresses.registry, store)}
         if caller.is_limited
         else None,
         vulnerabilities={event.seq: _list_vulnerabilities(event.body) for event in page.entries},

@@ -16,13 +16,13 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
+from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import Addresses, UpkeepServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.logs import Logs
 from dockgate.web import api
 from dockgate.web.api import executions as calls
-from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.executions import ActionView, StageView
 from dockgate.web.console.pages.decisions import Refusal, choose_status, read_decision
 from dockgate.web.console.pages.signing_in import Form
@@ -117,7 +117,7 @@ def render_execution(
         commit=describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(list_starters(view.execution.trigger)),
         decisions=decisions,
-        shown_services=[service.name for service in list_visible_services(caller, addresses, store)]
+        shown_services=[service.name for service in list_visible_services(caller, addresses.registry, store)]
         if caller.is_limited
         else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.attention import ENDING_DAYS
 from dockgate.services.exposure.waiver_preview import WaiverPreview
 from dockgate.services.web_services import Addresses, EventServices, PolicyServices
 from dockgate.shared.digest import PATTERN
@@ -238,7 +239,7 @@ _WAIVER_STATES = FilterRow(
     "Only",
     [
         *(("state", state.value, get_mark(state).word) for state in calls.WaiverState),
-        ("ending", "true", f"Ends within {calls.ENDING_DAYS} days"),
+        ("ending", "true", f"Ends within {ENDING_DAYS} days"),
     ],
 )
 

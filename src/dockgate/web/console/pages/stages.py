@@ -57,12 +57,6 @@ def make_execution_rows(store: Store, executions: Sequence[Execution]) -> dict[E
     return rows
 
 
-def find_rejected_states(store: Store, executions: Sequence[str]) -> Mapping[str, Status]:
-    """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
-    rejections = store.execution_results.list_rejections(executions) if executions else {}
-    return {key.execution: status for key, status in rejections.items()}
-
-
 def shorten_reason(reason: str | None, runs: Sequence[ActionRun]) -> str | None:
     """The reason without the name of the action that failed: the stages beside it show which one."""
     failed_keys = [run.key for run in select_latest_runs(runs).values() if run.state is RunState.FAILED]

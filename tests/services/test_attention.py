@@ -1,15 +1,14 @@
-"""What needs a person on the overview: their own executions and waivers, not those of others."""
+"""What needs a person: their own executions and waivers, not those of others."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
 from dockgate.delivery.model import Execution, ExecutionId, RunState
 from dockgate.gate.model import Status, Waiver
 from dockgate.identity.model import Caller, Permission, Principal, ProjectRole, RepositoryScope, Role
+from dockgate.services.attention import select_ending_waivers, select_own_failures
 from dockgate.store.records import WaiverRecord
-from dockgate.web.console.pages.overview import describe_change, list_own_ending_waivers, list_own_failures
 
 NOW = "2026-11-28T12:00:00.000Z"
 ADA = Caller(Principal("ada", (Role.ADMIN,), "ada@example.org"))
@@ -42,7 +41,7 @@ def test_failed_executions_are_those_of_the_caller_and_undetermined_ones_come_la
     caller: Caller, names: Sequence[str]
 ) -> None:
     states = {"Doubt-1": Status.UNDETERMINED, "Fail-1": Status.REJECTED}
-    assert [item.subject for item in list_own_failures(caller, EXECUTIONS, states)] == names
+    assert [execution.id for execution in select_own_failures(caller, EXECUTIONS, states)] == names
 
 
 def test_ending_waivers_are_those_of_the_caller() -> None:
@@ -60,15 +59,5 @@ def test_ending_waivers_are_those_of_the_caller() -> None:
         record("far", "ada", much_later),
         record("other", "eve", soon),
     ]
-    assert [item.subject for item in list_own_ending_waivers(ADA, records, NOW)] == ["soon", "later", "added"]
-    assert not list(list_own_ending_waivers(VIEWER, records, NOW))
-
-
-def test_a_change_of_the_queue_is_a_new_or_missing_item_not_a_new_sentence() -> None:
-    first, second = list_own_failures(ADA, EXECUTIONS[1:3], {})
-    shown_keys = f"{first.key},{second.key}"
-    assert describe_change(shown_keys, [second, replace(first, sentence="It failed again.")]) is None
-    assert describe_change(first.key, [first, second]) == "1 new"
-    assert describe_change(shown_keys, []) == "2 gone"
-    assert describe_change(first.key, [second]) == "1 new, 1 gone"
-    assert describe_change("", []) is None
+    assert [waiver.id for waiver in select_ending_waivers(ADA, records, NOW)] == ["soon", "later", "added"]
+    assert not select_ending_waivers(VIEWER, records, NOW)

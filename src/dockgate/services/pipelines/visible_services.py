@@ -1,0 +1,21 @@
+"""The services that callers with limits to repositories may see."""
+
+from dockgate.delivery.service_model import Service
+from dockgate.identity.model import Caller
+from dockgate.store import Store
+
+
+def list_visible_services(caller: Caller, registry: str, store: Store) -> list[Service]:
+    """The services that the caller may see. `registry` is our own.
+
+    Limited callers see those that run an image of their repositories.
+    """
+    services = store.services.list()
+    if not caller.is_limited:
+        return list(services)
+    running = store.services.list_deployed_images()
+    reachable_services = (
+        entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(registry))
+    )
+    names = {entry.service for entry in reachable_services}
+    return [service for service in services if service.name in names]
