@@ -4,15 +4,12 @@ Every call has a parameter whose dependency is a `RequirePermission`. `GuardedRo
 it authenticates the caller, refuses callers without the permission, and records a changing call before its execution.
 """
 
-import base64
-import binascii
 import inspect
 import logging
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -28,6 +25,7 @@ from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, r
 from dockgate.services.clock import ServerClock
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
+from dockgate.shared.authorization_header import find_secret
 from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
@@ -136,13 +134,7 @@ def authenticate_caller(request: Request) -> Caller:
 
 def find_token(request: Request) -> str | None:
     """The token or password of a request, None for none."""
-    kind, _, value = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return value.strip()
-    with suppress(binascii.Error, UnicodeDecodeError):
-        if kind.lower() == "basic":
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-    return None
+    return find_secret(request.headers.get("authorization", ""))
 
 
 class RequirePermission:

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from dockgate.scanner.images.stream_reader import CountedSource
 from dockgate.shared.digest import Digest
 from dockgate.shared.errors import ImageError, UnavailableError
 from dockgate.shared.interfaces import override
@@ -60,31 +61,21 @@ class ImageSource(Protocol):
         ...
 
 
-class VerifiedBlob(io.RawIOBase):
+class VerifiedBlob(CountedSource):
     """A blob that is hashed and counted while it is read.
 
     `size` is stated by the manifest, None if it is not.
     """
 
     def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
-        self._source = source
+        super().__init__(source, f"Blob {digest}")
         self._digest = digest
         self._size = size
         self._hash = BackgroundHash(Digest.parse(digest).algorithm)
-        # Bytes read so far.
-        self.count = 0
-
-    @override
-    def readable(self) -> bool:
-        return True
 
     @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        try:
-            count = self._source.readinto(buffer) or 0
-        except OSError as error:
-            raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
-        self.count += count
+        count = super().readinto(buffer)
         self._hash.update(memoryview(buffer)[:count], is_in_thread=self.count > _SMALL_SIZE)
         if self._size is not None and self.count > self._size:
             raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")

@@ -1,17 +1,15 @@
 """Copy a stream into a temporary file, so that it can be read at any position."""
 
-import io
 import os
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
-from dockgate.scanner.images.stream_reader import Source
+from dockgate.scanner.images.stream_reader import CountedSource, Source
 from dockgate.shared.errors import UnavailableError
-from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    pass
 
 _CHUNK = 2**20
 # For large files, as /tmp is memory on many systems: file-hierarchy(7).
@@ -24,7 +22,7 @@ def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> Binar
     A gzip or zstd source is decompressed. `name` is for messages. Raises ImageError above the bounds and for invalid
     compression, UnavailableError if the source fails or the disk is full.
     """
-    inflated_stream = InflatedStream(_CountedSource(source, name), name, bounds or LayerLimits())
+    inflated_stream = InflatedStream(CountedSource(source, name), name, bounds or LayerLimits())
     file = _create_file(name)
     view = memoryview(bytearray(_CHUNK))
     try:
@@ -59,25 +57,3 @@ def _write(file: BinaryIO, data: memoryview, name: str) -> None:
 def _make_full_error(name: str, error: OSError) -> UnavailableError:
     reason = f"{name} cannot be put into a temporary file: {error.strerror}."
     return UnavailableError(reason, "Set TMPDIR to a folder with room.")
-
-
-class _CountedSource(io.RawIOBase):
-    """A source that is counted while it is read."""
-
-    def __init__(self, source: Source, name: str) -> None:
-        self._source = source
-        self._name = name
-        self.count = 0
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        try:
-            count = self._source.readinto(buffer) or 0
-        except OSError as error:
-            raise UnavailableError(f"{self._name} cannot be read: {error.strerror or error}.") from error
-        self.count += count
-        return count

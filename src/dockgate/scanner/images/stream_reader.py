@@ -1,8 +1,10 @@
 """Read a stream forwards through a buffer of fixed size."""
 
+import io
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from dockgate.shared.errors import ImageError
+from dockgate.shared.errors import ImageError, UnavailableError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -24,6 +26,31 @@ class Seekable(Source, Protocol):
     def seek(self, offset: int, /) -> int:
         """Move to this many bytes from the start, and return that position."""
         ...
+
+
+class CountedSource(io.RawIOBase):
+    """A source whose bytes are counted while it is read.
+
+    `count` is how many were read so far. Raises UnavailableError, which contains `name`, if the source fails.
+    """
+
+    def __init__(self, source: Source, name: str) -> None:
+        self.count = 0
+        self._source = source
+        self._name = name
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        try:
+            count = self._source.readinto(buffer) or 0
+        except OSError as error:
+            raise UnavailableError(f"{self._name} cannot be read: {error.strerror or error}.") from error
+        self.count += count
+        return count
 
 
 class StreamReader:

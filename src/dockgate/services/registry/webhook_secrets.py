@@ -1,13 +1,12 @@
 """The secrets that registries send with their notifications."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 import json
 import threading
 from pathlib import Path
 
+from dockgate.shared.authorization_header import find_secret
 from dockgate.shared.errors import UnavailableError
 
 
@@ -65,12 +64,6 @@ def has_secret(authorization: str, secret: str) -> bool:
 
     Senders differ: it is alone, a bearer token, or a password (RFC 7617).
     """
-    kind, _, value = authorization.partition(" ")
-    if kind.lower() == "bearer":
-        authorization = value
-    elif kind.lower() == "basic":
-        try:
-            authorization = base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            authorization = ""
-    return hmac.compare_digest(authorization.encode(errors="replace"), secret.encode())
+    shown_secret = find_secret(authorization)
+    text = authorization if shown_secret is None else shown_secret
+    return hmac.compare_digest(text.encode(errors="replace"), secret.encode())

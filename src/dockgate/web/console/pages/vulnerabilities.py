@@ -6,10 +6,11 @@ There are reports on it.
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import Caller
@@ -72,6 +73,22 @@ _VULNERABILITY_KEYS: dict[str, Callable[[PackageVulnerability], str | int]] = {
     "name": lambda entry: entry.name,
 }
 _VULNERABILITY_SORTS = ("", "-severity", "severity", "name", "-name")
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureQuery:
+    """The part of a vulnerability or a package that its page shows.
+
+    `after` begins the page of images, `unknown_after` that of unknown images; `only` is an `ExposureFilter`.
+    """
+
+    after: api.Count | None = None
+    unknown_after: api.Count = 0
+    only: str = ""
+    sort: ExposureSort = ExposureSort.NEWEST
+
+
+_ExposureQueryDependency = Annotated[ExposureQuery, Depends()]
 
 router = make_page_router()
 
@@ -142,18 +159,15 @@ def show_vulnerability(
     caller: api.ReadCaller,
     fleet: api.FleetDependency,
     delivery: api.DeliveryDependency,
-    after: api.Count | None = None,
-    unknown_after: api.Count = 0,
-    only: str = "",
-    sort: ExposureSort = ExposureSort.NEWEST,
+    query: _ExposureQueryDependency,
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
-    exposure = fleet.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort))
+    exposure = fleet.exposure_search.find(_make_request(question, caller, query))
     if exposure.kind != "vulnerability":
         return redirect_to(make_package_path("", question))
     facts = read_facts(fleet.advisories, exposure.question, exposure.names)
-    links = _make_links(request, exposure, after, only, sort)
+    links = _make_links(request, exposure, query)
     return render_page(
         request,
         caller,
@@ -171,8 +185,8 @@ def show_vulnerability(
         shown_lines=SHOWN_LINES,
         tasks=count_running_tasks(delivery, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
-        unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
-        only=only,
+        unknown_links=make_unknown_links(links, exposure.unknown.next, query.unknown_after),
+        only=query.only,
     )
 
 
@@ -184,19 +198,16 @@ def show_package(
     caller: api.ReadCaller,
     fleet: api.FleetDependency,
     delivery: api.DeliveryDependency,
-    after: api.Count | None = None,
-    unknown_after: api.Count = 0,
-    only: str = "",
-    sort: ExposureSort = ExposureSort.NEWEST,
+    query: _ExposureQueryDependency,
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
     look_up = fleet.exposure_search.look_up(question)
-    exposure = fleet.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort), look_up)
+    exposure = fleet.exposure_search.find(_make_request(question, caller, query), look_up)
     if exposure.kind != "package":
         return redirect_to(make_vulnerability_path(question))
     contents = find_package(fleet.exposure_search, exposure.question, caller, look_up)
-    links = _make_links(request, exposure, after, only, sort)
+    links = _make_links(request, exposure, query)
     return render_page(
         request,
         caller,
@@ -210,19 +221,19 @@ def show_package(
         ),
         tasks=count_running_tasks(delivery, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
-        unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
-        only=only,
+        unknown_links=make_unknown_links(links, exposure.unknown.next, query.unknown_after),
+        only=query.only,
     )
 
 
-def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
+def _make_links(request: Request, exposure: Exposure, query: ExposureQuery) -> ListLinks:
     """The links of the table of images: by the filter `only`, in both orders, and to its other pages."""
     return ListLinks(
         request_path(request),
         list(ExposureSort),
-        sort,
-        [("only", kind)] if kind in list(ExposureFilter) else [],
-        after="" if cursor is None else str(cursor),
+        query.sort,
+        [("only", query.only)] if query.only in list(ExposureFilter) else [],
+        after="" if query.after is None else str(query.after),
         following=exposure.next,
         previous=exposure.previous,
         fragment="#images",
@@ -247,18 +258,16 @@ def make_unknown_links(links: ListLinks, next_cursor: str | None, cursor: int) -
     )
 
 
-def _make_request(
-    question: str, caller: Caller, cursor: int | None, unknown_after: int, kind: str, sort: ExposureSort
-) -> ExposureRequest:
+def _make_request(question: str, caller: Caller, query: ExposureQuery) -> ExposureRequest:
     return ExposureRequest(
         question,
         caller,
-        only=ExposureFilter(kind) if kind in list(ExposureFilter) else None,
+        only=ExposureFilter(query.only) if query.only in list(ExposureFilter) else None,
         limit=EXPOSED_IMAGES,
-        after=cursor,
-        unknown_after=unknown_after,
+        after=query.after,
+        unknown_after=query.unknown_after,
         most_unaffected=MANY_UNAFFECTED + 1,
-        sort=sort,
+        sort=query.sort,
     )
 
 
