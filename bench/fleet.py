@@ -44,7 +44,7 @@ from dockgate.services.durable_effects import Effects
 from dockgate.services.feeds.advisories import CurrentDatabase, compare
 from dockgate.services.fleet.contents import FleetContents
 from dockgate.services.fleet.index import FleetIndex
-from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge, JudgedImage
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.policies import Policies
@@ -87,7 +87,7 @@ class Fleet:
         self.policies = Policies(self.store, all_rules, clock, effects)
         selection = PolicySelection(self.store, self.policies, unused_part)
         server_waivers = ServerWaivers(self.store, unused_part, kinds, clock, effects, 7)
-        judging = FleetJudging(self.store, unused_part, server_waivers, unused_part, kinds, all_rules, clock)
+        judging = IndexedImageJudge(self.store, unused_part, server_waivers, unused_part, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
         watching = WatchedImages(self.store, selection, clock, clock, "")
         self.verdict_renewal = VerdictRenewal(
@@ -99,17 +99,17 @@ class Fleet:
         images: list[int] = []
 
         @dataclass(frozen=True, slots=True)
-        class RecordingJudging(FleetJudging):
+        class RecordingJudging(IndexedImageJudge):
             def judge(
                 self, loaded_policy: LoadedPolicy, parts: Iterable[FleetContents], *exemptions: Any
             ) -> Iterator[JudgedImage]:
-                for judged_image in FleetJudging.judge(self, loaded_policy, parts, *exemptions):
+                for judged_image in IndexedImageJudge.judge(self, loaded_policy, parts, *exemptions):
                     images.append(judged_image.image)
                     yield judged_image
 
-        judging = self.verdict_renewal.fleet_judging
+        judging = self.verdict_renewal.image_judge
         values = {name: getattr(judging, name) for name in judging.__dataclass_fields__}
-        self.verdict_renewal.fleet_judging = RecordingJudging(**values)
+        self.verdict_renewal.image_judge = RecordingJudging(**values)
         return images
 
     def change_advisories(self, sql: Callable[[sqlite3.Connection], None]) -> None:
@@ -315,7 +315,7 @@ def print_locations(fleet: Fleet) -> None:
 
 def ask_questions(fleet: Fleet) -> None:
     service = fleet.verdict_renewal
-    selection, judging = service.selection, service.fleet_judging
+    selection, judging = service.selection, service.image_judge
     fleet.policies.put("fleet", POLICY.format(high=9), "bench")
     service.renew()
     for name, times in _fleet_questions.ask(

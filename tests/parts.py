@@ -191,7 +191,7 @@ class Host:
         return PodmanTarget(self.podman.url, self.podman.network, login=self.issue_login, memory=memory)
 
     def issue_login(self, image: str) -> tuple[str, str]:
-        return self.access.pull_login(parse_repository(image).removeprefix(f"{self.registry.address}/"))
+        return self.access.make_login(parse_repository(image).removeprefix(f"{self.registry.address}/"))
 
     def pull(self, image: str) -> "subprocess.CompletedProcess[str]":
         """What `podman pull` does with a login."""

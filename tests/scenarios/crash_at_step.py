@@ -36,4 +36,4 @@ def with_slow_scans(adapters: Adapters) -> Adapters:
 
 
 if __name__ == "__main__":
-    serve.run(from_environment(), serve.ProcessHooks(observe=crash_at, alter=with_slow_scans))
+    serve.run(from_environment(), serve.ProcessHooks(observe=crash_at, replace_adapters=with_slow_scans))

@@ -191,7 +191,7 @@ def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path:
         error = site.collect()
         assert error is not None
         assert "not collected within" in error
-        PushPermits(site.system.store.push_gate, site.system.services.clock).require()  # the gate is open again
+        PushPermits(site.system.store.push_barrier, site.system.services.clock).require()  # the gate is open again
         site.system.clock.ahead += timedelta(minutes=10)
         site.collection.storage = site.storage
         assert site.collect() is None
@@ -218,10 +218,10 @@ def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path)
         ask = {"service": "dockgate-registry", "scope": scope}
         assert httpx.get(url, params=ask, auth=login).status_code == 200
         now = server.services.clock.now()
-        server.store.push_gate.close(server.services.clock.compute_time_after(600), now)
+        server.store.push_barrier.close(server.services.clock.compute_time_after(600), now)
         response = httpx.get(url, params=ask, auth=login)
         assert response.status_code == 429
         assert "unused images are removed" in response.text
         assert httpx.get(url, params={**ask, "scope": f"repository:{REPOSITORY}:pull"}, auth=login).status_code == 200
-        server.store.push_gate.open()
+        server.store.push_barrier.open()
         assert httpx.get(url, params=ask, auth=login).status_code == 200

@@ -121,7 +121,7 @@ def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server:
     server.record_event("kind.quiet2")
     server.wait_for_matching()
     server.clock.ahead += timedelta(seconds=10)
-    server.use_cases.event_dispatcher.run()
+    server.use_cases.event_matcher.run()
     assert server.list_message_keys("quiet") == []
     server.clock.ahead += timedelta(hours=1, minutes=1)
     wait_until(lambda: len(server.list_message_keys("quiet")) == 2, 20)
@@ -260,7 +260,7 @@ def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(s
 
 def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Path) -> None:
     system = NotifyingServer(tmp_path)
-    documents, dispatcher = system.services.delivery.documents, system.use_cases.event_dispatcher
+    documents, dispatcher = system.services.delivery.documents, system.use_cases.event_matcher
     arn = "arn:aws:sqs:eu-west-1:123456789012:team"
     due = f"{system.clock() + timedelta(hours=1):%H:%M}"
     target = {"kind": "Target", "name": "team", "type": "sqs", "arn": arn, "summary": due}
@@ -302,7 +302,7 @@ def test_the_summary_of_one_owner_reports_no_other_owner_as_without_a_target(
     system.store.images.add_push(PushedImage("team/app", "1", f"sha256:{'a' * 64}", format_time(system.clock())))
     try:
         system.clock.ahead += timedelta(hours=2)
-        system.use_cases.event_dispatcher.run()
+        system.use_cases.event_matcher.run()
         assert len(system.store.outbox.list_entries(OutboxKind.EVENT)) == 2
         assert "has no target" not in caplog.text
     finally:
@@ -362,7 +362,7 @@ def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again
         wait_until(is_changed, 60)
         server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
-        server.use_cases.event_dispatcher.run()
+        server.use_cases.event_matcher.run()
         return len(server.store.event_cursor.list_groups()) + len(server.list_message_keys("news"))
 
     wait_until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)

@@ -192,8 +192,8 @@ class World:
             image for image in store.fleet.iterate_images() if image.id in store.fleet_verdicts.list_images(policy)
         ]
         contents = FleetContents(FleetFacts(store, self.fleet.feeds.list_coverage()), images, True)
-        exemptions = renewal.fleet_judging.waivers.read_exemptions(store.waivers.list_active(self.now))
-        judged_images = renewal.fleet_judging.judge(renewal.selection.read(policy), [contents], exemptions)
+        exemptions = renewal.image_judge.waivers.read_exemptions(store.waivers.list_active(self.now))
+        judged_images = renewal.image_judge.judge(renewal.selection.read(policy), [contents], exemptions)
         return {image.image: (image.status, image.counts, image.reason, image.waived_count) for image in judged_images}
 
     def list_stored(self, policy: str) -> dict[int, tuple[object, ...]]:

@@ -103,14 +103,14 @@ class Fleet:
         renewal = self.system.use_cases.verdict_renewal
         index = replace(renewal.index, advisories=self.feeds)
         judging = replace(
-            renewal.fleet_judging, case_builder=replace(renewal.fleet_judging.case_builder, advisories=self.feeds)
+            renewal.image_judge, case_builder=replace(renewal.image_judge.case_builder, advisories=self.feeds)
         )
         return replace(
             renewal,
             index=index,
-            fleet_judging=judging,
+            image_judge=judging,
             advisories=self.feeds,
-            compare=lambda before, after, cves: self.advisory_changes,
+            compare_advisories=lambda before, after, cves: self.advisory_changes,
             effects=Effects(note),
         )
 
@@ -160,7 +160,7 @@ class Fleet:
 
     def is_consistent(self, policy: str = "default") -> bool:
         """Whether the gate says the same of every image."""
-        judging, present_verdicts = self.verdict_renewal.fleet_judging, self.list_verdicts(policy)
+        judging, present_verdicts = self.verdict_renewal.image_judge, self.list_verdicts(policy)
         under = self.verdict_renewal.selection.read(policy).policy
         for name, image in self.images.items():
             case = judging.case_builder.build(image, under, DeploymentContext(f"team/{name}"))

@@ -126,7 +126,7 @@ class Delivery:
     def collect(self) -> None:
         self.send(OutboxKind.ATTESTATION)
         self.send(OutboxKind.PROVENANCE)
-        self.use_cases.event_dispatcher.run()
+        self.use_cases.event_matcher.run()
         self.use_cases.approved_images.review()
         self.collection.effects.run(EffectKind.PURGE, self.purge.run)
         number = self.collection.request("test").seq

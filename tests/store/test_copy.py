@@ -162,7 +162,7 @@ def test_a_worker_that_beats_stops_the_copy_and_one_that_died_does_not(
 
         def beat() -> None:
             while not is_over.wait(0.1):
-                store.workers.count_heartbeat("one", NOW)
+                store.workers.record_heartbeat("one", NOW)
 
         with ThreadPoolExecutor(1) as pool:
             beats = pool.submit(beat)

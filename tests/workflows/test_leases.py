@@ -54,12 +54,12 @@ def test_workers_are_added_listed_and_removed_twice(store: Store) -> None:
     for _ in range(2):
         store.workers.add(make_worker("one"))
     assert store.workers.list() == [make_worker("one")]
-    assert store.workers.count_heartbeat("one", NOW) is WorkerState.ACTIVE
+    assert store.workers.record_heartbeat("one", NOW) is WorkerState.ACTIVE
     assert store.workers.list()[0].beats == 1
     for _ in range(2):
         store.workers.remove("one")
     assert store.workers.list() == []
-    assert store.workers.count_heartbeat("one", NOW) is WorkerState.LOST
+    assert store.workers.record_heartbeat("one", NOW) is WorkerState.LOST
 
 
 def test_an_unknown_worker_is_neither_drained_nor_given_up(store: Store) -> None:
@@ -155,7 +155,7 @@ def test_a_removed_worker_that_beats_no_more_is_given_up_after_its_lease(store: 
 
 def test_a_worker_that_beat_again_in_time_is_not_given_up(store: Store) -> None:
     store.workers.add(make_worker("late"))
-    store.workers.count_heartbeat("late", NOW)
+    store.workers.record_heartbeat("late", NOW)
     assert not store.workers.mark_lost("late", beats=0)
     assert store.workers.list()[0].state is WorkerState.ACTIVE
     assert store.workers.mark_lost("late", beats=1)

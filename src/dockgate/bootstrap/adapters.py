@@ -63,7 +63,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     """Return the adapters of the server at `url`. Its registry and Podman are those of `programs`."""
     registry_address, podman = programs.registry, programs.podman
     clock = DatabaseClock(_read_clock, store.database.read_time) if store.database.is_shared else _read_clock
-    permits = PushPermits(store.push_gate, ServerClock(clock))
+    permits = PushPermits(store.push_barrier, ServerClock(clock))
     issuers = {registry_address: permits.make_issuer(programs.tokens.issue_repository_token)}
     registry = DistributionRegistry(registry_address, partial(programs.tokens.issue_token, SERVER))
     access = RegistryAccess(programs.tokens, settings.registry_push, programs.trust_current_key)
@@ -80,7 +80,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     def find_login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
         prefix = f"{registry_address}/"
-        return access.pull_login(parse_repository(image).removeprefix(prefix)) if image.startswith(prefix) else None
+        return access.make_login(parse_repository(image).removeprefix(prefix)) if image.startswith(prefix) else None
 
     memory = compute_task_memory(settings.task_memory, os.geteuid(), cgroups.find_missing_controllers())
     target = PodmanTarget(podman.url, podman.network, login=find_login, memory=memory)

@@ -206,7 +206,7 @@ def _make_task_groups(
         groups.append(TaskGroup("other repositories", [task]))
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
-        rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
+        rules = RepeatedTask("rules", use_cases.event_matcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", services.events.targets.trim, PURGE_EVERY)]))
         presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
         groups.append(TaskGroup("images that are gone", [presence]))

@@ -13,7 +13,7 @@ from dockgate.services.approvals.decisions import ApprovalDecisions
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.feeds.status import read_suspect_feeds
-from dockgate.services.notifications.event_dispatch import EventDispatcher
+from dockgate.services.notifications.event_matching import EventMatcher
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.pipeline_starts import RuleExecutions
@@ -145,7 +145,7 @@ class DeliveryWiring(VerdictWiring):
         self.event_rules = EventRules(
             store, self.event_targets, adapters.builtin_targets, self.clock, self.registry_names
         )
-        self.event_dispatcher = EventDispatcher(
+        self.event_matcher = EventMatcher(
             store,
             self.event_rules,
             self.event_targets,

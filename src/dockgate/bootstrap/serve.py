@@ -49,10 +49,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProcessHooks:
-    """The hooks of tests in a process: `observe` sees every effect, `alter` replaces adapters."""
+    """The hooks of tests in a process: `observe` sees every effect, `replace_adapters` its adapters."""
 
     observe: Observer = observe_nothing
-    alter: Callable[[Adapters], Adapters] = lambda adapters: adapters
+    replace_adapters: Callable[[Adapters], Adapters] = lambda adapters: adapters
     lease_times: LeaseTimes = DEFAULT_TIMES
 
 
@@ -125,7 +125,7 @@ def _start(
 
     Returns it with its internal listener.
     """
-    public = read_public_registry(settings)
+    public_registry = read_public_registry(settings)
     internal_listener = stack.enter_context(_open_loopback_socket())
     url = f"http://{LOOPBACK}:{internal_listener.getsockname()[1]}"
     store = open_store(settings.shared_data, settings.database_url, open_blobs(settings), settings.disk_limits)
@@ -134,9 +134,9 @@ def _start(
     shared_folder.require()  # before anything is put into it
     secret = _read_registry_secret(settings.shared_data / "run" / "registry-secret")
     programs = stack.enter_context(LocalPrograms(settings, secret, url))
-    adapters = hooks.alter(make_adapters(settings, programs, listen_address.url, store))
+    adapters = hooks.replace_adapters(make_adapters(settings, programs, listen_address.url, store))
 
-    def check() -> None:
+    def check_folder_and_clock() -> None:
         shared_folder.require()
         if isinstance(adapters.clock, DatabaseClock):
             adapters.clock.correct()
@@ -150,12 +150,12 @@ def _start(
         make_options(settings, programs, listen_address.url, queues, labels),
         hooks.observe,
         on_drain=lambda: threading.Thread(target=drain, name="drain", daemon=True).start(),
-        check=check,
+        check=check_folder_and_clock,
         lease_times=hooks.lease_times,
     )
     stack.callback(app.background.close)
-    if public is not None:
-        stack.enter_context(_serve_public_registry(app, programs, public))
+    if public_registry is not None:
+        stack.enter_context(_serve_public_registry(app, programs, public_registry))
     return app, internal_listener
 
 

@@ -24,7 +24,7 @@ from dockgate.services.images.image_presence import ImagePresence
 from dockgate.services.images.rescans import ImageRescans
 from dockgate.services.images.scans import FindingReports, ScanRunner
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.notifications.event_dispatch import EventDispatcher
+from dockgate.services.notifications.event_matching import EventMatcher
 from dockgate.services.notifications.events import EventReader
 from dockgate.services.pipelines.actions import Actions
 from dockgate.services.pipelines.deployments import Deployments, ServiceRepair
@@ -32,6 +32,7 @@ from dockgate.services.pipelines.documents import Documents
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.running_tasks import RunningTasks
 from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.refused_pulls import RefusedPulls
 from dockgate.services.registry.registry_pulls import RegistryPulls
@@ -71,7 +72,7 @@ class UseCases:
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
-    event_dispatcher: EventDispatcher
+    event_matcher: EventMatcher
     feed_updates: FeedUpdates | None
     fixes: Fixes
     verdict_renewal: VerdictRenewal
@@ -205,6 +206,7 @@ class _Wiring(DeliveryWiring):
         adapters = self.adapters
         return RegistryServices(
             access=adapters.registry_access,
+            push_permits=PushPermits(self.store.push_barrier, self.clock),
             pulls=self._make_registry_pulls(),
             notifications=RegistryNotifications(
                 self.registry_pushes,
@@ -258,7 +260,7 @@ class _Wiring(DeliveryWiring):
             actions=self.actions,
             deployments=self.deployments,
             fleet_index=self.fleet_index,
-            event_dispatcher=self.event_dispatcher,
+            event_matcher=self.event_matcher,
             feed_updates=FeedUpdates(options.settings, store.event_log.record, clock, self.verdict_renewal.renew)
             if options.should_update_feeds
             else None,

@@ -20,7 +20,7 @@ from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.exposure.waiver_preview import WaiverPreviews
 from dockgate.services.feeds.advisories import compare
 from dockgate.services.fleet.index import FleetIndex
-from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.scans import ScanRunner, ScanScheduler
@@ -129,13 +129,13 @@ class VerdictWiring:
         """Make what knows the packages of all images: searches, and the renewal of verdicts."""
         store, advisories = self.store, self.adapters.advisories
         self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__, self.answer_priority)
-        fleet_judging = FleetJudging(
+        image_judge = IndexedImageJudge(
             store, self.case_builder, self.waivers, self.provenance, self.ecosystems, self.rules, self.clock
         )
         self.verdict_renewal = VerdictRenewal(
             store,
             self.fleet_index,
-            fleet_judging,
+            image_judge,
             self.selection,
             self.watched_images,
             advisories,

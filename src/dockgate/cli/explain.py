@@ -84,8 +84,8 @@ def _show_replays(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Rep
             terminal,
             [make_line((recorded_verdict.verdict.image, "dim"), ("  judged at ", "dim"), recorded_verdict.case.now)],
         )
-        is_same_engine = replay.engine == replay.present
-        engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"
+        is_same_engine = replay.engine == replay.present_engine
+        engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present_engine}"
         if replay.is_same:
             print_lines(terminal, [make_line(("✓ replay is identical", "green"), engine)])
         else:

@@ -36,14 +36,14 @@ class Replay:
     """A verdict judged again.
 
     `digest` is the verdict's. `is_same`: judging again gave the same bytes; otherwise `differs` names the parts that do
-    not. `engine` is the version that judged then, `present` this one.
+    not. `engine` is the version that judged then, `present_engine` that of this program.
     """
 
     digest: str
     is_same: bool
     differs: tuple[str, ...]
     engine: str
-    present: str
+    present_engine: str
 
 
 def judge(

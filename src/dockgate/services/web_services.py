@@ -38,6 +38,7 @@ from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.pipelines.running_tasks import RunningTasks
 from dockgate.services.policies.policies import Policies
 from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.retention.collection_plans import CollectionPlans
@@ -153,6 +154,7 @@ class RegistryServices:
     """Our own registry and others: access, pulls, and what they report."""
 
     access: RegistryAccess
+    push_permits: PushPermits
     pulls: RegistryPulls
     notifications: RegistryNotifications
 

@@ -41,7 +41,7 @@ from dockgate.store.fleet.changes import FleetChanges
 from dockgate.store.fleet.due_images import DueImages
 from dockgate.store.fleet.findings import FleetFindings
 from dockgate.store.fleet.index import Fleet
-from dockgate.store.fleet.judging import FleetJudgingState
+from dockgate.store.fleet.judging_state import FleetJudgingState
 from dockgate.store.fleet.trends import Trends
 from dockgate.store.fleet.verdicts import FleetVerdicts
 from dockgate.store.gate.policies import PolicyTable
@@ -152,7 +152,7 @@ class Store:
     image_retention: ImageRetention
     row_retention: ExpiredRows
     collections: Collections
-    push_gate: PushBarrier
+    push_barrier: PushBarrier
     fleet_retention: FleetRetention
     retention_times: RetentionTimes
 
@@ -276,7 +276,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         image_retention=ImageRetention(database),
         row_retention=ExpiredRows(database),
         collections=Collections(database),
-        push_gate=PushBarrier(database),
+        push_barrier=PushBarrier(database),
         fleet_retention=FleetRetention(database),
         retention_times=RetentionTimes(database),
         workers=WorkerTable(database),

@@ -35,7 +35,7 @@ class WorkerTable:
             connection.execute(delete(workers).where(workers.c.id == worker.id))
             insert_if_new(connection, workers, make_row(worker))
 
-    def count_heartbeat(self, worker_id: str, now: str) -> WorkerState:
+    def record_heartbeat(self, worker_id: str, now: str) -> WorkerState:
         """Count one more heartbeat, and return the worker's state: LOST when it was marked lost or removed."""
         change = (
             update(workers)

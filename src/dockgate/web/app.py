@@ -34,7 +34,7 @@ from dockgate.web.authorization import (
 from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
-from dockgate.web.console.recent_verdicts import Recent, RecentVerdicts
+from dockgate.web.console.recent_values import RecentValues, RecentVerdicts
 from dockgate.web.error_responses import add_error_schema, request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
@@ -130,7 +130,7 @@ def _make_app(
     app.add_middleware(DefaultHeadersMiddleware)
     app.state.services = services
     app.state.recent_verdicts = RecentVerdicts()
-    app.state.recent_queue_counts = Recent[int](_MAX_QUEUE_COUNTS)
+    app.state.recent_queue_counts = RecentValues[int](_MAX_QUEUE_COUNTS)
     app.state.failed_authentications = FailedAuthentications()
     app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)

@@ -9,7 +9,6 @@ from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.registry.notifications import OUR_OWN
-from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.web_services import RegistryServices, WebServices
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override
@@ -74,8 +73,7 @@ def _grant_access(
     service: str,
     scopes: list[str],
 ) -> Response:
-    permits = PushPermits(store.push_gate, clock)
-    token, access = registries.access.grant(caller, service, scopes, store, permits)
+    token, access = registries.access.grant_token(caller, service, scopes, store, registries.push_permits)
     grantee = caller if isinstance(caller, Caller) else Caller(Principal(caller.subject, ()))
     for entry in access:
         if PUSH in entry.actions:

@@ -126,7 +126,7 @@ class Lease:
         """Count one heartbeat, and act on the state of the row."""
         before = self._monotonic()
         self._check()
-        state = self._workers.count_heartbeat(self.worker.id, self._clock.now())
+        state = self._workers.record_heartbeat(self.worker.id, self._clock.now())
         if state is WorkerState.ENDING:
             self._is_ending = True  # before others may take over the work: no effect runs from here on
             self._workers.mark_lost(self.worker.id)

@@ -44,12 +44,12 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
                 until="2099-01-01",
             )
         )
-    judging = fleet.verdict_renewal.fleet_judging
+    judging = fleet.verdict_renewal.image_judge
     cases = {name: getattr(judging.case_builder, name) for name in judging.case_builder.__dataclass_fields__}
     failing = FailingCaseBuilder(**cases)
     failing_images.add(fleet.images["web"])
     try:
-        replace(fleet.verdict_renewal, fleet_judging=replace(judging, case_builder=failing)).renew()
+        replace(fleet.verdict_renewal, image_judge=replace(judging, case_builder=failing)).renew()
         assert fleet.list_verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
     finally:
         failing_images.clear()
@@ -68,10 +68,10 @@ def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_fin
     fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
     fleet.verdict_renewal.renew()
     fleet.publish("shared")
-    judging = fleet.verdict_renewal.fleet_judging
+    judging = fleet.verdict_renewal.image_judge
     remaining_rules = [rule for rule in judging.rules if rule.name != "exploited"]  # one of the policy "default"
     with caplog.at_level("WARNING", "dockgate"):
-        replace(fleet.verdict_renewal, fleet_judging=replace(judging, rules=remaining_rules)).renew()
+        replace(fleet.verdict_renewal, image_judge=replace(judging, rules=remaining_rules)).renew()
     (line,) = [record for record in caplog.records if "judges no image" in record.getMessage()]
     assert "names rules that do not exist here: exploited" in line.getMessage()
     assert line.exc_info is None

@@ -17,7 +17,7 @@ from dockgate.delivery.registry_access import OPERATOR
 from dockgate.gate.model import ExternalReport, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.scanner.model import Inventory
 from dockgate.services.fleet.contents import FleetContents
-from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge, JudgedImage
 from dockgate.services.fleet.touched_images import WILDCARDS_LIMIT
 from dockgate.services.policies.selection import LoadedPolicy
 from dockgate.services.verdicts.waivers import ServerExemptions
@@ -28,7 +28,7 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingJudging(FleetJudging):
+class RecordingJudging(IndexedImageJudge):
     """Records which images (ids) are judged."""
 
     judged_images: list[int] = field(default_factory=list)
@@ -38,7 +38,7 @@ class RecordingJudging(FleetJudging):
     ) -> Iterator[JudgedImage]:
         all_parts = list(parts)
         self.judged_images.extend(image.id for contents in all_parts for image in contents.images)
-        return FleetJudging.judge(self, loaded_policy, all_parts, exemptions)
+        return IndexedImageJudge.judge(self, loaded_policy, all_parts, exemptions)
 
 
 @pytest.fixture(params=FACTORIES)
@@ -55,10 +55,10 @@ def test_verdicts_are_those_of_judging_all_images_whatever_changes(fleet: Fleet,
 def list_judged(world: World) -> set[str]:
     """The names of the images that are judged now."""
     numbers = {image.digest: image.id for image in world.fleet.system.store.fleet.iterate_images()}
-    judging = world.renewal.fleet_judging
+    judging = world.renewal.image_judge
     values = {name: getattr(judging, name) for name in judging.__dataclass_fields__}
     recording = RecordingJudging(**{**values, "judged_images": []})
-    world.renewal = replace(world.renewal, fleet_judging=recording)
+    world.renewal = replace(world.renewal, image_judge=recording)
     world.renewal.renew()
     return {name for name in world.names if numbers[world.digest(name)] in recording.judged_images}
 

@@ -73,7 +73,7 @@ def test_an_index_that_is_used_while_it_is_removed_returns_whole(site: Site) -> 
 def test_a_collection_waits_until_no_token_can_push(site: Site) -> None:
     site.push("1", b"old")
     site.advance_clock(days=40)
-    permits = PushPermits(site.store.push_gate, site.system.services.clock)
+    permits = PushPermits(site.store.push_barrier, site.system.services.clock)
     permits.require()
     number = site.collection.request("ada").seq
     site.collection.run_due()
@@ -93,7 +93,7 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
     for number in range(BATCH + 5):
         site.push(str(number), str(number).encode())
     site.advance_clock(days=40)
-    permits = PushPermits(site.store.push_gate, site.system.services.clock)
+    permits = PushPermits(site.store.push_barrier, site.system.services.clock)
     blobs, calls = dict(site.registry.blobs), []
 
     def wait_on_first_call(now: str) -> None:
@@ -116,15 +116,15 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
 
 
 def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:
-    site.store.push_gate.close("2099-01-01T00:00:00.000Z", site.now)
+    site.store.push_barrier.close("2099-01-01T00:00:00.000Z", site.now)
     pauses: list[float] = []
 
     def record_pause(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
-            site.store.push_gate.open()
+            site.store.push_barrier.open()
 
-    issue = PushPermits(site.store.push_gate, site.system.services.clock, sleep=record_pause).make_issuer(
+    issue = PushPermits(site.store.push_barrier, site.system.services.clock, sleep=record_pause).make_issuer(
         lambda name, target: target
     )
     assert issue(REPOSITORY, "pull") == "pull"

@@ -34,7 +34,7 @@ def test_a_collection_that_a_crash_interrupted_goes_on(site: Site, moment: str) 
     assert site.store.collections.get(number).finished_at
     assert site.list_manifests() == {keep} == site.list_pushed_images()
     assert set(site.registry.blobs.values()) == {b"shared", b"keep"}
-    assert site.store.push_gate.enter(site.now, site.now)
+    assert site.store.push_barrier.enter(site.now, site.now)
 
 
 def crash_at(site: Site, moment: str, count: int) -> None:
@@ -67,7 +67,7 @@ def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site
     assert collection.error is not None
     assert "It does not answer" in collection.error
     assert site.list_manifests() == {old} == site.list_pushed_images()
-    assert site.store.push_gate.enter(site.now, site.now)
+    assert site.store.push_barrier.enter(site.now, site.now)
 
 
 def test_nothing_is_removed_while_a_target_does_not_say_what_runs(site: Site) -> None:

@@ -182,7 +182,7 @@ def test_messages_that_wait_keep_their_age_while_the_clock_is_behind(site: Site)
 def test_a_collection_by_a_clock_that_was_ahead_delays_no_later_one(site: Site) -> None:
     site.collection.every_hours = 24
     site.system.clock.wrong_by = JUMP
-    site.store.push_gate.enter(site.now, format_time(site.system.clock() + timedelta(seconds=PERMIT_SECONDS)))
+    site.store.push_barrier.enter(site.now, format_time(site.system.clock() + timedelta(seconds=PERMIT_SECONDS)))
     site.collection.run_due()
     plans = site.system.services.upkeep.collection_plans
     plans.make_due()

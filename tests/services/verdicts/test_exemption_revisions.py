@@ -30,7 +30,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 def judge(world: World, location: ImageLocation) -> Decision:
     """What the gate says of an image in a repository, without what it is made from."""
-    judging, (repository, image) = world.renewal.fleet_judging, location
+    judging, (repository, image) = world.renewal.image_judge, location
     policy = world.renewal.selection.read("strict").policy
     case = judging.case_builder.build(image, policy, DeploymentContext(repository))
     assert case is not None

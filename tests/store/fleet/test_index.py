@@ -17,7 +17,7 @@ from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet.due_images import DueChanges
 from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
-from dockgate.store.fleet.judging import FleetJudgingInputs, Placement
+from dockgate.store.fleet.judging_state import FleetJudgingInputs, Placement
 from dockgate.store.fleet.records import Change, Component, FleetVerdict, ImageBundle, UndeterminedEntry, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, UndeterminedFact
 

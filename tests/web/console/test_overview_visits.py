@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dockgate.web.console.visits import FIRST_PERIOD, LONGEST_PERIOD, PAUSE, Visit, visit_at
+from dockgate.web.console.visits import FIRST_PERIOD, LONGEST_PERIOD, PAUSE, Visit, read_visit
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -13,7 +13,7 @@ def list_visits(*times: datetime) -> list[Visit]:
     results: list[Visit] = []
     cookie: str | None = None
     for time in times:
-        results.append(visit_at(time, cookie))
+        results.append(read_visit(time, cookie))
         cookie = results[-1].cookie
     return results
 
@@ -41,6 +41,6 @@ def test_a_visit_reaches_back_no_further_than_the_longest_time() -> None:
 
 @pytest.mark.parametrize("cookie", ["x", "~", "~~~", "2999-01-01~2999-01-01", "\x00~2026-99-99", "0001-01-01~x"])
 def test_a_cookie_that_cannot_be_meant_is_ignored(cookie: str) -> None:
-    visit = visit_at(NOW, cookie)
+    visit = read_visit(NOW, cookie)
     assert NOW - LONGEST_PERIOD <= visit.since <= NOW
     assert visit.cookie.endswith("~2026-11-28T12:00:00.000Z")

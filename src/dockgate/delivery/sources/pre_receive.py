@@ -26,14 +26,14 @@ def main() -> int:
     """Check the pushed objects; exit 1 refuses the push."""
     updates = [line.split(" ", 2) for line in sys.stdin.read().splitlines()]
     new = [(commit, ref) for _, commit, ref in updates if commit != NO_OBJECT]
-    refusal = _check_size() or _check_paths(commit for commit, ref in new if ref.startswith("refs/heads/"))
-    refusal = refusal or _check_references(ref for _, ref in new)
+    refusal = _find_large_object() or _find_large_tree(commit for commit, ref in new if ref.startswith("refs/heads/"))
+    refusal = refusal or _find_excess_references(ref for _, ref in new)
     if refusal:
         sys.stderr.write(f"dockgate: {refusal}\n")
     return 1 if refusal else 0
 
 
-def _check_size() -> str | None:
+def _find_large_object() -> str | None:
     """Return why the push is refused if one of its objects is too large.
 
     The objects of the push are in a folder of their own, with the others as an alternate.
@@ -49,7 +49,8 @@ def _check_size() -> str | None:
     return None
 
 
-def _check_paths(commits: Iterable[str]) -> str | None:
+def _find_large_tree(commits: Iterable[str]) -> str | None:
+    """Return why the push is refused if a commit has too many files and folders."""
     count = 0
     for commit in dict.fromkeys(commits):
         for number, _ in enumerate(_run_git(os.environ, "ls-tree", "-r", "-t", "--format=.", commit), 1):
@@ -61,7 +62,8 @@ def _check_paths(commits: Iterable[str]) -> str | None:
     return None
 
 
-def _check_references(new: Iterable[str]) -> str | None:
+def _find_excess_references(new: Iterable[str]) -> str | None:
+    """Return why the push is refused if the repository would have too many references."""
     lines = [*new]
     size = sum(len(line) + 42 for line in lines)
     for line in _run_git(os.environ, "for-each-ref", "--format=%(objectname) %(refname)") if lines else ():

@@ -15,8 +15,8 @@ compares the list. What a rule depends on (`RuleDependency`) says how it is aske
 - findings (FINDINGS, IMAGE_AND_FINDINGS): the rule itself, with the findings of the components (`finding_lists.py`).
 - PACKAGES: not here, sums are not exact.
 
-Where sums are not exact, `FleetJudge` gives no result (None), and `services/fleet/judging.py` judges the image from its
-inventory by `gate/evaluate.py`: also where a waiver names a rule with sums (it has to read the message), where a
-statement or waiver depends on packages of the image, and where the gate would not list all findings.
+Where sums are not exact, `FleetJudge` gives no result (None). Then `services/fleet/indexed_image_judge.py` judges the
+image from its inventory by `gate/evaluate.py`: also where a waiver names a rule with sums (it has to read the message),
+where a statement or waiver depends on packages of the image, and where the gate would not list all findings.
 `tests/gate/fleet/test_fleet_properties.py` compares both ways on random fleets.
 """

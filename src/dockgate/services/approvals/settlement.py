@@ -111,9 +111,9 @@ class ApprovalSettler:
             return SettlingOutcome.WAITS_FOR_SCAN
         now, names = self.clock.now(), tuple(supporters)
 
-        def make(verdict: tuple[Verdict, str]) -> Answer:
+        def make_group_answer(verdict: tuple[Verdict, str]) -> Answer:
             return make_answer(approval, verdict, now, names)
 
-        answer = self.approvals.settle_by_verdict(ids, unstored_verdict, make, now)
+        answer = self.approvals.settle_by_verdict(ids, unstored_verdict, make_group_answer, now)
         is_waiting = answer is not None and answer.state is ApprovalState.WAITING
         return SettlingOutcome.WAITS_FOR_PEOPLE if is_waiting else SettlingOutcome.SETTLED

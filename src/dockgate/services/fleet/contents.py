@@ -10,7 +10,7 @@ from functools import cached_property
 from dockgate.gate.fleet.model import BundleComponent, Bundles, FleetComponent, LayerOrigin
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store
-from dockgate.store.fleet.judging import IndexedPlatform
+from dockgate.store.fleet.judging_state import IndexedPlatform
 from dockgate.store.fleet.records import BundleContent, ComponentFinding, IndexedImage, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, UndeterminedFact
 

@@ -19,7 +19,7 @@ from dockgate.gate.model import ExemptionSet, Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.scanner.model import Inventory
 from dockgate.services.clock import ServerClock
-from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
@@ -59,7 +59,7 @@ class NewFindingEvents:
     store: Store
     selection: PolicySelection
     watched_images: WatchedImages
-    fleet_judging: FleetJudging
+    image_judge: IndexedImageJudge
     clock: ServerClock
     # By repository: its policy.
     _policies: dict[str, str] = field(default_factory=dict, init=False)
@@ -173,7 +173,7 @@ class NewFindingEvents:
         """Return vulnerability and package of the findings that a waiver or a VEX statement excuses."""
         name, now = self._policies[repository], self.clock.now()
         if name not in self._waivers:
-            policy, server_waivers = self.selection.read(name).policy, self.fleet_judging.waivers
+            policy, server_waivers = self.selection.read(name).policy, self.image_judge.waivers
             exemptions = server_waivers.read_exemptions(self.store.waivers.list_active(now))
             self._waivers[name] = policy, server_waivers.select_for_fleet(exemptions, policy)
         policy, all_waivers = self._waivers[name]
@@ -181,7 +181,7 @@ class NewFindingEvents:
         selected_waivers = waivers.select_waivers(all_waivers.waivers, repository, [digest], now)
         if not statements and not selected_waivers:
             return set()
-        if selected_waivers and not self.fleet_judging.case_builder.should_apply_waivers(repository, digest):
+        if selected_waivers and not self.image_judge.case_builder.should_apply_waivers(repository, digest):
             selected_waivers = waivers.select_waivers(all_waivers.waivers, None, [digest], now)
         packages = tuple({finding.package: None for finding in findings})
         inventory = Inventory(digest, "", None, (), packages, ())

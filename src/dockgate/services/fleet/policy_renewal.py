@@ -12,7 +12,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
-from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge, JudgedImage
 from dockgate.services.fleet.touched_images import (
     ALL_IMAGES,
     AllImages,
@@ -26,7 +26,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges
-from dockgate.store.fleet.judging import FleetJudgingInputs
+from dockgate.store.fleet.judging_state import FleetJudgingInputs
 from dockgate.store.fleet.records import FleetVerdict, IndexedImage
 from dockgate.store.fleet.verdicts import is_changed
 from dockgate.vulnerabilities.model import CATALOGUES
@@ -73,7 +73,7 @@ class PolicyRenewal:
     """
 
     store: Store
-    fleet_judging: FleetJudging
+    image_judge: IndexedImageJudge
     selection: PolicySelection
     clock: ServerClock
     effects: Effects
@@ -103,7 +103,7 @@ class PolicyRenewal:
         ids = None if is_dense else [image.id for image in images]
         stored_verdicts = self.store.fleet_verdicts.list_of_policy(self.policy, ids) if images else {}
         by_id = {image.id: image for image in images}
-        events = ChangeEvents(self.store, self.fleet_judging.waivers, self.policy, now, by_id, stored_verdicts, former)
+        events = ChangeEvents(self.store, self.image_judge.waivers, self.policy, now, by_id, stored_verdicts, former)
         verdicts: list[FleetVerdict] = []
         judged_images: set[int] = set()
         is_recorded = previous == judging_inputs
@@ -111,7 +111,7 @@ class PolicyRenewal:
             FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
             for at in range(0, len(images), JUDGED_TOGETHER)
         )
-        for judged_image in self.fleet_judging.judge(loaded_policy, parts, exemptions):
+        for judged_image in self.image_judge.judge(loaded_policy, parts, exemptions):
             judged_images.add(judged_image.image)
             stored_verdict = stored_verdicts.get(judged_image.image)
             verdict = self._make_verdict(judged_image, stored_verdict, now)
@@ -180,7 +180,7 @@ class PolicyRenewal:
     def _compute_inputs_digest(self, loaded_policy: LoadedPolicy) -> str:
         """Return a digest of what verdicts depend on apart from advisories, exemptions and images."""
         coverage = self.inputs.facts.coverage
-        feeds = self.fleet_judging.judge_feeds(loaded_policy, coverage)
+        feeds = self.image_judge.judge_feeds(loaded_policy, coverage)
         # `feeds` comes from judging no findings. Rules report a missing catalogue only when they judge a finding.
         catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
         parts = [loaded_policy.policy.digest, loaded_policy.unusable_reason, feeds, catalogues]

@@ -14,7 +14,7 @@ from dockgate.gate.fleet.exemptions import ExemptionScope, make_statement_scopes
 from dockgate.scanner.model import Package
 from dockgate.services.verdicts.waivers import ServerExemptions
 from dockgate.store import Store
-from dockgate.store.fleet.judging import FleetJudgingInputs
+from dockgate.store.fleet.judging_state import FleetJudgingInputs
 from dockgate.store.fleet.records import ComponentFinding, IndexedImage
 
 # Scopes without a vulnerability and with a wildcard in the name of a package. Each is compared with every package that

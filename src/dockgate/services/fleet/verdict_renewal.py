@@ -38,7 +38,7 @@ from dockgate.services.fleet.contents import FleetFacts
 from dockgate.services.fleet.fixed_waivers import FixedWaivers
 from dockgate.services.fleet.former_verdicts import FormerVerdicts
 from dockgate.services.fleet.index import NO_LIMIT, FleetIndex
-from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.new_finding_events import NewFindingEvents
 from dockgate.services.fleet.policy_renewal import Match, PolicyRenewal, RenewalInputs
 from dockgate.services.images.watched_images import WatchedImages
@@ -68,11 +68,11 @@ class VerdictRenewal:
 
     store: Store
     index: FleetIndex
-    fleet_judging: FleetJudging
+    image_judge: IndexedImageJudge
     selection: PolicySelection
     watched_images: WatchedImages
     advisories: Advisories
-    compare: CompareAdvisories
+    compare_advisories: CompareAdvisories
     clock: ServerClock
     effects: Effects
     # The advisories of the last renewal in this process: still open, though another file has replaced them.
@@ -102,20 +102,20 @@ class VerdictRenewal:
         revision = self._compute_revision(match.source, active_waivers, coverage, now)
         # Before anything is read that may change afterwards.
         pending_changes = self.store.due_images.list()
-        due: dict[str, set[int]] = {}
+        due_images: dict[str, set[int]] = {}
         for policy, image in self.store.fleet_verdicts.list_due_images(now):
-            due.setdefault(policy, set()).add(image)
-        if revision == self._finished_revision and not due and not pending_changes:
+            due_images.setdefault(policy, set()).add(image)
+        if revision == self._finished_revision and not due_images and not pending_changes:
             return
         # Use the waivers of the revision. A waiver that is read later could end before the next renewal, unnoticed.
-        exemptions = self.fleet_judging.waivers.read_exemptions(active_waivers)
+        exemptions = self.image_judge.waivers.read_exemptions(active_waivers)
         groups, unwatched_images = self._group_images_by_policy()
         inputs = RenewalInputs(
             FleetFacts(self.store, coverage), match, self._find_unmatched_images(), pending_changes, exemptions
         )
 
         def judge() -> None:
-            self._judge(inputs, groups, unwatched_images, due)
+            self._judge(inputs, groups, unwatched_images, due_images)
 
         fixed_waivers = FixedWaivers(self.store, self.effects, self.clock)
         # Events of changed verdicts name the waivers that have ended. What fails delays no events of findings.
@@ -128,11 +128,11 @@ class VerdictRenewal:
         inputs: RenewalInputs,
         groups: Mapping[str, Sequence[IndexedImage]],
         unwatched_images: Mapping[IndexedImage, str | None],
-        due: Mapping[str, Collection[int]],
+        due_images: Mapping[str, Collection[int]],
     ) -> None:
         """Renew the verdicts by each policy on the images of its group.
 
-        `unwatched_images` have the ends of their watches, `due` are the images whose verdict time may have changed.
+        `unwatched_images` have the ends of their watches, `due_images` are those whose verdict time may have changed.
         """
         renewals, former_verdicts = [], []
         for policy in sorted(self.store.fleet_judging.list_policies() | groups.keys()):
@@ -141,14 +141,14 @@ class VerdictRenewal:
             renewals.append(
                 PolicyRenewal(
                     self.store,
-                    self.fleet_judging,
+                    self.image_judge,
                     self.selection,
                     self.clock,
                     self.effects,
                     inputs,
                     policy,
                     images,
-                    due.get(policy, ()),
+                    due_images.get(policy, ()),
                     present_images,
                 )
             )
@@ -172,7 +172,7 @@ class VerdictRenewal:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
         if new_findings := self.store.fleet_changes.list_unannounced_findings():
             event_maker = NewFindingEvents(
-                self.store, self.selection, self.watched_images, self.fleet_judging, self.clock
+                self.store, self.selection, self.watched_images, self.image_judge, self.clock
             )
             self.effects.run(
                 EffectKind.RENEW,
@@ -203,7 +203,9 @@ class VerdictRenewal:
         if not self.index.is_current(reader):
             rematch = None
             changes = (
-                self.compare(previous, reader, self.store.fleet_findings.list_cves()) if previous is not None else None
+                self.compare_advisories(previous, reader, self.store.fleet_findings.list_cves())
+                if previous is not None
+                else None
             )
             if previous is not None and changes is not None:
                 rematch = self.index.rematch(reader, previous.digest, changes)

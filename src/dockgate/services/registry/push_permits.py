@@ -22,18 +22,18 @@ class PushPermits:
 
     def __init__(
         self,
-        gate: PushBarrier,
+        barrier: PushBarrier,
         clock: ServerClock,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._gate = gate
+        self._barrier = barrier
         self._clock = clock
         self._sleep = sleep
 
     def require(self) -> None:
         """Record that a token which can push is about to be issued. BusyError while images are removed."""
         until = self._clock.compute_time_after(PERMIT_SECONDS)
-        if not self._gate.enter(self._clock.now(), until):
+        if not self._barrier.enter(self._clock.now(), until):
             raise BusyError(
                 "the registry takes no pushes while unused images are removed", "Push again in a few minutes."
             )

@@ -52,7 +52,7 @@ class RegistryAccess:
         self._patterns = tuple(patterns)
         self._trust = trust
 
-    def grant(
+    def grant_token(
         self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store, permits: PushPermits
     ) -> tuple[GrantedToken, tuple[Access, ...]]:
         """Return a token for what the caller may do of what it asks for, and what that is.
@@ -84,7 +84,7 @@ class RegistryAccess:
         """
         self._trust()
 
-    def pull_login(self, repository: str) -> tuple[str, str]:
+    def make_login(self, repository: str) -> tuple[str, str]:
         """User name and password that pull from one repository."""
         return self.tokens.issue_login(Login(SERVER, repository, (PULL,)))
 

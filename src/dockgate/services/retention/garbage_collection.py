@@ -27,7 +27,7 @@ from dockgate.store.retention.collections import GarbageCollectionRun
 
 # An unreferenced blob that is younger may be of a push that has not ended.
 PUSH_SECONDS = 3600.0
-# How long the gate is closed at most, if it is not opened.
+# How long the barrier is closed at most, if it is not opened.
 CLOSED_SECONDS = 3600.0
 # Images that are removed before it is asked again whether they are needed.
 BATCH = 20
@@ -140,10 +140,10 @@ class GarbageCollection:
             has_work = bool(self.registry_reader.take_snapshot().plan.removable_images) or (
                 self.storage is not None and bool(self.storage.list_unreferenced_blobs())
             )
-            if has_work and not self._is_gate_closed():
+            if has_work and not self._close_barrier():
                 return  # the next round goes on
             report = self._collect_images() if has_work else report
-            self.store.push_gate.open()
+            self.store.push_barrier.open()
             removed_objects = tuple(entry for entry in self.collect_rows(True) if entry.count)
             report = replace(report, others=removed_objects)
         except DockgateError as failure:
@@ -152,7 +152,7 @@ class GarbageCollection:
         except Exception as failure:
             _log.error("collection %s failed", number, exc_info=failure)
             error = f"internal error: {type(failure).__name__}: {failure}"
-        self.store.push_gate.open()
+        self.store.push_barrier.open()
         self.store.collections.finish(number, asdict(report), error, self.clock.now())
         _log.info("collection %s removed %s images", number, len(report.images))
 
@@ -165,22 +165,22 @@ class GarbageCollection:
         is_recent = last and since < last[0].requested_at <= compute_latest_time(self.clock.now())
         return None if is_recent else self.request("server")
 
-    def _is_gate_closed(self) -> bool:
-        """Close the gate for pushes. True once no token can be valid any more that was issued before."""
+    def _close_barrier(self) -> bool:
+        """Close the barrier for pushes. Return whether no token that was issued before can be valid any more."""
         now = self.clock()
         closed_until = format_time(now + timedelta(seconds=CLOSED_SECONDS))
         # One that was issued while the clock was ahead is not valid before the time of its issue.
         latest_valid = self.clock.compute_time_after(PERMIT_SECONDS)
-        return self.store.push_gate.close(closed_until, latest_valid) <= format_time(now)
+        return self.store.push_barrier.close(closed_until, latest_valid) <= format_time(now)
 
     def _collect_images(self) -> CollectionReport:
-        """Remove images and blobs. The gate is closed."""
+        """Remove images and blobs. The barrier is closed."""
         self._notes = []
         snapshot = self.registry_reader.take_snapshot()  # as it is now that nothing is pushed
         removed_images: list[StoredImage] = []
         planned_images = list(snapshot.plan.removable_images)
         for start in range(0, len(planned_images), BATCH):
-            if not self._is_gate_closed():  # it was open meanwhile: this took longer than CLOSED_SECONDS
+            if not self._close_barrier():  # it was open meanwhile: this took longer than CLOSED_SECONDS
                 self._notes.append(
                     f"{len(planned_images) - start} images were not removed: pushes have begun meanwhile."
                 )
@@ -270,12 +270,12 @@ class GarbageCollection:
             )
             return 0, 0
         # Until then, a token may be valid that can push.
-        pushes_until = self.store.push_gate.find_pushes_until()
+        pushes_until = self.store.push_barrier.find_pushes_until()
         has_recent_push = pushes_until is not None and pushes_until > format_time(since)
         if has_recent_push and any(blob.written_at is None for blob in blobs):
             self._notes.append("No blob was removed: something was pushed within the last hour.")
             return 0, 0
-        if not self._is_gate_closed():
+        if not self._close_barrier():
             self._notes.append("No blob was removed: pushes have begun meanwhile.")
             return 0, 0
         self.effects.run(EffectKind.PURGE, self.storage.collect)

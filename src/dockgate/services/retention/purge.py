@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.notifications.event_dispatch import TOPIC_DAYS
+from dockgate.services.notifications.event_matching import TOPIC_DAYS
 from dockgate.services.retention.retention_clock import RetentionClock
 from dockgate.shared.timestamps import compute_latest_time, format_time
 from dockgate.store import Store

@@ -11,7 +11,7 @@ from dockgate.events.model import NewEvent
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges, replace_changes
-from dockgate.store.fleet.judging import FleetJudgingInputs, extend_judged_at, set_judging_inputs
+from dockgate.store.fleet.judging_state import FleetJudgingInputs, extend_judged_at, set_judging_inputs
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
 from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts

@@ -1,4 +1,4 @@
-"""Collections of garbage, and the gate that keeps pushes out meanwhile."""
+"""Collections of garbage, and the barrier that keeps pushes out meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
-from dockgate.store.schema.retention import collection_plan, collections, push_gate
+from dockgate.store.schema.retention import collection_plan, collections, push_barrier
 from dockgate.store.statements import insert_if_new, lock_name, select_later_time
 
 # Collections that are on record.
 RECORDS = 100
-_GATE = "pushes"
+_BARRIER = "pushes"
 _PLAN = "next"
 
 
@@ -116,46 +116,46 @@ class PushBarrier:
     """Keeps pushes to our registry out while its manifests and blobs are deleted.
 
     The registry requires a token for each push, and checks only the token. So there are no pushes while no token that
-    can push is valid: the gate is closed for new ones, and `close` says until when the earlier ones are valid.
+    can push is valid: the barrier is closed for new ones, and `close` says until when the earlier ones are valid.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def enter(self, now: str, until: str) -> bool:
-        """Record that a token that can push is issued, valid until that time. False, if the gate is closed."""
+        """Record that a token that can push is issued, valid until that time. False, if the barrier is closed."""
         with self._database.write() as connection:
-            if insert_if_new(connection, push_gate, {"name": _GATE, "pushes_until": until}):
+            if insert_if_new(connection, push_barrier, {"name": _BARRIER, "pushes_until": until}):
                 return True
-            is_open = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until <= now)
-            change = update(push_gate).where(push_gate.c.name == _GATE, is_open)
+            is_open = or_(push_barrier.c.closed_until.is_(None), push_barrier.c.closed_until <= now)
+            change = update(push_barrier).where(push_barrier.c.name == _BARRIER, is_open)
             values = {
-                "pushes_until": select_later_time(connection, push_gate.c.pushes_until, until),
+                "pushes_until": select_later_time(connection, push_barrier.c.pushes_until, until),
                 "closed_until": None,
             }
             return connection.execute(change.values(**values)).rowcount == 1
 
     def close(self, until: str, latest_valid: str) -> str:
-        """Close the gate until that time, or longer if it is closed longer.
+        """Close the barrier until that time, or longer if it is closed longer.
 
         Returns until when a token may be valid that can push. No token that is valid now is so after `latest_valid`: a
         later time on record is that of a clock that was ahead, and is replaced.
         """
         with self._database.write() as connection:
-            insert_if_new(connection, push_gate, {"name": _GATE, "pushes_until": ""})
-            is_shorter = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until < until)
-            connection.execute(update(push_gate).where(is_shorter).values(closed_until=until))
-            is_ahead = push_gate.c.pushes_until > compute_latest_time(latest_valid)
-            connection.execute(update(push_gate).where(is_ahead).values(pushes_until=latest_valid))
-            pushes_until: str = connection.scalars(select(push_gate.c.pushes_until)).one()
+            insert_if_new(connection, push_barrier, {"name": _BARRIER, "pushes_until": ""})
+            is_shorter = or_(push_barrier.c.closed_until.is_(None), push_barrier.c.closed_until < until)
+            connection.execute(update(push_barrier).where(is_shorter).values(closed_until=until))
+            is_ahead = push_barrier.c.pushes_until > compute_latest_time(latest_valid)
+            connection.execute(update(push_barrier).where(is_ahead).values(pushes_until=latest_valid))
+            pushes_until: str = connection.scalars(select(push_barrier.c.pushes_until)).one()
             return pushes_until
 
     def open(self) -> None:
-        """Open the gate."""
+        """Open the barrier."""
         with self._database.write() as connection:
-            connection.execute(update(push_gate).values(closed_until=None))
+            connection.execute(update(push_barrier).values(closed_until=None))
 
     def find_pushes_until(self) -> str | None:
         """Return until when a token may be valid that can push, None if there never was one."""
         with self._database.read() as connection:
-            return connection.scalar(select(push_gate.c.pushes_until)) or None
+            return connection.scalar(select(push_barrier.c.pushes_until)) or None

@@ -30,8 +30,8 @@ collection_plan = Table(
 
 # One row. No token that can push is issued before `closed_until`, and none that was issued is valid after
 # `pushes_until`.
-push_gate = Table(
-    "push_gate",
+push_barrier = Table(
+    "push_barrier",
     metadata,
     define_text("name", primary_key=True),
     Column("closed_until", SafeText),

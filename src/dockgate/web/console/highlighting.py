@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from dockgate.web.console.recent_verdicts import Recent
+from dockgate.web.console.recent_values import RecentValues
 from dockgate.web.console.terminal_text import escape_invisible
 from dockgate.web.console.text_pages import MAX_LINE, TextPage
 
@@ -31,7 +31,7 @@ _slots = threading.BoundedSemaphore(2)
 # How long a text on which a lexer took too long is plain, in seconds. On a busy machine any text can be slow.
 SLOW_SECONDS = 600.0
 # The ends of these times for the last such texts, by the hash of the file's name and the text.
-_slow_until = Recent[float](1000)
+_slow_until = RecentValues[float](1000)
 
 _KINDS = frozenset(("comment", "keyword", "string", "number", "name"))
 

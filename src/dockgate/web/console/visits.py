@@ -25,7 +25,7 @@ class Visit:
     cookie: str
 
 
-def visit_at(now: datetime, cookie: str | None) -> Visit:
+def read_visit(now: datetime, cookie: str | None) -> Visit:
     """The present visit, in a browser with this cookie (None without one).
 
     What it cannot mean is ignored.

@@ -18,15 +18,16 @@ PATH_COST = 64  # bytes of memory that a path takes besides its own
 TAGS_LIMIT = 0xFFFF  # HEADER_TAGS_MAX of rpm
 FOLDER_LIMIT = 4096  # bytes of a folder's path; Linux' PATH_MAX
 
+# Tags by rpm's names for them (rpmtag.h).
 _NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE = 1000, 1001, 1002, 1003, 1011, 1022, 1044, 5096
-_OLD_FILES, _STATES, _MODES, _FLAGS = 1027, 1029, 1030, 1037
-_FOLDERS_AT, _BASES, _FOLDERS = 1116, 1117, 1118
+_OLDFILENAMES, _STATES, _MODES, _FLAGS = 1027, 1029, 1030, 1037
+_DIRINDEXES, _BASENAMES, _DIRNAMES = 1116, 1117, 1118
 _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I"}
 _STRINGS = (6, 8, 9)
 _TAGS_READ = frozenset(
     (
         *(_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE),
-        *(_OLD_FILES, _STATES, _MODES, _FLAGS, _FOLDERS_AT, _BASES, _FOLDERS),
+        *(_OLDFILENAMES, _STATES, _MODES, _FLAGS, _DIRINDEXES, _BASENAMES, _DIRNAMES),
     )
 )
 _GHOST = 1 << 6
@@ -122,13 +123,13 @@ class _Tags:
 def _list_files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
     """Return the files, by folder and name, or by path as in rpm 3 and before."""
     paths: Iterable[str]
-    if _OLD_FILES in tags.entries:
-        paths = bases = [path.lstrip("/") for path in tags.read_strings(_OLD_FILES, limit=FOLDER_LIMIT)]
+    if _OLDFILENAMES in tags.entries:
+        paths = bases = [path.lstrip("/") for path in tags.read_strings(_OLDFILENAMES, limit=FOLDER_LIMIT)]
         size = sum(map(len, bases))
     else:
-        bases = tags.read_strings(_BASES, limit=FOLDER_LIMIT)
-        folders = [folder.lstrip("/") for folder in tags.read_strings(_FOLDERS, limit=FOLDER_LIMIT)]
-        indexes = tags.read_integers(_FOLDERS_AT)
+        bases = tags.read_strings(_BASENAMES, limit=FOLDER_LIMIT)
+        folders = [folder.lstrip("/") for folder in tags.read_strings(_DIRNAMES, limit=FOLDER_LIMIT)]
+        indexes = tags.read_integers(_DIRINDEXES)
         if len(indexes) != len(bases) or (indexes and max(indexes) >= len(folders)):
             raise UnreadableError("its files and folders do not match")
         sizes = list(map(len, folders))

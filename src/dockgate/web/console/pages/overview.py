@@ -18,11 +18,11 @@ from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
 from dockgate.web.console.pages.queue_items import describe_change, list_queue_items
 from dockgate.web.console.pages.stages import make_execution_rows
-from dockgate.web.console.recent_verdicts import Recent
+from dockgate.web.console.recent_values import RecentValues
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.task_counts import count_running_tasks
-from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
+from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, read_visit
 
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
@@ -53,7 +53,7 @@ def show_overview(
     by commas: the answer says what has changed, and has the same executions.
     """
     services = attention.list_services(caller)
-    visit = visit_at(clock(), request.cookies.get(VISIT_COOKIE))
+    visit = read_visit(clock(), request.cookies.get(VISIT_COOKIE))
     changes, has_more = find_changes(store, caller, format_time(visit.since), {service.name for service in services})
     caller_attention = attention.read(caller, services, list_failed_executions(changes))
     queue = list_queue_items(caller_attention, clock())
@@ -102,7 +102,7 @@ def show_queue_count(
 
     The count is at most COUNT_SECONDS old.
     """
-    recent_counts: Recent[int] = request.app.state.recent_queue_counts
+    recent_counts: RecentValues[int] = request.app.state.recent_queue_counts
     period = int(clock().timestamp() // COUNT_SECONDS)
     key = f"{period} {caller.name} {caller.token.id if caller.token else ''}"
     count = recent_counts.get_or_make(key, lambda: len(list_queue_items(attention.read(caller), clock())))

@@ -30,7 +30,7 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import describe_effect, find_verdict, list_candidates
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.pages.platform_tabs import PLATFORM, make_platform_tabs
-from dockgate.web.console.recent_verdicts import RecentVerdicts
+from dockgate.web.console.recent_values import RecentVerdicts
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.downloads import REPORT_KINDS, download_text

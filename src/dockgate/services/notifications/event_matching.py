@@ -49,7 +49,7 @@ class _Batch:
     grouped_events: list[GroupedEvent] = field(default_factory=list)
 
 
-class EventDispatcher:
+class EventMatcher:
     """Matches stored events with rules. One process at a time calls it; a second one changes nothing."""
 
     def __init__(

@@ -21,7 +21,7 @@ from dockgate.events.envelope import SOURCE
 from dockgate.events.model import Message, NewEvent, Rule, RuleTarget, Target, TargetType
 from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
-from dockgate.services.notifications.event_dispatch import EventDispatcher
+from dockgate.services.notifications.event_matching import EventMatcher
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.summary import NotificationSummary
@@ -38,7 +38,7 @@ class Server:
 
     store: Store
     now: datetime = START
-    dispatcher: EventDispatcher = field(init=False)
+    dispatcher: EventMatcher = field(init=False)
     targets: EventTargets = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class Server:
         database = AdvisoryDatabase([])
         watching = search(Fleet(self.store, database)).watched_images
         summary = NotificationSummary(self.store, watching, database)
-        self.dispatcher = EventDispatcher(self.store, rules, targets, summary, clock, "registry.example", "https://g")
+        self.dispatcher = EventMatcher(self.store, rules, targets, summary, clock, "registry.example", "https://g")
 
     def add_target(self, **settings: Any) -> None:
         target = Target("chat", TargetType.LOG, "", **settings)

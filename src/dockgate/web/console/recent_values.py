@@ -1,4 +1,7 @@
-"""Verdicts that were shown a moment ago. A verdict never changes: its digest names its bytes."""
+"""Values that were read a moment ago, by a key: whole verdicts, replays, and the counts of the queue.
+
+A verdict never changes: its digest names its bytes.
+"""
 
 import threading
 from collections import OrderedDict
@@ -11,34 +14,34 @@ from dockgate.services.local_gate import Replay
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
-    """The last `limit` values by digest. Any thread may call."""
+class RecentValues(Generic[T]):
+    """A cache of the last `limit` values by key. Any thread may call."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._values: OrderedDict[str, T] = OrderedDict()
 
-    def get(self, digest: str) -> T | None:
+    def get(self, key: str) -> T | None:
         """The stored value, None if there is none."""
         with self._lock:
-            if digest not in self._values:
+            if key not in self._values:
                 return None
-            self._values.move_to_end(digest)
-            return self._values[digest]
+            self._values.move_to_end(key)
+            return self._values[key]
 
-    def get_or_make(self, digest: str, make_value: Callable[[], T]) -> T:
+    def get_or_make(self, key: str, make_value: Callable[[], T]) -> T:
         """The stored value; if there is none, the result of `make_value`, which is stored."""
-        value = self.get(digest)
+        value = self.get(key)
         if value is None:
             value = make_value()
-            self.add(digest, value)
+            self.add(key, value)
         return value
 
-    def add(self, digest: str, value: T) -> None:
+    def add(self, key: str, value: T) -> None:
         """Remember a value."""
         with self._lock:
-            self._values[digest] = value
+            self._values[key] = value
             while len(self._values) > self._limit:
                 self._values.popitem(last=False)
 
@@ -50,5 +53,5 @@ class RecentVerdicts:
     """
 
     def __init__(self) -> None:
-        self.verdicts = Recent[Verdict](8)
-        self.replays = Recent[Replay](1000)
+        self.verdicts = RecentValues[Verdict](8)
+        self.replays = RecentValues[Replay](1000)

@@ -72,7 +72,7 @@ class Judges(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FleetJudging:
+class IndexedImageJudge:
     """Judges images as `CaseBuilder` and `evaluate.judge` do, many at once."""
 
     store: Store
