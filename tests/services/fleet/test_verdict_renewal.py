@@ -278,6 +278,24 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
 
+def test_an_image_that_could_not_be_read_again_is_undetermined_until_it_is(fleet: Fleet) -> None:
+    images, image, now = fleet.system.store.images, fleet.images["web"], format_time(fleet.system.clock())
+    platforms = list_platforms(*images.list_inventories(image))
+    fleet.verdict_renewal.renew()
+    for reason, status in (("the registry does not answer", "Undetermined"), (None, "Approved")):
+        scan = images.find_newest_scan(image)
+        assert scan is not None
+        number = images.request_new_scan(image, "team/web", scan.number, now).number
+        fleet.verdict_renewal.renew()
+        images.finish_scan(image, number, [] if reason else platforms, reason, now)
+        fleet.verdict_renewal.index.add(image)
+        fleet.verdict_renewal.renew()
+        assert fleet.list_verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
+        view, _ = read_image_view(image, Caller(LOCAL), fleet.system.store, fleet.system.services.images)
+        assert reason is None or view.summary == reason
+        fleet.system.use_cases.push_verdicts.judge(image)
+
+
 @pytest.mark.parametrize("days", [-400, 400])
 def test_a_clock_that_is_wrong_for_a_while_ends_no_watch_and_announces_no_end_twice(fleet: Fleet, days: int) -> None:
     clock, image = fleet.system.clock, fleet.images["web"]

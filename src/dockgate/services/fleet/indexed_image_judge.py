@@ -113,7 +113,8 @@ class IndexedImageJudge:
             return
         policy, now = loaded_policy.policy, self.clock.now()
         fleet_waivers = self.waivers.select_for_fleet(exemptions, policy)
-        reported_images = self.store.fleet_judging.list_reported_images()
+        fleet_judging = self.store.fleet_judging
+        special_images = fleet_judging.list_reported_images() | fleet_judging.list_failed_images()
         judges: Judges | None = None
         for contents in parts:
             try:
@@ -128,7 +129,7 @@ class IndexedImageJudge:
                 _log.error("the policy %s judges no image", policy.name, exc_info=error)
                 yield from (_make_failed(image, now) for image in contents.images)
             else:
-                yield from self._judge_part(judges, policy, contents, fleet_waivers, reported_images, now)
+                yield from self._judge_part(judges, policy, contents, fleet_waivers, special_images, now)
 
     def _judge_part(
         self,
@@ -136,9 +137,10 @@ class IndexedImageJudge:
         policy: Policy,
         contents: FleetContents,
         fleet_waivers: FleetWaivers,
-        reported_images: Collection[str],
+        special_images: Collection[str],
         now: str,
     ) -> Iterator[JudgedImage]:
+        """Judge the images of a part. What decides of the special ones (digests) is not in the index."""
         judge, fresh_judge = judges
         is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
@@ -154,7 +156,7 @@ class IndexedImageJudge:
                     _make_platforms(image, contents, judge),
                     self._find_repository(image, limited_repositories),
                     provenance,
-                    is_plain=is_plain and image.digest not in reported_images,
+                    is_plain=is_plain and image.digest not in special_images,
                 )
                 results = judge.judge(item)
                 results_if_fresh = results if fresh_judge is judge else fresh_judge.judge(item)
@@ -231,7 +233,7 @@ class IndexedImageJudge:
             status_if_fresh,
             _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
-            _explain_status(status, rules, kinds),
+            case.no_scan_reason or _explain_status(status, rules, kinds),
         )
 
     def _select_waivers(

@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.store.engine import Database
 from dockgate.store.queries import split_into_batches
+from dockgate.store.records import ScanState
 from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
 from dockgate.store.schema.gate import reports
+from dockgate.store.schema.images import scans
 from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.
@@ -123,6 +125,12 @@ class FleetJudgingState:
         queries = [query] if parts is None else [query.where(reports.c.image.in_(part)) for part in parts]
         with self._database.read() as connection:
             return frozenset(image for batch_query in queries for image in connection.scalars(batch_query))
+
+    def list_failed_images(self) -> frozenset[str]:
+        """The images whose last scan failed: what an earlier one read does not count."""
+        is_failed = select(scans.c.image).where(scans.c.state == ScanState.FAILED)
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(is_failed))
 
     def read_fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""

@@ -225,6 +225,8 @@ class Images:
             if connection.execute(_FINISH_SCAN, change).rowcount == 0:
                 return
             connection.execute(_UNJUDGE, {"of_image": image})
+            if number > 1:
+                mark_due(connection, image)
             replace_platforms(connection, image, () if reason else platforms)
 
         self._database.group_commit(write)
