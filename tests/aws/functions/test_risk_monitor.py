@@ -20,6 +20,7 @@ from tests.aws.account import (
 from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.table import Table
+from dockgate.aws.functions.wait_table import RiskNotice, RiskStage
 from dockgate.aws.scans import ScanState
 from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
@@ -35,7 +36,10 @@ class Running:
     def __init__(self, aws: Account, **environment: str) -> None:
         self.aws = aws
         topic = aws.get_client("sns").create_topic(Name="notices")["TopicArn"]
-        self._queue = aws.get_client("sqs").create_queue(QueueName="notices")["QueueUrl"]
+        self._queue = aws.get_client("sqs").create_queue(
+            QueueName="notices",
+            Attributes={"VisibilityTimeout": "3600"},  # a message is received once
+        )["QueueUrl"]
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:notices"
         aws.get_client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         aws.get_client("ecs").create_cluster(clusterName="c")
@@ -146,6 +150,58 @@ def test_an_image_that_returns_after_its_deadline_has_no_time_left(aws: Account)
     assert json.loads(message["Message"])["advice"].endswith("that the verdict names now.")
 
 
+def test_the_topic_is_notified_once_before_the_deadline_and_once_after_it(aws: Account) -> None:
+    running = Running(aws)
+    event = running.add_finding()
+    subjects: list[str] = []
+    for hour in range(0, 16 * 24, 12):
+        for repeated_event in (event, CLOCK, CLOCK):
+            running.handlers.sweep(repeated_event)
+        for message in running.receive_messages():
+            subjects.append(f"{hour // 24} {message['Subject']}")
+            assert json.loads(message["Message"])["until"] == "2026-12-02"
+        aws.now += 12 * 3600
+    assert subjects == [
+        "0 c/web is at risk until 2026-12-02",
+        "13 c/web is at risk, deadline near on 2026-12-02",
+        "14 c/web is at risk, deadline passed on 2026-12-02",
+    ]
+
+
+@pytest.mark.parametrize("broken_call", ["sns.Publish", "s3.PutObject"])
+def test_a_notice_of_the_deadline_that_failed_is_sent_by_the_next_sweep(aws: Account, broken_call: str) -> None:
+    running = Running(aws)
+    running.handlers.sweep(running.add_finding())
+    running.receive_notices()
+    for subject in ("c/web is at risk, deadline near", "c/web is at risk, deadline passed"):
+        aws.now += 13 * DAY + DAY // 2
+        running.add_finding()  # the verdict to store is another one
+        aws.broken = {broken_call}
+        with pytest.raises(ClientError):
+            running.handlers.sweep(CLOCK)
+        aws.broken = set()
+        for _ in range(2):
+            running.handlers.sweep(CLOCK)
+        (message,) = running.receive_messages()
+        assert message["Subject"].startswith(subject)
+
+
+def test_a_service_that_was_at_risk_before_the_upgrade_is_notified_of_its_deadline_alone(aws: Account) -> None:
+    running = Running(aws)
+    running.add_finding()
+    until = int(aws.now) + 2 * DAY
+    Table(aws.get_client("dynamodb"), "approvals").put({"digest": IMAGE, "half": "risk#c/web", "until": until})
+    subjects = []
+    for _ in range(4):
+        running.handlers.sweep(CLOCK)
+        subjects += [message["Subject"] for message in running.receive_messages()]
+        aws.now += DAY
+    assert [subject.split(" on ")[0] for subject in subjects] == [
+        "c/web is at risk, deadline near",
+        "c/web is at risk, deadline passed",
+    ]
+
+
 @pytest.mark.parametrize(("length", "begin"), [(69, "c/xxx"), (70, "A service ")])
 def test_a_subject_is_as_long_as_sns_allows(aws: Account, length: int, begin: str) -> None:
     running = Running(aws)
@@ -197,7 +253,7 @@ def test_after_a_crash_during_a_notice_the_next_run_sends_it(aws: Account) -> No
     running = Running(aws)
     waits = running.handlers.risk_monitor.waits
     running.add_finding()
-    assert waits.mark_risk(IMAGE, "c/web", 1_797_000_000) == 1_797_000_000
+    assert waits.mark_risk(IMAGE, "c/web", 1_797_000_000, DAY) == RiskNotice(1_797_000_000, RiskStage.BEGAN)
     running.handlers.sweep(CLOCK)
     assert running.receive_notices() == [], "it may yet be telling"
     aws.now += 121

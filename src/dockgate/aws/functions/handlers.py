@@ -155,7 +155,7 @@ def make_functions(settings: Settings, client: Client, clock: Callable[[], float
     )
     answer_sender = ApprovalAnswerSender(clients["codepipeline"])
     pipelines = Pipelines(clients["codepipeline"], settings.actions, settings.account, settings.region, clock)
-    at_risk = settings.services, settings.topic, settings.risk_days
+    at_risk = settings.services, settings.topic, settings.risk_days, settings.risk_notice_days
     return Functions(
         ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answer_sender, settings.patience, log_event, clock),
         RiskMonitor(clients["ecs"], clients["sns"], waits, scan_lookup, verdicts, *at_risk, log_event, clock),

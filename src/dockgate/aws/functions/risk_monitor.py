@@ -1,6 +1,6 @@
 """Running images: a new finding or an expired waiver marks them at risk and sends a notice.
 
-They keep running.
+Further notices say once that the deadline is near, and that it has passed. They keep running.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from dockgate.aws.functions.scan_lookup import LogEvent, ScanLookup
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.verdicts import Evidence, JudgedImage, Verdicts
-from dockgate.aws.functions.wait_table import WaitTable
+from dockgate.aws.functions.wait_table import RiskNotice, RiskStage, WaitTable
 from dockgate.gate.model import Status
 from dockgate.shared.digest import is_digest
 from dockgate.shared.references import ImageReference, RepositoryReference, parse_repository
@@ -23,11 +23,25 @@ from dockgate.shared.references import ImageReference, RepositoryReference, pars
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 # Characters: SNS takes fewer than 100 (Publish, "Subject").
 _LONGEST_SUBJECT = 99
+# What a subject says of the service.
+_STATES = {
+    RiskStage.BEGAN: "is at risk until {date}",
+    RiskStage.DEADLINE_NEAR: "is at risk, deadline near on {date}",
+    RiskStage.DEADLINE_PASSED: "is at risk, deadline passed on {date}",
+}
+_LOG_EVENTS = {
+    RiskStage.BEGAN: "ServiceAtRisk",
+    RiskStage.DEADLINE_NEAR: "DeadlineNear",
+    RiskStage.DEADLINE_PASSED: "DeadlinePassed",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RiskMonitor:
-    """Judges running images again. `ecs` and `sns` are boto3 clients; `topic` is an ARN, None for none."""
+    """Judges running images again. `ecs` and `sns` are boto3 clients; `topic` is an ARN, None for none.
+
+    An image may be at risk for `risk_days`; `notice_days` before, its deadline is near.
+    """
 
     ecs: Any
     sns: Any
@@ -37,6 +51,7 @@ class RiskMonitor:
     services: tuple[Service, ...]
     topic: str | None
     risk_days: float
+    notice_days: float
     log_event: LogEvent
     clock: Callable[[], float] = time.time
 
@@ -95,10 +110,10 @@ class RiskMonitor:
                 self.log_event("ServiceSafe", service=service, digest=digest)
             return
         until = int(self.clock() + self.risk_days * 86400)
-        if deadline := self.waits.mark_risk(digest, service, until):
-            self._warn(service, judged_image, deadline)
+        if notice := self.waits.mark_risk(digest, service, until, int(self.notice_days * 86400)):
+            self._warn(service, judged_image, notice)
 
-    def _warn(self, service: str, judged_image: JudgedImage, until: int) -> None:
+    def _warn(self, service: str, judged_image: JudgedImage, notice: RiskNotice) -> None:
         """Send a notice once; if that fails, the next run sends it."""
         verdict, evidence = judged_image.verdict, None
         stored_evidence = self.waits.read_risk_evidence(verdict.image, service)
@@ -107,15 +122,13 @@ class RiskMonitor:
                 judged_image, [Evidence(**stored_evidence)] if stored_evidence else []
             )
             if self.topic:
-                is_over = until <= self.clock()
-                self.sns.publish(**_make_message(self.topic, service, judged_image, evidence.page, until, is_over))
+                self.sns.publish(**_make_message(self.topic, service, judged_image, evidence.page, notice))
         except Exception:
             self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
             raise
-        self.waits.confirm_notice(verdict.image, service)
-        self.log_event(
-            "ServiceAtRisk", service=service, digest=verdict.image, until=_format_date(until), verdict=evidence.page
-        )
+        self.waits.confirm_notice(verdict.image, service, notice.stage)
+        details = {"digest": verdict.image, "until": _format_date(notice.until), "verdict": evidence.page}
+        self.log_event(_LOG_EVENTS[notice.stage], service=service, **details)
 
     def _list_images(self, service: Service) -> list[tuple[str, str]]:
         """(repository, digest) of each of our images that the service's task definition names by digest."""
@@ -139,12 +152,11 @@ class RiskMonitor:
         return list(definitions)
 
 
-def _make_message(
-    topic: str, service: str, judged_image: JudgedImage, page: str, until: int, is_over: bool
-) -> dict[str, str]:
-    """The arguments of `publish`. `is_over`: the deadline `until` has passed, as when an image returns after it."""
-    date = _format_date(until)
-    state = f"is at risk, deadline passed on {date}" if is_over else f"is at risk until {date}"
+def _make_message(topic: str, service: str, judged_image: JudgedImage, page: str, notice: RiskNotice) -> dict[str, str]:
+    """The arguments of `publish`. The first notice may say that the deadline has passed, as when an image returns."""
+    date = _format_date(notice.until)
+    state = _STATES[notice.stage].format(date=date)
+    is_over = notice.stage is RiskStage.DEADLINE_PASSED
     upgrade = "Deploy an image with the upgrades that the verdict names"
     message = {
         "service": service,

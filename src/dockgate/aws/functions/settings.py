@@ -25,6 +25,7 @@ VARIABLES = {
     "DOCKGATE_SERVICES": "The ECS services to judge again: CLUSTER/SERVICE, separated by commas.",
     "DOCKGATE_TOPIC": "The ARN of the SNS topic for messages about running images at risk.",
     "DOCKGATE_RISK_DAYS": "For how many days a running image may stay at risk. Default: 14.",
+    "DOCKGATE_RISK_NOTICE_DAYS": "How many days before its deadline a notice is sent. Default: 1.",
     "DOCKGATE_SCAN_PATIENCE": "After how many minutes an approval that waits for a scan is rejected. Default: 60.",
     **{
         name: f"The reference solution's threshold for {severity}. If one of the four is set, they replace the policy."
@@ -48,8 +49,8 @@ class Settings:
     `table` is the DynamoDB table of approvals and scans; `bucket` stores verdicts. `actions` may be answered. `policy`
     and `waivers` are s3://BUCKET/KEY or ssm:NAME of canonical documents, None for those in the archive. `thresholds`
     are the reference solution's, None for a policy. `topic` (an ARN, None for none) gets notices about running images
-    at risk, which may stay so for `risk_days`. `patience` is how many minutes a scan may take before a waiting approval
-    is rejected as undetermined.
+    at risk, which may stay so for `risk_days`, and again `risk_notice_days` before that time is over. `patience` is how
+    many minutes a scan may take before a waiting approval is rejected as undetermined.
     """
 
     table: str
@@ -64,6 +65,7 @@ class Settings:
     services: tuple[Service, ...] = ()
     topic: str | None = None
     risk_days: float = 14
+    risk_notice_days: float = 1
     patience: int = 60
 
 
@@ -85,6 +87,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         services=tuple(_parse_services(environment.get("DOCKGATE_SERVICES", ""))),
         topic=environment.get("DOCKGATE_TOPIC") or None,
         risk_days=_read_number(environment, "DOCKGATE_RISK_DAYS", 14),
+        risk_notice_days=_read_number(environment, "DOCKGATE_RISK_NOTICE_DAYS", 1),
         patience=_read_number(environment, "DOCKGATE_SCAN_PATIENCE", 60),
     )
 

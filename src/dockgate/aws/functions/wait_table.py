@@ -10,6 +10,7 @@ Items expire by `ttl` (epoch seconds) long after they are settled.
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from enum import IntEnum
 from typing import Any
 
 from dockgate.aws.functions.table import Table
@@ -28,6 +29,22 @@ INDEX = "state"
 _APPROVAL, _SCAN, _INDEX, _RISK = "approval#", "scan#", "index#", "risk#"
 _FINDINGS = "findings#"
 _PLATFORMS, _SERVICE = "platforms", "service#"
+
+
+class RiskStage(IntEnum):
+    """What a notice of a service at risk says: that it is at risk, that the deadline is near, or has passed."""
+
+    BEGAN = 0
+    DEADLINE_NEAR = 1
+    DEADLINE_PASSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RiskNotice:
+    """A notice that is to be sent: the deadline in epoch seconds, and what it says."""
+
+    until: int
+    stage: RiskStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,28 +206,33 @@ class WaitTable(SeenLists):
 
     # --- what runs ---------------------------------------------------------------------------------------------------
 
-    def mark_risk(self, digest: str, service: str, until: int) -> int:
-        """Mark a service that runs this image as at risk, and claim the notice.
+    def mark_risk(self, digest: str, service: str, until: int, notice_seconds: int) -> RiskNotice | None:
+        """Mark a service that runs this image as at risk, and claim the notice that is due.
 
-        Returns the deadline, 0 if the notice was sent or is being sent by another. An existing deadline does not
-        change.
+        A deadline is near `notice_seconds` before it, at most in the second half of the time. Returns None if that
+        notice was sent or is being sent by another. An existing deadline does not change.
         """
-        now = self._read_clock()
-        item = {**_make_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
+        now, key = self._read_clock(), _make_key(digest, _RISK + service)
+        item = {**key, "until": until, "began": now, "ttl": until + KEEP_DAYS * 86400}
         if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
-            return until
-        is_marked = self._table.update(
-            _make_key(digest, _RISK + service),
-            "SET lease = :lease",
-            "attribute_exists(digest) AND lease < :now",
-            values={":lease": now + LEASE_SECONDS, ":now": now},
-        )
-        marked_row = self._table.get(_make_key(digest, _RISK + service)) if is_marked else None
-        return int(marked_row["until"]) if marked_row else 0
+            return RiskNotice(until, _find_stage(item, now, notice_seconds))
+        marked_item = self._table.get(key)
+        if marked_item is None:
+            return None
+        notice = RiskNotice(int(marked_item["until"]), _find_stage(marked_item, now, notice_seconds))
+        condition, values = "lease < :now", {":lease": now + LEASE_SECONDS, ":now": now}
+        if notice.stage > int(marked_item.get("announced", RiskStage.BEGAN)):
+            is_unannounced = "(attribute_not_exists(announced) OR announced < :stage)"
+            condition = f"({condition} OR (attribute_not_exists(lease) AND {is_unannounced}))"
+            values[":stage"] = notice.stage
+        condition = f"attribute_exists(digest) AND {condition}"
+        is_claimed = self._table.update(key, "SET lease = :lease", condition, values=values)
+        return notice if is_claimed else None
 
-    def confirm_notice(self, digest: str, service: str) -> None:
+    def confirm_notice(self, digest: str, service: str, stage: RiskStage) -> None:
         """Record that the notice was sent."""
-        self._table.update(_make_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
+        change, values = "SET announced = :stage REMOVE lease", {":stage": stage}
+        self._table.update(_make_key(digest, _RISK + service), change, "attribute_exists(digest)", values=values)
 
     def release_notice(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
         """Release the notice after a failure, so that the next run can retry at once.
@@ -273,6 +295,15 @@ class WaitTable(SeenLists):
 
     def _compute_ttl(self) -> int:
         return self._read_clock() + KEEP_DAYS * 86400
+
+
+def _find_stage(item: Mapping[str, Any], now: int, notice_seconds: int) -> RiskStage:
+    """What is to be said of a risk now. `item` has its times, also one that has none of the beginning."""
+    until = int(item["until"])
+    if now >= until:
+        return RiskStage.DEADLINE_PASSED
+    notice = min(notice_seconds, (until - int(item.get("began", 0))) // 2)
+    return RiskStage.DEADLINE_NEAR if now >= until - notice else RiskStage.BEGAN
 
 
 def _make_key(digest: str, half: str) -> dict[str, Any]:
