@@ -73,7 +73,10 @@ class Judges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IndexedImageJudge:
-    """Judges images as `CaseBuilder` and `evaluate.judge` do, many at once."""
+    """Judges indexed images by a policy, many at once.
+
+    The results are those of `CaseBuilder` with `gate.evaluate.judge`, which judge one image from its inventories.
+    """
 
     store: Store
     case_builder: CaseBuilder

@@ -18,7 +18,10 @@ _PAUSE_SECONDS = 1.0
 
 
 class PushPermits:
-    """Permits pushes. `sleep` waits for seconds."""
+    """Permits to issue tokens that can push. They are refused while a collection removes images.
+
+    `sleep` waits for seconds.
+    """
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class RecentValues(Generic[T]):
 
 
 class RecentVerdicts:
-    """A few whole verdicts, and the results of many replays.
+    """The last verdicts that were shown, whole, and the results of replays.
 
     A verdict with 5,000 findings takes a second to read.
     """
