@@ -1,15 +1,16 @@
 """The approval of an outside pipeline, and what people decide on any approval."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import ApprovalId, ApprovalState
 from dockgate.identity.model import Caller
-from dockgate.services.web_services import Addresses, UpkeepServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.web import api
@@ -51,90 +52,81 @@ def _render_approval(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _DecisionForm:
+    """A form by which a person decides on an approval, and what shows its page again once it is refused."""
+
+    request: Request
+    fields: Form
+    addresses: api.AddressesDependency
+    store: api.StoreDependency
+    upkeep: api.UpkeepDependency
+
+    def run(
+        self, approval_id: ApprovalId, form: ApprovalForm, caller: Caller, decide: Callable[[], object]
+    ) -> Response:
+        """Decide, and go back to the page of the approval. Refused, the page shows the form again, and why."""
+        try:
+            decide()
+        except (UsageError, ConflictError) as error:
+            return self._render_refusal(Refusal(approval_id, form, self.fields, error), caller)
+        return redirect_to(make_approval_path(approval_id))
+
+    def _render_refusal(self, refusal: Refusal, caller: Caller) -> Response:
+        """The page of the approval with the form as it was filled in, and why it was refused."""
+        page = make_approval_path(refusal.approval).partition("#")[0]
+        # Links of the page lead to itself, not to where its form was sent.
+        scope = {**self.request.scope, "path": unquote(page), "query_string": b""}
+        of_page = Request(scope, self.request.receive)
+        key = refusal.approval.action
+        if key is None:
+            return _render_approval(refusal.approval, of_page, caller, self.store, refusal)
+        return render_execution(key.execution, of_page, caller, self.addresses, self.store, self.upkeep, refusal)
+
+
+_DecisionFormDependency = Annotated[_DecisionForm, Depends()]
+
+
 @router.post("/approvals/{approval_id:path}/vote")
 @api.mark_self_checking
 def cast_vote(
     approval_id: ApprovalId,
-    request: Request,
     caller: api.DecideCaller,
-    addresses: api.AddressesDependency,
-    store: api.StoreDependency,
     approvals: api.ApprovalDependency,
-    upkeep: api.UpkeepDependency,
-    fields: Form,
+    form: _DecisionFormDependency,
 ) -> Response:
     """Approve or reject as a person."""
-    body = approval_calls.CastVote(fields.get("vote") == "yes", fields.get("reason", ""))
-    decide = partial(approval_calls.cast_vote, approval_id, body, caller, store, approvals)
-    return _run_decision(approval_id, "vote", fields, decide, request, caller, addresses, store, upkeep)
+    body = approval_calls.CastVote(form.fields.get("vote") == "yes", form.fields.get("reason", ""))
+    decide = partial(approval_calls.cast_vote, approval_id, body, caller, form.store, approvals)
+    return form.run(approval_id, "vote", caller, decide)
 
 
 @router.post("/approvals/{approval_id:path}/reject")
 @api.mark_self_checking
 def reject_approval(
     approval_id: ApprovalId,
-    request: Request,
     caller: api.DecideCaller,
-    addresses: api.AddressesDependency,
-    store: api.StoreDependency,
     approvals: api.ApprovalDependency,
-    upkeep: api.UpkeepDependency,
-    fields: Form,
+    form: _DecisionFormDependency,
 ) -> Response:
     """Reject what waits for a verdict."""
-    waiting = approval_calls.require_approval(caller, approval_id, store)  # refuses limited tokens
+    waiting = approval_calls.require_approval(caller, approval_id, form.store)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
         raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
-    body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
-    decide = partial(approval_calls.reject_approval, approval_id, body, caller, store, approvals)
-    return _run_decision(approval_id, "reject", fields, decide, request, caller, addresses, store, upkeep)
+    body = approval_calls.Rejection(waiting.token, form.fields.get("reason", ""), caller.name)
+    decide = partial(approval_calls.reject_approval, approval_id, body, caller, form.store, approvals)
+    return form.run(approval_id, "reject", caller, decide)
 
 
 @router.post("/approvals/{approval_id:path}/override")
 @api.mark_self_checking
 def override_rejection(
     approval_id: ApprovalId,
-    request: Request,
     caller: api.AcceptCaller,
-    addresses: api.AddressesDependency,
-    store: api.StoreDependency,
     approvals: api.ApprovalDependency,
-    upkeep: api.UpkeepDependency,
-    fields: Form,
+    form: _DecisionFormDependency,
 ) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
-    body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
-    decide = partial(approval_calls.override_rejection, approval_id, body, caller, store, approvals)
-    return _run_decision(approval_id, "override", fields, decide, request, caller, addresses, store, upkeep)
-
-
-def _run_decision(
-    approval_id: ApprovalId,
-    form: ApprovalForm,
-    fields: Mapping[str, str],
-    decide: Callable[[], object],
-    request: Request,
-    caller: Caller,
-    addresses: Addresses,
-    store: Store,
-    upkeep: UpkeepServices,
-) -> Response:
-    """Decide, and go back to the page of the approval. Refused, the page shows the form again, and why."""
-    try:
-        decide()
-    except (UsageError, ConflictError) as error:
-        return _render_refusal(Refusal(approval_id, form, fields, error), request, caller, addresses, store, upkeep)
-    return redirect_to(make_approval_path(approval_id))
-
-
-def _render_refusal(
-    refusal: Refusal, request: Request, caller: Caller, addresses: Addresses, store: Store, upkeep: UpkeepServices
-) -> Response:
-    """The page of the approval with the form as it was filled in, and why it was refused."""
-    page = make_approval_path(refusal.approval).partition("#")[0]
-    # Links of the page lead to itself, not to where its form was sent.
-    of_page = Request({**request.scope, "path": unquote(page), "query_string": b""}, request.receive)
-    key = refusal.approval.action
-    if key is None:
-        return _render_approval(refusal.approval, of_page, caller, store, refusal)
-    return render_execution(key.execution, of_page, caller, addresses, store, upkeep, refusal)
+    body = approval_calls.OverrideRequest(form.fields.get("reason", ""), form.fields.get("until", ""))
+    decide = partial(approval_calls.override_rejection, approval_id, body, caller, form.store, approvals)
+    return form.run(approval_id, "override", caller, decide)
