@@ -32,7 +32,7 @@ _PLATFORMS, _SERVICE = "platforms", "service#"
 
 
 class RiskStage(IntEnum):
-    """What a notice of a service at risk says: that it is at risk, that the deadline is near, or has passed."""
+    """What a notice of a service at risk says: it is at risk, its deadline is near, or has passed."""
 
     BEGAN = 0
     DEADLINE_NEAR = 1
@@ -298,7 +298,7 @@ class WaitTable(SeenLists):
 
 
 def _find_stage(item: Mapping[str, Any], now: int, notice_seconds: int) -> RiskStage:
-    """What is to be said of a risk now. `item` has its times, also one that has none of the beginning."""
+    """What a notice says of a risk now. `item` has the times of the risk; that of its beginning may be absent."""
     until = int(item["until"])
     if now >= until:
         return RiskStage.DEADLINE_PASSED
