@@ -177,6 +177,27 @@ def test_an_error_page_names_its_request_as_the_log_does(admin: Browser, caplog:
     assert f"GET /executions/none-1: 404 there is no execution 'none-1' [request {name[1]}]" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("address", "status"), [("/people", 403), ("/nowhere", 404), ("/theme", 405), ("/people?sort=x", 403)]
+)
+def test_an_error_page_keeps_the_navigation_of_the_person(site: Site, address: str, status: int) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as viewer, Browser(site.server) as stranger:
+        answer, answer_to_stranger = viewer.get(address), stranger.get(address)
+    assert answer.status_code == status
+    assert '<nav class="rail"' in answer.text
+    assert '<span class="name">viewer</span>' in answer.text
+    assert 'href="/people"' not in answer.text
+    assert '<nav class="rail"' not in answer_to_stranger.text
+    assert "or search" not in answer_to_stranger.text
+
+
+def test_a_form_of_another_site_gets_an_error_page_without_navigation(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as viewer:
+        answer = viewer.post("/nowhere", headers={**FROM_PAGE, "Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 404
+    assert '<nav class="rail"' not in answer.text
+
+
 def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:
     services = site.server.app.state.services
     upkeep = replace(services.upkeep, workers=cast("Workers", None))

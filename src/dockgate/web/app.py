@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
+from dockgate.identity.model import Caller
 from dockgate.server.connections import compute_max_connections
 from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
@@ -29,7 +30,8 @@ from dockgate.web.authorization import (
     AuditMiddleware,
     FailedAuthentications,
     RecentCalls,
-    get_authorized_caller,
+    authenticate_caller,
+    get_authenticated_caller,
 )
 from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
@@ -40,7 +42,7 @@ from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import BodySizeLimit, Refusal, refuse_ambiguous
 from dockgate.web.response_headers import DefaultHeadersMiddleware, add_default_headers
-from dockgate.web.threads import TakenSlots, Threads
+from dockgate.web.threads import TakenSlots, Threads, get_threads
 from dockgate.web.validation_messages import describe_problem
 
 CLIENT_CLOSED_REQUEST = 499
@@ -244,7 +246,7 @@ async def _respond_to_error(request: Request, error: Exception) -> Response:
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if console.is_page_wanted(request):
-        return console.answer_error(request, error, status, get_authorized_caller(request))
+        return console.answer_error(request, error, status, get_authenticated_caller(request))
     is_git = request.url.path.startswith("/git/")
     answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step}, status)
     if is_git:  # git shows only plain text
@@ -271,12 +273,20 @@ async def _respond_to_http_exception(request: Request, error: Exception) -> Resp
         allowed_methods = sorted({method for fixed_parts, method in matching if fixed_parts == max(matching)[0]})
         error.headers = {"Allow": ", ".join(allowed_methods)} if allowed_methods else error.headers
     if console.is_page_wanted(request):
+        reader = await _find_reader(request)
         if error.status_code == 405:
-            return console.render_form_address(request)
-        return console.render_error_page(
-            request, error.status_code, "there is no such page", "Go to the overview, or search."
-        )
+            return console.render_form_address(request, reader)
+        advice = "Go to the overview, or search." if reader else "Go to the overview."
+        return console.render_error_page(request, error.status_code, "there is no such page", advice, reader)
     return AsciiResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
+
+
+async def _find_reader(request: Request) -> Caller | None:
+    """The person at the browser, whose error page keeps its navigation; None without a session."""
+    try:
+        return await (await get_threads(request)).run_prompt(authenticate_caller, request)
+    except errors.DockgateError:
+        return None
 
 
 async def _respond_to_validation_error(request: Request, error: Exception) -> Response:
@@ -284,7 +294,7 @@ async def _respond_to_validation_error(request: Request, error: Exception) -> Re
         raise error
     message, advice = describe_problem(error.errors()[0])
     if console.is_page_wanted(request):
-        return console.render_error_page(request, 422, message, advice, get_authorized_caller(request))
+        return console.render_error_page(request, 422, message, advice, get_authenticated_caller(request))
     return AsciiResponse({"error": message, "advice": f"{advice} {ADVICE}"}, 422)
 
 
@@ -299,7 +309,7 @@ async def _respond_to_unexpected(request: Request, error: Exception) -> Response
         advice = f"See request {name} in the server's log."
     response: Response
     if console.is_page_wanted(request):
-        response = console.render_error_page(request, status, message, advice, get_authorized_caller(request))
+        response = console.render_error_page(request, status, message, advice, get_authenticated_caller(request))
     else:
         response = AsciiResponse({"error": message, "advice": advice}, status)
     add_default_headers(response.headers)  # Starlette makes this answer outside of all middleware

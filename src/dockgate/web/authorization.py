@@ -53,8 +53,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _self_checking_calls: set[Callable[..., Any]] = set()
 # The key, in a request's scope, of its audit entry.
 _AUDITED_CALL = "dockgate.audited"
-# The key, in a request's scope, of its authorized caller.
+# The keys, in a request's scope, of its authorized caller, and of its authenticated one, who may be refused.
 _CALLER = "dockgate.caller"
+_AUTHENTICATED_CALLER = "dockgate.authenticated_caller"
 # Who makes a refused sign-in, for the audit log.
 UNKNOWN = Caller(Principal("unknown", ()))
 # Headers of a request through a proxy: it does not originate on this machine, even if the proxy runs here.
@@ -159,7 +160,7 @@ class RequirePermission:
 
         Raises BusyError for changing calls of a principal of whom MAX_REFUSALS were refused within a minute.
         """
-        caller = authenticate_caller(request)
+        caller = request.scope[_AUTHENTICATED_CALLER] = authenticate_caller(request)
         permission = self.choose_permission(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
@@ -300,6 +301,15 @@ def begin_audit_entry(store: Store, clock: ServerClock, caller: Caller, call: st
 def get_authorized_caller(request: Request) -> Caller | None:
     """The caller of a request whose permission was checked, None before that."""
     caller: Caller | None = request.scope.get(_CALLER)
+    return caller
+
+
+def get_authenticated_caller(request: Request) -> Caller | None:
+    """The caller of a request, even a refused one, for error pages: it permits nothing.
+
+    None before authentication.
+    """
+    caller: Caller | None = get_authorized_caller(request) or request.scope.get(_AUTHENTICATED_CALLER)
     return caller
 
 
