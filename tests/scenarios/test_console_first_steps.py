@@ -1,16 +1,23 @@
 """The console of a server without people: it says so, and the first person is added in the page."""
 
 import re
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from tests.scenarios.accessibility import list_faults
 from tests.scenarios.browser import Browser
+from tests.scenarios.planned_images import MissingAdvisories
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.watched_browser import run_watched_chromium
 
+from dockgate.config import Settings
 from dockgate.services.identity.first_admin import LINK_PATH
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.database.feed_states import change_states
+from dockgate.vulnerabilities.feed_schedule import FeedState, PartFailure
 
 
 def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp_path: Path) -> None:
@@ -23,6 +30,24 @@ def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp
         assert browser.get("/").status_code == 303
         assert browser.send_form("/signin", token=token[0]).status_code == 303
         assert "Anyone on this machine" not in browser.get("/").text
+
+
+def test_a_new_server_whose_feeds_fail_says_why_each_of_them_fails(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server, Browser(server) as browser:
+        server.advisories = MissingAdvisories(server.clock, [])
+        settings = Settings(tmp_path, tmp_path)
+        services = server.app.state.services
+        upkeep = replace(services.upkeep, update_settings=settings)
+        server.app.state.services = replace(services, upkeep=upkeep)
+        failures = (PartFailure("kev", "the host of the feed has no address"),)
+        state = FeedState("kev", failed_at=format_time(server.clock()), failures=1, failed_parts=failures)
+        change_states(settings.advisories, lambda before: before.replace_feeds({"kev": state}))
+        pages = [browser.get(path).text for path in ("/", "/advisories")]
+        overview, advisories = (unescape(re.sub(r"<[^>]+>", "", page)) for page in pages)
+        assert "There is no advisory database at advisories.db. Run" in overview
+        assert "There is no advisory database at advisories.db. Run" in advisories
+        assert "the host of the feed has no address" in overview
+        assert "the host of the feed has no address" in advisories
 
 
 @pytest.mark.real

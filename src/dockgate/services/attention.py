@@ -112,7 +112,7 @@ class AttentionReader:
 
     def _find_database_fault(self) -> str | None:
         database = describe_advisory_database(self.advisories)
-        return f"{database['error']} {database['advice']}" if "error" in database else None
+        return f"{database['error']}. {database['advice']}" if "error" in database else None
 
     def _list_failing_targets(self, failing_entries: Iterable[OutboxEntry]) -> Sequence[TargetStatus]:
         """Targets that fail, or have dead letters."""
