@@ -176,13 +176,23 @@ def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
 def test_names_without_a_blank_fit_the_page_of_their_repository(open_page: OpenPage, site: Site) -> None:
     server, name = site.server, "W" * 250
     server.apply("kind: Repository\nname: long\n")
-    server.push("long", files={f"{name}.txt": name}, message=name * 2, author=f"{name} <{name}@example.org>")
+    files = {f"{name}.txt": name, f"{name}/{name}.txt": name}
+    server.push("long", files=files, message=name * 2, author=f"{name} <{name}@example.org>")
     page = open_page("/repositories/long")
     faults = list(list_faults(page))
     page.get_by_role("link", name="W" * 50).first.click()
     faults += list_faults(page)
+    page.goto(f"/repositories/long/files/{name}/{name}.txt?at=main")
+    faults += list_faults(page)
     page.goto(f"/repositories/long/commits/{server.get('/repositories/long/commits')[0]['id']}")
     faults += list_faults(page)
+    assert not faults, "\n".join(faults[:20])
+
+
+def test_the_editor_of_a_policy_fits_its_page(open_page: OpenPage, site: Site) -> None:
+    """The default policy, which the walk opens, has none: it is built in."""
+    site.server.client.put("/policies/strict", content="max_findings:\n  CRITICAL: 0\n").raise_for_status()
+    faults = list(list_faults(open_page("/policies/strict")))
     assert not faults, "\n".join(faults[:20])
 
 
