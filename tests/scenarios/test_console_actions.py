@@ -15,10 +15,12 @@ from markupsafe import escape
 from tests.scenarios.browser import Browser, Forms, remove_word_marks
 from tests.scenarios.console_site import Site
 from tests.scenarios.live import PIPELINE
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.cli.main import root
 from dockgate.identity.model import Permission, Role
+from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.empty_states import EMPTY_STATES
 
 # Its tests share a server, and later ones change what earlier ones look at.
@@ -98,6 +100,24 @@ def test_a_waiver_of_a_finding_leads_back_to_its_verdict(site: Site, browser: Br
     assert f'href="/verdicts/{verdict}">back to the verdict' in browser.get(location).text
     for wrong in ("//evil.example", "x", ""):
         assert "back to the verdict" not in browser.get(f"{location.partition('?')[0]}?verdict={wrong}").text
+
+
+def test_a_verdict_names_waivers_of_its_blocking_findings_that_came_later(site: Site, browser: Browser) -> None:
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
+    path, link = f"/verdicts/{verdict}", site.server.post(f"/verdicts/{verdict}/link", {})["url"]
+    finding = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+    waiver = {"owner": "ana", "reason": "x", "vulnerability": finding, "until": "2999-01-01"}
+    other_waiver_id = site.server.post("/waivers", {**waiver, "repository": "web/app"})["waiver"]["id"]
+    assert "Waiver added since then" not in browser.get(path).text
+    waiver_id = site.server.post("/waivers", {**waiver, "repository": "api/*"})["waiver"]["id"]
+    html = browser.get(path).text
+    assert html.count("Waiver added since then") == 1
+    assert f'<a href="/waivers/{waiver_id}">{waiver_id}</a>' in html
+    assert f"/waivers/new?vulnerability={finding}" in html, "the server may not count that waiver: its owner pushed"
+    assert "Waiver added since then" not in browser.get(link.removeprefix(site.server.console_url)).text
+    for entry in (other_waiver_id, waiver_id):
+        site.server.post(f"/waivers/{entry}/revoke")
+    assert "Waiver added since then" not in browser.get(path).text
 
 
 def test_each_list_says_what_would_be_there_and_the_next_step(site: Site, browser: Browser) -> None:

@@ -138,7 +138,7 @@ def read_waiver_page(
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see: in a state, of an owner, or about to end, if given."""
     now = clock.now()
-    views = [_build_waiver_view(record, now) for record in store.waivers.list() if _can_see(caller, record)]
+    views = [_build_waiver_view(record, now) for record in store.waivers.list() if can_see_waiver(caller, record)]
     matching_views = (
         view
         for view in views
@@ -160,12 +160,12 @@ def get_waiver(
 ) -> WaiverView:
     """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
     record = store.waivers.get(waiver_id)
-    if not _can_see(caller, record):
+    if not can_see_waiver(caller, record):
         raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
     return _build_waiver_view(record, clock.now())
 
 
-def _can_see(caller: Caller, record: WaiverRecord) -> bool:
+def can_see_waiver(caller: Caller, record: WaiverRecord) -> bool:
     """Return whether a caller may see a waiver: a limited one needs a repository within the limits."""
     repository = record.waiver.repository
     return not caller.is_limited or (bool(repository) and caller.can_reach(repository=repository))

@@ -21,6 +21,7 @@ from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.local_gate import Replay, compare, replay
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
+from dockgate.shared.timestamps import format_time
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
@@ -29,6 +30,7 @@ from dockgate.web.api.images import Text
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import describe_effect, find_verdict, list_candidates
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
+from dockgate.web.console.pages.later_waivers import make_later_waiver_finder
 from dockgate.web.console.pages.platform_tabs import PLATFORM, make_platform_tabs
 from dockgate.web.console.recent_values import RecentVerdicts
 from dockgate.web.console.rendering import render_page
@@ -170,6 +172,9 @@ def _render(
         problem=problem,
         effect_lines=describe_effect,
         commands=make_waiver_commands(stored_verdict),
+        find_later_waiver=make_later_waiver_finder(
+            stored_verdict, repository, store.waivers.list(), caller, format_time(request.app.state.services.clock())
+        ),
         show=show,
         page=page,
         against=against,
@@ -237,6 +242,7 @@ def _render_linked(
         second=None,
         problem=None,
         commands=(),
+        find_later_waiver=lambda finding: None,
         show=show,
         page=page,
         against="",

@@ -1,0 +1,29 @@
+"""Waivers that were added after a verdict, which stays as it was recorded."""
+
+from collections.abc import Callable, Sequence
+
+from dockgate.gate.model import Verdict, Waiver
+from dockgate.gate.waivers import is_finding_accepted, select_waivers
+from dockgate.identity.model import Caller
+from dockgate.store.records import WaiverRecord
+from dockgate.vulnerabilities.model import Finding
+from dockgate.web.api.waivers import can_see_waiver
+
+
+def make_later_waiver_finder(
+    verdict: Verdict, repository: str | None, records: Sequence[WaiverRecord], caller: Caller, now: str
+) -> Callable[[Finding], Waiver | None]:
+    """Return a function that finds an active waiver of a finding that was added after the verdict.
+
+    It returns None without one. Waivers that the caller may not see are left out. The next verdict may still not count
+    one: that of a contributor.
+    """
+    visible_waivers = (record.waiver for record in records if not record.revoked_at and can_see_waiver(caller, record))
+    later_waivers = (waiver for waiver in visible_waivers if (waiver.created_at or "") > verdict.inputs.now)
+    images = {verdict.image, *(platform.image for platform in verdict.platform_verdicts)}
+    active_waivers = select_waivers(later_waivers, repository, images, now)
+
+    def find_waiver(finding: Finding) -> Waiver | None:
+        return next((waiver for waiver in active_waivers if is_finding_accepted(waiver, finding, now)), None)
+
+    return find_waiver
