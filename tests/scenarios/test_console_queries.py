@@ -147,6 +147,16 @@ def test_a_page_of_a_limited_caller_makes_few_queries(site: Site, path: str) -> 
         assert _count(browser, site, path) <= MOST + 3  # in which repositories an image is
 
 
+def test_pages_of_a_person_with_a_role_for_a_project_make_few_queries(site: Site) -> None:
+    role = {"role": "developer", "repositories": "api/*"}
+    site.server.post("/principals", {"name": "project", "roles": [], "project_roles": [role]})
+    paths = ("/", "/images/IMAGE", "/executions/EXECUTION", f"/vulnerabilities/{CRITICAL}")
+    with Browser(site.server, site.issue_token("project")) as browser:
+        counts = {path: _count(browser, site, path) for path in paths}
+    # Which pipelines and repositories belong to the project, too.
+    assert [path for path, count in counts.items() if count > MOST + 5] == [], counts
+
+
 def _count(browser: Browser, site: Site, path: str) -> int:
     """The statements of a page: the fewest of some tries."""
     verdict, running = (
