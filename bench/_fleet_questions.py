@@ -13,11 +13,12 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.answer import ExposureRequest
 from dockgate.services.exposure.search import ExposureSearch
-from dockgate.services.exposure.waiver_history import CachedWaiverHistory, PolicyLookup
+from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
+from dockgate.services.policies.timeline import PolicyTimeline
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store import Store
 from dockgate.store.images.image_filter import ImageSort, Origin
@@ -55,13 +56,13 @@ def ask(
     advisories: Advisories,
     server_waivers: ServerWaivers,
     watching: WatchedImages,
-    lookup: PolicyLookup,
+    read_timeline: Callable[[], PolicyTimeline],
     kinds: Sequence[Ecosystem],
     clock: ServerClock,
 ) -> Iterator[tuple[str, Times]]:
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
-    waiver_history = CachedWaiverHistory(store, lookup)
+    waiver_history = CachedWaiverHistory(store, read_timeline)
     search = ExposureSearch(store, advisories, server_waivers, watching, packages, waiver_history, clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.list_vulnerabilities().values()})
     sampled_names = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run

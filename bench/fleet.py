@@ -323,7 +323,7 @@ def ask_questions(fleet: Fleet) -> None:
         fleet.index.advisories,
         judging.waivers,
         service.watched_images,
-        selection,
+        selection.read_timeline,
         judging.ecosystems,
         fleet.clock,
     ):

@@ -18,8 +18,9 @@ import uvicorn
 from fastapi import FastAPI, Request
 from tests.ports import find_free_port
 
-from dockgate.delivery.builders.podman import PodmanBuilder, Runner
-from dockgate.delivery.builders.sandbox.sandbox import PODMAN, Job, Limits
+from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.sandbox.runner import Job, Limits, Runner
+from dockgate.delivery.builders.sandbox.sandbox import PODMAN
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import BuildRequest
 from dockgate.delivery.registries.distribution import DistributionRegistry

@@ -113,7 +113,7 @@ class Fleet:
             server_waivers,
             WatchedImages(self.store, selection, clock, clock, "registry.example"),
             FleetPackages(self.store, Purls(KINDS)),
-            CachedWaiverHistory(self.store, self.selection or FixedPolicy(self.policy)),
+            CachedWaiverHistory(self.store, (self.selection or FixedPolicy(self.policy)).read_timeline),
             clock,
             "registry.example",
             self.ungrouped_limit,

@@ -14,7 +14,7 @@ from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.network import select_proxies
-from dockgate.delivery.builders.sandbox.sandbox import Limits
+from dockgate.delivery.builders.sandbox.runner import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.labels import Labels
 from dockgate.delivery.registries.distribution import DistributionRegistry

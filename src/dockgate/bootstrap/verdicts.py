@@ -150,7 +150,7 @@ class VerdictWiring:
             self.waivers,
             self.watched_images,
             fleet_packages,
-            CachedWaiverHistory(store, self.selection),
+            CachedWaiverHistory(store, self.selection.read_timeline),
             self.clock,
             self.registry,
         )

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Settings, VerdictCase
-from dockgate.gate.rule import BaselineExemption, BaselineFindings, FindingKey, PackageMatcher, make_finding_key
+from dockgate.gate.rule import BaselineExemption, BaselineFindings, FindingKey, make_finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Finding
+from dockgate.vulnerabilities.ports import PackageMatcher
 
 _NO_EXEMPTIONS = BaselineExemptions()
 

@@ -31,7 +31,7 @@ from dockgate.gate.next_steps import UNSCANNED_ADVICE
 from dockgate.gate.policy import COUNTING_RULE, assign_counted_severities
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.remediation.search_budget import SearchBudget
-from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
+from dockgate.gate.rule import BaselineFindings, Evaluation, Rule, RuleInput
 from dockgate.gate.summaries import SUMMARY_LIMIT, summarize
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
@@ -41,6 +41,7 @@ from dockgate.shared.platforms import Platform
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, Matcher, count_listed, limit_findings
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, UndeterminedFact
+from dockgate.vulnerabilities.ports import PackageMatcher
 
 # The reason of an image without a scan that names none.
 _NO_SCAN = "No scan: the image's packages are not known."

@@ -5,12 +5,12 @@ from dataclasses import replace
 from operator import itemgetter
 
 from dockgate.gate.model import ExternalReport
-from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding, Matches
+from dockgate.vulnerabilities.ports import PackageMatcher
 from dockgate.vulnerabilities.versions import Orders
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dockgate.gate.model import AppliedExemption, NonBlockingViolation, Status, Violation
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.scanner.model import Inventory, Package
+from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, UndeterminedFact, strip_release
@@ -43,21 +43,6 @@ def make_finding_key(finding: Finding) -> FindingKey:
 def refuse_comparison(ecosystem: str, first: str, second: str) -> int:
     """A `RuleInput.compare` that orders no versions."""
     raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
-
-
-class PackageMatcher(Protocol):
-    """Matches packages to advisories, or to another scanner's findings.
-
-    `Matcher` does the first, `ExternalReportMatcher` the second.
-    """
-
-    def match(self, packages: Sequence[Package]) -> Matches:
-        """The findings of these packages, and what could not be decided about them."""
-        ...
-
-    def compare(self, ecosystem: str, first: str, second: str) -> int:
-        """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 from dockgate.config import Settings
 from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.sandbox import cgroups
-from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
+from dockgate.delivery.builders.sandbox.runner import Job, Limits
+from dockgate.delivery.builders.sandbox.sandbox import PATH, Sandbox
 from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.delivery.builders import build_host
-from dockgate.delivery.builders.podman import Runner
-from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, end_leftovers
+from dockgate.delivery.builders.sandbox.runner import Limits, Runner
+from dockgate.delivery.builders.sandbox.sandbox import Sandbox, end_leftovers
 from dockgate.delivery.builders.sandbox.unboxed import Host
 from dockgate.server import task_network
 from dockgate.server.supervisor import ChildProcess, end_with_thread, find

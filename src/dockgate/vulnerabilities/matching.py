@@ -10,6 +10,7 @@ from dataclasses import replace
 from dockgate.scanner.model import ANY_MODULE, Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.aliases import AliasIndex, rank_alias
 from dockgate.vulnerabilities.model import (
     FIX_UNKNOWN,
@@ -29,6 +30,7 @@ from dockgate.vulnerabilities.model import (
     select_highest_score,
     strip_release,
 )
+from dockgate.vulnerabilities.ports import PackageMatcher
 from dockgate.vulnerabilities.versions import Order, Orders
 
 _UNTRIAGED_RATING = Rating(None, Severity.UNTRIAGED)
@@ -73,7 +75,7 @@ def limit_findings(matches: Matches, limit: int) -> Matches:
     return Matches(matches.findings[:limit], tuple(sorted(entries, key=rank_undetermined)))
 
 
-class Matcher:
+class Matcher(PackageMatcher):
     """A snapshot, indexed to match many package lists."""
 
     def __init__(self, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]) -> None:
@@ -88,6 +90,7 @@ class Matcher:
         self._by_source: dict[tuple[str, str, str | None], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
         self._results: dict[tuple[str | None, ...], tuple[list[Finding], list[UndeterminedFact]]] = {}
 
+    @override
     def match(self, packages: Sequence[Package]) -> Matches:
         """Match packages with the advisories.
 
@@ -123,6 +126,7 @@ class Matcher:
         """
         return len(self._select_advisories(package)[1])
 
+    @override
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1. Raises UncomparableError."""
         return self._orders.compare(ecosystem, first, second)

@@ -1,13 +1,28 @@
-"""The interface of the advisory database.
+"""The interfaces of the advisory database, and of what matches packages.
 
-The contract suites in `tests/contracts` test each implementation.
+The contract suites in `tests/contracts` test each implementation of the database.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from dockgate.scanner.model import Inventory
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve, Matches
+
+
+class PackageMatcher(Protocol):
+    """Matches packages to advisories, or to another scanner's findings.
+
+    `vulnerabilities.matching.Matcher` does the first, `gate.external_findings.ExternalReportMatcher` the second.
+    """
+
+    def match(self, packages: Sequence[Package]) -> Matches:
+        """The findings of these packages, and what could not be decided about them."""
+        ...
+
+    def compare(self, ecosystem: str, first: str, second: str) -> int:
+        """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
+        ...
 
 
 class AdvisoryReader(Protocol):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tests.parts import SMALL, Host
 
-from dockgate.delivery.builders.sandbox.sandbox import Limits, find_leftovers
+from dockgate.delivery.builders.sandbox.runner import Limits
+from dockgate.delivery.builders.sandbox.sandbox import find_leftovers
 from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import BuildError
 

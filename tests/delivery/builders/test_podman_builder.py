@@ -11,7 +11,7 @@ from tests.parts import SMALL, write
 
 from dockgate.delivery.builders.images import Base, Layer
 from dockgate.delivery.builders.podman import PodmanBuilder
-from dockgate.delivery.builders.sandbox.sandbox import Job, Outcome, Paths
+from dockgate.delivery.builders.sandbox.runner import Job, Outcome, Paths
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult
 from dockgate.shared.errors import BuildError, UnavailableError

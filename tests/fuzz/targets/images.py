@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from tests.fuzz.containers import mutate_compressed, mutate_tar
 from tests.fuzz.mutate import Mutate, mutate_json, mutate_lines
@@ -19,13 +18,10 @@ from dockgate.scanner.images import oci_image, reference
 from dockgate.scanner.images.archive import open_file_source, open_stdin_source
 from dockgate.scanner.images.blobs import ImageSource
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
-from dockgate.scanner.images.stream_reader import StreamReader
+from dockgate.scanner.images.stream_reader import CountedSource, StreamReader
 from dockgate.scanner.images.tar import read_members
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 # Limits far below those of real layers, which take minutes, so that a bomb is refused at once.
 _BOUNDS = LayerLimits(inflated_bytes=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
@@ -53,7 +49,7 @@ def _stream(data: bytes) -> None:
     """Read a compressed stream."""
     buffer = memoryview(bytearray(2**16))
     try:
-        inflated_stream = InflatedStream(_Counted(data), "a blob", _NARROW)
+        inflated_stream = InflatedStream(CountedSource(io.BytesIO(data), "a blob"), "a blob", _NARROW)
         while inflated_stream.readinto(buffer):
             pass
     except ImageError:
@@ -68,17 +64,6 @@ def _skip_layer(data: bytes) -> None:
             assert member.offset <= len(data)
     except ImageError:
         return
-
-
-class _Counted:
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-        self.count = 0
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        read = self._file.readinto(buffer)
-        self.count += read
-        return read
 
 
 def _list_layer_seeds() -> list[bytes]:

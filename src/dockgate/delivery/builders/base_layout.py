@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dockgate.delivery.builders.images import Base
-from dockgate.delivery.builders.sandbox.sandbox import Paths
+from dockgate.delivery.builders.sandbox.runner import Paths
 from dockgate.shared.digest import get_hex
 
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

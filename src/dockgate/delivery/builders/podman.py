@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 from dockgate.delivery.builders.base_layout import list_load_commands, write_layout
 from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.failure_reason import summarize_failure
 from dockgate.delivery.builders.images import Base, BuildImages, Layer
-from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths, make_limit_options
+from dockgate.delivery.builders.sandbox.runner import Job, Outcome, Paths, Runner
+from dockgate.delivery.builders.sandbox.sandbox import make_limit_options
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
@@ -31,35 +31,6 @@ _DOCKERFILE_LIMIT = 2**20
 _CA_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE")
 # How long the record of a build is kept: far longer than a step may take to be repeated after a crash.
 _RECORD_SECONDS = 7 * 24 * 3600
-
-
-class Runner(Protocol):
-    """Runs the commands of builds: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`).
-
-    `folder` is the repository's, which no build can read or write.
-    """
-
-    limits: Limits
-    is_sandboxed: bool
-
-    def has_disk(self, folder: Path) -> bool:
-        """Return whether the disk of earlier builds of the repository can be used."""
-        ...
-
-    def make_disk(self, folder: Path) -> None:
-        """Replace the disk by an empty one."""
-        ...
-
-    def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        """Return the paths that the commands of a build use."""
-        ...
-
-    def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
-        """Run the commands.
-
-        Raises BuildError for a passed limit, UnavailableError if this host cannot run them.
-        """
-        ...
 
 
 class PodmanBuilder(Builder):

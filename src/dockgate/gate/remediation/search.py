@@ -22,11 +22,12 @@ from dockgate.gate.remediation.result import Versions, build_commands, describe_
 from dockgate.gate.remediation.search_budget import SearchBudget
 from dockgate.gate.remediation.set_cover import LimitedTrials, Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
-from dockgate.gate.rule import Evaluation, PackageMatcher
+from dockgate.gate.rule import Evaluation
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.vulnerabilities.matching import TOO_MANY_FINDINGS, set_versions
 from dockgate.vulnerabilities.model import Finding
+from dockgate.vulnerabilities.ports import PackageMatcher
 
 # Combinations of versions of packages without a best version that are tried.
 START_LIMIT = 32

@@ -6,10 +6,10 @@ from functools import cmp_to_key, partial
 
 from dockgate.gate.model import Violation
 from dockgate.gate.remediation.search_budget import SearchBudget
-from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Finding, UndeterminedFact
+from dockgate.vulnerabilities.ports import PackageMatcher
 
 # Versions of one package that are tried, fewer in images with very many findings. A kernel's headers have hundreds of
 # fixed versions.

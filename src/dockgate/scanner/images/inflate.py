@@ -4,10 +4,10 @@ Their first bytes tell which, as for container runtimes.
 """
 
 import io
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from dockgate.scanner.images.blobs import BackgroundHash
-from dockgate.scanner.images.stream_reader import Source
+from dockgate.scanner.images.stream_reader import CountedSource, Source
 from dockgate.shared.errors import DockgateError, ImageError
 from dockgate.shared.interfaces import override
 
@@ -42,17 +42,7 @@ ZSTD_WINDOW = 128 * 2**20
 _GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 
 
-class CountedSource(Protocol):
-    """A compressed source. `count` is the number of bytes read so far."""
-
-    count: int
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Fill the buffer and return how many bytes were read, 0 at the end."""
-        ...
-
-
-class InflatedStream:
+class InflatedStream(Source):
     """The uncompressed bytes of a blob. Raises ImageError for invalid data and above the limits."""
 
     def __init__(self, blob: CountedSource, source_name: str, bounds: LayerLimits) -> None:
@@ -87,7 +77,8 @@ class InflatedStream:
                 "Decompress it first, with bunzip2 or unxz.",
             )
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    @override
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the start of the buffer. Returns the number of bytes, 0 at the end."""
         try:
             count = self._source.readinto(buffer) or 0

@@ -1,8 +1,7 @@
 """The records that may excuse findings in any image. Read once, and again after a change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Protocol
 
 from dockgate.services.policies.timeline import PolicyTimeline
 from dockgate.services.verdicts.waivers import VexDocument
@@ -10,19 +9,12 @@ from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
 
 
-class PolicyLookup(Protocol):
-    """The policies that judge the images of repositories."""
-
-    def read_timeline(self) -> PolicyTimeline:
-        """Return the policies of all repositories, now and at any time before."""
-
-
 class WaiverHistory:
     """Each part is read when it is first needed. `timeline` says whose statements count."""
 
-    def __init__(self, store: Store, lookup: PolicyLookup) -> None:
+    def __init__(self, store: Store, timeline: PolicyTimeline) -> None:
         self._store = store
-        self.timeline = lookup.read_timeline()
+        self.timeline = timeline
 
     @cached_property
     def waivers(self) -> Sequence[WaiverRecord]:
@@ -41,16 +33,19 @@ class WaiverHistory:
 
 
 class CachedWaiverHistory:
-    """The records of a revision (`IndexState.waiver_revision`), the same for all answers until the next."""
+    """The records of a revision (`IndexState.waiver_revision`), the same for all answers until the next.
 
-    def __init__(self, store: Store, lookup: PolicyLookup) -> None:
+    `read_timeline` returns the policies of all repositories, now and at any time before.
+    """
+
+    def __init__(self, store: Store, read_timeline: Callable[[], PolicyTimeline]) -> None:
         self._store = store
-        self._lookup = lookup
+        self._read_timeline = read_timeline
         self._cache: tuple[str, WaiverHistory] | None = None
 
     def read(self, revision: str) -> WaiverHistory:
         """The records as of a revision, which the caller's transaction has read."""
         cache = self._cache
         if cache is None or cache[0] != revision:
-            cache = self._cache = revision, WaiverHistory(self._store, self._lookup)
+            cache = self._cache = revision, WaiverHistory(self._store, self._read_timeline())
         return cache[1]

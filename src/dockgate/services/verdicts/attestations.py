@@ -23,6 +23,7 @@ from dockgate.scanner.images.cosign_attestations import (
     read_attestations,
 )
 from dockgate.scanner.images.reference import parse_remote
+from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
@@ -210,13 +211,16 @@ def _verify_envelope(
 def list_attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
     """The attestations of an image, pending and failed ones too: the last approved first."""
     return [
-        Attestation(
-            **entry.payload,
-            key=entry.result,
-            attested_at=entry.done_at,
-            attempts=entry.attempts,
-            error=entry.last_error,
-            next_at=entry.next_at,
+        canonical.build(
+            Attestation,
+            {
+                **entry.payload,
+                "key": entry.result,
+                "attested_at": entry.done_at,
+                "attempts": entry.attempts,
+                "error": entry.last_error,
+                "next_at": entry.next_at,
+            },
         )
         for entry in outbox.list_entries(OutboxKind.ATTESTATION, image=image)
     ]

@@ -15,17 +15,19 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dockgate.delivery.builders.failure_reason import find_last_line
 from dockgate.delivery.builders.sandbox import box, cgroups, network
 from dockgate.delivery.builders.sandbox.output import BuildLog, watch
+from dockgate.delivery.builders.sandbox.runner import Job, Limits, Outcome, Paths, Runner
 from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import BuildError, UnavailableError
+from dockgate.shared.interfaces import override
 
 DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
 # Where programs are, whatever PATH the server was started with.
@@ -80,20 +82,6 @@ _FILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of one build: seconds, processes, and bytes of memory, disk and log.
-
-    Disk includes the repository's cache.
-    """
-
-    seconds: float = 3600
-    memory: int = 4 * 2**30
-    processes: int = 4096
-    disk: int = 20 * 2**30
-    log: int = 16 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
 class Ids:
     """The host's ids for builds: a user without a login, and the first of its subordinate ids (subuid(5)).
 
@@ -107,59 +95,8 @@ class Ids:
     count: int = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """Paths that the commands of a build use.
-
-    `podman` begins podman's command lines, `scratch` is the folder of the Dockerfile and of the base images, `layout`
-    the folder to save the image in, `archive` a tar file of it. `tag` names the layers of the repository's last build,
-    which the next build may reuse.
-    """
-
-    podman: Sequence[str]
-    context: str
-    scratch: str
-    layout: str
-    archive: str
-    ca_bundle: str
-    tag: str = "localhost/dockgate-build:latest"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Commands to run one after another until one fails.
-
-    `commands` whose index is in `silent` have no output in the log. `read_only` are files and folders of the host with
-    their paths in the box.
-    """
-
-    commands: Sequence[Sequence[str]]
-    read_only: Sequence[tuple[Path, str]]
-    silent: frozenset[int] = frozenset()
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of a job.
-
-    `failed_command` is the index of the command that failed, None if all succeeded; then `result` is the requested
-    file, if it is a file. `last_lines` has the last lines of output. `is_full`: the disk was full.
-    """
-
-    failed_command: int | None
-    last_lines: str
-    result: IO[bytes] | None = None
-    is_full: bool = False
-
-    @property
-    def last_line(self) -> str:
-        """The last line of output, shortened."""
-        return find_last_line(self.last_lines) or "no output"
-
-
-class Sandbox:
-    """A `podman.Runner` that isolates builds.
+class Sandbox(Runner):
+    """Isolates builds.
 
     `folder` identifies the server whose builds these are. `keepers` begins the command lines of programs that end with
     this process. `ids` raises UnavailableError on a host that cannot isolate builds.
@@ -184,10 +121,12 @@ class Sandbox:
 
     is_sandboxed = True
 
+    @override
     def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
         """Return the paths that the commands of a build use."""
         return Paths(PODMAN, "/context", "/scratch", "/out/layout", _RESULT, _CA_PATH)
 
+    @override
     def has_disk(self, folder: Path) -> bool:
         """Return whether the folder has a disk of earlier builds that can be used again."""
         disk = folder / "disk.ext4"
@@ -203,6 +142,7 @@ class Sandbox:
             (state,) = struct.unpack("<H", file.read(2))
         return bool(state & 1) and not state & 2
 
+    @override
     def make_disk(self, folder: Path) -> None:
         """Make an empty disk for the folder: sparse, and without a journal, since it holds a cache only."""
         disk = folder / "disk.ext4"
@@ -219,6 +159,7 @@ class Sandbox:
             disk.unlink()
             raise UnavailableError(f"cannot make a disk for builds: {result.stderr.strip()}", DOCTOR)
 
+    @override
     def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
         """Run a job on the disk of the folder, which the caller has reserved.
 

@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from dockgate.delivery.builders.sandbox.output import BuildLog, watch
-from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths
+from dockgate.delivery.builders.sandbox.runner import Job, Limits, Outcome, Paths, Runner
 from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 
 
-class Host:
-    """A `podman.Runner` without a sandbox. Of the limits only time and log apply.
+class Host(Runner):
+    """Runs builds without a sandbox. Of the limits only time and log apply.
 
     `command` begins podman's command lines, best one that ends with the server; `environment` is all that it gets.
     """
@@ -29,6 +30,7 @@ class Host:
         self._environment = dict(environment)
         self.limits = limits
 
+    @override
     def has_disk(self, folder: Path) -> bool:
         """Return False, so that bases are always loaded.
 
@@ -36,9 +38,11 @@ class Host:
         """
         return False
 
+    @override
     def make_disk(self, folder: Path) -> None:
         """Do nothing: builds on the host have no disk of their own."""
 
+    @override
     def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
         """Return the paths that the commands of a build use."""
         tag = f"localhost/dockgate-build/{request.repository}:latest"
@@ -52,6 +56,7 @@ class Host:
             tag,
         )
 
+    @override
     def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
         """Run the commands. Raises BuildError when they take too long or write too much."""
         build_log = BuildLog(log, self.limits.log)
