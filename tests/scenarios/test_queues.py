@@ -139,7 +139,7 @@ def test_invalid_messages_go_to_the_dead_letter_queue(
         queue_cloud.put(wrong)
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
         assert not queue_cloud.count_left()
-    assert [message for message in caplog.messages if "is left where it is" in message]
+    assert [message for message in caplog.messages if "stays in the queue" in message]
     assert server.client.get(f"/images/sha256:{'a' * 64}").status_code == 404
 
 

@@ -100,7 +100,7 @@ def test_a_queue_that_fails_is_asked_again_and_what_was_not_deleted_does_no_harm
     queue.expire_receipts()
     wait_until(lambda: not queue.remaining)
     assert receiver.bodies == ["one", "one"]
-    assert caplog.messages[0] == "messages do not come, and are waited for: no network. Wait."
+    assert caplog.messages[0] == "cannot receive messages, and tries again: no network. Wait."
 
 
 def test_at_the_end_what_is_being_taken_is_taken_and_nothing_more(poll: Callable[..., Poller]) -> None:

@@ -93,8 +93,8 @@ def list_images(
     REPOSITORY is a name, or a pattern such as 'team/*' or '**'. Options of findings apply to one finding:
     --severity CRITICAL --fixable --origin base lists the images with a critical finding in their base that has a fix.
 
-    COUNTED C/H/M/L are the CRITICAL, HIGH, MEDIUM and LOW findings that the policy counts. Others, as those without a
-    fix, can be in the verdict.
+    COUNTED C/H/M/L are the CRITICAL, HIGH, MEDIUM and LOW findings that the policy counts. Other findings, such as
+    those without a fix, can be in the verdict, too.
     """
     filters = {"repository": repository, "package": package, "origin": origin, "layer": layer, "after": after}
     query: dict[str, Any] = {name: value for name, value in filters.items() if value}

@@ -95,7 +95,7 @@ def show(name: str, execution: str | None, output_format: str) -> None:
     answer = answer or client.get("executions", execution)
     if answer["execution"]["pipeline"] != name:
         raise UsageError(
-            f"{execution} is an execution of the pipeline {answer['execution']['pipeline']}, not of {name}.",
+            f"{execution} is an execution of the pipeline {answer['execution']['pipeline']}, not of {name}",
             f"`dockgate pipeline executions {name}` lists its executions.",
         )
     if output_format == "json":
@@ -140,7 +140,7 @@ def executions(name: str, limit: int, state: str | None, result: str | None, sor
 def fixes(name: str, output_format: str) -> None:
     """List fixes for the rejected images of a pipeline.
 
-    A fix is a change with which the image was judged again and passes. `onFix` of the pipeline says what happens then.
+    A fix is a change with which the image passes: it was judged again. `onFix` of the pipeline says what happens then.
     """
     from dockgate.cli.fix_output import list_fix_rows
 

@@ -37,7 +37,9 @@ def command() -> None:
 @click.option("--repository", metavar="PATTERN", help="Only in these repositories: 'team-*/app'.")
 @click.option("--image", metavar="IMAGE", help="Only in this image, or in all platforms of this index.")
 @click.option("--rule", metavar="NAME", help="Accept violations of this rule without findings; needs --image.")
-@click.option("--violation", metavar="TEXT", help="Accept only this violation of --rule, as the verdict words it.")
+@click.option(
+    "--violation", metavar="TEXT", help="Accept only this violation of --rule, with the exact text of the verdict."
+)
 @click.option(
     "--unread",
     metavar="PATH|PURL",

@@ -19,7 +19,7 @@ def command(context: click.Context, queues: str, labels: tuple[str, ...]) -> Non
     """Run a worker for servers on Postgres.
 
     It takes work from the database until it is interrupted or drained. It needs the server's DOCKGATE_DATABASE_URL
-    (Postgres) and DOCKGATE_SHARED. A build that asks for labels runs only at a worker that has them. Queues: build,
+    (Postgres) and DOCKGATE_SHARED. A build that requires labels runs only on a worker that has them. Queues: build,
     deploy, scan, deliver, control, upkeep.
     """
     if context.invoked_subcommand is not None:

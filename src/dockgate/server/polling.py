@@ -51,7 +51,7 @@ class Poller:
                 messages = self._queue.receive()
             except Exception as error:
                 _log.warning(
-                    "messages do not come, and are waited for: %s",
+                    "cannot receive messages, and tries again: %s",
                     describe_error(error),
                     exc_info=find_unexpected_error(error),
                 )
@@ -73,12 +73,18 @@ class Poller:
             self._take(message.body)
         except Exception as error:
             _log.warning(
-                "%s is left where it is: %s", name, describe_error(error), exc_info=find_unexpected_error(error)
+                "%s was not handled and stays in the queue: %s",
+                name,
+                describe_error(error),
+                exc_info=find_unexpected_error(error),
             )
             return
         try:
             self._queue.delete(message)
         except Exception as error:  # it comes again, which does nothing
             _log.warning(
-                "%s was taken, but not deleted: %s", name, describe_error(error), exc_info=find_unexpected_error(error)
+                "%s was handled, but not deleted from the queue: %s",
+                name,
+                describe_error(error),
+                exc_info=find_unexpected_error(error),
             )

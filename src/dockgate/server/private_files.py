@@ -71,4 +71,4 @@ def _close(path: Path) -> None:
     except FileNotFoundError:
         pass
     except PermissionError as error:
-        _log.warning("%s keeps its mode: %s", path, error.strerror)
+        _log.warning("cannot change the mode of %s: %s", path, error.strerror)

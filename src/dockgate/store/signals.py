@@ -85,7 +85,7 @@ class Signals:
                     for payload in self._database.receive_notifications(CHANNEL, end):
                         self._deliver(payload)
                 except StoreError as error:
-                    _log.warning("signals are not received, and the connection is retried: %s", error)
+                    _log.warning("cannot receive signals, and connects again: %s", error)
                     self._is_closing.wait(RECONNECT_SECONDS)
 
     def _deliver(self, payload: str) -> None:
@@ -95,7 +95,7 @@ class Signals:
                 return
             self._receivers[Topic(signal["topic"])](signal["items"])
         except Exception as error:
-            _log.warning("a signal was not understood: %s", error, exc_info=error)
+            _log.warning("a signal cannot be read: %s", error, exc_info=error)
 
 
 def _split_into_batches(items: Sequence[str]) -> Iterator[list[str]]:

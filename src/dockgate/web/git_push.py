@@ -129,7 +129,7 @@ class Push:
         first = await self._answer.get()
         if isinstance(first, tuple):
             return first
-        raise first if isinstance(first, BaseException) else UnavailableError("Git gave no response.", "Push again.")
+        raise first if isinstance(first, BaseException) else UnavailableError("Git gave no response", "Push again.")
 
     async def iterate_chunks(self) -> AsyncIterator[bytes]:
         """The body of the response. It ends after all effects of the push are stored."""
@@ -174,7 +174,7 @@ class Push:
                 return await self._run_git()
         except TimeoutError:
             raise UnavailableError(
-                f"Git did not finish within {self.processes.git_seconds:g} s.", "Push in smaller parts."
+                f"Git did not finish within {self.processes.git_seconds:g} s", "Push in smaller parts."
             ) from None
         finally:
             # Even after an error or a disconnect, changed references are recorded and events stored.
@@ -194,7 +194,7 @@ class Push:
         try:
             return encode_packets(list(format_lines(await self._list_started_executions(), self.addresses.console_url)))
         except Exception as error:
-            _log.warning("no messages for a push to %s: %s", self.call.repository, error)
+            _log.warning("cannot send messages to the client of a push to %s: %s", self.call.repository, error)
             return b""
 
     async def _list_started_executions(self) -> list[tuple[PushEvent, Sequence[Execution] | None]]:

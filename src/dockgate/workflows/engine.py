@@ -160,7 +160,7 @@ class Engine:
         try:
             self._call(start)
         except StoreError as error:  # what is to be started is stored
-            _log.warning("%s starts later: %s", key, error)
+            _log.warning("%s could not be started, and is retried: %s", key, error)
 
     def _begin(self, workflow: Workflow, key: str, argument: str, labels: Labels) -> None:
         selector = WorkerSelector(WORK_KIND_OF[workflow], labels)

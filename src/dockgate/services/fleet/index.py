@@ -108,7 +108,7 @@ class FleetIndex:
                         return
                     results = list(match_components(components, reader, self.ecosystems))
                 except DatabaseError as error:
-                    _log.info("new packages are not matched: %s", error)
+                    _log.info("new packages are not matched with advisories yet: %s", error)
                     return
                 if not findings.record_new(results, source, self.clock.now()):
                     return

@@ -92,7 +92,7 @@ class VerdictRenewal:
             match = self.effects.run(EffectKind.REMATCH, self._match, reader)
             coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
         except DatabaseError as error:
-            _log.warning("The fleet is not judged: %s", error)
+            _log.warning("the fleet is not judged: %s", error)
             self.store.fleet_judging.mark_unjudgeable(self.clock.now())
             self._record_unjudged()
             self._finished_revision = None

@@ -55,7 +55,7 @@ class ImagePresence:
         last_found = self._last_found.pop(registry, None)
         if last_found and self._is_there(last_found, unavailable):
             return True
-        _log.warning("%s@%s is missing; whether %s has any image is not known", *location, registry)
+        _log.warning("%s@%s is missing, and it is not known whether %s has any image", *location, registry)
         return False
 
     def _is_there(self, location: ImageLocation, unavailable: set[str]) -> bool | None:
@@ -73,7 +73,7 @@ class ImagePresence:
         except NotFoundError:
             return False
         except DockgateError as error:
-            _log.debug("whether %s@%s is still there is not known: %s", repository, digest, error)
+            _log.debug("cannot check whether %s@%s still exists: %s", repository, digest, error)
             if isinstance(error, UnavailableError):
                 unavailable.add(registry)
             return None

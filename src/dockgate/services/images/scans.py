@@ -283,7 +283,7 @@ class ScanScheduler:
         try:
             self.effects.run(EffectKind.INDEX_IMAGE, self.index, image)
         except DockgateError as error:
-            _log.warning("%s is not in the fleet index yet, and will be later: %s", image, error)
+            _log.warning("%s is not in the fleet index yet, and indexing is retried: %s", image, error)
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler retry the scan after a pause."""

@@ -168,7 +168,7 @@ class WatchedImages:
             try:
                 self.store.image_uses.record_pull(repository, image, self.clock.now())
             except DockgateError as error:
-                _log.warning("The pull of %s@%s was not recorded: %s", repository, image, error)
+                _log.warning("the pull of %s@%s was not recorded: %s", repository, image, error)
 
     def is_pull_recorded(self, repository: str, image: str) -> bool:
         """Return whether a pull of this image was recorded within the last hour, without a query."""

@@ -99,7 +99,7 @@ class OutboxWorker:
         try:
             self._outbox.release(self._owner)
         except DockgateError as error:
-            _log.warning("The claims on the outbox were not released: %s", error)
+            _log.warning("the claims on the outbox were not released: %s", error)
 
 
 @dataclass(eq=False)
@@ -139,7 +139,7 @@ class _SenderPool:
                 self._claim()
             except Exception as error:
                 _log.warning(
-                    "Reading the outbox failed and is retried: %s",
+                    "reading the outbox failed and is retried: %s",
                     describe_error(error),
                     exc_info=find_unexpected_error(error),
                 )
@@ -185,11 +185,11 @@ class _SenderPool:
             result = self.handler.send(entry)
         except UndeliverableError as error:
             self.outbox.fail(entry, str(error), None)
-            _log.warning("Gave up %s: %s", _describe_entry(entry), error)
+            _log.warning("gave up %s: %s", _describe_entry(entry), error)
         except DockgateError as error:
             self._retry(entry, error.full_message)
         except Exception as error:
-            _log.warning("Sending %s failed with an internal error", _describe_entry(entry), exc_info=error)
+            _log.warning("sending %s failed with an internal error", _describe_entry(entry), exc_info=error)
             self._retry(entry, f"{type(error).__name__}: {error}")
         else:
             self.outbox.complete(entry, format_time(self.clock()), result)
@@ -200,11 +200,11 @@ class _SenderPool:
         )
         if next_attempt is None:
             self.outbox.fail(entry, error, None)
-            _log.error("Gave up %s after %d attempts: %s", _describe_entry(entry), entry.attempts + 1, error)
+            _log.error("gave up %s after %d attempts: %s", _describe_entry(entry), entry.attempts + 1, error)
         else:
             self.outbox.fail(entry, error, format_time(next_attempt))
             _log.warning(
-                "Sending %s failed, next attempt at %s: %s", _describe_entry(entry), format_time(next_attempt), error
+                "sending %s failed, next attempt at %s: %s", _describe_entry(entry), format_time(next_attempt), error
             )
 
 

@@ -81,9 +81,9 @@ class Fixes:
             except StoreError:
                 raise
             except DockgateError as error:
-                _log.warning("Fixes of the pipeline %s: %s", name, error.full_message)
+                _log.warning("finding fixes of the pipeline %s failed: %s", name, error.full_message)
             except Exception as error:
-                _log.error("Fixes of the pipeline %s failed", name, exc_info=error)
+                _log.error("finding fixes of the pipeline %s failed", name, exc_info=error)
 
     def _review(self, name: str, on_fix: FixSettings | None) -> None:
         open_fix = self.store.fixes.find_open_fix(name)

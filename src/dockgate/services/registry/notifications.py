@@ -116,7 +116,7 @@ class RegistryNotifications:
             self.pushes.record_untag(repository, digest, tag)
         else:
             image_name = ImageReference(str(TagReference(repository, tag)) if tag else repository, digest)
-            _log.warning("%s was reported as deleted, and is still there", image_name)
+            _log.warning("%s was reported as deleted, but still exists", image_name)
 
     def _is_there(self, reference: str, digest: str) -> bool:
         """Return whether the registry has the digest by this reference. UnavailableError if unknown."""

@@ -91,6 +91,6 @@ class RefusedPulls:
                 ]
             )
         except DockgateError as error:
-            _log.warning("The refused pull of %s@%s has no event yet: %s", pull.repository, pull.image, error)
+            _log.warning("the refused pull of %s@%s has no event yet: %s", pull.repository, pull.image, error)
             with self._lock:
                 entry.window, entry.count, entry.since = previous, entry.count + count, since
