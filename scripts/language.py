@@ -15,6 +15,7 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -137,10 +138,10 @@ VALUES = re.compile(r"property|\.setter|\.command|\.group|click\.|wraps|fixture"
 FIRST_LINE = 100
 # The most lines of a module and of a function in src.
 MODULE_LINES, FUNCTION_LINES = 400, 70
-# Messages of errors begin in lower case (src/dockgate/shared/errors.py), except in these folders, whose reasons are
-# quoted as sentences by verdicts, reports and notices. A name has a capital, a digit or a sign after its first letter.
-SENTENCES = tuple(f"src/dockgate/{name}/" for name in ("aws", "demo", "gate", "scanner", "vulnerabilities"))
-CAPITALIZED = re.compile(r"(?!(?:Dockgate|Git|No such command)\b)[A-Z][a-z]*(?=[ .,:'])")
+# A message of an error begins in lower case and has no full stop at its end (src/dockgate/shared/errors.py). A name has
+# a capital, a digit or a sign after its first letter, or is here.
+CAPITALIZED = re.compile(r"(?!(?:Dockgate|Git|Trivy|No such command)\b)[A-Z][a-z]*(?=[ .,:'])")
+ERROR_MAKER = re.compile(r"\w*Error|_?make_(?:\w+_)?(?:error|refusal)")
 # By file: what it may say all the same.
 ALLOWED: dict[str, frozenset[str]] = {
     "docs/reference/glossary.md": frozenset({"evaluate", "evaluates", "evaluations"}),  # defined there
@@ -182,10 +183,11 @@ def find_problems(path: Path) -> Iterator[str]:
                 if len(first) > FIRST_LINE:
                     yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
             yield from _find_long_parts(location, tree, text.count("\n"))
-            if not location.startswith(SENTENCES):
-                for number, first in _iterate_message_starts(tree):
-                    if CAPITALIZED.match(first):
-                        yield f"{location}:{number}: the message begins with {first[:20]!r}: begin in lower case"
+            for number, first, last in _iterate_messages(tree):
+                if CAPITALIZED.match(first):
+                    yield f"{location}:{number}: the message begins with {first[:20]!r}: begin in lower case"
+                if last.endswith(".") and not last.endswith(".."):
+                    yield f"{location}:{number}: the message ends with {last[-20:]!r}: omit the full stop"
             for number, line in _iterate_explanations(text, tree):
                 if EMPTY_TEXT.search(line):
                     yield f'{location}:{number}: "" for an absent value: make it None, or call an empty value empty'
@@ -285,14 +287,25 @@ def _iterate_explanations(text: str, tree: ast.Module) -> Iterator[tuple[int, st
             yield token.start[0], token.string
 
 
-def _iterate_message_starts(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The literal text with which the message of an error begins."""
+def _iterate_messages(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """The literal texts with which the message of an error begins and ends, empty for a value."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name(id=str(name)), args=[message, *_]) if name.endswith("Error"):
-                match message:
-                    case ast.Constant(value=str(text)) | ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
-                        yield node.lineno, text
+            case ast.Call(func=ast.Name(id=str(name)) | ast.Attribute(attr=str(name)), args=[_, *_]):
+                if ERROR_MAKER.fullmatch(name):
+                    # A function that makes errors may take the location before the message.
+                    arguments = node.args[: 1 if name.endswith("Error") else 2]
+                    texts = (argument for argument in arguments if isinstance(argument, ast.Constant | ast.JoinedStr))
+                    yield from ((node.lineno, *_get_ends(text)) for text in islice(texts, 1))
+
+
+def _get_ends(node: ast.expr) -> tuple[str, str]:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text, text
+        case ast.JoinedStr(values=[first, *_]):
+            return _get_ends(first)[0], _get_ends(node.values[-1])[1]
+    return "", ""
 
 
 def _find_long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:

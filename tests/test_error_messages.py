@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "dockgate"
-FOLDERS = ("attestations", "bootstrap", "cli", "identity", "server", "services", "store", "web")
+# Readers of documents, whose callers add the file and the advice to every error; and reasons that a verdict quotes.
+EXCEPTIONS = ("gate/external/", "gate/provenance.py", "scanner/sboms/")
 # Each takes a message and the advice. A document's error names the allowed values in its message.
-ERRORS = ("BusyError", "ConflictError", "DeniedError", "DeployError", "NotFoundError", "TooLargeError", "UsageError")
+ERRORS = (
+    *("BusyError", "ConflictError", "DatabaseError", "DeniedError", "DeployError", "NotFoundError", "TooLargeError"),
+    "UsageError",
+)
 
 
 def _iterate_errors(tree: ast.AST) -> Iterator[ast.Call]:
@@ -21,9 +25,9 @@ def _iterate_errors(tree: ast.AST) -> Iterator[ast.Call]:
 def test_each_error_of_a_caller_has_an_advice() -> None:
     errors = [
         (f"{file.relative_to(SOURCE)}:{call.lineno}", len(call.args) + len(call.keywords))
-        for folder in FOLDERS
-        for file in sorted((SOURCE / folder).rglob("*.py"))
+        for file in sorted(SOURCE.rglob("*.py"))
+        if not file.relative_to(SOURCE).as_posix().startswith(EXCEPTIONS)
         for call in _iterate_errors(ast.parse(file.read_text()))
     ]
-    assert len(errors) > 200
+    assert len(errors) > 300
     assert [location for location, count in errors if count < 2] == []

@@ -233,7 +233,7 @@ def _read_feed_updates(values: Mapping[str, str], name: str) -> FeedUpdateSettin
         is_period = number.isdecimal() and 0 < len(number) < 7 and int(number) > 0 and unit in _SECONDS
         if not feed or not (is_period or text == "off"):
             advice = "Write on, off or auto, and a period for a feed, such as osv=30m epss=12h cvss=off."
-            raise UsageError(f"{name} has {word!r}.", advice)
+            raise UsageError(f"{name} has {word!r}", advice)
         periods[feed] = 0.0 if text == "off" else int(number) * _SECONDS[unit]
     return FeedUpdateSettings(mode, tuple(sorted(periods.items())))
 
@@ -251,26 +251,26 @@ def _read_oidc(values: Mapping[str, str]) -> OidcSettings | None:
     is_local = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(
-            f"DOCKGATE_OIDC_ISSUER is {issuer!r}.", "Set it to the provider's issuer: https://id.example.org"
+            f"DOCKGATE_OIDC_ISSUER is {issuer!r}", "Set it to the provider's issuer: https://id.example.org"
         )
     client_id = values.get("DOCKGATE_OIDC_CLIENT_ID")
     if client_id is None:
-        raise UsageError("DOCKGATE_OIDC_CLIENT_ID is not set.", "Set it to the id of the client at the provider.")
+        raise UsageError("DOCKGATE_OIDC_CLIENT_ID is not set", "Set it to the id of the client at the provider.")
     secret, file = values.get("DOCKGATE_OIDC_CLIENT_SECRET"), _read_path(values, "DOCKGATE_OIDC_CLIENT_SECRET_FILE")
     if secret is not None and file is not None:
         raise UsageError(
-            "DOCKGATE_OIDC_CLIENT_SECRET and DOCKGATE_OIDC_CLIENT_SECRET_FILE are both set.", "Omit the first."
+            "DOCKGATE_OIDC_CLIENT_SECRET and DOCKGATE_OIDC_CLIENT_SECRET_FILE are both set", "Omit the first."
         )
     roles = []
     for word in values.get("DOCKGATE_OIDC_ROLES", "").split():
         group, _, role = word.rpartition("=")
         if not group or not role:
             advice = "Write GROUP=ROLE, with %20 for a blank in a group's name: platform=admin developers=developer"
-            raise UsageError(f"DOCKGATE_OIDC_ROLES has {word!r}.", advice)
+            raise UsageError(f"DOCKGATE_OIDC_ROLES has {word!r}", advice)
         roles.append((unquote(group), role))
     if not roles:
         raise UsageError(
-            "DOCKGATE_OIDC_ROLES is not set.",
+            "DOCKGATE_OIDC_ROLES is not set",
             "No one could sign in: give a group a role, such as platform=admin.",
         )
     defaults = OidcSettings("", "")
@@ -309,7 +309,7 @@ def _read_url(values: Mapping[str, str], name: str) -> str | None:
 
     parts = urlsplit(url)
     if "@" in parts.netloc:  # links to the server would have it
-        raise UsageError(f"{name} has a user or a password.", "Set it to scheme, host and port alone.")
+        raise UsageError(f"{name} has a user or a password", "Set it to scheme, host and port alone.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise UsageError(f"{name} is {url!r}", "Set it to scheme, host and port alone: https://gate.example.org")
     return url
@@ -319,7 +319,7 @@ def _read_whole_number(values: Mapping[str, str], name: str, default: int, maxim
     """Return a number from 1 to `maximum`; by default a port."""
     text = values.get(name, str(default))
     if not text.isdecimal() or not 0 < int(text) <= maximum:
-        raise UsageError(f"{name} is {text!r}.", f"Set it to a whole number from 1 to {maximum}.")
+        raise UsageError(f"{name} is {text!r}", f"Set it to a whole number from 1 to {maximum}.")
     return int(text)
 
 
@@ -339,7 +339,7 @@ def _read_number(
     maximum = 36_500 if is_days else 10**9
     if not (0 <= number < maximum if is_days or can_be_zero else 0 < number < maximum):
         allowed_values = "a number from 0 on" if is_days or can_be_zero else "a positive number"
-        raise UsageError(f"{name} is {text!r}.", f"Set it to {allowed_values}, such as 14 or 0.5.")
+        raise UsageError(f"{name} is {text!r}", f"Set it to {allowed_values}, such as 14 or 0.5.")
     return number
 
 
@@ -352,12 +352,12 @@ def _read_networks(values: Mapping[str, str], name: str) -> tuple[str, ...]:
             ipaddress.ip_network(text, strict=False)
         except ValueError:
             advice = "Write 10.0.0.7 or 10.1.0.0/16."
-            raise UsageError(f"{name} has {text!r}, which is not an address or a network.", advice) from None
+            raise UsageError(f"{name} has {text!r}, which is not an address or a network", advice) from None
     return networks
 
 
 def _is_set(values: Mapping[str, str], name: str) -> bool:
     text = values.get(name, "0")
     if text not in ("0", "1"):
-        raise UsageError(f"{name} is {text!r}.", "Set it to 1, or omit it.")
+        raise UsageError(f"{name} is {text!r}", "Set it to 1, or omit it.")
     return text == "1"

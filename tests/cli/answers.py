@@ -119,7 +119,7 @@ def make_service() -> Any:
         "definitions": [to_plain(definition)],
         "tasks": [to_plain(task)],
         "tasks_error": None,
-        "rollouts": [to_plain(make_rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again."))],
+        "rollouts": [to_plain(make_rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again"))],
         "events": [to_plain(ServiceEvent("restart", "web", get_past(5), "task 0123 restarted: exited with code 7"))],
         "failed_deploy": {
             "reason": "web: revision 3 did not become healthy",

@@ -109,9 +109,7 @@ def test_without_boto3_the_error_says_how_to_install_it() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert (
-        result.stderr == f"error: boto3 is not installed.\n       Install it: {sys.executable} -m pip install boto3\n"
-    )
+    assert result.stderr == f"error: boto3 is not installed\n       Install it: {sys.executable} -m pip install boto3\n"
 
 
 def test_a_stack_is_deployed_shown_and_destroyed(dockgate: Dockgate, cloud: Cloud) -> None:

@@ -61,7 +61,7 @@ def test_a_name_without_advisories_is_reported(dockgate: Dockgate, purl: str, ex
         ("pkg:deb/debian/openssl@3.5.1-1?distro=debian-12", "no feed for Debian:12"),
         ("pkg:npm/lodash@4.17.20", "no feed for npm"),
         ("pkg:pypi/jinja2@what", "jinja2 what cannot be compared with PYSEC-2019-217"),
-        ("pkg:luarocks/luasec@1.3.1-1", "No ecosystem here reads packages of the type luarocks."),
+        ("pkg:luarocks/luasec@1.3.1-1", "Dockgate reads no packages of the type luarocks."),
     ],
 )
 def test_an_undetermined_package_exits_3_with_its_reason(dockgate: Dockgate, purl: str, reason: str) -> None:

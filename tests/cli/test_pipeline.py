@@ -100,7 +100,7 @@ def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: Fake
     result = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
     assert (result.code, result.err.splitlines()[0]) == (
         2,
-        f"error: Other-1 is an execution of the pipeline Other, not of {NAME}.",
+        f"error: Other-1 is an execution of the pipeline Other, not of {NAME}",
     )
 
 

@@ -49,12 +49,12 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
 ) -> None:
     server.answers["POST /apply/documents"] = [APPLIED]
     server.answers["GET /services/web/rollouts/4"] = answer_in_turn(
-        RunState.FAILED, reason="not healthy\nRevision 2 runs again."
+        RunState.FAILED, reason="not healthy\nRevision 2 runs again"
     )
     result = dockgate("apply", document)
     assert result.code == 2
     assert "web failed and was rolled back: not healthy" in result.err
-    assert "Revision 2 runs again." in result.err
+    assert "Revision 2 runs again" in result.err
     assert "dockgate deploy show web" in result.err
 
 

@@ -231,7 +231,7 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     assert code != 0
     assert "digest" in errors or "subject" in errors or "attestation" in errors
     _, (attestation,) = attestations.verify(f"{running.address}/team/app@{other_digest}", public, "strict")
-    assert (attestation.claim, attestation.refusal) == (None, "the statement is about another image.")
+    assert (attestation.claim, attestation.refusal) == (None, "the statement is about another image")
 
 
 @pytest.mark.real

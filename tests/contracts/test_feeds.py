@@ -178,5 +178,5 @@ def test_a_feed_download_is_retried_a_few_times(feed: Feed, tmp_path: Path) -> N
 def test_a_closed_port_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:
     with serve_files({}) as site:
         feed_origin = Http(feed, tmp_path, site)
-    with pytest.raises(UnavailableError, match=f"The feed {feed.name} cannot be fetched from http://127"):
+    with pytest.raises(UnavailableError, match=f"the feed {feed.name} cannot be fetched from http://127"):
         feed_origin.fetch()

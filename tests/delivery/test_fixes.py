@@ -65,7 +65,7 @@ def test_packages_among_the_files_of_the_repository_need_no_rebuild() -> None:
         plan = plan_fix(None, [upgrade], make_files({"Dockerfile": dockerfile}))
         assert plan.kind is FixKind.BY_HAND
         assert plan.obstacles == (
-            f"Dockerfile installs nothing: {upgrade.upgrade.name} is among the files of the repository.",
+            f"Dockerfile installs nothing: {upgrade.upgrade.name} is among the files of the repository",
         )
 
 

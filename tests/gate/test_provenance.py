@@ -147,7 +147,7 @@ def test_an_approval_statement_is_not_provenance() -> None:
     verdict = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
     approval = statements.build_statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
     assert collect_facts(sign_payload(approval, "key-1")).statements == ()
-    with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
+    with pytest.raises(UnreadableError, match="it has the type 'https://dockgate"):
         read(approval, IMAGE)
     with pytest.raises(UnreadableError):
         statements.verify_statement(OURS, IMAGE, "strict", NOW)
@@ -214,7 +214,7 @@ def test_a_statement_counts_with_every_listed_key_that_signed_it() -> None:
 
 def test_a_statement_without_a_listed_signature_does_not_count() -> None:
     assert collect_facts(sign_payload(OURS, "key-3")) == ProvenanceFacts(
-        IMAGE, refused=("A statement is not signed by a key that the policy lists.",)
+        IMAGE, refused=("A statement is not accepted: no key that the policy lists signed it.",)
     )
 
 

@@ -45,11 +45,11 @@ def test_hostile_databases_of_distributions_are_unread(check: Check) -> None:
             "var/lib/dpkg/status.d/b": (b"Package: a\nVersion: 1\0\n", "is not a field"),
             apk_database: (b"P:a\nV:1\n" + (b"F:" + b"x" * 200_000 + b"\n" + b"R:y\n" * 2000), "too many or too long"),
             BDB: (patch_content(bdb, page + 16, struct.pack("<I", page // PAGE)), "is referenced twice"),
-            NDB: (patch_content(MADE[NDB], 48, MADE[NDB][32:48]), "two packages of the number 1"),
+            NDB: (patch_content(MADE[NDB], 48, MADE[NDB][32:48]), "two packages with the number 1"),
             SQLITE: (patch_content(MADE[SQLITE], PAGE, b"\x05\0\0\0\0\0\0\0\0\0\0\2"), "is referenced twice"),
-            "usr/share/rpm/rpmdb.sqlite": (MADE[SQLITE][: PAGE * 3], "cut short"),
-            "usr/share/rpm/Packages": (patch_content(bdb, 32, b"\xff\xff\xff\x7f"), "cut short"),
-            "usr/share/rpm/Packages.db": (patch_content(MADE[NDB], 12, b"\xff\xff\xff\xff"), "cut short"),
+            "usr/share/rpm/rpmdb.sqlite": (MADE[SQLITE][: PAGE * 3], "truncated"),
+            "usr/share/rpm/Packages": (patch_content(bdb, 32, b"\xff\xff\xff\x7f"), "truncated"),
+            "usr/share/rpm/Packages.db": (patch_content(MADE[NDB], 12, b"\xff\xff\xff\xff"), "truncated"),
             "var/lib/rpmmanifest/container-manifest-2": (b"\xff\0\xfe\n", "is not a package"),
             "etc/os-release": (b"ID=debian\n" + b"#" * 70_000, "more than"),
         },
@@ -105,8 +105,8 @@ def test_hostile_java_archives_are_unread(check: Check) -> None:
             "app/many.ear": (make_wide_archive(6, 40), "parts that name packages"),
             "app/bomb.jar": (bomb, "would have to be read"),
             "app/lies-size.jar": (make_lying_archive({24: struct.pack("<I", 2**31)}), "no more than"),
-            "app/lies-place.jar": (make_lying_archive({42: struct.pack("<I", 2**31)}), "outside itself"),
-            "app/lies-check.jar": (make_lying_archive({16: bytes(4)}), "does not match its archive"),
+            "app/lies-place.jar": (make_lying_archive({42: struct.pack("<I", 2**31)}), "outside the archive"),
+            "app/lies-check.jar": (make_lying_archive({16: bytes(4)}), "does not match the archive"),
             "app/encrypted.jar": (make_lying_archive({8: b"\1"}), "encrypted"),
             "app/laughs.jar": (pack_zip({pom: laughs}), "document type"),
             "app/outside.jar": (pack_zip({pom: outside}), "document type"),
@@ -194,7 +194,7 @@ def test_hostile_packages_of_python_are_unread(check: Check) -> None:
             f"{SITE}/c-1.dist-info/RECORD": (b"x,,\n" * (5 * 2**20), "no more than"),
             "eggs/bomb.egg": (egg.getvalue(), "has no Name"),
             "eggs/other.egg": (pack_zip({"a": b""}), "without EGG-INFO"),
-            "a/poetry.lock": (b"a" + b".a" * 100_000 + b" = 1\n", "a key of too many parts"),
+            "a/poetry.lock": (b"a" + b".a" * 100_000 + b" = 1\n", "a key with too many parts"),
             "b/poetry.lock": (b"a = " + DEEP, "nested too deeply"),
             "c/uv.lock": (b"a = {" * 50_000, "TOML"),
             "d/pdm.lock": (b"\xff\xff", "not TOML"),
@@ -215,7 +215,7 @@ def test_removed_packages_among_the_files_of_many_are_reported_in_bounded_time(c
         site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
     unread_paths = check.scan_layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread_paths
-    assert unread_paths == {"/": "Too many files would have to be searched to find their packages."}
+    assert unread_paths == {"/": "The image cannot be checked: finding the packages of its files would take too long."}
 
 
 def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
@@ -239,7 +239,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
     assert_unread(
         check,
         {
-            "usr/lib/ruby/specifications/a-1.gemspec": (gem, "stub says"),
+            "usr/lib/ruby/specifications/a-1.gemspec": (gem, "stub names"),
             "usr/lib/ruby/specifications/b-1.gemspec": (b"# -*-\n# stub: ../../b 1 ruby lib\n", "not a legal gem name"),
             "usr/lib/ruby/specifications/c-1.gemspec": (bytes(10**6), "has no name"),
             "a/Gemfile.lock": (b"GEM\n  specs:\n    a (\n", "has no version"),
@@ -247,7 +247,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "a/vendor/composer/installed.json": (b'{"packages": ' + DEEP, "nested too deeply"),
             "b/vendor/composer/installed.json": (b'{"packages": [1, null, {"name": []}]}', "no name and version"),
             "bin/none.phar": (b"<?php __HALT_COMPILER(); ?>\r\n" + b"\xff" * 8 + b"\x11\x10", "no more than"),
-            "bin/lies.phar": (make_phar((INSTALLED, b"[]"), count=2**32 - 1), "manifest is cut off"),
+            "bin/lies.phar": (make_phar((INSTALLED, b"[]"), count=2**32 - 1), "manifest is truncated"),
             "bin/bomb.phar": (make_phar((INSTALLED, b" " * 2**22), (INSTALLED, b" " * 2**22), flags=GZ), "not JSON"),
             "bin/bombs.phar": (make_phar(*[(INSTALLED, b"[" + b" " * 2**22)] * 9, flags=GZ), "would have to be read"),
             "bin/own": (b"#!/usr/bin/env php\n" + make_phar((INSTALLED, DEEP)), "nested too deeply"),
@@ -282,7 +282,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             ".conan2/p/cache.sqlite3": (b"SQLite format 3\0" + bytes(2**20), "cannot be"),
             ".opam/a/.opam-switch/packages/a/opam": (b"", "not NAME.VERSION"),
             ".opam/b/.opam-switch/switch-state": (b'"' * 10**6 + b"installed: []", "has no end"),
-            "app/a.opam.locked": (b'depends: ["a" "b"]', "gives no version to a"),
+            "app/a.opam.locked": (b'depends: ["a" "b"]', "states no version of a"),
             ".vscode-server/extensions/a/package.json": (b'{"engines": ' + DEEP, "nested too deeply"),
             "opt/code/a.vsix": (b"PK" * 10**6, "not a complete zip archive"),
             "opt/code/extensions/b/package.json": (
@@ -304,17 +304,17 @@ def test_hostile_programs_are_unread(check: Check) -> None:
     assert_unread(
         check,
         {
-            "bin/lies": (go[:at] + b"\xff\xff\xff\xff\x7f" + go[at + 5 :], "cut off"),
+            "bin/lies": (go[:at] + b"\xff\xff\xff\xff\x7f" + go[at + 5 :], "truncated"),
             "bin/hidden": (go.replace(b"\xff Go buildinf:", b"\xff Go buildinf!"), "without build information"),
-            "bin/packed": (gzip.decompress(GO.with_name("packed.gz").read_bytes()), "packed by UPX"),
-            "bin/bomb": (make_program(zlib.compress(bytes(2**25))), "cut off, or has more than"),
-            "bin/none": (make_program(b"no zlib"), "cannot be inflated"),
+            "bin/packed": (gzip.decompress(GO.with_name("packed.gz").read_bytes()), "packed with UPX"),
+            "bin/bomb": (make_program(zlib.compress(bytes(2**25))), "truncated, or has more than"),
+            "bin/none": (make_program(b"no zlib"), "cannot be decompressed"),
             "bin/deep": (make_program(zlib.compress(b'{"packages": ' + DEEP)), "nested too deeply"),
             "bin/types": (
                 make_program(zlib.compress(b'{"packages": [{"name": 1, "version": 2, "source": 3}]}')),
                 "without a name",
             ),
-            "src/Cargo.lock": (b'[[package]]\nname = "a\\u0000"\n', "is not how Cargo writes it"),
+            "src/Cargo.lock": (b'[[package]]\nname = "a\\u0000"\n', "is not in Cargo's format"),
             "src/go.mod": (b"module a\ngo 1.9\nrequire b v1.0.0\n", "Go before 1.17"),
         },
     )

@@ -48,7 +48,7 @@ MANIFESTS: dict[str, tuple[Callable[[Document], object], str]] = {
     "an index and an image at once": (lambda document: document.update(manifests=[]), "an index and an image at once"),
     "two readings": (lambda document: document.update(LAYERS=[]), "can be read in two ways"),
     "no config": (lambda document: document.pop("config"), "broken"),
-    "a config of gigabytes": (lambda document: document["config"].update(size=10**10), "manifest says"),
+    "a config of gigabytes": (lambda document: document["config"].update(size=10**10), "manifest states"),
     "a config that is a layer": (
         lambda document: document.update(config=document["layers"][0]),
         "is not a container image",

@@ -88,7 +88,7 @@ def test_a_size_that_lies_in_the_manifest_is_unread(check: Check) -> None:
         make.write_layout(
             check.folder, {"latest": make.Image(make.compute_sha256(document), "", base.config, [], [], blobs)}
         )
-        assert "manifest says" in check(f"oci:{check.folder}").unread_paths["/"]
+        assert "manifest states" in check(f"oci:{check.folder}").unread_paths["/"]
 
 
 # --- tar ---------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_layers_that_take_too_long_to_compare_are_unread(check: Check) -> None:
 
     files = {f"usr/lib/{at}": b"" for at in range(1000)}
     assert (
-        "too long to compare"
+        "comparing the files and packages"
         in check.scan_layers({**make_dpkg_layer(1), **files}, make_dpkg_layer(2)).unread_paths["/"]
     )
 
@@ -230,7 +230,7 @@ def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
 
 
 def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
-    assert "whiteout of no file" in check.scan_layers({"var/.wh...": b""}).unread_paths["/"]
+    assert "whiteout without a file name" in check.scan_layers({"var/.wh...": b""}).unread_paths["/"]
 
 
 def test_a_sparse_file_makes_its_layer_unread(check: Check) -> None:

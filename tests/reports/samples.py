@@ -220,7 +220,7 @@ ODD_UNDETERMINED = (
     UndeterminedFact(
         "pkg:npm/left@x",
         "left x cannot be compared with CVE-2020-1, GHSA-1111-2222-3333: "
-        "The npm version 'x' is not a semantic version.",
+        "the npm version 'x' is not a semantic version.",
         "uncomparable",
         ("CVE-2020-1", "GHSA-1111-2222-3333"),
     ),

@@ -117,7 +117,7 @@ def test_parts_that_could_not_be_read_are_unread_beside_the_packages_that_were()
     result = read([make_file("app.pkg", "a 1\nunread lib/b.pkg truncated")])
     assert list_names(result) == ["a 1"]
     assert [(entry.path, entry.layer) for entry in result.unread] == [("app.pkg!/lib/b.pkg", "0")]
-    assert result.unread[0].reason == "app.pkg!/lib/b.pkg cannot be read: truncated"
+    assert result.unread[0].reason == "app.pkg!/lib/b.pkg cannot be read: truncated."
 
 
 def test_a_lockfile_counts_only_where_nothing_is_installed_from_it() -> None:
@@ -194,7 +194,7 @@ def test_a_folder_that_could_not_be_listed_is_unread() -> None:
 
     result = read([make_file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
     assert [(entry.path, entry.reason) for entry in result.unread] == [
-        ("root", "root cannot be read: permission denied")
+        ("root", "root cannot be read: permission denied.")
     ]
 
 

@@ -200,7 +200,7 @@ class ServerSystem:
         UnavailableError while `registry_down` is set.
         """
         if self.registry_down:
-            raise UnavailableError("The registry does not answer.")
+            raise UnavailableError("the registry does not answer")
         return self.attachments.get(f"{repository}@{digest}", self.attachments.get(digest, []))
 
     # --- defects.System ------------------------------------------------------------------------------------------
@@ -366,16 +366,16 @@ class ServerSystem:
         `elsewhere.example/name:name` is the image of that name."""
         repository, at, digest = reference.partition("@")
         if should_check_existence and (repository == "empty.example/app" or repository.endswith("/empty")):
-            raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
+            raise NotFoundError(f"there is no image {reference}", "Is it pushed?")
         if at:
             return ImageReference(repository.removeprefix(f"{self.registry.address}/"), digest)
         repository, _, tag = reference.rpartition(":")
         if repository.startswith("down.example/"):
-            raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
+            raise UnavailableError("the registry down.example cannot be reached", "Does it run?")
         for digest, (name, _) in self.plans.items():
             if name == tag:
                 return ImageReference(repository.removeprefix(f"{self.registry.address}/"), digest)
-        raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
+        raise NotFoundError(f"there is no image {reference}", "Is it pushed?")
 
     def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
         return [ScannedPlatform(entry, self._list_origins(entry)) for entry in self._read(repository, digest)]

@@ -150,7 +150,7 @@ def test_a_file_and_a_difference_that_are_too_large_have_a_page_that_explains_it
     commit = site.server.push("web", files={"Dockerfile": "FROM scratch\n", "a": "x" * (MAX_FILE + 1)}, branch="large")
     response = browser.get("/repositories/web/files/a?at=large")
     assert (response.status_code, "/raw/" in response.text) == (200, False)
-    assert f"a is larger than {MAX_FILE} bytes." in response.text.lower()
+    assert f"a is larger than {MAX_FILE} bytes" in response.text.lower()
     assert "The difference is too large to show." in browser.get(f"/repositories/web/commits/{commit}").text
 
 

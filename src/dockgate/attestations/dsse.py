@@ -42,7 +42,7 @@ class PublicKey:
             self._key: PublicKeyTypes = load_pem_public_key(pem)
         except (ValueError, UnsupportedAlgorithm):
             raise UsageError(
-                "that is not a public key in PEM.", "It must begin with -----BEGIN PUBLIC KEY-----."
+                "that is not a public key in PEM", "It must begin with -----BEGIN PUBLIC KEY-----."
             ) from None
         _check_kind(self._key)
         self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -81,9 +81,9 @@ class Signer:
         try:
             key = load_pem_private_key(pem, None)
         except (TypeError, ValueError, UnsupportedAlgorithm):
-            raise UsageError("the signing key cannot be read.", "Use a PEM file without a password.") from None
+            raise UsageError("the signing key cannot be read", "Use a PEM file without a password.") from None
         if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-            raise UsageError("the signing key has an unsupported type.", "Use an ECDSA key on the curve P-256.")
+            raise UsageError("the signing key has an unsupported type", "Use an ECDSA key on the curve P-256.")
         self._key = key
         self.public = PublicKey(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
@@ -125,7 +125,7 @@ def sign_payload(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) ->
 def read_envelope(data: bytes) -> Envelope:
     """Parse an envelope without verifying it. Raises UnreadableError if it is not one."""
     if len(data) > SIZE_LIMIT:
-        raise UnreadableError(f"the envelope has more than {SIZE_LIMIT} bytes.")
+        raise UnreadableError(f"the envelope has more than {SIZE_LIMIT} bytes")
     try:
         document = parse_json(data)
         kind = document["payloadType"]
@@ -139,7 +139,7 @@ def read_envelope(data: bytes) -> Envelope:
             tuple(_decode_base64(signature["sig"]) for signature in signatures),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"that is not a DSSE envelope: {type(error).__name__}: {error}.") from None
+        raise UnreadableError(f"that is not a DSSE envelope: {type(error).__name__}: {error}") from None
 
 
 def verify_envelope(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
@@ -152,7 +152,9 @@ def verify_envelope(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
     for key in keys:
         if any(key.has_signed(signature, signed_bytes) for signature in envelope.signatures):
             return SignedStatement(envelope.payload_type, envelope.payload, key.id)
-    raise DeniedError("no trusted key signed the envelope.", "Was it signed by another key, or changed?")
+    raise DeniedError(
+        "no trusted key signed the envelope", "Check whether another key signed it, or whether it was changed."
+    )
 
 
 def _check_kind(key: Any) -> None:
@@ -165,7 +167,7 @@ def _check_kind(key: Any) -> None:
     )
     if not is_supported:
         raise UsageError(
-            "the public key has an unsupported type.",
+            "the public key has an unsupported type",
             f"Use ECDSA on P-256, Ed25519, or RSA of at least {_WEAKEST_RSA} bits.",
         )
 

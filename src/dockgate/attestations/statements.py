@@ -119,24 +119,24 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         confirmed_at = str(predicate.get("renewedAt") or claim.judged_at)
         confirmed_time = parse_time(confirmed_at)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"the statement cannot be read: {type(error).__name__}: {error}.") from None
+        raise UnreadableError(f"the statement cannot be read: {type(error).__name__}: {error}") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None or confirmed_time is None:
-        raise UnreadableError("it is not a statement of a verdict.")
+        raise UnreadableError("it is not a statement of a verdict")
     if get_hex(digest) not in [subject_hex for _, subject_hex in subjects]:
-        raise DeniedError("the statement is about another image.", "Request an approval of this image.")
+        raise DeniedError("the statement is about another image", "Request an approval of this image.")
     if status != Status.APPROVED:
         raise DeniedError(
-            f"the statement says {status!r}, which is not an approval.", "Request an approval of the image."
+            f"the statement says {status!r}, which is not an approval", "Request an approval of the image."
         )
     if claim.policy.name != policy:
         raise DeniedError(
-            f"the approval is by the policy {claim.policy!r}, not by {policy!r}.",
+            f"the approval is by the policy {claim.policy!r}, not by {policy!r}",
             f"Request an approval by {policy!r}, or name the other one with --policy.",
         )
     if confirmed_time > to_datetime(compute_latest_time(now)):
         raise DeniedError(
-            f"the approval is of {confirmed_at}, a time in the future.", "Check the clocks here and on the server."
+            f"the approval is of {confirmed_at}, a time in the future", "Check the clocks here and on the server."
         )
     if to_datetime(now) >= expires:
-        raise DeniedError(f"the approval expired at {claim.expires_at}.", "Have the image judged again.")
+        raise DeniedError(f"the approval expired at {claim.expires_at}", "Have the image judged again.")
     return claim

@@ -23,8 +23,8 @@ def strip_registry(name: str, account: str, region: str) -> str:
         return name
     if (match["account"], match["region"]) != (account, region):
         raise UsageError(
-            f"The repository {name} is in the registry of the account {match['account']} in {match['region']}, not in "
-            f"{account}'s in {region}.",
+            f"the repository {name} is in the registry of the account {match['account']} in {match['region']}, not in "
+            f"{account}'s in {region}",
             f"Name a repository of that registry, without the registry in front: {match['name']}.",
         )
     return match["name"]

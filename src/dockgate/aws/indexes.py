@@ -38,10 +38,11 @@ class Indexes:
         children = [entry for entry in index.manifests if entry.platform != manifest.NOT_RUNNABLE]
         if not children or len(children) > _PLATFORMS:
             raise ImageError(
-                f"The index {digest} contains {len(children)} images, of 1 to {_PLATFORMS}.", "Push another one."
+                f"the index {digest} contains {len(children)} images; 1 to {_PLATFORMS} are supported",
+                f"Push an index of 1 to {_PLATFORMS} images.",
             )
         if any(entry.media_type in manifest.INDEXES for entry in children):
-            raise ImageError(f"The index {digest} contains another index.", "Push an index of images alone.")
+            raise ImageError(f"the index {digest} contains another index", "Push an index that contains only images.")
         self._require_attestations(repository, digest, index, {entry.digest for entry in children})
         return tuple({entry.digest: entry for entry in children}.values())
 
@@ -52,15 +53,18 @@ class Indexes:
 
         attestations = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
         if len(attestations) > _PLATFORMS:
-            raise ImageError(f"The index {digest} contains {len(attestations)} attestations, of {_PLATFORMS} at most.")
+            raise ImageError(
+                f"the index {digest} contains {len(attestations)} attestations; at most {_PLATFORMS} are supported",
+                "Push an index with fewer attestations.",
+            )
         manifests = self._read_manifests(repository, [entry.digest for entry in attestations]) if attestations else {}
         for entry in attestations:
             data = manifests.get(entry.digest)
             reason = "ECR does not have it" if data is None else find_objection(entry, images, data)
             if reason:
                 raise ImageError(
-                    f"The index {digest} contains {entry.digest}, neither an image nor an attestation: {reason}.",
-                    "Push an index of images and their attestations alone.",
+                    f"the index {digest} contains {entry.digest}, neither an image nor an attestation: {reason}",
+                    "Push an index that contains only images and their attestations.",
                 )
 
     def _read_manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
@@ -76,6 +80,8 @@ class Indexes:
         for image in answer.get("images", []):
             digest, data = str(image["imageId"]["imageDigest"]), str(image["imageManifest"]).encode()
             if compute_digest(data) != digest or digest not in digests:
-                raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")
+                raise ImageError(
+                    f"the manifest that ECR returned for {digest} does not have this digest", "Push the image again."
+                )
             manifests[digest] = data
         return manifests

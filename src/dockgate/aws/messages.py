@@ -117,7 +117,7 @@ def parse_body(record: Record) -> dict[str, Any]:
     if isinstance(content, dict) and content.get("Type") == "Notification" and "Message" in content:
         content = _parse_json(content["Message"])
     if not isinstance(content, dict):
-        raise UsageError("A message is not a JSON object.", _ADVICE)
+        raise UsageError("a message is not a JSON object", _ADVICE)
     return content
 
 
@@ -126,14 +126,14 @@ def parse_request(body: Mapping[str, Any]) -> Request:
     approval = body.get("approval")
     if not isinstance(approval, dict):
         raise UsageError(
-            "The message has no `approval`.", "Subscribe the function only to the topic of the approval action."
+            "the message has no `approval`", "Subscribe the function only to the topic of the approval action."
         )
     entries = parse_custom_data(str(approval.get("customData") or ""))
     names = {key: str(approval.get(key) or "") for key in ("pipelineName", "stageName", "actionName")}
     unfit = [key for key, name in names.items() if not _NAME.fullmatch(name)]
     unfit += [] if is_token(str(approval.get("token") or "")) else ["token"]
     if unfit:
-        raise UsageError(f"The approval request has no {', '.join(unfit)} such as CodePipeline's.", _ADVICE)
+        raise UsageError(f"the approval request has no {', '.join(unfit)} in the form of CodePipeline", _ADVICE)
     return Request(
         digest=entries.digest,
         pipeline=names["pipelineName"],
@@ -156,14 +156,14 @@ def parse_custom_data(comment: str) -> CustomData:
     names = [name for name, _ in pairs]
     if ambiguous := next((name for name in _ENTRIES if names.count(name) > 1), None):
         raise UsageError(
-            f"The comment (CustomData) of the approval action has two values of {ambiguous}.",
-            "Leave texts that others write out of it, such as the commit's message.",
+            f"the comment (CustomData) of the approval action has {ambiguous} twice",
+            "Do not put text from other people into the comment, such as the commit message.",
         )
     entries = dict(pairs)
     digest, execution, policy = entries.get(_DIGEST, ""), entries.get(_EXECUTION, ""), entries.get(_POLICY)
     if policy is not None and not _NAME.fullmatch(policy):
         raise UsageError(
-            f"The comment (CustomData) of the approval action has {policy[:100]!r} as policy, which is not a name.",
+            f"the comment (CustomData) of the approval action has the invalid policy name {policy[:100]!r}",
             "Set it to Policy=NAME with the name of a policy of the server.",
         )
     return CustomData(
@@ -256,4 +256,4 @@ def _parse_json(text: Any) -> Any:
     try:
         return parse_json(text)
     except (TypeError, ValueError, RecursionError):
-        raise UsageError("A message is not JSON.", _ADVICE) from None
+        raise UsageError("a message is not JSON", _ADVICE) from None

@@ -138,7 +138,7 @@ def _make_identity_provider(settings: Settings, url: str) -> IdentityProvider | 
         from dockgate.identity.openid.provider import make_provider
     except ImportError as error:
         raise UsageError(
-            f"DOCKGATE_OIDC_ISSUER needs Authlib, which is not installed ({error.name}).",
+            f"DOCKGATE_OIDC_ISSUER needs Authlib, which is not installed ({error.name})",
             "Install Dockgate with the extra oidc, or by scripts/install.",
         ) from error
     return_url = f"{make_console_url(settings.public_url or url)}{RETURN_PATH}"

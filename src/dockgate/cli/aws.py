@@ -180,7 +180,7 @@ def redrive(stack: str, region: str | None) -> None:
     print_text(f"{stack}: {outcome.moved_count} resent, {len(outcome.faults)} failed")
     if outcome.faults:
         raise UnavailableError(
-            f"{len(outcome.faults)} of {outcome.moved_count + len(outcome.faults)} messages could not be resent.",
+            f"{len(outcome.faults)} of {outcome.moved_count + len(outcome.faults)} messages could not be resent",
             "Fix the errors above, then run `dockgate aws redrive` again.",
         )
 

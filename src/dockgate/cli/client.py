@@ -152,7 +152,7 @@ class Client:
             ) from error
         except InvalidAddressError as error:
             raise UsageError(
-                f"DOCKGATE_SERVER is not a URL: {server!r} ({error}).", "Set it to http://HOST:PORT."
+                f"DOCKGATE_SERVER is not a URL: {server!r} ({error})", "Set it to http://HOST:PORT."
             ) from error
         except NoAnswerError as error:
             if self._is_tls_needed():
@@ -192,7 +192,7 @@ class Client:
             is_local = is_loopback(server.hostname or "")
             if settings.token and server.scheme == "http" and not is_local:
                 raise UsageError(
-                    f"DOCKGATE_TOKEN is not sent over plain HTTP to {redact_url(settings.server)}.",
+                    f"DOCKGATE_TOKEN is not sent over plain HTTP to {redact_url(settings.server)}",
                     "Set DOCKGATE_SERVER to a URL that begins with https://.",
                 )
             headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
@@ -210,7 +210,7 @@ def _split_url(server: str) -> SplitResult:
         return urlsplit(server)
     except ValueError as error:
         raise UsageError(
-            f"DOCKGATE_SERVER is not a URL: {redact_url(server)!r} ({error}).", "Set it to http://HOST:PORT."
+            f"DOCKGATE_SERVER is not a URL: {redact_url(server)!r} ({error})", "Set it to http://HOST:PORT."
         ) from error
 
 
@@ -246,13 +246,13 @@ def _explain_tls_fault(server: str, error: Exception) -> DockgateError | None:
         )
     plain = f"http://{urlsplit(server).netloc}"
     return UsageError(
-        f"{server} does not use TLS: {fault.reason}.",
+        f"{server} does not use TLS: {fault.reason}",
         f"If the server has no certificate, set DOCKGATE_SERVER to {plain}.",
     )
 
 
 def _make_tls_error(server: str) -> UsageError:
-    return UsageError(f"{server} accepts only TLS.", f"Set DOCKGATE_SERVER to https://{urlsplit(server).netloc}.")
+    return UsageError(f"{server} accepts only TLS", f"Set DOCKGATE_SERVER to https://{urlsplit(server).netloc}.")
 
 
 def parse_answer(kind: type[T], value: Any) -> T:

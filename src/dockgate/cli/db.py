@@ -96,7 +96,7 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
             variables = " ".join(f"DOCKGATE_FEED_{feed}" for feed in unreachable_feeds)
             advices.insert(0, f"Check the network and {variables}, then run `dockgate db update` again.")
         advice = " ".join(advices)
-        raise UnavailableError(f"{len(result.failures)} feeds failed: see above.", advice)
+        raise UnavailableError(f"{len(result.failures)} feeds failed: see above", advice)
     if not result.digest:
         raise DatabaseError("no database was built: no feed covers an ecosystem", "Set DOCKGATE_FEED_OSV.")
 

@@ -65,7 +65,7 @@ def read_text(value: str) -> str:
         with Path(value).open(encoding="utf-8") as file:
             return file.read(MAX_FILE)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{value} is not UTF-8.", "Save it as UTF-8.") from error
+        raise UsageError(f"{value} is not UTF-8", "Save it as UTF-8.") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{value} cannot be read: {error}", "Name a file, or pass the JSON itself.") from error
 

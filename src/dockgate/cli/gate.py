@@ -133,7 +133,7 @@ def command(
         gate_request = _make_server_request(server, argument, policy or "", findings, local, outputs, server_request)
         _exit_by_server(context, gate_request, wait, outputs, display)
     if wait:
-        raise UsageError("--wait needs --server.", "Add --server URL, or omit --wait.")
+        raise UsageError("--wait needs --server", "Add --server URL, or omit --wait.")
 
     from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database
@@ -176,7 +176,7 @@ def _make_server_request(
     """
     if findings or not argument.reference:
         raise UsageError(
-            "--server needs an image in a registry, and takes no --findings.",
+            "--server needs an image in a registry, and takes no --findings",
             "Upload reports of other scanners with `dockgate image report DIGEST FILE`.",
         )
     from dockgate.cli.server_gate import GateRequest, require_remote_image, require_server_policy
@@ -238,7 +238,7 @@ def _judge_inspector_findings(
     from dockgate.services.images import external_findings
 
     if not argument.reference or argument.platform != "all":
-        raise UsageError("--inspector needs an image name, and takes no --platform.", "Pass IMAGE without --platform.")
+        raise UsageError("--inspector needs an image name, and takes no --platform", "Pass IMAGE without --platform.")
     digest, reports = external_findings.ask_inspector(argument.reference, argument.ca_bundle or settings.ca_bundle)
     digests = {digest, *(entry.inventory.image for entry in reports)}
     for entry in external_reports:
@@ -254,7 +254,7 @@ def _judge_inspector_findings(
 
 def _read_reports(files: tuple[Path, ...], digest: str | None, found_at: str | None) -> tuple[ExternalReport, ...]:
     if not files and (digest or found_at):
-        raise UsageError("--digest and --found-at need --findings.", "Add --findings FILE.")
+        raise UsageError("--digest and --found-at need --findings", "Add --findings FILE.")
     from dockgate.services.images import external_findings
 
     return tuple(report for file in files for report in external_findings.read_file(file, digest, found_at))

@@ -149,4 +149,4 @@ def read_policy_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error
+        raise UsageError(f"{file} is not UTF-8: {error}", "Save the policy as UTF-8.") from error

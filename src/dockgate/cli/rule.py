@@ -107,11 +107,9 @@ def _read_event(file: TextIO) -> dict[str, Any]:
     try:
         event = json.loads(file.read(EVENT_LIMIT))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file.name} is not JSON: {error}.", "See `dockgate events list -o json`.") from None
+        raise UsageError(f"{file.name} is not JSON: {error}", "See `dockgate events list -o json`.") from None
     if not isinstance(event, dict):
-        raise UsageError(
-            f"{file.name} is not an event: it is not a JSON object.", "See `dockgate events list -o json`."
-        )
+        raise UsageError(f"{file.name} is not an event: it is not a JSON object", "See `dockgate events list -o json`.")
     return event
 
 

@@ -112,7 +112,7 @@ def require_server_policy(policy: str) -> None:
     file = Path(policy)
     if file.suffix in (".yaml", ".yml") or "/" in policy:
         raise UsageError(
-            f"--policy {policy} is a local file, but --server uses the server's policies.",
+            f"--policy {policy} is a local file, but --server uses the server's policies",
             "Name one (`dockgate policy list`), or upload the file: "
             f"`dockgate policy set {file.stem} {policy}` (needs the role security).",
         )
@@ -125,12 +125,12 @@ def require_remote_image(reference: str, platform: str, local: dict[str, bool]) 
     """Raise UsageError for a local image and for options of local reading: the server reads the image."""
     if reference == "-" or reference.startswith((*_LOCAL, ".", "/")) or Path(reference).is_file():
         raise UsageError(
-            f"{reference} is on this machine, but the server pulls images from registries.",
+            f"{reference} is on this machine, but the server pulls images from registries",
             "Push it to a registry and use that reference, or run the gate here without --server.",
         )
     options = [name for name, is_set in {**local, "--platform": platform != "all"}.items() if is_set]
     if options:
         raise UsageError(
-            f"{', '.join(options)} cannot be combined with --server: the server reads the image.",
+            f"{', '.join(options)} cannot be combined with --server: the server reads the image",
             "Omit it, or run the gate here without --server.",
         )

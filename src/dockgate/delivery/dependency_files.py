@@ -51,11 +51,11 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
             new_lines.append(line)
             continue
         if exact is None or exact[1].endswith(".*"):
-            raise PinError(f"{path} limits {name} to {specifier}.")
+            raise PinError(f"{path} limits {name} to {specifier}")
         if exact[1] != old:
-            raise PinError(f"{path} pins {name} to {exact[1]}, and the image has {old}.")
+            raise PinError(f"{path} pins {name} to {exact[1]}, and the image has {old}")
         if "--hash" in line:
-            raise PinError(f"{path} pins {name} with hashes, which your package manager has to make.")
+            raise PinError(f"{path} pins {name} with hashes, which your package manager has to make")
         start, end = match.span(2)
         new_lines.append(line[:start] + line[start:end].replace(old, new, 1) + line[end:])
         is_pinned = True
@@ -75,16 +75,16 @@ def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None
             continue
         version = _NPM_VERSION.fullmatch(specifier)
         if version is None:
-            raise PinError(f"{path} takes {name} from {specifier!r}.")
+            raise PinError(f"{path} takes {name} from {specifier!r}")
         if version[1] not in ("^", "~") and version[2] != old:
-            raise PinError(f"{path} pins {name} to {version[2]}, and the image has {old}.")
+            raise PinError(f"{path} pins {name} to {version[2]}, and the image has {old}")
         dependencies[name] = f"{version[1]}{new}"
         pair = re.compile(rf"({re.escape(json.dumps(name))}\s*:\s*){re.escape(json.dumps(specifier))}")
         new_text = pair.sub(partial(_replace_value, json.dumps(dependencies[name])), new_text)
     if new_text == text:
         return None
     if json.loads(new_text) != document:
-        raise PinError(f"{path} names {name} in several places.")
+        raise PinError(f"{path} names {name} in several places")
     return new_text
 
 
@@ -98,7 +98,7 @@ def has_npm_dependency(text: str, path: str, name: str) -> bool:
 def repin_digest(text: str, path: str, old: str, new: str) -> str:
     """Change the digest of an image in a Dockerfile."""
     if old not in text:
-        raise PinError(f"{path} does not name {old}: arguments of the build do.")
+        raise PinError(f"{path} does not name {old}: arguments of the build do")
     return text.replace(old, new)
 
 
@@ -107,7 +107,7 @@ def require_unpinned(text: str, path: str, name: str) -> None:
     pin = re.search(rf"(?<![\w.+-]){re.escape(name)}(?::\w+)?(={{1,2}}|@|~=)(?=[\w\"'$])", text)
     if pin is not None:
         number = text.count("\n", 0, pin.start()) + 1
-        raise PinError(f"line {number} of {path} installs {name} in a fixed version.")
+        raise PinError(f"line {number} of {path} installs {name} in a fixed version")
 
 
 def require_install_step(text: str, path: str, name: str) -> None:
@@ -116,7 +116,7 @@ def require_install_step(text: str, path: str, name: str) -> None:
     Then the Dockerfile runs no program, and copies files of the repository alone.
     """
     if text and _INSTALL_STEP.search(text) is None:
-        raise PinError(f"{path} installs nothing: {name} is among the files of the repository.")
+        raise PinError(f"{path} installs nothing: {name} is among the files of the repository")
 
 
 def _split_logical_lines(text: str) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _parse_json_object(text: str, path: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise PinError(f"{path} is not JSON.") from None
+        raise PinError(f"{path} is not JSON") from None
     if not isinstance(document, dict):
-        raise PinError(f"{path} is not a JSON object.")
+        raise PinError(f"{path} is not a JSON object")
     return document

@@ -289,13 +289,13 @@ class _Draft:
                 self._texts[path], is_pinned = text, True
         locks = [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _PYTHON_LOCKS]
         if not is_pinned and locks:
-            raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
+            raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it")
         if not is_pinned:
             self._require_rebuild(upgrade)
 
     def _upgrade_npm(self, upgrade: Upgrade) -> None:
         if locks := [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _OTHER_NPM_LOCKS]:
-            raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
+            raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it")
         is_pinned = False
         for path in self._list_paths("package.json"):
             folder = path.rpartition("/")[0]

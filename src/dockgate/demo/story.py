@@ -131,7 +131,7 @@ class Story:
                 _get(f"{self._demo.server}/api/v1/status")
                 return
         raise DemoError(
-            f"A server uses {self._demo.data}, but does not answer at {self._demo.server}.",
+            f"a server uses {self._demo.data}, but does not answer at {self._demo.server}",
             "Stop it with `dockgate down`, see logs/server.log there, and run the demo again.",
         )
 
@@ -182,14 +182,14 @@ class Story:
         for executions in _poll(START_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if executions and executions[0]["trigger"].get("commit") == commit:
                 return str(executions[0]["id"])
-        raise DemoError(f"The push of {commit} started no execution within {START_SECONDS} seconds.", SEE_PIPELINE)
+        raise DemoError(f"the push of {commit} started no execution within {START_SECONDS} seconds", SEE_PIPELINE)
 
     def _await_end(self, execution: str) -> Mapping[str, Any]:
         ask = ("dockgate", "pipeline", "show", PIPELINE, "--execution", execution, "-o", "json")
         for answer in _poll(RUN_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if answer["execution"]["state"] not in ("Pending", "InProgress"):
                 return dict(answer)
-        raise DemoError(f"The execution {execution} did not end within {RUN_SECONDS} seconds.", SEE_PIPELINE)
+        raise DemoError(f"the execution {execution} did not end within {RUN_SECONDS} seconds", SEE_PIPELINE)
 
     def _require_running_task(self, digest: str) -> Mapping[str, Any]:
         (task,) = self._terminal.ask_json("dockgate", "deploy", "show", SERVICE, "-o", "json")["tasks"]
@@ -239,7 +239,7 @@ def _find_action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
     """The stage's only action. Raises DemoError with the reason if it did not start."""
     action: Mapping[str, Any] = _find_stage(execution, stage)["actions"][0]
     if not action["attempt"]:
-        raise DemoError(f"The stage {stage} did not start: {execution['execution']['reason']}", SEE_PIPELINE)
+        raise DemoError(f"the stage {stage} did not start: {execution['execution']['reason']}", SEE_PIPELINE)
     return action
 
 
@@ -253,7 +253,7 @@ def _read_upgrades(report: Path) -> dict[str, str]:
         if is_of_type(upgrade["package"], "pypi")
     }
     if not upgrades:
-        raise DemoError("The verdict recommends no upgrade of a Python package.", SEE_PIPELINE)
+        raise DemoError("the verdict recommends no upgrade of a Python package", SEE_PIPELINE)
     return upgrades
 
 
@@ -283,7 +283,7 @@ def _get(url: str, token: str | None = None) -> str:
 def _expect(subject: str, actual: object, expected_value: object, reason: str | None = None) -> None:
     if actual != expected_value:
         raise DemoError(
-            f"Unexpected {subject}: {actual!r} instead of {expected_value!r}{reason and f' ({reason})'}.", SEE_PIPELINE
+            f"unexpected {subject}: {actual!r} instead of {expected_value!r}{reason and f' ({reason})'}", SEE_PIPELINE
         )
 
 

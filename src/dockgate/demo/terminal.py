@@ -40,7 +40,7 @@ class Terminal:
         self.say(self._paint_text("36", f"$ {' '.join(shlex.quote(word) for word in words)}"))
         code = subprocess.run(_build_command(words), env=self._environment, cwd=folder, check=False).returncode
         if code not in codes:
-            raise DemoError(f"`{shlex.join(words)}` exited with code {code}.", "See its output above.")
+            raise DemoError(f"`{shlex.join(words)}` exited with code {code}", "See its output above.")
 
     def ask(self, *words: str, folder: Path | None = None) -> str:
         """The output of a command that is not printed. Raises DemoError when it fails."""
@@ -48,7 +48,7 @@ class Terminal:
             _build_command(words), env=self._environment, cwd=folder, capture_output=True, text=True, check=False
         )
         if result.returncode:
-            raise DemoError(f"`{shlex.join(words)}` exited with code {result.returncode}.", result.stderr.strip())
+            raise DemoError(f"`{shlex.join(words)}` exited with code {result.returncode}", result.stderr.strip())
         return result.stdout
 
     def ask_json(self, *words: str) -> Any:

@@ -29,7 +29,7 @@ def list_active_rules(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]
     unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
     if unknown:
         raise DefinitionError(
-            f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
+            f"the policy {policy.name} names rules that do not exist: {', '.join(unknown)}",
             f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
         )
     active_rules: list[ActiveRule] = []

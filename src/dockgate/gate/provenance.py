@@ -148,7 +148,7 @@ def collect(
         try:
             statements.add(_verify_statement(envelope, image, keys, verify))
         except DockgateError as error:
-            refusals.add(str(error))
+            refusals.add(f"A statement is not accepted: {error}.")
     return ProvenanceFacts(
         image,
         tuple(sorted(statements, key=lambda statement: (statement.digest, statement.keys))),
@@ -165,7 +165,7 @@ def _verify_statement(envelope: str, image: str, keys: Mapping[str, str], verify
         except DeniedError:
             continue
     if not signed_payloads:
-        raise DeniedError("A statement is not signed by a key that the policy lists.")
+        raise DeniedError("no key that the policy lists signed it")
     return read(next(iter(signed_payloads.values())), image, tuple(signed_payloads))
 
 
@@ -178,7 +178,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         document = parse_json(payload)
         kind = document["predicateType"]
         if document["_type"] not in _STATEMENT_TYPES or kind != PREDICATE_TYPE:
-            raise UnreadableError(f"A signed statement is of the type {str(kind)[:100]!r}, not {PREDICATE_TYPE!r}.")
+            raise UnreadableError(f"it has the type {str(kind)[:100]!r}, not {PREDICATE_TYPE!r}")
         subjects = {subject["digest"].get("sha256") for subject in document["subject"]}
         definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
         statement = ProvenanceStatement(
@@ -191,11 +191,11 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
             bases=_read_base_digests(definition.get("resolvedDependencies") or ()),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
+        raise UnreadableError(f"it cannot be read: {type(error).__name__}") from None
     if not is_digest(image) or get_hex(image) not in subjects:
-        raise DeniedError("A signed statement is about another image.")
+        raise DeniedError("it is about another image")
     if not statement.builder:
-        raise UnreadableError("A signed statement names no builder.")
+        raise UnreadableError("it names no builder")
     return statement
 
 

@@ -42,7 +42,7 @@ def make_finding_key(finding: Finding) -> FindingKey:
 
 def refuse_comparison(ecosystem: str, first: str, second: str) -> int:
     """A `RuleInput.compare` that orders no versions."""
-    raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
+    raise UncomparableError(f"Dockgate cannot compare versions of {ecosystem or 'unknown packages'}")
 
 
 @dataclass(frozen=True, slots=True)

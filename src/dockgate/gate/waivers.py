@@ -115,7 +115,7 @@ def _check_rule(waiver: Waiver) -> None:
         raise UsageError("until: it is missing", "A waiver of a rule needs a date: no fix ends it.")
     if not waiver.violation and waiver.rule not in IMAGE_RULES:
         raise UsageError(
-            f"violation: it is missing, and {waiver.rule!r} may be broken in another way tomorrow",
+            f"violation: it is missing; without it the waiver would accept later violations of {waiver.rule!r}",
             "Copy the violation's message from the verdict: the waiver accepts no other.",
         )
 

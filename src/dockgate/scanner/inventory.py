@@ -9,7 +9,7 @@ from dockgate.scanner.image_metadata import add_image_metadata
 from dockgate.scanner.integrity import checks, language_packages, layer_verification
 from dockgate.scanner.integrity.package_databases import list_owner_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
-from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile, make_unchecked
 from dockgate.scanner.layer_reader import estimate_memory_cost, format_unread_reason
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
@@ -50,7 +50,7 @@ def combine_facts(
             image, facts, ecosystems, should_hash=should_hash
         )
     except UnreadableError as error:
-        distribution, packages, unread_entries = None, set(), {Unread("/", str(error))}
+        distribution, packages, unread_entries = None, set(), {make_unchecked(error)}
     inventory = Inventory(
         image="",
         platform="",

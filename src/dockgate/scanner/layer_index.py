@@ -88,6 +88,11 @@ def unpack_paths(packed_paths: str) -> list[str]:
     return packed_paths.split("\0") if packed_paths else []
 
 
+def make_unchecked(error: UnreadableError) -> Unread:
+    """The unread entry of an image whose check was given up because of `error`."""
+    return Unread("/", f"The image cannot be checked: {error}.")
+
+
 class LayerStack:
     """The layers of an image, base first. Layers are identified by their index.
 
@@ -110,7 +115,7 @@ class LayerStack:
         """Count steps of work. Raises UnreadableError above STEPS_LIMIT."""
         self._steps += steps
         if self._steps > STEPS_LIMIT:
-            raise UnreadableError("It would take too long to compare the files and packages of its layers.")
+            raise UnreadableError("comparing the files and packages of its layers would take too long")
 
     def unpack_paths(self, packed_paths: str) -> list[str]:
         """Return the paths of a packed list; each counts as a step."""
@@ -199,7 +204,7 @@ class LayerStack:
                 return
             self._walked_paths += 1
             if self._walked_paths > WALK_LIMIT:
-                raise UnreadableError("Too many files would have to be searched to find their packages.")
+                raise UnreadableError("finding the packages of its files would take too long")
             yield paths[index]
 
     def is_folder(self, path: str) -> bool:

@@ -86,7 +86,7 @@ def read_layer(
         if draft.hardlinks:
             draft.take_linked(layer.read_entries())
     except ImageError as error:
-        return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}", layer.digest),))
+        return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}.", layer.digest),))
     return replace(draft.build_facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
 
 
@@ -100,7 +100,7 @@ def estimate_memory_cost(file: PackageFile) -> int:
 
 def format_unread_reason(path: str, reason: str) -> str:
     """Return the reason of an unread entry, as a sentence."""
-    return f"{path} cannot be read: {reason}"
+    return f"{path} cannot be read: {reason}."
 
 
 def _describe_outside_link(target: str) -> str:
@@ -175,7 +175,7 @@ class _Draft:
             if kinds or path in _RELEASES:
                 self._take_evidence(entry, kinds)
                 if len(self.package_files) > READS_LIMIT:
-                    raise ImageError(f"It contains more than {READS_LIMIT} files that may name packages.")
+                    raise ImageError(f"it contains more than {READS_LIMIT} files that may list packages")
 
     def take_linked(self, entries: Iterable[Entry]) -> None:
         """Read the layer again for hard links at wanted paths: the content of each target when the link was made."""
@@ -312,14 +312,14 @@ class _Draft:
             )
             self.memory_used += estimate_memory_cost(file)
             if self.memory_used > FACTS_LIMIT:
-                raise ImageError("Its files name too many packages.")
+                raise ImageError("its files list too many packages")
             self.package_files[path, kind.name] = file
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns
 
     def _read_timed(self, kind: Ecosystem, path: str, content: Callable[[], BinaryIO]) -> Extract:
         if self.seconds_used > TIME_LIMIT:
-            raise ImageError(f"Its files take more than {TIME_LIMIT:.0f} seconds to read.")
+            raise ImageError(f"its files take more than {TIME_LIMIT:.0f} seconds to read")
         begun_at = self.clock()
         try:
             return kind.read(path, content())

@@ -59,7 +59,7 @@ class LayerTree:
     def add_symlink(self, path: str, target: str) -> None:
         """Add a symbolic link. Raises ImageError above LINKS_LIMIT."""
         if len(self.symlinks) >= LINKS_LIMIT:
-            raise ImageError(f"It contains more than {LINKS_LIMIT} symbolic links.")
+            raise ImageError(f"it contains more than {LINKS_LIMIT} symbolic links")
         self.symlinks[path] = target
 
     def resolve_hard_link(self, entry: Entry) -> Entry | None:
@@ -82,15 +82,15 @@ class LayerTree:
         if len(files) != len(self.files):
             self._check_repeated()
         for path in files & self.folders:
-            raise ImageError(f"{path} is a folder and something else in the same layer.")
+            raise ImageError(f"{path} is a folder and something else in the same layer")
         checked_paths: set[str] = set()
         for path in self.whiteouts:
             if path in files or path in self.folders:
-                raise ImageError(f"{path} is removed and written in the same layer.")
+                raise ImageError(f"{path} is removed and written in the same layer")
             folder = path.rpartition("/")[0]
             while folder not in self.folders and folder not in checked_paths:
                 if folder in files:
-                    raise ImageError(f"{path} is removed below {folder}, which is not a folder in the same layer.")
+                    raise ImageError(f"{path} is removed below {folder}, which is not a folder in the same layer")
                 self._spend(folder)
                 checked_paths.add(folder)
                 folder = folder.rpartition("/")[0]
@@ -99,20 +99,20 @@ class LayerTree:
             start_index = bisect_left(implied_folders, f"{path}/")
             if implied_folders[start_index : start_index + 1] and implied_folders[start_index].startswith(f"{path}/"):
                 raise ImageError(
-                    f"{path} is marked as opaque, and {implied_folders[start_index]} below it has no entry."
+                    f"{path} is marked as opaque, and {implied_folders[start_index]} below it has no entry"
                 )
 
     def _spend(self, folder: str) -> None:
         self._memory_used += len(folder) + _FOLDER_COST
         if self._memory_used > IMPLIED_LIMIT:
-            raise ImageError("It has too many folders without an entry, or in too long paths.")
+            raise ImageError("it has too many folders without an entry, or in too long paths")
 
     def _check_repeated(self) -> None:
         """Accept regular files that are written twice, as by `tar -r`: every runtime uses the later one."""
         seen_paths: set[str] = set()
         for path in self.files:
             if path in seen_paths and (path in self.symlinks or path in self.devices or path in self._hardlinks):
-                raise ImageError(f"{path} is written twice in the same layer, and not as a file each time.")
+                raise ImageError(f"{path} is written twice in the same layer, and not both times as a file")
             seen_paths.add(path)
 
 

@@ -65,7 +65,7 @@ class StandaloneEcosystem(Ecosystem):
     @override
     def make_version_key(self, version: str) -> Any:
         """Refuse every version: without a feed, no order is needed."""
-        raise UncomparableError(f"Versions of the ecosystem {self.name} are not ordered, such as {version[:80]!r}.")
+        raise UncomparableError(f"Dockgate cannot compare versions of {self.name}, such as {version[:80]!r}")
 
 
 def build_package(
@@ -86,4 +86,4 @@ def check_purl(purl: Purl, form: str, *, namespace: str | None = None) -> None:
     """
     if not purl.version or (namespace and not purl.namespace):
         missing_part = namespace if purl.version else "version"
-        raise UsageError(f"{purl} has no {missing_part}.", f"Write it as {form}.")
+        raise UsageError(f"{purl} has no {missing_part}", f"Write it as {form}.")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dockgate.scanner import osrelease
 from dockgate.scanner.integrity.package_databases import Database
-from dockgate.scanner.layer_index import LayerStack, unpack_paths
+from dockgate.scanner.layer_index import LayerStack, make_unchecked, unpack_paths
 from dockgate.scanner.layer_reader import build_trigger_lookup
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
@@ -36,7 +36,7 @@ def find_problems(
     try:
         yield from _find_aliases(stack, ecosystems, databases, unread_paths)
     except UnreadableError as error:
-        yield Unread("/", str(error))
+        yield make_unchecked(error)
 
 
 def _find_writes_through_links(stack: LayerStack) -> Iterator[Unread]:

@@ -58,7 +58,9 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 
     try:
         _wait_until(
-            is_ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}"
+            is_ready,
+            patience,
+            f"the server did not answer within {patience:g} seconds, and was ended; its log is {log}",
         )
     except BaseException:  # an interrupt of the waiting is meant for the server, too
         process.terminate()
@@ -138,5 +140,5 @@ def _wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise UnavailableError(otherwise)
+            raise UnavailableError(otherwise, "See logs/server.log in the data folder.")
         time.sleep(0.1)

@@ -92,7 +92,9 @@ class Podman:
                 umask=0o022,  # containers see modes
             )
         except subprocess.TimeoutExpired:
-            raise UnavailableError(f"podman {arguments[0]} did not end within {_TIMEOUT:.0f} s") from None
+            raise UnavailableError(
+                f"podman {arguments[0]} did not end within {_TIMEOUT:.0f} s", "Check podman with `podman info`."
+            ) from None
 
 
 def find_network_file(folder: Path) -> Path | None:

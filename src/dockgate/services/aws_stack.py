@@ -83,7 +83,7 @@ def _read_policy(account: Account, location: str) -> tuple[Policy, str | None]:
             body = account.get_client("s3").get_object(Bucket=document.bucket, Key=document.key)["Body"].read()
         return _read(body, location), None
     if not document.name.startswith("/"):
-        raise UsageError(f"{location!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name.")
+        raise UsageError(f"{location!r} names no SSM parameter", "Write ssm:/NAME, with a slash in front of the name.")
     with explain_errors(f"reading the parameter {document.name}"):
         answer = account.get_client("ssm").get_parameter(Name=document.name, WithDecryption=True)
     return _read(str(answer["Parameter"]["Value"]).encode(), location), document.name
@@ -108,10 +108,10 @@ def _read(body: bytes, location: str) -> Policy:
         policy = decode_policy(body)
     except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
         reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
-        raise UsageError(f"{location} contains no policy in canonical form ({reason}).", _ADVICE) from None
+        raise UsageError(f"{location} contains no policy in canonical form ({reason})", _ADVICE) from None
     for name, uses in policy.rules.items():
         if name not in rules_by_name:
-            raise UsageError(f"{location}: there is no rule {name!r}.", _ADVICE)
+            raise UsageError(f"{location}: there is no rule {name!r}", _ADVICE)
         for settings in uses:
             own_settings = {key: value for key, value in settings.items() if key != "action"}
             try:
@@ -119,9 +119,9 @@ def _read(body: bytes, location: str) -> Policy:
             except DefinitionError as error:
                 raise UsageError(f"{location}: {name}: {error}", error.advice or _ADVICE) from None
             if set(full) != set(own_settings):
-                raise UsageError(f"{location}: {name}: its settings are not there in full.", _ADVICE)
+                raise UsageError(f"{location}: {name}: its settings are not there in full", _ADVICE)
     if encode_policy(policy) != body:
-        raise UsageError(f"{location} is not in canonical form: the bytes differ.", _ADVICE)
+        raise UsageError(f"{location} is not in canonical form: the bytes differ", _ADVICE)
     return policy
 
 

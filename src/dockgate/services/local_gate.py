@@ -189,7 +189,7 @@ def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8: {error}.", "Save it as UTF-8.") from error
+        raise UsageError(f"{file} is not UTF-8: {error}", "Save it as UTF-8.") from error
 
 
 # --- recorded verdicts ------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def read_case(file: Path) -> RecordedVerdict:
     """Return the verdict in a case file. Raises UsageError for any other file."""
     if file.stat().st_size > CASE_LIMIT:
         raise UsageError(
-            f"{file} has {file.stat().st_size:,} bytes. A case has at most {CASE_LIMIT:,}.",
+            f"{file} has {file.stat().st_size:,} bytes; a case has at most {CASE_LIMIT:,}",
             "Name a file of `dockgate gate IMAGE -o case=FILE`.",
         )
     return case_file.read(file.read_bytes(), str(file))

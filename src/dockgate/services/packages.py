@@ -50,7 +50,7 @@ class Purls:
         ecosystem = self._ecosystems_by_type.get(purl.type)
         if ecosystem is None:
             types = ", ".join(sorted(self._ecosystems_by_type))
-            raise UsageError(f"Dockgate reads no packages of the type {purl.type}.", f"Types are: {types}.")
+            raise UsageError(f"Dockgate reads no packages of the type {purl.type}", f"Types are: {types}.")
         return ecosystem.build_from_purl(purl, distribution)
 
 
@@ -124,7 +124,7 @@ def _read_purl(purls: Purls, text: str) -> PackageResult:
     try:
         purl = purls.parse(text)
         if not purls.is_known(purl):
-            return PackageResult(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
+            return PackageResult(text, undetermined=(f"Dockgate reads no packages of the type {purl.type}.",))
         return PackageResult(text, purls.make_package(purl))
     except UsageError as error:
         return PackageResult(text, error=error.full_message)

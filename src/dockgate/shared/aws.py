@@ -36,7 +36,7 @@ def parse_arn(setting: str, text: str, form: str) -> re.Match[str]:
     match = re.fullmatch(rf"arn:aws[a-z-]*:{form}", text)
     if not match:
         raise UsageError(
-            f"{setting} is {text!r}: it must be the ARN of {_KINDS[form]}.", "Copy the ARN from AWS's console."
+            f"{setting} is {text!r}: it must be the ARN of {_KINDS[form]}", "Copy the ARN from AWS's console."
         )
     return match
 
@@ -185,4 +185,4 @@ def _make_failure(action: str, error: Any, secret: str | None) -> AwsFailure:
 
 
 def _make_missing_boto3_error() -> UsageError:
-    return UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3")
+    return UsageError("boto3 is not installed", f"Install it: {sys.executable} -m pip install boto3")

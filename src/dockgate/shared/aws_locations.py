@@ -49,7 +49,7 @@ def parse_document(text: str) -> S3Location | SsmParameter | None:
     """
     location = S3Location.parse(text)
     if location and not all(location):
-        raise UsageError(f"{text!r} names no object.", "Write s3://BUCKET/KEY.")
+        raise UsageError(f"{text!r} names no object", "Write s3://BUCKET/KEY.")
     return location or SsmParameter.parse(text)
 
 
@@ -60,5 +60,5 @@ def parse_prefix(setting: str, text: str) -> S3Location:
     """
     location = S3Location.parse(text)
     if not location or not _BUCKET.fullmatch(location.bucket) or not _PREFIX.fullmatch(location.key):
-        raise UsageError(f"{setting} is {text!r}, which is not a location in S3.", "Write s3://BUCKET/PREFIX.")
+        raise UsageError(f"{setting} is {text!r}, which is not a location in S3", "Write s3://BUCKET/PREFIX.")
     return location._replace(key=location.key.strip("/"))

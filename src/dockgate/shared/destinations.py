@@ -44,7 +44,7 @@ def require_destination(
         if host_nearness is Nearness.METADATA or host_nearness > _find_farthest(registry_host, resolve):
             kind = host_nearness.name.lower()
             raise UnavailableError(
-                f"{sender or f'The registry {registry}'} sends its clients to {host}, which is at a {kind} address.",
+                f"{sender or f'the registry {registry}'} sends its clients to {host}, which is at a {kind} address",
                 "Name the server by its address in the same network, or reach both through the same proxy.",
             )
 
@@ -87,7 +87,7 @@ class ConnectionCheck:
             self._nearness = nearness if self._nearness is None else min(nearness, self._nearness)
         elif nearness is Nearness.METADATA or nearness > self._get_nearness():
             raise RefusedAddressError(
-                f"{self._sender} sends its clients to {host}, which is now at the address {address}.",
+                f"{self._sender} sends its clients to {host}, which is now at the address {address}",
                 "Name the server by its address in the same network.",
             )
 

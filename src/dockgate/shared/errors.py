@@ -2,9 +2,10 @@
 
 Only `cli/main.py` and `web/app.py` turn them into text for people.
 
-A message begins in lower case, because it follows "error: ", a file or a step; names, such as DOCKGATE_TOKEN, keep
-their case. `scripts/language.py` checks it. Excepted are the scanner, the gate, the feeds, the demo and the functions
-in AWS: verdicts, reports and notices quote reasons of theirs as sentences.
+A message begins in lower case and has no full stop at its end: it follows "error: ", a file, a step or
+"Undetermined: ", and other messages quote it after a colon. Names, such as DOCKGATE_TOKEN, keep their case. An
+UnreadableError on a file of an image calls it "it": "app.jar cannot be read: it is truncated." Advice is a sentence.
+`scripts/language.py` checks the messages of all errors.
 """
 
 
@@ -89,7 +90,7 @@ class DownloadError(UnavailableError):
         self, feed: str, url: str, host: str, cause: str, *, is_unreachable: bool, is_stalled: bool = False
     ) -> None:
         super().__init__(
-            f"The feed {feed} cannot be fetched from {url}: {cause}.",
+            f"the feed {feed} cannot be fetched from {url}: {cause}",
             f"Check the network and DOCKGATE_FEED_{feed.upper()}, then run `dockgate db update` again.",
         )
         self.host = host

@@ -24,5 +24,5 @@ def load(package: str, declares: str, noun: str, missing_effect: str) -> Iterato
             advice = f"Fix or remove that file; nothing is {missing_effect} without it."
             raise DockgateError(f"the {noun} {name} does not import: {error!r}", advice) from error
         if not hasattr(plugin, declares):
-            raise DockgateError(f"the {noun} {name} declares no object {declares}.", "Add it, or remove the file.")
+            raise DockgateError(f"the {noun} {name} declares no object {declares}", "Add it, or remove the file.")
         yield getattr(plugin, declares)

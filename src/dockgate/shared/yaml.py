@@ -17,6 +17,7 @@ from dockgate.shared.errors import DefinitionError
 
 # Bytes of UTF-8.
 SIZE_LIMIT = 1_000_000
+_ADVICE = "Check the indentation, the quotes and the colons there."
 # Mappings and lists inside each other.
 DEPTH_LIMIT = 32
 # Keys and list items.
@@ -52,17 +53,21 @@ def load_document(text: str, name: str) -> Document:
     """Read one document. Errors contain `name`. Raises DefinitionError with the faulty line."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > SIZE_LIMIT:
-        raise DefinitionError(f"{name}: the document has {size} bytes, at most {SIZE_LIMIT} are read")
+        raise DefinitionError(
+            f"{name}: the document has {size} bytes; at most {SIZE_LIMIT} are read", "Split the document."
+        )
     try:
         return _Reader(name, yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))).read_document()
     except UnicodeEncodeError as error:
-        raise DefinitionError(f"{name}: the document is not Unicode text: {error.reason}") from error
+        raise DefinitionError(
+            f"{name}: the document is not Unicode text: {error.reason}", "Save it as UTF-8."
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = min(mark.line + 1, len(text.splitlines())) if mark else 1
-        raise DefinitionError(f"{name}:{line}: this is not YAML: {error.problem or error.context}") from error
+        raise DefinitionError(f"{name}:{line}: this is not YAML: {error.problem or error.context}", _ADVICE) from error
     except yaml.YAMLError as error:
-        raise DefinitionError(f"{name}: this is not YAML: {' '.join(str(error).split())}") from error
+        raise DefinitionError(f"{name}: this is not YAML: {' '.join(str(error).split())}", _ADVICE) from error
 
 
 class _Reader:

@@ -155,7 +155,7 @@ class Matcher(PackageMatcher):
             if affecting:
                 findings.append(self._make_finding(subject, package, affecting, advisories, order, names))
             elif not any(advisory.ranges or advisory.versions for advisory in advisories):
-                ids_by_reason.setdefault("It names no version.", []).append(
+                ids_by_reason.setdefault("the advisory lists no version", []).append(
                     _collect_names(subject, advisories, names)[0]
                 )
             elif problem:
@@ -163,7 +163,7 @@ class Matcher(PackageMatcher):
         package_name = f"{package.source_name} {package.source_version}".strip()
         return findings, [
             UndeterminedFact(
-                "", f"{package_name} cannot be compared with {_list_names(ids)}: {reason}", "uncomparable", tuple(ids)
+                "", f"{package_name} cannot be compared with {_list_names(ids)}: {reason}.", "uncomparable", tuple(ids)
             )
             for reason, ids in ids_by_reason.items()
         ]

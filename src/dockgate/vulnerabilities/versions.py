@@ -31,7 +31,7 @@ class _Points(dict[str, Point | None]):
         point: Point | None = None
         try:
             if not version.strip():
-                raise UncomparableError("The version is empty.")
+                raise UncomparableError("the version is empty")
             point = 1, self._key(version)
         except UncomparableError as error:
             self.reasons[version] = str(error)
@@ -259,6 +259,4 @@ def list_order_names(ecosystem: str) -> tuple[str, ...]:
 
 
 def _refuse_order(ecosystem: str, version: str) -> object:
-    raise UncomparableError(
-        f"No ecosystem here orders versions such as {version} of {ecosystem or 'unknown packages'}."
-    )
+    raise UncomparableError(f"Dockgate cannot compare versions of {ecosystem or 'unknown packages'}, such as {version}")

@@ -167,7 +167,7 @@ class RequirePermission:
             refused_calls: RecentCalls = request.app.state.refused_calls
             if refused_calls.is_full(caller.name):
                 raise BusyError(
-                    f"{MAX_REFUSALS} calls of {caller.name} were refused within {FAILURE_SECONDS:g} seconds.",
+                    f"{MAX_REFUSALS} calls of {caller.name} were refused within {FAILURE_SECONDS:g} seconds",
                     "Correct them, and retry in a minute.",
                 )
             _begin_entry(request, caller, f"{request.method} {_get_template(request)}")

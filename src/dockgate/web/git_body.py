@@ -40,7 +40,7 @@ async def spool_chunks(chunks: AsyncIterator[bytes], folder: Path, limit: int, a
 def require_plain(request: Request) -> None:
     """Raise UsageError for a compressed body: git compresses only fetch requests."""
     if encoding := _read_content_encoding(request):
-        raise UsageError(f"Content-Encoding {encoding!r} is not accepted for pushes.", "Send the body uncompressed.")
+        raise UsageError(f"Content-Encoding {encoding!r} is not accepted for pushes", "Send the body uncompressed.")
 
 
 async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterator[bytes]:
@@ -51,7 +51,7 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
     """
     encoding = _read_content_encoding(request)
     if encoding not in (None, "gzip", "x-gzip"):
-        raise UsageError(f"Content-Encoding {encoding!r} is not accepted.", "Use gzip, or no encoding.")
+        raise UsageError(f"Content-Encoding {encoding!r} is not accepted", "Use gzip, or no encoding.")
     if not encoding:
         async for chunk in request.stream():
             yield chunk

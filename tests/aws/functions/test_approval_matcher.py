@@ -264,7 +264,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
         ({"DOCKGATE_POLICY": "ssm:/none"}, "", "ParameterNotFound"),
         ({"DOCKGATE_POLICY": "nowhere"}, "", "not the location of a document"),
         ({"DOCKGATE_POLICY": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
-        ({"DOCKGATE_POLICY": "s3://verdicts/foreign.json"}, "", "names rules that do not exist here: unheard_of"),
+        ({"DOCKGATE_POLICY": "s3://verdicts/foreign.json"}, "", "names rules that do not exist: unheard_of"),
         ({"DOCKGATE_WAIVERS": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
         ({}, "s3.PutObject", "this test does not allow it"),
         ({}, "inspector2.ListFindings", "this test does not allow it"),

@@ -80,7 +80,7 @@ def test_an_action_whose_comment_names_two_images_is_rejected(scanned_account: A
         handlers.record(make_approval_event(token, image=IMAGE, Message=text))
     handlers.sweep(CLOCK)
     assert scanned_account.list_answers(token) == ["Rejected"]
-    assert "has two values of Image_Digest" in scanned_account.approvals.summaries[token]
+    assert "has Image_Digest twice" in scanned_account.approvals.summaries[token]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_variable_adds_no_entry_to_a_comment(scanned_account: Account, extra_e
     assert scanned_account.list_answers(token) == ["Rejected"]
     assert (
         "entry of its own" in scanned_account.approvals.summaries[token]
-        or "not a name" in scanned_account.approvals.summaries[token]
+        or "invalid policy name" in scanned_account.approvals.summaries[token]
     )
 
 
@@ -106,7 +106,7 @@ def test_entries_with_odd_characters_are_refused_or_ignored(character: str) -> N
     assert parse_custom_data(f"Image_Digest={CLEAN}{character}x").digest in (None, CLEAN)
     assert parse_custom_data(f"Image_Repository=a{character}x").repository in (None, "a")
     if not character.isspace():
-        with pytest.raises(UsageError, match="is not a name"):
+        with pytest.raises(UsageError, match="invalid policy name"):
             parse_custom_data(f"Policy=a{character}")
 
 
@@ -246,7 +246,7 @@ def test_a_repository_in_another_registry_is_refused_at_once(scanned_account: Ac
     assert scanned_account.list_answers(token) == ["Rejected"]
     assert handlers.sweep(CLOCK) == {"waiting": 0}
     assert scanned_account.list_answers(lost_token) == ["Rejected"]
-    assert f"The repository {name} is in the registry of the account" in scanned_account.approvals.summaries[token]
+    assert f"the repository {name} is in the registry of the account" in scanned_account.approvals.summaries[token]
 
 
 # --- what CodePipeline does not say -----------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_an_error_of_a_function_is_raised_as_lambda_expects(runtime: Runtime) ->
     assert token not in json.dumps(output)
     with runtime.run_function("sweep", DOCKGATE_TABLE="") as sweep:
         output = sweep(CLOCK)
-    assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set.")
+    assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set")
     with runtime.run_function("sweep") as sweep:
         assert sweep(CLOCK) == {"waiting": 0}
     assert fakes.list_answers(token) == ["Approved"]

@@ -92,7 +92,7 @@ def test_after_a_failed_creation_deploying_again_creates(cloud: Cloud) -> None:
         deploy(cloud, *NETWORK)
     output: list[str] = []
     assert deploy(cloud, *NETWORK, output=output)
-    assert "deleting what is left of gate, which could not be created" in output
+    assert "deleting the rest of gate, whose creation failed" in output
     assert cloud.formation.stacks["gate"].state == "CREATE_COMPLETE"
 
 

@@ -211,6 +211,6 @@ def test_a_failed_change_set_is_reported_and_deleted() -> None:
 
 def test_a_change_set_that_is_never_ready_is_reported_and_deleted() -> None:
     formation = Formation({"Status": "CREATE_IN_PROGRESS"})
-    with pytest.raises(DeployError, match="has not worked out"):
+    with pytest.raises(DeployError, match="did not finish the change set"):
         list_losses(formation)
     assert formation.deletion_count == 1

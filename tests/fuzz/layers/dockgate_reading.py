@@ -197,7 +197,7 @@ class _Origin:
 
     def open_blob(self, digest: str) -> io.RawIOBase:
         if digest not in self.blobs:
-            raise ImageError(f"There is no blob {digest}.")
+            raise ImageError(f"there is no blob {digest}")
         return io.BytesIO(self.blobs[digest])  # type: ignore[return-value]
 
     def read_base_manifest(self, name: str, digest: str) -> bytes:

@@ -62,9 +62,9 @@ def test_program_without_sections_is_read_by_its_segments() -> None:
         (make_bundle(None), "without a deps.json"),
         (make_bundle(stated_size=FILE_LIMIT + 1), "no more than"),
         (make_bundle(stated_size=0), "its deps.json has 0 bytes"),
-        (make_bundle(stated_size=FILE_LIMIT), "deps.json is cut off"),
-        (make_bundle()[:-32], "header is cut off"),
-        (move_bundle(HOST + b"\0" * 100, 1 << 60), "that is cut off"),
+        (make_bundle(stated_size=FILE_LIMIT), "deps.json is truncated"),
+        (make_bundle()[:-32], "header is truncated"),
+        (move_bundle(HOST + b"\0" * 100, 1 << 60), "a truncated .NET application"),
         (move_bundle(HOST + b"\2\0\0\0" + b"\xff" * 60, len(HOST)), "whose header cannot be read"),
         (make_bundle(b"{"), "not JSON"),
         (make_bundle(b"[]"), "not a JSON object"),
@@ -81,6 +81,6 @@ def test_a_bundle_in_an_image_is_found_by_its_content() -> None:
     unread_entries = read_image(
         make_image([make_file("etc/os-release", DEBIAN), make_file(PATH, make_bundle(None))]), load()
     ).unread
-    assert f"{PATH} cannot be read: it is a .NET application in a single file without a deps.json" in [
+    assert f"{PATH} cannot be read: it is a .NET application in a single file without a deps.json." in [
         entry.reason for entry in unread_entries
     ]

@@ -160,14 +160,14 @@ def test_every_way_to_write_an_application_is_read(content: str) -> None:
         ('{application,cowlib,[{vsn,"1.0.0"}]', "its brackets do not match"),
         ('{application,cowlib,[{vsn,"1.0.0"]}}.', "its brackets do not match"),
         ("]", "its brackets do not match"),
-        ("{application,cowlib,[]}.", "it has no vsn"),
-        ("{application,cowlib,[{vsn,git}]}.", "its vsn is not one plain string"),
-        ("{application,cowlib,[{vsn}]}.", "its vsn is not one plain string"),
-        ('{application,cowlib,[{vsn,""}]}.', "its vsn is not one plain string"),
-        ('{application,cowlib,[{vsn,"1.0" ".0"}]}.', "its vsn is not one plain string"),
-        ('{application,cowlib,[{vsn,"1.\\x30.0"}]}.', "its vsn is not one plain string"),
-        ('{application,cowlib,[{vsn,{cmd,"git"}}]}.', "its vsn is not one plain string"),
-        ('{application,cowlib,[{vsn,"1.0.0"},{vsn,"2.0.0"}]}.', "its vsn is not one plain string"),
+        ("{application,cowlib,[]}.", r"it has no version \(vsn\)"),
+        ("{application,cowlib,[{vsn,git}]}.", r"its version \(vsn\) is not a plain string"),
+        ("{application,cowlib,[{vsn}]}.", r"its version \(vsn\) is not a plain string"),
+        ('{application,cowlib,[{vsn,""}]}.', r"its version \(vsn\) is not a plain string"),
+        ('{application,cowlib,[{vsn,"1.0" ".0"}]}.', r"its version \(vsn\) is not a plain string"),
+        ('{application,cowlib,[{vsn,"1.\\x30.0"}]}.', r"its version \(vsn\) is not a plain string"),
+        ('{application,cowlib,[{vsn,{cmd,"git"}}]}.', r"its version \(vsn\) is not a plain string"),
+        ('{application,cowlib,[{vsn,"1.0.0"},{vsn,"2.0.0"}]}.', r"its version \(vsn\) is not a plain string"),
         ('{application,cowlib,[{vsn,"1.0.0}]}.', "a string in it has no end"),
         ('{application,cowlib,[{vsn,"1.0.0"},{a,\'b}]}.', "a string in it has no end"),
         (b" " * (APPLICATION_LIMIT + 1), f"no more than {APPLICATION_LIMIT}"),
@@ -180,7 +180,7 @@ def test_application_without_version_is_unreadable(content: str | bytes, reason:
 
 def test_deep_nesting_is_read() -> None:
     deep = "[" * 30_000 + "]" * 30_000
-    with pytest.raises(UnreadableError, match="its vsn is not one plain string"):
+    with pytest.raises(UnreadableError, match=r"its version \(vsn\) is not a plain string"):
         read(f"{{application,cowlib,[{{vsn,{deep}}},{{vsn,{deep}}}]}}.")
     assert list_purls(read(f'{{application,cowlib,[{{vsn,"1.0.0"}},{{env,{deep}}}]}}.')) == ["pkg:hex/cowlib@1.0.0"]
 
@@ -216,13 +216,13 @@ def test_rebar_locks_packages_under_other_names() -> None:
 @pytest.mark.parametrize(
     ("content", "path", "reason"),
     [
-        ('%{\n  "a": {:hex, :a}\n}', "mix.lock", "line 2 is not how Mix|line 2 has no package"),
+        ('%{\n  "a": {:hex, :a}\n}', "mix.lock", "line 2 is not in Mix|line 2 has no package"),
         ('%{\n  "a": {:hex, :a, 1.0}\n}', "mix.lock", "line 2 has no package and version"),
-        ('%{\n<<<<<<< HEAD\n  "a": {:hex, :a, "1.0.0"}\n}', "mix.lock", "line 2 is not how Mix writes it"),
-        ('%{\n  "a":\n    {:hex, :a, "1.0.0"}\n}', "mix.lock", "line 2 is not how Mix writes it"),
+        ('%{\n<<<<<<< HEAD\n  "a": {:hex, :a, "1.0.0"}\n}', "mix.lock", "line 2 is not in Mix.s format"),
+        ('%{\n  "a":\n    {:hex, :a, "1.0.0"}\n}', "mix.lock", "line 2 is not in Mix.s format"),
         (b" " * (LOCK_LIMIT + 1), "mix.lock", f"no more than {LOCK_LIMIT}"),
-        ("", "rebar.lock", "it is not how rebar3 writes it"),
-        ('{"1.2.0",[{<<"a">>,{pkg,<<"a">>,Version},0}]}.', "rebar.lock", "it is not how rebar3 writes it"),
+        ("", "rebar.lock", "its format is not that of rebar3"),
+        ('{"1.2.0",[{<<"a">>,{pkg,<<"a">>,Version},0}]}.', "rebar.lock", "its format is not that of rebar3"),
     ],
 )
 def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, path: str, reason: str) -> None:

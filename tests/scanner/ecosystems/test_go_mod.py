@@ -80,7 +80,7 @@ def test_a_file_that_requires_nothing_is_nothing(content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("require a.b/c\n", "line 1 is not how go.mod is written: 'require a.b/c'"),
+        ("require a.b/c\n", "line 1 is not in the format of go.mod: 'require a.b/c'"),
         ("\nrequire (\na.b/c v1 v2\n)\n", "line 3"),
         ("replace a.b/c v1.0.0\n", "line 1"),
         ("go\n", "line 1"),

@@ -121,11 +121,11 @@ def test_lockfiles_name_what_comes_from_hackage() -> None:
 @pytest.mark.parametrize(
     ("content", "path", "reason"),
     [
-        ("", "cabal.project.freeze", "it is not how cabal writes it"),
-        ("constraints: any.a ==1.0 || ==1.1", "cabal.project.freeze", "it is not how cabal writes it"),
-        ("constraints: any.a == 1.0", "cabal.project.freeze", "it is not how cabal writes it"),
+        ("", "cabal.project.freeze", "its format is not that of cabal"),
+        ("constraints: any.a ==1.0 || ==1.1", "cabal.project.freeze", "its format is not that of cabal"),
+        ("constraints: any.a == 1.0", "cabal.project.freeze", "its format is not that of cabal"),
         (b" " * (LOCK_LIMIT + 1), "cabal.project.freeze", f"no more than {LOCK_LIMIT}"),
-        ("- a\n", "stack.yaml.lock", "it is not one YAML mapping"),
+        ("- a\n", "stack.yaml.lock", "it is not a single YAML mapping"),
         ("packages: a\n", "stack.yaml.lock", "it has no list of packages"),
         ("packages: [{completed: {hackage: a}}]\n", "stack.yaml.lock", "a package of it has no version"),
     ],

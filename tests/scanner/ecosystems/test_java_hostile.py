@@ -56,12 +56,12 @@ def append_directory(body: bytes, *records: bytes) -> bytes:
         (b"", "not a complete zip archive"),
         (b"PK\x03\x04", "not a complete zip archive"),
         (b"PK\x05\x06", "not a complete zip archive"),
-        (end(1, 0, 0), "0 entries, and its end record says 1"),
+        (end(1, 0, 0), "0 entries, but its end record states 1"),
         (b"x" * 50 + end(1, 50, 0), "broken"),
-        (end(0, 100, 0), "not where it should be"),
-        (end(0, 0, 5), "not where it should be"),
+        (end(0, 100, 0), "not at the position"),
+        (end(0, 0, 5), "not at the position"),
         (end(0xFFFF, 0xFFFFFFFF, 0), "no more than"),
-        (append_directory(b"", record(b"a", 0, 0))[:20] + end(1, 20, 0), "cut off"),
+        (append_directory(b"", record(b"a", 0, 0))[:20] + end(1, 20, 0), "truncated"),
         (append_directory(b"", record(b"a", 0, 0)[:-1]), "broken"),
         (b"\0" * 56 + b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
         (b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
@@ -99,7 +99,7 @@ def test_entries_that_the_end_record_does_not_count_make_an_archive_unreadable()
     """Java counts the entries of the directory itself if there are more."""
     jar = archive([(POM_NAME, POM)])
     for stated_count in (0, 2, 7):
-        with pytest.raises(UnreadableError, match=f"1 entries, and its end record says {stated_count}"):
+        with pytest.raises(UnreadableError, match=f"1 entries, but its end record states {stated_count}"):
             read(jar[:-14] + struct.pack("<HH", stated_count, stated_count) + jar[-10:])
 
 
@@ -155,14 +155,14 @@ def spoil_entry(change: dict[int, bytes]) -> bytes:
     [
         ({8: b"\1"}, "encrypted"),
         ({10: b"\x63"}, "method 99"),
-        ({10: b"\x08"}, "cannot be inflated"),
-        ({16: b"\0\0\0\0"}, "does not match its archive"),
-        ({24: struct.pack("<I", 5)}, "does not match its archive"),
-        ({24: struct.pack("<I", 100)}, "does not match its archive"),
+        ({10: b"\x08"}, "cannot be decompressed"),
+        ({16: b"\0\0\0\0"}, "does not match the archive"),
+        ({24: struct.pack("<I", 5)}, "does not match the archive"),
+        ({24: struct.pack("<I", 100)}, "does not match the archive"),
         ({24: struct.pack("<I", 2**31)}, "no more than"),
-        ({20: struct.pack("<I", 2**31)}, "outside itself|does not match its archive"),
-        ({42: struct.pack("<I", 5)}, "references no entry"),
-        ({42: struct.pack("<I", 2**31)}, "outside itself"),
+        ({20: struct.pack("<I", 2**31)}, "outside the archive|does not match the archive"),
+        ({42: struct.pack("<I", 5)}, "does not lead to its content"),
+        ({42: struct.pack("<I", 2**31)}, "outside the archive"),
     ],
     ids=range(10),
 )
@@ -214,14 +214,14 @@ def test_inflated_bytes_of_an_archive_are_limited() -> None:
     start = time.monotonic()
     extract = read(content)
     assert time.monotonic() - start < 15
-    assert f"more than {jars.RATIO_FROM} bytes would have to be read" in extract.unread_parts[-1][1]
+    assert f"more than {jars.RATIO_FROM} bytes of the archive would have to be read" in extract.unread_parts[-1][1]
 
 
 def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
     content = bytearray(archive([("a.jar", bytes(10_000_000))], is_packed=True))
     at = content.index(b"PK\x01\x02")
     content[at + 24 : at + 28] = struct.pack("<I", 100)
-    assert read(bytes(content)).unread_parts == (("a.jar", "it does not match its archive's directory"),)
+    assert read(bytes(content)).unread_parts == (("a.jar", "it does not match the archive's directory"),)
 
 
 def test_many_parts_are_not_read_to_their_end() -> None:

@@ -89,7 +89,7 @@ def test_an_archive_of_the_name_is_the_folder_itself() -> None:
         ({"offset": 0}, "does not state its position"),
         ({"offset": "-1"}, "does not state its position"),
         ({"offset": "9" * 5000}, "does not state its position"),
-        ({"offset": "9" * 20}, "outside itself"),
+        ({"offset": "9" * 20}, "outside the archive"),
         ({"size": 4}, "not JSON"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_package_that_cannot_be_read_is_unread_and_named(reasons: dict[str, An
     [
         (MAGIC, "not an asar archive"),
         (b"PK\3\4" + bytes(20), "not an asar archive"),
-        (pack_asar(nest_package("a"))[:40], "cut off"),
+        (pack_asar(nest_package("a"))[:40], "truncated"),
         (pack_asar(b" " * (HEADER_LIMIT + 1)), "no more than"),
         (pack_asar(b"[]"), "not a JSON object"),
         (pack_asar({}), "does not state the files of its root"),

@@ -94,8 +94,8 @@ def test_comments_texts_and_filters_are_parsed() -> None:
         (b'synopsis: "a\ninstalled: [1] ', f"{OPAM_SWITCH}/switch-state", "has no end"),
         (b'(* "\ninstalled: ["b.1"]', f"{OPAM_SWITCH}/switch-state", "has no end"),
         (b'installed: ["a"]', f"{OPAM_SWITCH}/switch-state", "'a' is not NAME.VERSION"),
-        (b'depends: ["a" "b" {= "1"}]', LOCK, "it gives no version to a"),
-        (b'depends: ["a" {>= "1"}]', LOCK, "it gives no version to a"),
+        (b'depends: ["a" "b" {= "1"}]', LOCK, "it states no version of a"),
+        (b'depends: ["a" {>= "1"}]', LOCK, "it states no version of a"),
         (b" " * (FILE_LIMIT + 1), LOCK, f"no more than {FILE_LIMIT}"),
     ],
 )

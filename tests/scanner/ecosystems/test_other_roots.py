@@ -61,7 +61,7 @@ def make_tar(*names: str, size: int = 700) -> bytes:
 def test_a_package_database_of_another_root_is_named(path: str, root: str) -> None:
     assert (
         list_unread([make_file(path)])[path]
-        == f"{path} cannot be read: it is the package database of another root, {root}"
+        == f"{path} cannot be read: it is the package database of another root folder, {root}."
     )
     assert path not in list_unread([make_file(path)], make_whiteouts(path))
     assert path not in list_unread([make_file(path, "")])
@@ -238,7 +238,10 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 )
 def test_an_archive_of_an_image_is_named_however_it_is_packed(suffix: str, names: tuple[str, ...]) -> None:
     path = f"var/lib/rancher/images{suffix}"
-    assert "it is an archive of an image" in list_unread([make_file(path, PACKERS[suffix](make_tar(*names)))])[path]
+    assert (
+        "it is an archive of a container image"
+        in list_unread([make_file(path, PACKERS[suffix](make_tar(*names)))])[path]
+    )
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
@@ -253,7 +256,7 @@ def test_an_archive_is_an_image_by_its_manifest_whatever_its_layers_are_called(s
         return [make_file(f"srv/a{suffix}", PACKERS[suffix](output.getvalue()))]
 
     docker = json.dumps([{"Config": "config.json", "RepoTags": ["a:1"], "Layers": ["layer.tar"]}])
-    assert "it is an archive of an image" in list_unread(pack_manifest(docker))[f"srv/a{suffix}"]
+    assert "it is an archive of a container image" in list_unread(pack_manifest(docker))[f"srv/a{suffix}"]
     assert list_unread(pack_manifest('{"name": "An app", "icons": []}')) == {}
 
 

@@ -91,11 +91,11 @@ def test_archive_that_hides_its_packages_is_unreadable() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"<?php echo 1;", "no archive begins"),
-        (b"#" * STUB_LIMIT + make_phar((INSTALLED, A)), "no archive begins"),
+        (b"<?php echo 1;", "it has no archive within"),
+        (b"#" * STUB_LIMIT + make_phar((INSTALLED, A)), "it has no archive within"),
         (SCRIPT + struct.pack("<II", MANIFEST_LIMIT + 1, 0) + b"\x11\x10", "no more than"),
-        (make_phar((INSTALLED, A))[:120], "references bytes outside itself"),
-        (make_phar((INSTALLED, A), count=2), "manifest is cut off"),
+        (make_phar((INSTALLED, A))[:120], "references bytes outside the archive"),
+        (make_phar((INSTALLED, A), count=2), "manifest is truncated"),
         (b"PK\3\4", "not a complete zip archive"),
     ],
 )
@@ -107,12 +107,12 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
 @pytest.mark.parametrize(
     ("reasons", "reason"),
     [
-        (make_entry(INSTALLED, 4, 4, 0), "does not match its archive's manifest"),
+        (make_entry(INSTALLED, 4, 4, 0), "does not match the archive's manifest"),
         (make_entry(INSTALLED, 2**31, 4, 0), "no more than"),
         (make_entry(INSTALLED, 4, 2**31, 0), "no more than"),
-        (make_entry(INSTALLED, 4, 4, 0, GZ), "cannot be inflated"),
-        (make_entry(INSTALLED, 4, 4, 0, BZ2), "cannot be inflated"),
-        (make_entry(INSTALLED, 5000, 5000, 0), "outside itself"),
+        (make_entry(INSTALLED, 4, 4, 0, GZ), "cannot be decompressed"),
+        (make_entry(INSTALLED, 4, 4, 0, BZ2), "cannot be decompressed"),
+        (make_entry(INSTALLED, 5000, 5000, 0), "outside the archive"),
         (make_entry(INSTALLED, 4, 4, zlib.crc32(b"\xff" * 4)), "not JSON"),
     ],
 )
@@ -137,5 +137,5 @@ def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:
 
 def test_a_program_whose_archive_may_begin_too_late_is_unread() -> None:
     program = make_phar((INSTALLED, A), script=SCRIPT.replace(b"__HALT", b"/*" + b" " * STUB_LIMIT + b"*/ __HALT"))
-    with pytest.raises(UnreadableError, match="no archive begins"):
+    with pytest.raises(UnreadableError, match="it has no archive within"):
         read(program, "usr/bin/own")

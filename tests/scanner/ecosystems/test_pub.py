@@ -58,10 +58,10 @@ def test_incomplete_package_is_unread() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "it is not one YAML mapping"),
-        ("- a\n", "it is not one YAML mapping"),
+        ("", "it is not a single YAML mapping"),
+        ("- a\n", "it is not a single YAML mapping"),
         ("packages: [a]\n", "it has no packages by name"),
-        ("packages: {}\n---\npackages: {}\n", "it is not one YAML mapping"),
+        ("packages: {}\n---\npackages: {}\n", "it is not a single YAML mapping"),
         ("packages: {a: &a b, c: *a}\n", "has an alias"),
         ("packages: {", "it is not YAML"),
         (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),

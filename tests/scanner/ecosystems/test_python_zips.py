@@ -103,7 +103,7 @@ def test_a_package_that_cannot_be_read_leaves_the_others() -> None:
 
 def test_an_application_cut_short_is_unreadable() -> None:
     complete = archive("a.dist-info/METADATA")
-    with pytest.raises(UnreadableError, match="its directory is not where it should be"):
+    with pytest.raises(UnreadableError, match="its directory is not at the position that the archive states"):
         read(complete[len(PYTHON) + 60 :])
 
 

@@ -156,7 +156,7 @@ def test_overlapping_rows_are_unreadable(tmp_path: Path) -> None:
         (16, b"\x03\x00", "page size"),
         (20, b"\xff", "page size"),
         (56, b"\0\0\0\2", "not UTF-8"),
-        (28, b"\0\0\xff\xff", "cut short"),
+        (28, b"\0\0\xff\xff", "truncated"),
         (512, b"\x0a", "not a page of a table"),
         (515, b"\xff\xff", "more cells than it can hold"),
         (520, b"\x01\xff", "beyond its page"),
@@ -216,12 +216,15 @@ def test_a_journal_in_force_is_unread(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         (lambda content: patch_content(content, 4, b"\1"), "unknown version 1"),
-        (lambda content: patch_content(content, 12, struct.pack("<I", 0)), "cut short"),
-        (lambda content: patch_content(content, 12, struct.pack("<I", 10_000)), "cut short"),
+        (lambda content: patch_content(content, 12, struct.pack("<I", 0)), "truncated"),
+        (lambda content: patch_content(content, 12, struct.pack("<I", 10_000)), "truncated"),
         (lambda content: patch_content(content, 32, b"slot"), "a slot of page 0 is invalid"),
-        (lambda content: patch_content(content, 48, content[32:48]), "two packages of the number 1"),
-        (lambda content: patch_content(content, 40, struct.pack("<I", 1)), "package 1 is not where its slot says"),
-        (lambda content: patch_content(content, 44, struct.pack("<I", 1)), "of which no more than 16 are read"),
+        (lambda content: patch_content(content, 48, content[32:48]), "two packages with the number 1"),
+        (
+            lambda content: patch_content(content, 40, struct.pack("<I", 1)),
+            "package 1 is not at the position that its slot states",
+        ),
+        (lambda content: patch_content(content, 44, struct.pack("<I", 1)), "no more than 16 are read"),
     ],
 )
 def test_broken_ndb_says_what_is_broken(change: Callable[[bytes], bytes], reason: str) -> None:
@@ -247,7 +250,7 @@ def test_ndb_packages_within_each_other_are_unreadable() -> None:
 
 def test_a_berkeley_db_with_its_last_number_twice_is_unreadable() -> None:
     first = MADE[BDB].index(b"\1\1\0\0\0", PAGE)
-    assert "two packages of the number 0" in read_refusal(BDB, patch_content(MADE[BDB], first + 1, b"\0"))
+    assert "two packages with the number 0" in read_refusal(BDB, patch_content(MADE[BDB], first + 1, b"\0"))
 
 
 def list_overflow_pages(content: bytes) -> list[int]:
@@ -273,7 +276,7 @@ def test_berkeley_pages_in_circles_are_unreadable() -> None:
         (26, b"\1", "checksums"),
         (25, b"\x09", "not a Berkeley DB"),
         (12, b"\x62\x31\x05\0", "not a Berkeley DB"),
-        (32, b"\0\0\1\0", "cut short"),
+        (32, b"\0\0\1\0", "truncated"),
     ],
 )
 def test_broken_berkeley_db_says_what_is_broken(at: int, value: bytes, reason: str) -> None:

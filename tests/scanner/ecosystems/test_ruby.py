@@ -131,10 +131,10 @@ def test_only_the_second_line_is_a_stub() -> None:
         ('s.name = "ra" + "ck"\ns.version = "1"', "it has no name"),
         ('s.name = "rack"\ns.version = "1.0.0".succ', "it has no version"),
         ('s.name = "safe"\ns.version = "1"\ns.name = "rack"', "it assigns two values to name"),
-        (b'# x\n# stub: a 1.0 ruby lib\ns.name = "b"', "its stub says a 1.0 ruby, its specification b"),
+        (b'# x\n# stub: a 1.0 ruby lib\ns.name = "b"', "its stub names a 1.0 ruby, but its specification b"),
         (
             b'# x\n# stub: a 1.0 ruby lib\ns.name = "a"\ns.version = "2"',
-            "its stub says a 1.0 ruby, its specification a 2",
+            "its stub names a 1.0 ruby, but its specification a 2",
         ),
         ('s.name = "../../a"\ns.version = "1"', "not a legal gem name"),
         ('s.name = "a\\x00"\ns.version = "1"', "no name"),

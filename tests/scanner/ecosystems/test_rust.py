@@ -188,7 +188,7 @@ def test_lockfile_states_the_source_of_each_crate() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("x", "line 1 is not how Cargo writes it: 'x'"),
+        ("x", "line 1 is not in Cargo's format: 'x'"),
         ("package = []\n", "line 1"),
         ("\n[[ package ]]\n", "line 2"),
         ("[package.a]\n", "line 1"),

@@ -135,7 +135,7 @@ def test_an_extension_in_its_archive() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"PK", "zip|cut off|directory"),
+        (b"PK", "zip|truncated|directory"),
         (pack_members(("extension/package.json", b"{")), "it is not JSON"),
         (pack_members(("extension/package.json", make_manifest(name=None))), "does not state its publisher"),
     ],

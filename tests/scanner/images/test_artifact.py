@@ -121,7 +121,7 @@ def test_a_blob_that_is_another_is_refused(body: bytes, tmp_path: Path) -> None:
     def answer(request: Request) -> Answer:
         return Answer(body=body if "/blobs/" in request.path else json.dumps(manifest).encode())
 
-    with serve(answer) as server, pytest.raises(ImageError, match=f"Blob {DIGEST}"):
+    with serve(answer) as server, pytest.raises(ImageError, match=f"blob {DIGEST}"):
         pull_artifact(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
 
 

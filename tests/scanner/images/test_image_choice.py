@@ -69,14 +69,14 @@ def test_other_names_of_a_platform_are_chosen_with_it(tmp_path: Path, system: st
 
 @pytest.mark.parametrize("platforms", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
 def test_a_missing_platform_is_reported_with_the_available_ones(tmp_path: Path, platforms: list[str]) -> None:
-    with pytest.raises(NotFoundError, match="It has: linux/amd64, linux/arm/v7, linux/arm64/v8") as error_info:
+    with pytest.raises(NotFoundError, match="it has: linux/amd64, linux/arm/v7, linux/arm64/v8") as error_info:
         choose_images(tmp_path, make.index([AMD, ARM, ARM7]), platforms)
     assert platforms[-1] in str(error_info.value)
 
 
 def test_an_index_without_this_machines_platform_is_no_guess(tmp_path: Path) -> None:
     foreign = make.make_image([], platform="linux/s390x")
-    with pytest.raises(NotFoundError, match="It has: linux/s390x"):
+    with pytest.raises(NotFoundError, match="it has: linux/s390x"):
         choose_images(tmp_path, make.index([foreign]))
 
 
@@ -134,8 +134,11 @@ def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
         ({"schemaVersion": 1}, "not of schema 2"),
         ({"schemaVersion": 1, "layers": [], "config": {}}, "not of schema 2"),
         ({"layers": [], "config": {}, "fsLayers": []}, "not of schema 2"),
-        ({"layers": [], "config": {}, "mediaType": "application/x"}, "says that it is of the type 'application/x'"),
-        ({"manifests": [], "mediaType": 7}, "says that it is of the type 7"),
+        (
+            {"layers": [], "config": {}, "mediaType": "application/x"},
+            "states the unsupported media type 'application/x'",
+        ),
+        ({"manifests": [], "mediaType": 7}, "states the unsupported media type 7"),
         ({"manifests": [], "layers": []}, "at once"),
         ({"manifests": [], "config": {}}, "at once"),
         ({"mediaType": make.MANIFEST, "manifests": []}, "neither"),

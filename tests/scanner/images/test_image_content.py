@@ -49,7 +49,7 @@ def test_the_digest_covers_what_follows_the_end_mark() -> None:
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_blob_of_another_size_than_its_manifest_says_is_refused(change: int) -> None:
     data = make.pack_tar({"f": b"1"})
-    with pytest.raises(ImageError, match="its manifest says"):
+    with pytest.raises(ImageError, match="its manifest states"):
         list(TarLayer(compute_sha256(data), lambda: Blob(data), len(data) + change).read_entries())
 
 

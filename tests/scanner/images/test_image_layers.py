@@ -104,7 +104,7 @@ def test_whiteouts_name_what_they_hide(name: str, path: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", [".wh.", "etc/.wh.", "etc/.wh..", "etc/.wh..."])
 def test_a_whiteout_of_nothing_is_refused(name: str) -> None:
-    with pytest.raises(ImageError, match="whiteout of no file"):
+    with pytest.raises(ImageError, match="whiteout without a file name"):
         read(make.pack_tar({name: b""}))
 
 
@@ -138,7 +138,7 @@ BROKEN = {
     + END,
     "a name too long": make_pax(path="d/" * 3000) + make_header(b"f") + END,
     "a file without a name": make_header(b"./", tail=b"ustar\x0000") + END,
-    "a hard link to nothing": make_header(b"f", flag=b"1") + END,
+    "a hard link without a target": make_header(b"f", flag=b"1") + END,
     "zeros between entries": make_header(b"f") + bytes(512) + make_header(b"g") + END,
     "half a header": make_header(b"f") + make_header(b"g")[:100],
     "half a block of zeros": make_header(b"f") + bytes(700),
@@ -165,7 +165,7 @@ def test_a_broken_layer_gives_what_stands_before_the_break_and_then_fails() -> N
     data = make_header(b"f", b"3") + pad_block(b"abc") + make_header(b"g")[:100]
     entries = make_layer(data).read_entries()
     assert next(entries).path == "f"
-    with pytest.raises(ImageError, match="cut short"):
+    with pytest.raises(ImageError, match="truncated"):
         next(entries)
 
 
@@ -173,5 +173,5 @@ def test_opening_content_that_is_cut_short_fails() -> None:
     entries = make_layer(make_header(b"f", b"1000") + b"abc").read_entries()
     entry = next(entries)
     assert entry.open
-    with pytest.raises(ImageError, match="cut short"):
+    with pytest.raises(ImageError, match="truncated"):
         entry.open()

@@ -105,7 +105,7 @@ def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out.d").mkdir()
-    with pytest.raises(UsageError, match=f"There is no file '{text}'") as error_info:
+    with pytest.raises(UsageError, match=f"there is no file '{text}'") as error_info:
         parse_reference(text)
     meant = str(error_info.value.advice).rpartition(" ")[2].rstrip(".")
     assert str(parse_reference(meant)) == meant
@@ -124,7 +124,7 @@ def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["oci:", "oci:/no/such", "oci-archive:/no/such.tar", "docker-archive:/:x"])
 def test_a_missing_local_image_is_reported(text: str) -> None:
-    with pytest.raises(UsageError, match="There is no"):
+    with pytest.raises(UsageError, match="there is no"):
         parse_reference(text)
 
 

@@ -194,7 +194,7 @@ def test_a_pause_that_is_asked_for_has_a_bound(value: str) -> None:
     pauses: list[float] = []
     with (
         serve(lambda request: Answer(429, headers={"Retry-After": value})) as server,
-        pytest.raises(UnavailableError, match="how often"),
+        pytest.raises(UnavailableError, match="number of requests"),
         open_remote(f"{server.address}/a", pauses=pauses),
     ):
         pass

@@ -95,7 +95,7 @@ def test_an_archive_that_inflates_without_end_is_refused() -> None:
 
 def test_a_missing_temporary_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-    with pytest.raises(UnavailableError, match="cannot be put into a temporary file: No such file"):
+    with pytest.raises(UnavailableError, match="cannot be written to a temporary file: No such file"):
         open_images("-", stdin=io.BytesIO(archive(tmp_path)))
 
 
@@ -113,7 +113,7 @@ def test_a_full_disk_is_reported_with_advice() -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, usual[1]))
     try:
-        with pytest.raises(UnavailableError, match="cannot be put into a temporary file") as error_info:
+        with pytest.raises(UnavailableError, match="cannot be written to a temporary file") as error_info:
             spool(io.BytesIO(bytes(2**21)), "it")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)

@@ -82,7 +82,7 @@ def test_a_gems_specification_and_stub_that_disagree_are_noticed() -> None:
     content = (
         '# -*-\n# stub: rack 3.0 ruby lib\nGem::Specification.new do |s|\n  s.name = "rack"\n  s.version = "2.0"\n'
     )
-    assert "its stub says rack 3.0" in read_problems(make_gem("2.0"), [make_file(SPECIFICATION, content)])
+    assert "its stub names rack 3.0" in read_problems(make_gem("2.0"), [make_file(SPECIFICATION, content)])
 
 
 def test_the_specification_of_a_gem_from_git_removed_while_its_checkout_stays_is_noticed() -> None:
@@ -269,7 +269,7 @@ def test_a_go_program_cannot_hide_its_modules_alone() -> None:
     assert "usr/bin/app cannot be read: it is a Go program without build information" in read_problems(
         [make_file("usr/bin/app", without)]
     )
-    assert "usr/bin/app cannot be read: it is packed by UPX" in read_problems([make_file("usr/bin/app", PACKED)])
+    assert "usr/bin/app cannot be read: it is packed with UPX" in read_problems([make_file("usr/bin/app", PACKED)])
     renamed_layer = [make_file("usr/share/doc/readme.txt", GO)]
     assert "example.com/dep v1.2.3" in list_packages(renamed_layer)
 

@@ -168,7 +168,7 @@ def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
         "link in the folder's path",
         "link above",
         "link in the file's path",
-        "hard link to nothing",
+        "hard link without a target",
         "file in the folder's path",
         "no database",
         "no packages",

@@ -278,7 +278,7 @@ def test_what_cannot_be_read_is_refused_naming_what_can(read: Read, document: An
     with pytest.raises(UsageError, match=complaint) as error:
         read(document)
     assert "document.json" in str(error.value)
-    assert error.value.advice == "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSON or tag-value."
+    assert error.value.advice == "Supported: CycloneDX 1.2 to 1.7 (JSON), and SPDX 2.2 and 2.3 (JSON or tag-value)."
 
 
 def test_components_without_end_are_refused(read: Read) -> None:

@@ -138,7 +138,7 @@ def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: P
         document["components"].append({"type": "library", "name": "a", "version": "1", "purl": "pkg:npm/a@1"})
     path.write_text(json.dumps(document))
     with pytest.raises(
-        UsageError, match=r"is of several platforms, and of (components|packages) that are of none"
+        UsageError, match=r"describes several platforms, and (components|packages) that belong to none of them"
     ) as no:
         sboms.read(path, KINDS)
     assert "--platform" in str(no.value.advice)
@@ -153,7 +153,7 @@ def test_an_image_that_is_there_twice_or_within_another_is_refused(form: str, tm
     else:
         document["components"][0]["components"].append(document["components"].pop())
     path.write_text(json.dumps(document))
-    with pytest.raises(UsageError, match=r"image twice|image within an image"):
+    with pytest.raises(UsageError, match=r"image twice|image inside an image"):
         sboms.read(path, KINDS)
 
 

@@ -44,7 +44,7 @@ class FailingVerdicts:
 
     def judge_followed(self, image: str, repository: str, policy: str) -> None:
         self.requests[image] += 1
-        raise UnavailableError("The registry does not answer.")
+        raise UnavailableError("the registry does not answer")
 
 
 @pytest.fixture(params=sorted(FACTORIES))

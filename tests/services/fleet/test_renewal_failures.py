@@ -73,7 +73,7 @@ def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_fin
     with caplog.at_level("WARNING", "dockgate"):
         replace(fleet.verdict_renewal, image_judge=replace(judging, rules=remaining_rules)).renew()
     (line,) = [record for record in caplog.records if "judges no image" in record.getMessage()]
-    assert "names rules that do not exist here: exploited" in line.getMessage()
+    assert "names rules that do not exist: exploited" in line.getMessage()
     assert line.exc_info is None
     reasons = {verdict.reason for verdict in fleet.system.store.fleet_verdicts.list_of_policy("default").values()}
     assert line.getMessage().endswith(f": {reasons.pop()}")

@@ -35,7 +35,7 @@ class Registries:
         if registry in self.errors:
             raise self.errors[registry]
         if image in self.missing:
-            raise NotFoundError("There is no such image.")
+            raise NotFoundError("there is no such image")
         repository, _, name = reference.partition("@")
         return ImageReference(repository, name)
 

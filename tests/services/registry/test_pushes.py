@@ -48,10 +48,10 @@ class Registry:
         self.requests += 1
         if (tag := reference.removeprefix(f"{REPOSITORY}:")) in self.tags:
             if (tagged_digest := self.tags[tag]) is None:
-                raise NotFoundError("There is no such tag.")
+                raise NotFoundError("there is no such tag")
             return ImageReference(REPOSITORY, tagged_digest)
         if should_check_existence and reference.partition("@")[2] in self.deleted:
-            raise NotFoundError("There is no such image.")
+            raise NotFoundError("there is no such image")
         if should_check_existence and (digest := reference.partition("@")[2]) in self.stored_digests:
             return ImageReference(REPOSITORY, digest)
         if self.tag is None:

@@ -256,7 +256,7 @@ def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
     assert is_passing(result, make_policy())
     second = look_up(f"oci:{layout}:2", SECOND_IMAGE.digest, make_policy())
     assert second is not None
-    assert (second.statements, second.refused) == ((), ("A signed statement is about another image.",))
+    assert (second.statements, second.refused) == ((), ("A statement is not accepted: it is about another image.",))
 
 
 def test_statements_in_an_archive_of_a_layout_count(tmp_path: Path) -> None:
@@ -382,4 +382,4 @@ def test_a_statement_copied_beside_another_image_does_not_count(running: Running
     )
     result = look_up(f"{running.address}/copied:1", digest, make_policy())
     assert result is not None
-    assert result.refused == ("A signed statement is about another image.",)
+    assert result.refused == ("A statement is not accepted: it is about another image.",)

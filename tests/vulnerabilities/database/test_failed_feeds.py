@@ -61,7 +61,7 @@ def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Si
     run_update(path, site)
     site.files[PYPI] = make_export(79)
     (failure,) = run_update(path, site, later=True).failures
-    assert failure.reason == "osv PyPI has 79 statements, and had 100: too many are gone."
+    assert failure.reason == "osv PyPI has 79 statements, and had 100: too many are missing"
     assert "dockgate db update --allow-smaller" in str(failure.advice)
     assert len(read_snapshot(path).advisories) == 101
     assert read_check_times(path)["osv PyPI"] == NOW_TEXT
@@ -91,7 +91,7 @@ def test_a_list_of_changes_that_lost_a_fifth_of_its_records_is_refused(path: Pat
     run_update(path, site)
     publish([make_pypi_record("P-0", "jinja2", "2026-02-01T00:00:00Z"), *records[1:150]])
     (failure,) = run_update(path, site, later=True).failures
-    assert failure.reason == "osv PyPI has 150 statements, and had 200: too many are gone."
+    assert failure.reason == "osv PyPI has 150 statements, and had 200: too many are missing"
     assert len(read_snapshot(path).advisories) == 201
 
 
@@ -142,7 +142,9 @@ def test_two_records_of_one_id_fail_their_part_alone(path: Path, site: Site) -> 
     site.files[PYPI], site.files[KEV] = make_pypi_export("4"), make_kev({"CVE-1": "2025-05-05"})
     (failure,) = run_update(path, site, later=True).failures
     assert (failure.name, failure.has_old_data) == ("Debian", True)
-    assert failure.reason.startswith("The OSV export of Debian has two different records DSA-2, in DSA-2.json. It came")
+    assert failure.reason.startswith(
+        "the OSV export of Debian has two different records DSA-2, in DSA-2.json; its source:"
+    )
     results = read_snapshot(path)
     assert [(row.id, row.ranges[0].events[-1][1]) for row in results.advisories] == [("DSA-1", "2"), ("PYSEC-1", "4")]
     assert results.cves[0].exploited == "2025-05-05"
@@ -178,7 +180,7 @@ def test_a_cve_twice_counts_once_and_fails_its_feed_if_the_values_differ(
     assert (result.failures, [part.statements for part in result.parts if part.feed == feed]) == ((), [1])
     site.files[file] = write_rows(row, other_row)
     (failure,) = run_update(path, site, later=True).failures
-    assert failure.reason.startswith(f"{feed} has CVE-1 twice, with different values. It came from {site.url}")
+    assert failure.reason.startswith(f"{feed} has CVE-1 twice, with different values; its source: {site.url}")
     assert failure.has_old_data
 
 
@@ -188,7 +190,7 @@ def test_a_bulletin_that_comes_twice_fails_its_part_alone(path: Path, site: Site
     site.files |= make_repository(site.url, pack_updateinfo(bulletin, bulletin))
     urls, ecosystems = make_urls(site), ("Debian", "PyPI", "Amazon Linux")
     reasons = [failure.reason for failure in update(path, FEEDS, urls, ecosystems, LATER, lambda line: None).failures]
-    assert f"amazon 2023 has the record ALAS-1 twice. It came from {site.url}." in reasons
+    assert f"amazon 2023 has the record ALAS-1 twice; its source: {site.url}" in reasons
 
 
 def test_a_part_that_is_no_longer_published_is_a_failure(path: Path, site: Site) -> None:
@@ -269,7 +271,7 @@ def test_feeds_of_one_unreachable_host_are_each_named_in_their_failure(path: Pat
     ecosystems = tuple(f"E{number}" for number in range(CONNECTION_FAILURE_LIMIT))
     result = update(path, feeds, {"osv": f"{host}/osv", "kev": f"{host}/kev"}, ecosystems, LATER, lambda line: None)
     last = result.failures[-1]
-    assert (last.feed, last.reason) == ("kev", f"The feed kev cannot be fetched from {host}/kev: refused.")
+    assert (last.feed, last.reason) == ("kev", f"the feed kev cannot be fetched from {host}/kev: refused")
     assert "DOCKGATE_FEED_KEV" in str(last.advice)
 
 

@@ -80,8 +80,8 @@ class ApprovalMatcher:
         """
         if not self.pipelines.has(request):
             raise UsageError(
-                f"The approval action {request.pipeline}/{request.stage}/{request.action} is not one of this stack's.",
-                "Add it to the parameter ApprovalActions, and deploy again.",
+                f"the approval action {request.pipeline}/{request.stage}/{request.action} is not one of this stack's",
+                "Add it to the stack's parameter ApprovalActions, and run `dockgate aws deploy` again.",
             )
         if request.digest:
             is_new = self.waits.record_request(request)

@@ -98,8 +98,8 @@ def _parse_actions(text: str) -> list[Action]:
         parts = item.rpartition(":")[2].split("/")  # ARNs end in :PIPELINE/STAGE/ACTION
         if len(parts) != 3 or not all(parts):
             raise UsageError(
-                f"DOCKGATE_APPROVALS names {item!r}.",
-                "Write PIPELINE/STAGE/ACTION or ARNs, several with commas between.",
+                f"DOCKGATE_APPROVALS has the invalid entry {item!r}",
+                "Write PIPELINE/STAGE/ACTION or ARNs, separated by commas.",
             )
         actions.append(Action(*parts))
     return actions
@@ -111,7 +111,8 @@ def _parse_services(text: str) -> list[Service]:
         cluster, slash, name = item.rpartition(":service/")[2].partition("/")  # the template has ARNs of services
         if not slash or not cluster or not name:
             raise UsageError(
-                f"DOCKGATE_SERVICES names {item!r}.", "Write CLUSTER/SERVICE or ARNs, several with commas between."
+                f"DOCKGATE_SERVICES has the invalid entry {item!r}",
+                "Write CLUSTER/SERVICE or ARNs, separated by commas.",
             )
         services.append(Service(cluster, name))
     return services
@@ -119,12 +120,12 @@ def _parse_services(text: str) -> list[Service]:
 
 def _require(environment: Mapping[str, str], name: str) -> str:
     if not environment.get(name):
-        raise UsageError(f"{name} is not set.", "The stack's template sets it; deploy the stack again.")
+        raise UsageError(f"{name} is not set", "The stack's template sets it; deploy the stack again.")
     return environment[name]
 
 
 def _read_number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = environment.get(name) or ("" if default is None else str(default))
     if not text.isdecimal():
-        raise UsageError(f"{name} is {text!r}.", "Set it to a whole number, 0 or more.")
+        raise UsageError(f"{name} is {text!r}", "Set it to a whole number, 0 or more.")
     return int(text)

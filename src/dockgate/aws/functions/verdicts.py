@@ -165,7 +165,7 @@ class Verdicts:
         """The document at s3://BUCKET/KEY or ssm:NAME."""
         document = parse_document(location)
         if document is None:
-            raise UsageError(f"{location!r} is not the location of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
+            raise UsageError(f"{location!r} is not the location of a document", "Write s3://BUCKET/KEY or ssm:NAME.")
         if isinstance(document, SsmParameter):
             answer = self._ssm.get_parameter(Name=document.name, WithDecryption=True)
             return str(answer["Parameter"]["Value"]).encode()

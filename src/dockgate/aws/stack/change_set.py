@@ -96,7 +96,9 @@ def create_change_set(
                 identifier, tuple(loss for page in pages for loss in _list_losses(page.get("Changes", [])))
             )
         if not any(text in reason for text in _NO_CHANGES):
-            raise DeployError(f"the stack {stack} cannot be updated: {reason}", "Fix what it names, and deploy again.")
+            raise DeployError(
+                f"the stack {stack} cannot be updated: {reason}", "Correct what CloudFormation names, and deploy again."
+            )
     _delete_change_set(account, stack, identifier)
     return None
 
@@ -119,7 +121,7 @@ def _wait_for_changes(account: Account, stack: str, identifier: str, patience: P
         if pages[0]["Status"] in ("CREATE_COMPLETE", "FAILED"):
             return pages
         time.sleep(patience.seconds)
-    raise DeployError(f"CloudFormation has not worked out what would change in {stack}", "Deploy again.")
+    raise DeployError(f"CloudFormation did not finish the change set of {stack}", "Deploy again.")
 
 
 def _list_losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:

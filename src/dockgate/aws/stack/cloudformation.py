@@ -61,7 +61,9 @@ def wait_until_idle(
         if turn == 0:
             report_progress(f"waiting: {stack} is {state}")
         time.sleep(patience.seconds)
-    raise DeployError(f"the stack {stack} is still {state}", "Look at its events; then run the command again.")
+    raise DeployError(
+        f"the stack {stack} is still {state}", "Look at its events in CloudFormation, then run the command again."
+    )
 
 
 def list_resources(account: Account, stack: str, kind: str) -> list[str]:

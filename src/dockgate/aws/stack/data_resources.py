@@ -123,7 +123,7 @@ def _delete_image_repository(account: Account, repository: str) -> None:
             if len(digests) == before:
                 raise DeployError(
                     f"{len(digests)} images of {repository} cannot be deleted, among them {digests[0]}",
-                    "Delete what refers to them, then try again.",
+                    "Delete the manifests that refer to them, then try again.",
                 )
             before = len(digests)
             for start in range(0, len(digests), _BATCH):
@@ -146,7 +146,7 @@ def _find_source_repository(account: Account, physical: str) -> str:
             for repository in page["repositories"]
         }
     if physical not in names:
-        raise NotFoundError(f"there is no source repository {physical}", "")
+        raise NotFoundError(f"there is no source repository {physical}", "Check whether it was deleted in CodeCommit.")
     return str(names[physical])
 
 

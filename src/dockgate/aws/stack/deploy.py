@@ -59,7 +59,7 @@ def check_name(stack: str) -> None:
     """Raise UsageError for an invalid stack name."""
     if not _STACK_NAME.fullmatch(stack):
         raise UsageError(
-            f"{stack!r} cannot be a stack's name.", "Use letters, digits and hyphens, a letter first, at most 40."
+            f"{stack!r} cannot be a stack's name", "Use letters, digits and hyphens, a letter first, at most 40."
         )
 
 
@@ -133,16 +133,18 @@ def _prepare_stack(
         return None
     state = description["StackStatus"]
     if state in _NEVER_CREATED_STATES:
-        report_progress(f"deleting what is left of {stack}, which could not be created")
+        report_progress(f"deleting the rest of {stack}, whose creation failed")
         with explain_errors(f"deleting the stack {stack}"):
             account.get_client("cloudformation").delete_stack(StackName=stack)
         if wait_until_idle(account, stack, report_progress, patience) is not None:
-            raise DeployError(f"what is left of {stack} cannot be deleted", f"dockgate aws destroy --stack {stack}")
+            raise DeployError(
+                f"the rest of the stack {stack} cannot be deleted", f"Run `dockgate aws destroy --stack {stack}`."
+            )
         return None
     if state == "DELETE_FAILED":
-        raise DeployError(f"the stack {stack} is half deleted", f"dockgate aws destroy --stack {stack}")
+        raise DeployError(f"the stack {stack} was deleted only in part", f"Run `dockgate aws destroy --stack {stack}`.")
     if state == "UPDATE_ROLLBACK_FAILED":
-        advice = f"aws cloudformation continue-update-rollback --stack-name {stack}"
+        advice = f"Run `aws cloudformation continue-update-rollback --stack-name {stack}`."
         raise DeployError(f"an update of {stack} failed, and so did its rollback", advice)
     return description
 
@@ -185,7 +187,9 @@ def _wait_for_outputs(
     end_state = wait_until_idle(account, stack, report_progress, patience)
     if end_state is None or end_state["StackStatus"] not in _DONE_STATES:
         reason = describe_failures(account, stack, token) if end_state else "it was deleted"
-        raise DeployError(f"the stack {stack} could not be deployed: {reason}", "Fix what it names, and deploy again.")
+        raise DeployError(
+            f"the stack {stack} could not be deployed: {reason}", "Correct what CloudFormation names, and deploy again."
+        )
     return read_outputs(end_state)
 
 

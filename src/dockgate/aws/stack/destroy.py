@@ -67,7 +67,8 @@ def destroy_stack(
         reason = _delete_stack(account, stack, report_progress, patience)
         if reason and attempt == _ATTEMPTS:
             raise DeployError(
-                f"the stack {stack} could not be deleted: {reason}", "Fix what it names, then run the command again."
+                f"the stack {stack} could not be deleted: {reason}",
+                "Correct what CloudFormation names, then run the command again.",
             )
     if not documents.is_created():
         return

@@ -45,7 +45,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"{text!r} is not a parameter.", "Write NAME=VALUE.")
+            raise UsageError(f"{text!r} is not a parameter", "Write NAME=VALUE.")
         if name in FILLED_IN:
             raise UsageError(f"the parameter {name} is filled in by `dockgate aws deploy`", FILLED_IN[name])
         if name not in list_names():
@@ -100,7 +100,8 @@ def _expand_value(value: str, head: str, shape: str, name: str) -> str:
         text = item.removeprefix(head)
         if not re.fullmatch(parts, text):
             raise UsageError(
-                f"{name} names {item!r}.", f"Write {shape}, or an ARN that begins with {head}; commas between several."
+                f"{name} has the invalid entry {item!r}",
+                f"Write {shape}, or an ARN that begins with {head}; separate several by commas.",
             )
         services.append(head + text)
     return ",".join(services)

@@ -33,7 +33,7 @@ def read_stack_status(account: Account, stack: str) -> Status:
     """The status of the stack. Raises NotFoundError if it does not exist."""
     description = describe_stack(account, stack)
     if description is None:
-        raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "`dockgate aws deploy` makes one.")
+        raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "Create it with `dockgate aws deploy`.")
     stack_outputs = read_outputs(description)
     with explain_errors(f"looking at the stack {stack}"):
         stages: Sequence[Mapping[str, Any]] = []

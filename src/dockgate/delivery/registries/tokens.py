@@ -214,7 +214,7 @@ class RegistryTokens:
 
     def _make_unusable_error(self, reason: str) -> UnavailableError:
         return UnavailableError(
-            f"the registry's signing key {self.path} cannot be used: {reason}.",
+            f"the registry's signing key {self.path} cannot be used: {reason}",
             "Restore it, or delete it and start the server: it makes a new one.",
         )
 

@@ -289,7 +289,7 @@ def _limit_time(seconds: float) -> Callable[[], None]:
 
     def check() -> None:
         if time.monotonic() > end:
-            raise TooLargeError(f"git takes longer than {seconds:g} s")
+            raise TooLargeError(f"git takes longer than {seconds:g} s", "Fetch less at once, or clone the repository.")
 
     return check
 

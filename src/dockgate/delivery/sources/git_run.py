@@ -21,6 +21,7 @@ MAX_MEMORY = 1 << 30
 # Bytes of git's output that the server reads.
 MAX_OUTPUT = 32 << 20
 _MAX_ERRORS = 64 * 1024
+_SIZE_ADVICE = "Make the files or the history of the repository smaller."
 # How git says that MAX_MEMORY is not enough.
 _OUT_OF_MEMORY = b"fatal: Out of memory"
 _POLL_SECONDS = 0.1
@@ -73,9 +74,13 @@ def run(
                 process.stderr.close()
         if process.returncode == -signal.SIGXFSZ:
             check()
-            raise TooLargeError(f"git {_get_verb(arguments)} wrote more than {max_output} bytes and was ended")
+            raise TooLargeError(
+                f"git {_get_verb(arguments)} wrote more than {max_output} bytes and was ended", _SIZE_ADVICE
+            )
         if process.returncode and errors.startswith(_OUT_OF_MEMORY):
-            raise TooLargeError(f"git {_get_verb(arguments)} needs more than {MAX_MEMORY} bytes of memory")
+            raise TooLargeError(
+                f"git {_get_verb(arguments)} needs more than {MAX_MEMORY} bytes of memory", _SIZE_ADVICE
+            )
         if process.returncode:
             last = errors.decode(errors="replace").strip()
             folder = f" in {Path(arguments[1]).name}" if arguments[0] == "-C" else ""
@@ -101,7 +106,10 @@ def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], objec
             errors = (errors + chunk)[:_MAX_ERRORS]
         check()
         if time.monotonic() > end:
-            raise UnavailableError(f"git {verb} did not end within {SECONDS} s")
+            raise UnavailableError(
+                f"git {verb} did not end within {SECONDS} s",
+                "Try again. If it fails again, check the load of the server.",
+            )
 
 
 def make_command(*arguments: str, max_file: int = 0) -> list[str]:

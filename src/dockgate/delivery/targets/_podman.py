@@ -282,7 +282,9 @@ class Engine:
                 yield client
         except APIError as error:
             if error.response is not None:
-                raise DeployError(f"{failure}: {_describe_error(error)}") from error
+                raise DeployError(
+                    f"{failure}: {_describe_error(error)}", "Correct what podman names, and deploy again."
+                ) from error
             raise self._make_unavailable_error(error) from error
         except OSError as error:  # of the connection: the client lets them through while it reads an answer
             raise self._make_unavailable_error(error) from error

@@ -157,7 +157,8 @@ class EcsTarget(Target):
             has_seen_rollout = has_seen_rollout or bool(rollout)
             if rollout == "FAILED" or (has_seen_rollout and not rollout):
                 raise DeployError(
-                    f"{service.name} did not become healthy: {reason}{self._find_end_reason(service.name)}"
+                    f"{service.name} did not become healthy: {reason}{self._find_end_reason(service.name)}",
+                    "Read the service's events and the tasks' logs, fix the image, and push again.",
                 )
             present_tasks = list(self._list(service.name))
             running = [
@@ -204,8 +205,8 @@ class EcsTarget(Target):
         self._update_service(service.name, predecessor, count)
         name = predecessor.rpartition("/")[2]
         if not count:
-            return DeployError(f"{error}\nNothing ran before it: the desired count is 0 again.", error.advice)
-        return DeployError(f"{error}\nECS runs {name} again, as before.", error.advice)
+            return DeployError(f"{error}\nNothing ran before it: the desired count is 0 again", error.advice)
+        return DeployError(f"{error}\nECS runs {name} again, as before", error.advice)
 
     def _list(self, service: str, status: str = "RUNNING") -> Iterator[dict[str, Any]]:
         pages = (

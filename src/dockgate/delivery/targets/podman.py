@@ -144,10 +144,16 @@ class PodmanTarget(Target):
                 container for container in self._engine.list_containers(service.name) if container.name in missing_names
             ]
             if len(waiting) < len(missing_names):
-                raise DeployError(f"tasks of {service.name} were removed while they were waited for")
+                raise DeployError(
+                    f"tasks of {service.name} were removed during the deployment",
+                    "Find out what removed them, and deploy again.",
+                )
             for container in waiting:
                 if container.digest != digest:
-                    raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
+                    raise DeployError(
+                        f"{container.name} runs {container.digest or 'an unknown image'} instead of {digest}",
+                        "Find out what replaced it, and deploy again.",
+                    )
                 if container.has_ended:
                     raise self._make_task_failure(container, container.reason)
                 if self._is_healthy(container, check.timeout if check else _GLANCE):
@@ -210,8 +216,10 @@ class PodmanTarget(Target):
             self._engine.pull(str(previous.image))
             self._keep(service.name, self._run(service, previous))
         except DeployError as second:
-            return DeployError(f"{error}\nRevision {previous.revision} could not be started again: {second}")
-        return DeployError(f"{error}\nRevision {previous.revision} runs again.", error.advice)
+            return DeployError(
+                f"{error}\nRevision {previous.revision} could not be started again: {second}", error.advice
+            )
+        return DeployError(f"{error}\nRevision {previous.revision} runs again", error.advice)
 
     def _keep(self, service: str, names: set[str]) -> None:
         """Removes every other task of the service."""

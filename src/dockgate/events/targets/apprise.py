@@ -122,7 +122,7 @@ class AppriseAdapter(TargetAdapter):
     def _run(self, request: Mapping[str, Any]) -> None:
         """Run the child. Raises UnavailableError where it failed, UsageError where it never can succeed."""
         if importlib.util.find_spec("apprise") is None:
-            raise UsageError("apprise is not installed.", f"Install it: {sys.executable} -m pip install apprise")
+            raise UsageError("apprise is not installed", f"Install it: {sys.executable} -m pip install apprise")
         service = parse_scheme(request["url"]) or "apprise"
         body = {**request, "hosts": self._hosts, "loopback": self._is_loopback_allowed, "seconds": self._seconds}
         try:

@@ -46,5 +46,5 @@ class EventBridgeAdapter(AwsAdapter):
             (answer_entry,) = answer["Entries"]
             raise UnavailableError(
                 f"the bus {bus} took no event: {answer_entry.get('ErrorCode')}: {answer_entry.get('ErrorMessage')}",
-                "Does the bus exist in this region?",
+                "Check that the event bus exists in this region.",
             )

@@ -91,7 +91,7 @@ def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext
     matching = [candidate for candidate in formats if candidate.can_read(document)]
     if len(matching) != 1:
         titles = ", ".join(candidate.title for candidate in formats)
-        raise UsageError(f"{name} is not a supported findings document.", f"Supported: {titles}.")
+        raise UsageError(f"{name} is not a supported findings document", f"Supported: {titles}.")
     try:
         reports = matching[0].read(document, context)
     except UsageError as error:
@@ -101,18 +101,18 @@ def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext
         reports = tuple(report for report in reports if report.inventory.image == context.image)
     images = sorted({report.inventory.image for report in reports})
     if not images:
-        raise UsageError(f"{name} does not report {context.image or 'any image'}.", "Check which image was scanned.")
+        raise UsageError(f"{name} is not a report on {context.image or 'an image'}", "Check which image was scanned.")
     if len(images) > 1:
-        raise UsageError(f"{name} reports several images.", f"Select one by its digest: {', '.join(images[:5])}.")
+        raise UsageError(f"{name} reports several images", f"Select one by its digest: {', '.join(images[:5])}.")
     return tuple(replace(report, at=report.at or context.at) for report in reports)
 
 
 def _parse(data: bytes, name: str) -> Any:
     if len(data) > SIZE_LIMIT:
-        raise UsageError(f"{name} has more than {SIZE_LIMIT:,} bytes, the limit for a report.", "Report fewer details.")
+        raise UsageError(f"{name} has more than {SIZE_LIMIT:,} bytes, the limit for a report", "Report fewer details.")
     try:
         return parse_json(data.decode("utf-8-sig"))
     except RecursionError:
-        raise UsageError(f"{name} is nested too deeply.", "Check that a scanner wrote it.") from None
+        raise UsageError(f"{name} is nested too deeply", "Check that a scanner wrote it.") from None
     except ValueError as error:
-        raise UsageError(f"{name} is not JSON: {error}.", "Set the scanner's output format to JSON.") from None
+        raise UsageError(f"{name} is not JSON: {error}", "Set the scanner's output format to JSON.") from None

@@ -60,9 +60,9 @@ def read_mappings(value: Any, location: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UsageError(f"{location} must be a list of objects.", "Check whether the file was cut or changed.")
+        raise UsageError(f"{location} must be a list of objects", "Check whether the file was cut or changed.")
     if len(value) > FINDINGS_LIMIT:
-        raise UsageError(f"{location} has more than {FINDINGS_LIMIT} entries.")
+        raise UsageError(f"{location} has more than {FINDINGS_LIMIT} entries")
     return value
 
 
@@ -82,7 +82,7 @@ def count(value: Any, location: str) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or not 0 <= value < 10**9:
-        raise UsageError(f"{location} must be a count.", "Check whether the file was cut or changed.")
+        raise UsageError(f"{location} must be a whole number from 0", "Check whether the file was cut or changed.")
     return int(value)
 
 

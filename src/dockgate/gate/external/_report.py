@@ -165,7 +165,7 @@ class ReportBuilder:
         The order makes digests stable.
         """
         if len(self.findings) > FINDINGS_LIMIT:
-            raise UsageError(f"the document has more than {FINDINGS_LIMIT} findings")
+            raise UsageError(f"the document has more than {FINDINGS_LIMIT} findings", "Scan the image with Dockgate.")
         findings: dict[tuple[str, str, str, str], Finding] = {}
         for finding in self.findings:
             key = (finding.id, finding.package.purl, finding.package.name, finding.package.path)

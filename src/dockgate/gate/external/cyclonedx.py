@@ -59,7 +59,7 @@ class CycloneDx(Format):
         """
         version = document.get("specVersion")
         if version not in VERSIONS:
-            raise UsageError(f"CycloneDX {read_text(version)} is not supported; supported: {', '.join(VERSIONS)}.")
+            raise UsageError(f"CycloneDX {read_text(version)} is not supported; supported: {', '.join(VERSIONS)}")
         metadata = read_mapping(document.get("metadata"))
         root = read_mapping(metadata.get("component"))
         candidates = (read_text(root.get("version")), unquote(strip_qualifiers(read_text(root.get("purl")))))
@@ -77,7 +77,7 @@ class CycloneDx(Format):
             location = f"vulnerabilities[{index}]"
             affected_entries = read_mappings(vulnerability.get("affects"), f"{location}.affects")
             if not read_text(vulnerability.get("id")):
-                raise UsageError(f"{location} has no id.")
+                raise UsageError(f"{location} has no id")
             for entry in affected_entries or [{}]:
                 if not _is_unaffected(entry, location):
                     report.findings.append(_read_finding(vulnerability, entry, location, packages, context))

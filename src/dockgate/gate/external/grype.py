@@ -108,7 +108,7 @@ def _read_finding(match: dict[str, Any], location: str, report: ReportBuilder, c
     vulnerability, artifact = read_mapping(match.get("vulnerability")), read_mapping(match.get("artifact"))
     identity = read_text(vulnerability.get("id"))
     if not identity:
-        raise UsageError(f"{location} has no vulnerability.id.")
+        raise UsageError(f"{location} has no vulnerability.id")
     package = _read_package(artifact, location, report, context)
     fix = read_mapping(vulnerability.get("fix"))
     related_names = [

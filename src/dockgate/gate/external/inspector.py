@@ -115,7 +115,7 @@ class _Reports:
     def add(self, finding: dict[str, Any], location: str) -> None:
         status = read_text(finding.get("status")).upper()
         if status not in _STATES:
-            raise UsageError(f"{location}.status is {status or 'missing'}; allowed: {', '.join(_STATES)}.")
+            raise UsageError(f"{location}.status is {status or 'missing'}; allowed: {', '.join(_STATES)}")
         resources = read_mappings(finding.get("resources"), f"{location}.resources")
         images = [resource for resource in resources if resource.get("type") == _IMAGE]
         if not images and resources:
@@ -124,7 +124,7 @@ class _Reports:
             details = read_mapping(read_mapping(resource.get("details")).get("awsEcrContainerImage"))
             image = read_digest(details.get("imageHash")) or _read_image_digest(resource.get("id"))
             if not image:
-                raise UsageError(f"{location} has no image digest in its resources.")
+                raise UsageError(f"{location} has no image digest in its resources")
             report = self.get_report(image)
             report.platform = report.platform or read_platform(details.get("architecture"))
             report.distribution = report.distribution or read_distribution(details.get("platform"))
@@ -147,7 +147,7 @@ class _Reports:
         vulnerable = read_mapping(finding.get("packageVulnerabilityDetails"))
         identity = read_text(vulnerable.get("vulnerabilityId"))
         if not identity:
-            raise UsageError(f"{location} has no vulnerabilityId.")
+            raise UsageError(f"{location} has no vulnerabilityId")
         detail = self._details.get(read_text(finding.get("findingArn")))
         urgency = self._read_urgency(finding, detail, report)
         names = (identity, *read_texts(vulnerable.get("relatedVulnerabilities")))

@@ -56,7 +56,7 @@ class Sarif(Format):
         """A report for each run. Suppressed results count: only our own waivers accept findings."""
         if document["version"] != _VERSION:
             version = read_text(document["version"]) or "without version"
-            raise UsageError(f"SARIF {version} is not supported; supported: {_VERSION}.")
+            raise UsageError(f"SARIF {version} is not supported; supported: {_VERSION}")
         runs = read_mappings(document["runs"], "runs")
         if not runs:
             raise UsageError("the document has no runs")
@@ -92,7 +92,7 @@ def _read_run(run: dict[str, Any], location: str, context: ReadContext) -> Exter
             rule = rules[rule_index]
         identity = identity or read_text(rule.get("id"))
         if not identity:
-            raise UsageError(f"{location}.results[{index}] has no rule.")
+            raise UsageError(f"{location}.results[{index}] has no rule")
         if result.get("kind") in _PASSING_KINDS or result.get("baselineState") == "absent":
             continue
         if _OTHER_TAGS.isdisjoint(_read_tags(rule)):

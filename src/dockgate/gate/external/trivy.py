@@ -58,7 +58,7 @@ class Trivy(Format):
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         if document["SchemaVersion"] != _SCHEMA:
             schema = read_text(str(document["SchemaVersion"]))
-            raise UsageError(f"Trivy's schema {schema} is not supported; supported: {_SCHEMA}.")
+            raise UsageError(f"Trivy's schema {schema} is not supported; supported: {_SCHEMA}")
         if (kind := document["ArtifactType"]) != "container_image":
             raise UsageError(f"the document is about a {read_text(kind)}, not an image", "Use `trivy image`.")
         metadata = read_mapping(document.get("Metadata"))
@@ -105,7 +105,7 @@ def _add_result(result: dict[str, Any], location: str, report: ReportBuilder, co
             findings = [*findings, read_mapping(modified_finding.get("Finding"))]
     for index, finding in enumerate(findings):
         if not read_text(finding.get("VulnerabilityID")):
-            raise UsageError(f"{location}: the finding {index} has no VulnerabilityID.")
+            raise UsageError(f"{location}: the finding {index} has no VulnerabilityID")
         identifier = read_mapping(finding.get("PkgIdentifier"))
         version = read_text(finding.get("InstalledVersion"))
         package = packages.get(read_text(identifier.get("UID"))) or _read_package(

@@ -56,12 +56,13 @@ def read(data: bytes, name: str) -> RecordedVerdict:
     try:
         content = json.loads(data)
     except ValueError as error:
-        raise UsageError(f"{name} is not JSON: {error}.", advice) from None
+        raise UsageError(f"{name} is not JSON: {error}", advice) from None
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise UsageError(f"{name} is not a case: its `kind` is not {KIND!r}.", advice)
+        raise UsageError(f"{name} is not a case: its `kind` is not {KIND!r}", advice)
     if content.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(
-            f"{name} has schema_version {content.get('schema_version')!r}, this version reads {SCHEMA_VERSION}.",
+            f"{name} has schema_version {content.get('schema_version')!r}; "
+            f"this version of Dockgate reads {SCHEMA_VERSION}",
             "Use the version of Dockgate that wrote it.",
         )
     try:
@@ -69,7 +70,7 @@ def read(data: bytes, name: str) -> RecordedVerdict:
             canonical.build(Verdict, content["verdict"]), canonical.build(VerdictCase, content["case"])
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{name} is an incomplete case: {type(error).__name__}: {error}.", advice) from None
+        raise UsageError(f"{name} is an incomplete case: {type(error).__name__}: {error}", advice) from None
 
 
 def replay(

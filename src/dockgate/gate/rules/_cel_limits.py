@@ -33,7 +33,7 @@ def check_cost(document: Any) -> None:
     except ast.ExpressionError as error:
         raise UnboundedError(str(error)) from None
     if patterns > _MAX_PATTERNS:
-        raise UnboundedError(f"`matches` is allowed {_MAX_PATTERNS} times")
+        raise UnboundedError(f"`matches` may occur at most {_MAX_PATTERNS} times")
 
 
 def is_monotonic(expression: Any) -> bool:
@@ -73,22 +73,24 @@ def _check_call(call: Any, types: Mapping[int, Any]) -> None:
     name = call.function
     kinds = [types.get(argument.id) for argument in call.args]
     if name == "_+_" and any(_is_text_or_list(kind) for kind in kinds):
-        raise UnboundedError("texts and lists cannot be added to each other")
+        raise UnboundedError("texts and lists cannot be joined with +")
     if name in ("_==_", "_!=_") and not all(_is_scalar(kind) for kind in kinds):
         raise UnboundedError("only texts, numbers, booleans and times can be compared, no lists or messages")
     if name == "@in" and not _is_scalar(kinds[0]):
-        raise UnboundedError("only a text, a number, a boolean or a time can be looked for in a list")
+        raise UnboundedError("`in` can only look for a text, a number, a boolean or a time")
     if name == "matches":
         pattern = call.args[-1].const_expr
         text = pattern.string_value
         if not pattern.HasField("string_value") or len(text) > _MAX_PATTERN_LENGTH or "{" in text:
-            raise UnboundedError(f"a pattern is a constant without {{}}, at most {_MAX_PATTERN_LENGTH} characters long")
+            raise UnboundedError(
+                f"a pattern must be a constant without {{}}, with at most {_MAX_PATTERN_LENGTH} characters"
+            )
 
 
 def _check_literal(expression: Any) -> None:
     """Refuse messages, and lists and maps of anything but constants."""
     if expression.struct_expr.message_name:
-        raise UnboundedError("no messages can be made")
+        raise UnboundedError("messages cannot be created")
     is_literal = expression.HasField("list_expr") or expression.HasField("struct_expr")
     if is_literal and not all(item.HasField("const_expr") for item in ast.iterate_subexpressions(expression)):
         raise UnboundedError("a literal list or map may contain only constants")

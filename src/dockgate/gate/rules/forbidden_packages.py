@@ -83,7 +83,9 @@ class ForbiddenPackages(TimelessRule):
                 except UncomparableError as error:
                     package_text = f"{package.name} {package.version} is in {entry['versions']}"
                     advice = f"Remove {package.name}, or forbid it without `versions`."
-                    yield UndeterminedFact(package.purl, f"Whether {package_text} is not known: {error}", advice=advice)
+                    yield UndeterminedFact(
+                        package.purl, f"Whether {package_text} is not known: {error}.", advice=advice
+                    )
             if forbidden:
                 range_text = f" in {entry['versions']}" if versions else ""
                 reason_text = f" ({entry['reason']})" if entry["reason"] else ""

@@ -104,7 +104,7 @@ class Provenance(Rule):
             else:
                 reasons += objections
         if provenance.unavailable is not None:
-            reason = f"The image's attached statements could not be fetched: {provenance.unavailable}"
+            reason = f"The image's attached statements could not be fetched: {provenance.unavailable}."
             yield UndeterminedFact("/", reason, advice="Check that the registry answers, and judge the image again.")
             return
         listed_reasons = list(dict.fromkeys((*reasons, *provenance.refused)))

@@ -47,7 +47,7 @@ def read(data: bytes, name: str) -> tuple[VexStatement, ...]:
     vex_format = next((candidate for candidate in formats if candidate.can_read(document)), None)
     if vex_format is None:
         titles = ", ".join(candidate.title for candidate in formats)
-        raise UsageError(f"{name} is not a VEX document.", f"Supported: {titles}.")
+        raise UsageError(f"{name} is not a VEX document", f"Supported: {titles}.")
     try:
         statements = vex_format.read(Node(document), compute_digest(data))
     except InvalidDocumentError as error:
@@ -56,19 +56,19 @@ def read(data: bytes, name: str) -> tuple[VexStatement, ...]:
         len(statement.vulnerabilities) + len(statement.products) + len(statement.packages) for statement in statements
     )
     if count > COUNT_LIMIT:
-        raise UsageError(f"{name} has {count} names, the limit is {COUNT_LIMIT}.", "Split the document.")
+        raise UsageError(f"{name} has {count} names, the limit is {COUNT_LIMIT}", "Split the document.")
     return statements
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > SIZE_LIMIT:
-        raise UsageError(f"{name} has {len(data)} bytes, the limit is {SIZE_LIMIT}.", "Split the document.")
+        raise UsageError(f"{name} has {len(data)} bytes, the limit is {SIZE_LIMIT}", "Split the document.")
     try:
         document = parse_json(data.decode("utf-8-sig"))
     except RecursionError:
-        raise UsageError(f"{name} is nested too deeply.", "Check that it is a VEX document.") from None
+        raise UsageError(f"{name} is nested too deeply", "Check that it is a VEX document.") from None
     except ValueError as error:
-        raise UsageError(f"{name} is not JSON: {error}.", "Convert the document to JSON.") from None
+        raise UsageError(f"{name} is not JSON: {error}", "Convert the document to JSON.") from None
     if not isinstance(document, dict):
-        raise UsageError(f"{name} is not a JSON object.", "Check that it is a VEX document.")
+        raise UsageError(f"{name} is not a JSON object", "Check that it is a VEX document.")
     return document

@@ -82,4 +82,4 @@ def _decode(token: str, keys: KeySet) -> jwt.Token:
 
 
 def _make_denied_error(problem: str) -> DeniedError:
-    return DeniedError(f"you are not signed in: the provider's ID token is {problem}.", "Sign in again.")
+    return DeniedError(f"you are not signed in: the provider's ID token is {problem}", "Sign in again.")

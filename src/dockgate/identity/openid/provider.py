@@ -60,7 +60,7 @@ class OpenIdProvider(IdentityProvider):
     def redeem(self, request: SignInRequest, code: str, issuer: str | None) -> Identity:
         metadata = self._metadata.get()
         if issuer != metadata.issuer and (issuer is not None or metadata.has_issuer_parameter):
-            raise DeniedError("you are not signed in: the answer is of another identity provider.", "Sign in again.")
+            raise DeniedError("you are not signed in: the answer is of another identity provider", "Sign in again.")
         tokens = self._request_tokens(metadata.token_endpoint, request, code)
         access_token = tokens.get("access_token")
         expected_values = {
@@ -77,7 +77,7 @@ class OpenIdProvider(IdentityProvider):
         )
         subject = claims["sub"]
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
-            raise DeniedError("you are not signed in: the ID token has no usable subject.", "Sign in again.")
+            raise DeniedError("you are not signed in: the ID token has no usable subject", "Sign in again.")
         if self._settings.groups_claim not in claims and metadata.userinfo_endpoint and isinstance(access_token, str):
             userinfo = self._fetch_userinfo(metadata.userinfo_endpoint, access_token, subject)
             # The address and whether it is verified come from one document.
@@ -94,7 +94,7 @@ class OpenIdProvider(IdentityProvider):
         except OAuth2Error as error:
             reason = format_error_code(error.error)
             raise DeniedError(
-                f"you are not signed in: the provider refuses the code ({reason}).", "Sign in again."
+                f"you are not signed in: the provider refuses the code ({reason})", "Sign in again."
             ) from error
         except (httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UnavailableError(
@@ -106,7 +106,7 @@ class OpenIdProvider(IdentityProvider):
         """Return the claims that are not in the ID token. They must be of the same person (5.3.2)."""
         claims = self._connection.get_json(endpoint, {"Authorization": f"Bearer {access_token}"})
         if claims.get("sub") != subject:
-            raise DeniedError("you are not signed in: the provider described another person.", "Sign in again.")
+            raise DeniedError("you are not signed in: the provider described another person", "Sign in again.")
         return claims
 
     def _create_client(self) -> OAuth2Client:
@@ -151,7 +151,7 @@ def _build_identity(claims: Mapping[str, Any], issuer: str, settings: OidcSettin
     if not isinstance(name, str) or not name:
         missing_claim = "no verified e-mail address" if settings.name_claim == "email" else f"no {settings.name_claim}"
         raise DeniedError(
-            f"you are not signed in: the provider gives {missing_claim} for you.",
+            f"you are not signed in: the provider gives {missing_claim} for you",
             "Ask an admin: DOCKGATE_OIDC_NAME_CLAIM chooses the claim that names people.",
         )
     groups = claims.get(settings.groups_claim)

@@ -67,7 +67,7 @@ class Bitnami(StandaloneEcosystem):
         numbers = core.split(".")
         parts = prerelease.split(".") if hyphen else []
         if len(numbers) != 3 or not all(map(is_digits, numbers)) or not all(map(is_label, parts)):
-            raise UncomparableError(f"The Bitnami version {version[:80]!r} is not a semantic version.")
+            raise UncomparableError(f"the Bitnami version {version[:80]!r} is not a semantic version")
         is_revision = bool(parts) and is_digits(parts[0])
         if is_revision:
             while parts and not parts[-1].strip("0"):

@@ -107,7 +107,7 @@ class Cran(StandaloneEcosystem):
         """
         parts = version.replace("-", ".").split(".")
         if len(parts) < 2 or not all(is_digits(part) and is_at_most(part, INT_MAX) for part in parts):
-            raise UncomparableError(f"The R version {version[:80]!r} is not numbers separated by dots and dashes.")
+            raise UncomparableError(f"the R version {version[:80]!r} is not numbers separated by dots and dashes")
         return encode_numbers(strip_zeros(parts))
 
 

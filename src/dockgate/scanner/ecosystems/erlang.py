@@ -90,7 +90,7 @@ class Erlang(StandaloneEcosystem):
     @override
     def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         if not purl.version:
-            raise UsageError(f"{purl} has no version.", f"Write it as pkg:{purl.type}/NAME@VERSION.")
+            raise UsageError(f"{purl} has no version", f"Write it as pkg:{purl.type}/NAME@VERSION.")
         if purl.type == "otp":
             return _make_otp_package(purl.name, purl.version, purl.qualifiers.get("repository_url", ""), "")
         return _make_hex_package(purl.namespace, purl.name, purl.version, "")
@@ -127,14 +127,14 @@ def _read_application(path: str, name: str, raw: bytes) -> Package:
         case [["{", "application", atom, ["[", *properties]], "."] if atom in (name, f"'{name}'"):
             pass
         case _:
-            raise UnreadableError(f"it is not an Erlang term {{application,{name},[…]}}.")
+            raise UnreadableError(f"it is not an Erlang term {{application,{name},[…]}}")
     values = [entry[2:] for entry in properties if entry[:2] == ["{", "vsn"]]
     if not values:
-        raise UnreadableError("it has no vsn")
+        raise UnreadableError("it has no version (vsn)")
     strings = {value[0] if len(value) == 1 and isinstance(value[0], str) else "" for value in values}
     version = strings.pop()
     if strings or not version.startswith('"') or len(version) < 3 or "\\" in version:
-        raise UnreadableError("its vsn is not one plain string")
+        raise UnreadableError("its version (vsn) is not a plain string")
     version = version[1:-1]
     if name in _ELIXIR:
         return _make_otp_package(name, version, _ELIXIR_REPOSITORY, path)
@@ -177,7 +177,7 @@ def _read_mix_lock(path: str, content: str) -> Iterator[Package]:
             continue
         entry = re.fullmatch(r'"?([^\s":]+)"?: \{:(\w+), (.*)\},?\}?', stripped_line)
         if not entry:
-            raise UnreadableError(f"line {number} is not how Mix writes it: {stripped_line[:80]!r}")
+            raise UnreadableError(f"line {number} is not in Mix's format: {stripped_line[:80]!r}")
         if entry[2] == "hex":
             package = re.match(r':"?(\w+)"?, "([^"\\]+)"', entry[3])
             if not package:
@@ -196,7 +196,7 @@ def _read_rebar_lock(path: str, content: str) -> Iterator[Package]:
     """
     pairs = re.findall(r'\{\s*pkg\s*,\s*<<"(\w+)">>\s*,\s*<<"([^"\\]+)">>', content)
     if not content.lstrip().startswith(("{", "[")) or len(pairs) != len(re.findall(r"\bpkg\b\s*,", content)):
-        raise UnreadableError("it is not how rebar3 writes it")
+        raise UnreadableError("its format is not that of rebar3")
     for name, version in pairs:
         yield _make_hex_package("", name, version, path)
     for name in re.findall(r'\{\s*<<"(\w+)">>\s*,\s*\{\s*git\s*,', content):

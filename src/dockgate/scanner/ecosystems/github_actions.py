@@ -55,7 +55,7 @@ class Actions(StandaloneEcosystem):
         """
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:
-            raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")
+            raise UncomparableError(f"the GitHub Actions version {version[:80]!r} is a tag that can move")
         return semver.make_version_key(bare, "GitHub Actions", minimum_parts=1)
 
 

@@ -81,7 +81,7 @@ class Haskell(StandaloneEcosystem):
         """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs); tags are refused."""
         parts = version.split(".")
         if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
-            raise UncomparableError(f"The Haskell version {version[:80]!r} is not numbers separated by dots.")
+            raise UncomparableError(f"the Haskell version {version[:80]!r} is not numbers separated by dots")
         return encode_numbers(parts)
 
 
@@ -131,7 +131,7 @@ def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
     """Read `constraints: any.NAME ==VERSION, …` with flags between ("cabal freeze", Cabal User Guide)."""
     pins = re.findall(r"(?<![\w.-])(?:any\.)?([A-Za-z0-9-]+) ==([0-9.]+)", content)
     if "constraints:" not in content or len(pins) != content.count("=="):
-        raise UnreadableError("it is not how cabal writes it")
+        raise UnreadableError("its format is not that of cabal")
     for name, version in pins:
         yield _make_package(name, version, path)
 

@@ -96,13 +96,13 @@ class Julia(StandaloneEcosystem):
         flags = re.VERBOSE | re.IGNORECASE | re.ASCII
         match = re.fullmatch(_PATTERN, version, flags) if len(version) <= VERSION_LIMIT else None
         if not match:
-            raise UncomparableError(f"The Julia version {version[:80]!r} is invalid.")
+            raise UncomparableError(f"the Julia version {version[:80]!r} is invalid")
         numbers = [group or "0" for group in match.group("major", "minor", "patch")]
         pre = None if match["lowest"] is match["pre"] is None else (match["pre"] or "").removeprefix("-")
         build = match["build"]
         labels = [*(pre or "").split("."), *(build or "").split(".")]
         if any(is_digits(part) and not is_at_most(part, INT_MAX) for part in (*numbers, *labels)):
-            raise UncomparableError(f"The Julia version {version[:80]!r} has too big a number.")
+            raise UncomparableError(f"the Julia version {version[:80]!r} has a number that is too large")
         key = b"".join(map(encode_number, numbers))
         key += b"\x01" if pre is None else b"\x00" + encode_labels(pre.split(".") if pre else ())
         return key + (b"\x00" if build is None else b"\x01" + encode_labels(build.split(".")) if build else b"\x02")

@@ -72,7 +72,7 @@ class Opam(StandaloneEcosystem):
     def make_version_key(self, version: str) -> Any:
         """Debian's order without epochs; either side of a dash may be empty (src/core/opamVersionCompare.ml)."""
         if not version or not _LEGAL.issuperset(version):
-            raise UncomparableError(f"The opam version {version[:80]!r} is invalid.")
+            raise UncomparableError(f"the opam version {version[:80]!r} is invalid")
         upstream, revision = version.rsplit("-", 1) if "-" in version else (version, "")
         return dpkg_key(f"0:{upstream or 0}-{revision or 0}")
 
@@ -102,7 +102,7 @@ def _read_locked(content: str, path: str) -> Iterator[Package]:
         elif piece[0] != '"':
             continue
         elif not is_in_braces and name:
-            raise UnreadableError(f"it gives no version to {name[:80]}")
+            raise UnreadableError(f"it states no version of {name[:80]}")
         elif not is_in_braces:
             name = piece[1:-1]
         elif name and pieces[at - 1] == "=" and pieces[at - 2] in ("{", "&", "("):

@@ -104,7 +104,7 @@ class OtherRoots(StandaloneEcosystem):
             raise UnreadableError(f"it is {content}, whose content is not read")
         if head and _is_database(path):
             root = next(path[: -len(end)] for end in _DATABASES if path.endswith(end))
-            raise UnreadableError(f"it is the package database of another root, {root.removesuffix('/usr')}")
+            raise UnreadableError(f"it is the package database of another root folder, {root.removesuffix('/usr')}")
         if head and (manager := _find_other_manager(path)):
             raise UnreadableError(f"it is the package database of {manager}, which is not read")
         if _is_list(path):
@@ -116,7 +116,7 @@ class OtherRoots(StandaloneEcosystem):
             from dockgate.scanner.formats.image_archives import is_image
 
             if is_image(file):
-                raise UnreadableError("it is an archive of an image, which is not read")
+                raise UnreadableError("it is an archive of a container image, which is not scanned")
         elif path.lower().endswith(_DISKS):
             for at, magic, description in _DISK_MAGICS:  # a picture, firmware or a boot loader has none of these
                 file.seek(at)
@@ -126,7 +126,7 @@ class OtherRoots(StandaloneEcosystem):
 
     @override
     def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
-        raise UsageError(f"{purl} has an unknown type.", "Other roots have no package URLs.")
+        raise UsageError(f"{purl} has an unknown type", "Other roots have no package URLs.")
 
     @override
     def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:

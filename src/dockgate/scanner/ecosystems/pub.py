@@ -79,7 +79,7 @@ class Pub(StandaloneEcosystem):
         """
         match = re.fullmatch(_PATTERN, version) if len(version) <= VERSION_LIMIT else None
         if not match or not all(is_at_most(part, INT_MAX) for part in match.groups()[:3]):
-            raise UncomparableError(f"The pub version {version[:80]!r} is invalid.")
+            raise UncomparableError(f"the pub version {version[:80]!r} is invalid")
         numbers = b"".join(map(encode_number, match.groups()[:3]))
         pre = b"\x00" + encode_labels(match["pre"].split("."), INT_MAX) if match["pre"] else b"\x01"
         return (

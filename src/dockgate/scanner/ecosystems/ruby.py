@@ -86,7 +86,7 @@ class Ruby(StandaloneEcosystem):
         """
         plain = version.strip(" \t\r\n\f\v")
         if len(plain) > VERSION_LIMIT or not re.fullmatch(_PATTERN, plain):
-            raise UncomparableError(f"The gem version {version[:80]!r} is invalid for RubyGems.")
+            raise UncomparableError(f"the gem version {version[:80]!r} is invalid for RubyGems")
         plain = re.sub(r"(?<![^.])[0.]+(?=[a-zA-Z])", "", plain.replace("-", ".pre."), count=1)
         key = b""
         zeros = 0
@@ -150,7 +150,7 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     second = header.split("\n", 2)[1:2]
     stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else declared_values
     if any(assigned_values.get(field, value) != value for field, value in zip(_FIELDS, stub, strict=False)):
-        raise UnreadableError(f"its stub says {' '.join(stub)}, its specification {' '.join(declared_values)}")
+        raise UnreadableError(f"its stub names {' '.join(stub)}, but its specification {' '.join(declared_values)}")
     name, version, platform = stub if len(stub) == len(_FIELDS) else declared_values
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'} within its first {HEADER_LIMIT} bytes")
@@ -171,7 +171,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
     for raw in file:
         line = decode_text(raw).rstrip()
         if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
-            raise UnreadableError("it contains an unresolved merge")
+            raise UnreadableError("it contains an unresolved merge conflict")
         if line and line[0] != " ":
             section = line
         if section not in ("GEM", "GIT") or line[:4] != "    " or line[4:5] in ("", " "):

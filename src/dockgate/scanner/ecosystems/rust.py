@@ -111,9 +111,9 @@ def _read_list(path: str, compressed_list: bytes) -> Iterator[Package]:
     try:
         raw = inflater.decompress(compressed_list, LIST_LIMIT)
     except zlib.error as error:
-        raise UnreadableError(f"its list of crates cannot be inflated: {error}") from error
+        raise UnreadableError(f"its list of crates cannot be decompressed: {error}") from error
     if not inflater.eof:
-        raise UnreadableError(f"its list of crates is cut off, or has more than {LIST_LIMIT} bytes")
+        raise UnreadableError(f"its list of crates is truncated, or has more than {LIST_LIMIT} bytes")
     try:
         crates = json.loads(decode_text(raw))["packages"]
         for crate in crates:
@@ -151,7 +151,7 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
         elif not table:
             is_expected = stripped_line.startswith(("#", "version = ")) or not stripped_line
         if not is_expected:
-            raise UnreadableError(f"line {number} is not how Cargo writes it: {stripped_line[:80]!r}")
+            raise UnreadableError(f"line {number} is not in Cargo's format: {stripped_line[:80]!r}")
     if not all("name" in crate and "version" in crate for crate in crates):
         raise UnreadableError("it has a crate without a name or version")
     packages: list[Package] = []

@@ -15,14 +15,14 @@ def make_version_key(version: str, kind: str, minimum_parts: int = 3) -> bytes:
     numbers = core.split(".")
     has_all_numbers = len(numbers) == 3 or (minimum_parts <= len(numbers) < 3 and not dash and not plus)
     if not has_all_numbers or not all(map(_is_number, numbers)) or (plus and not all(map(is_label, build.split(".")))):
-        raise UncomparableError(f"The {kind} version {version!r} is not a semantic version.")
+        raise UncomparableError(f"the {kind} version {version!r} is not a semantic version")
     key = b"".join(map(encode_number, numbers)) + encode_number("") * (3 - len(numbers))
     if not dash:
         return key + b"\x01"
     parts: list[bytes] = [key]
     for part in pre.split("."):
         if not is_label(part) or (is_digits(part) and not _is_number(part)):
-            raise UncomparableError(f"The {kind} version {version!r} has a malformed pre-release part.")
+            raise UncomparableError(f"the {kind} version {version!r} has a malformed pre-release part")
         parts.append(b"\x00\x01" + encode_number(part) if is_digits(part) else b"\x00\x02" + part.encode("ascii"))
     return b"".join((*parts, b"\x00\x00"))
 

@@ -69,7 +69,7 @@ class _Database:
             raise UnreadableError("its text is not UTF-8")
         self.count = size // self.page_size
         if head[24:28] == head[92:96] and int.from_bytes(head[28:32], "big") > self.count:
-            raise UnreadableError("it is cut short")
+            raise UnreadableError("it is truncated")
         self.file = file
         self.visited_pages = bytearray(self.count + 1)
 
@@ -124,7 +124,7 @@ class _Database:
         self.file.seek((number - 1) * self.page_size)
         page = self.file.read(self.page_size)
         if len(page) != self.page_size:
-            raise UnreadableError("it is cut short")
+            raise UnreadableError("it is truncated")
         return page
 
 

@@ -22,7 +22,7 @@ def parse_document(content: str) -> dict[str, Any]:
 
     keys = re.sub("|".join(_NO_KEY), "", content, flags=re.DOTALL)
     if any(line.count(".") > _DOTS for line in keys.split("\n")):
-        raise UnreadableError("its TOML has a key of too many parts")
+        raise UnreadableError("its TOML has a key with too many parts")
     try:
         return tomllib.loads(content)
     except RecursionError as error:

@@ -30,7 +30,7 @@ def parse_elements(raw: bytes) -> list[Element]:
     depth = 0
 
     def refuse(*_: object) -> None:
-        raise UnreadableError("its XML has a document type")
+        raise UnreadableError("its XML declares a document type")
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth

@@ -50,7 +50,7 @@ def parse_document(content: str) -> dict[str, Any]:
     """Parse a file with exactly one document, a mapping. Raises UnreadableError."""
     parsed_documents = parse_documents(content)
     if len(parsed_documents) != 1 or not isinstance(parsed_documents[0], dict):
-        raise UnreadableError("it is not one YAML mapping")
+        raise UnreadableError("it is not a single YAML mapping")
     return parsed_documents[0]
 
 

@@ -38,11 +38,11 @@ class Section(NamedTuple):
     def read(self, at: int, size: int) -> bytes:
         """Read exactly these bytes. Raises UnreadableError if they are not all there."""
         if at < 0 or size < 0 or at + size > self.size:
-            raise UnreadableError("it references bytes outside itself")
+            raise UnreadableError("its directory references bytes outside the archive")
         self.file.seek(self.start + at)
         data = self.file.read(size)
         if len(data) != size:
-            raise UnreadableError("it is cut off")
+            raise UnreadableError("it is truncated")
         return data
 
 
@@ -102,7 +102,7 @@ class Archive:
                 raise _make_count_error(self.count)
             first = at + 46
             if first > end:
-                raise UnreadableError("its directory is cut off")
+                raise UnreadableError("its directory is truncated")
             magic, flags, method, check, packed_size, size, name_size, extra, comment, offset = header(directory, at)
             extra_start = first + name_size
             at = extra_start + extra + comment
@@ -117,7 +117,7 @@ class Archive:
                 )
                 yield Entry(decode_path(name), flags, method, check, packed_size, size, offset + self._shift)
         if stated_count != self.count and stated_count != self.count % _COUNT_MODULUS:
-            raise UnreadableError(f"its directory has {self.count} entries, and its end record says {stated_count}")
+            raise UnreadableError(f"its directory has {self.count} entries, but its end record states {stated_count}")
 
     def _find_directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its count of entries, and the size of what precedes the archive."""
@@ -137,7 +137,7 @@ class Archive:
         if count > ENTRY_LIMIT or size > DIRECTORY_LIMIT:
             raise _make_count_error(count)
         if size + offset > end:
-            raise UnreadableError("its directory is not where it should be")
+            raise UnreadableError("its directory is not at the position that the archive states")
         self._spend(size)
         return section.read(end - size, size), count, end - size - offset
 
@@ -172,7 +172,7 @@ class Archive:
             raise UnreadableError(f"it has {entry.size} bytes; no more than {limit} are read")
         content = b"".join(self._inflate(entry, entry.size + 1))
         if len(content) != entry.size or zlib.crc32(content) != entry.check:
-            raise UnreadableError("it does not match its archive's directory")
+            raise UnreadableError("it does not match the archive's directory")
         return content
 
     @contextmanager
@@ -188,7 +188,7 @@ class Archive:
             for piece in self._inflate(entry, entry.size + 1):
                 size += file.write(piece)
             if size != entry.size:
-                raise UnreadableError("it does not match its archive's directory")
+                raise UnreadableError("it does not match the archive's directory")
             yield Section(file, 0, size)
 
     def _find_content(self, entry: Entry) -> int:
@@ -197,14 +197,14 @@ class Archive:
             raise UnreadableError("it is encrypted")
         local = self._section.read(entry.at, 30)
         if local[:4] != b"PK\x03\x04":
-            raise UnreadableError("its archive's directory references no entry")
+            raise UnreadableError("the archive's directory does not lead to its content")
         name_size, extra = struct.unpack_from("<26xHH", local)
         return int(entry.at + 30 + name_size + extra)
 
     def _inflate(self, entry: Entry, limit: int) -> Iterator[bytes]:
         """Yield the content in pieces, at most `limit` bytes in total."""
         if entry.method not in (_STORED_METHOD, _DEFLATED_METHOD):
-            raise UnreadableError(f"it is compressed by method {entry.method}")
+            raise UnreadableError(f"it is compressed with the unsupported method {entry.method}")
         at = self._find_content(entry)
         stop = at + entry.compressed_size
         inflater = zlib.decompressobj(-15) if entry.method == _DEFLATED_METHOD else None
@@ -222,7 +222,7 @@ class Archive:
                 try:
                     data = inflater.decompress(piece, room)
                 except zlib.error as error:
-                    raise UnreadableError("it cannot be inflated") from error
+                    raise UnreadableError("it cannot be decompressed") from error
                 limit -= len(data)
                 self._spend(len(data))
                 yield data

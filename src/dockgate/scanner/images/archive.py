@@ -47,7 +47,7 @@ class TarFiles(Files):
         for member in read_members(StreamReader(source, name, seekable=source, size=size), _MEMBER_LIMIT):
             path = posixpath.normpath(member.name)
             if member.type != "5" and path in self._members:
-                raise ImageError(f"{name} has {path} twice: some tools read the first, others the last.")
+                raise ImageError(f"{name} has {path} twice: some tools read the first, others the last")
             self._members[path] = member
 
     def __contains__(self, path: str) -> bool:
@@ -92,10 +92,10 @@ class DockerArchiveSource(ImageSource):
     def read_root(self) -> tuple[str, bytes]:
         image = self._choose_entry()
         config = self._read(image["Config"])
-        rootfs = load_object(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
+        rootfs = load_object(config, f"the config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(image["Layers"]):
-            raise ImageError(f"{self.name} is broken: its config does not name its {len(image['Layers'])} layers.")
+            raise ImageError(f"{self.name} is broken: its config does not list its {len(image['Layers'])} layers")
         descriptors = [
             self._describe(path, str(diff_id)) for path, diff_id in zip(image["Layers"], diff_ids, strict=True)
         ]
@@ -119,12 +119,12 @@ class DockerArchiveSource(ImageSource):
     def open_blob(self, digest: str) -> io.RawIOBase:
         file = self._files.open(self._paths.get(digest, ""))
         if file is None:
-            raise ImageError(f"{self.name} lacks the blob {digest}.", "Save the image again.")
+            raise ImageError(f"{self.name} lacks the blob {digest}", "Save the image again.")
         return file
 
     @override
     def read_base_manifest(self, name: str, digest: str) -> bytes:
-        raise NotFoundError(f"{self.name} has no manifest of {name}.")
+        raise NotFoundError(f"{self.name} has no manifest of {name}", "Scan the image in its registry.")
 
     @override
     def close(self) -> None:
@@ -141,11 +141,11 @@ class DockerArchiveSource(ImageSource):
             return matching[0]
         names = ", ".join(name for entry in entries for name in entry["Tags"]) or "no name"
         if not matching or self._digest:
-            raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
-        raise NotFoundError(f"{self.name} contains {len(matching)} images.", f"Append :NAME, one of: {names}.")
+            raise NotFoundError(f"there is no image {self.name}", f"The file has: {names}.")
+        raise NotFoundError(f"{self.name} contains {len(matching)} images", f"Append :NAME, one of: {names}.")
 
     def _read_entries(self) -> list[dict[str, Any]]:
-        images = load_json(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
+        images = load_json(self._read("manifest.json"), f"the manifest.json of {self.name}", _NAMES)
         try:
             return [
                 {
@@ -156,7 +156,7 @@ class DockerArchiveSource(ImageSource):
                 for image in images
             ]
         except (KeyError, TypeError) as error:
-            raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
+            raise ImageError(f"the manifest.json of {self.name} cannot be read: {error!r}") from error
 
     def _describe(self, path: str, diff_id: str) -> dict[str, object]:
         """Describe a layer.
@@ -165,7 +165,7 @@ class DockerArchiveSource(ImageSource):
         """
         member, file = self._files.find_member(path), self._files.open(path)
         if member is None or file is None:
-            raise ImageError(f"{self.name} lacks the layer {path}.", "Save the image again.")
+            raise ImageError(f"{self.name} lacks the layer {path}", "Save the image again.")
         digest, media_type = diff_id, _LAYER
         with file:
             start = file.read(6)
@@ -179,10 +179,10 @@ class DockerArchiveSource(ImageSource):
     def _read(self, path: str) -> bytes:
         member, file = self._files.find_member(path), self._files.open(path)
         if member is None or file is None:
-            raise ImageError(f"{self.name} lacks {path}.", "Save the image again.")
+            raise ImageError(f"{self.name} lacks {path}", "Save the image again.")
         with file:
             if member.size > DOCUMENT_LIMIT:
-                raise ImageError(f"{path} in {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+                raise ImageError(f"{path} in {self.name} is larger than {DOCUMENT_LIMIT} bytes")
             return file.readall()
 
 
@@ -202,7 +202,7 @@ def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> N
     """
     unknown = set(docker.list_configs()) - set(layout.list_configs())
     if unknown:
-        raise ImageError(f"{layout.name} contains two sets of images: its index.json does not lead to {min(unknown)}.")
+        raise ImageError(f"{layout.name} contains two sets of images: its index.json does not list {min(unknown)}")
 
 
 def open_archive_source(file: BinaryIO, name: str, tag: str | None = None, digest: str | None = None) -> ImageSource:
@@ -220,7 +220,7 @@ def open_archive_source(file: BinaryIO, name: str, tag: str | None = None, diges
         if "manifest.json" in files:
             return DockerArchiveSource(files, name, tag, digest)
         raise ImageError(
-            f"{name} contains no image: it has neither an OCI layout nor a manifest.json.",
+            f"{name} contains no image: it has neither an OCI layout nor a manifest.json",
             "Give a file made by `podman save` or `docker save`.",
         )
     except BaseException:
@@ -246,5 +246,5 @@ def open_stdin_source(stdin: BinaryIO | None) -> ImageSource:
     Raises as `open_archive_source`, and UsageError if standard input is closed or a terminal.
     """
     if stdin is None or stdin.isatty():
-        raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
+        raise UsageError("standard input is a terminal, or closed", "Pipe an archive into it: podman save NAME | …")
     return open_archive_source(spool(cast(Source, stdin), "standard input"), "standard input")

@@ -57,14 +57,14 @@ def pull_artifact(
     image_source = open_registry_source(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure)
     try:
         digest, data = image_source.read_root()
-        blob, size = _find_layer(load_object(data, f"Manifest {digest}", _NAMES), kind, reference)
+        blob, size = _find_layer(load_object(data, f"manifest {digest}", _NAMES), kind, reference)
         if size > limit:
-            raise ImageError(f"{reference} is larger than {limit} bytes.")
+            raise ImageError(f"{reference} is larger than {limit} bytes")
         with image_source.open_blob(blob) as source, into.open("wb") as file:
             copy_blob(source, file, blob, size)
         return digest
     except OSError as error:
-        raise UnavailableError(f"{into} cannot be written: {error.strerror}.") from error
+        raise UnavailableError(f"{into} cannot be written: {error.strerror}", "Name another place.") from error
     finally:
         image_source.close()
 
@@ -76,10 +76,10 @@ def _make_descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
 def _find_layer(manifest: dict[str, Any], kind: str, reference: str) -> tuple[str, int]:
     layers = manifest.get("layers")
     if manifest.get("artifactType") != kind or not isinstance(layers, list) or len(layers) != 1:
-        raise ImageError(f"{reference} is not an artifact of the type {kind}.", "Is it the right name?")
+        raise ImageError(f"{reference} is not an artifact of the type {kind}", "Check the name.")
     fields = layers[0] if isinstance(layers[0], dict) else {}
     digest, size = fields.get("digest"), fields.get("size")
     if not isinstance(digest, str) or not isinstance(size, int) or size < 0:
-        raise ImageError(f"{reference} is broken: it names no blob.", "Export it again.")
+        raise ImageError(f"{reference} is broken: it names no blob", "Export it again.")
     check_digest(digest)
     return digest, size

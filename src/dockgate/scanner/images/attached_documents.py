@@ -71,7 +71,7 @@ def read_layout(path: Path, image: str) -> list[bytes]:
     index.
     """
     with closing(_open_layout(path)) as image_source:
-        index = load_object(image_source.read_index(), f"The index.json of {path}", _NAMES)
+        index = load_object(image_source.read_index(), f"the index.json of {path}", _NAMES)
         contents: dict[str, bytes] = {}
         for entry in _list_entries(index):
             if entry["digest"] == image:
@@ -96,7 +96,10 @@ def _open_layout(path: Path) -> LayoutSource:
     image_source = LayoutSource(Folder(path), str(path)) if path.is_dir() else open_file_source(FileReference(path))
     if not isinstance(image_source, LayoutSource):
         image_source.close()
-        raise UsageError(f"{path} is not an OCI layout: nothing can be attached to its image.")
+        raise UsageError(
+            f"{path} is not an OCI layout, so no documents can be attached to its image",
+            "Name an image in a registry or in an OCI layout.",
+        )
     return image_source
 
 

@@ -71,7 +71,7 @@ class AttestationCheck:
         except UsageError as error:
             raise ImageError(str(error)) from error
         if not isinstance(size, int) or not 0 <= size <= self._room:
-            raise ImageError(f"its blobs have more than {TOTAL_LIMIT} bytes, or one says no size")
+            raise ImageError(f"its blobs have more than {TOTAL_LIMIT} bytes, or one of them states no size")
         self._room -= size
         return read_document(self._image_source.open_blob(str(digest)), str(digest), size, limit=size)
 

@@ -32,7 +32,7 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
         return f"its index does not annotate it as {_ATTESTATION}"
     if entry.annotations.get(_SUBJECT) not in set(siblings):
         return "its index does not say which of its images it attests"
-    manifest = load_object(data, f"Manifest {entry.digest}", NAMES)
+    manifest = load_object(data, f"manifest {entry.digest}", NAMES)
     if manifest.get("mediaType", MANIFESTS[0]) != MANIFESTS[0] or "manifests" in manifest:
         return "it is not an OCI image manifest"
     kind = get_media_type(manifest.get("config"))

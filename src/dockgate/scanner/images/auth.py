@@ -95,14 +95,18 @@ class Authorizer:
         if response.status_code in (400, 401, 403):
             raise make_denied_error(self._registry, f"its token server {host} refuses the credentials")
         if response.status_code != 200:
-            raise UnavailableError(f"The token server {host} of {self._registry} answers {response.status_code}.")
+            raise UnavailableError(
+                f"the token server {host} of {self._registry} answers {response.status_code}", "Try again later."
+            )
         try:
             answer = json.loads(data)
             token = answer.get("token") or answer.get("access_token")
         except (ValueError, AttributeError, RecursionError):
             token = None
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise UnavailableError(f"The token server {host} of {self._registry} gives no token.")
+            raise UnavailableError(
+                f"the token server {host} of {self._registry} gives no token", "Check the registry's token server."
+            )
         return token
 
     def _check(self, realm: str) -> None:
@@ -111,7 +115,7 @@ class Authorizer:
         is_secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.is_secure)
         if not is_secure or not parts.hostname or parts.username or parts.fragment:
             raise UnavailableError(
-                f"{self._registry} asks for a token from {realm!r}, which is not a safe address.",
+                f"{self._registry} asks for a token from {realm!r}, which is not a safe address",
                 "Its configuration has to name an https URL as realm.",
             )
         require_destination(self._registry, realm)
@@ -167,8 +171,8 @@ def create_authorizer(
 def make_denied_error(registry: str, reason: str) -> DeniedError:
     """Return the error for a registry that refuses access."""
     return DeniedError(
-        f"The registry {registry} denies access: {reason}.",
-        f"Is the name right? Otherwise log in with `podman login {registry}` or `docker login {registry}`.",
+        f"the registry {registry} denies access: {reason}",
+        f"Check the name, or log in with `podman login {registry}` or `docker login {registry}`.",
     )
 
 

@@ -68,7 +68,7 @@ class VerifiedBlob(CountedSource):
     """
 
     def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
-        super().__init__(source, f"Blob {digest}")
+        super().__init__(source, f"blob {digest}")
         self._digest = digest
         self._size = size
         self._hash = BackgroundHash(Digest.parse(digest).algorithm)
@@ -78,16 +78,16 @@ class VerifiedBlob(CountedSource):
         count = super().readinto(buffer)
         self._hash.update(memoryview(buffer)[:count], is_in_thread=self.count > _SMALL_SIZE)
         if self._size is not None and self.count > self._size:
-            raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
+            raise ImageError(f"blob {self._digest} is larger than the {self._size} bytes that its manifest states")
         return count
 
     def verify(self) -> None:
         """Raise ImageError unless the whole blob was read and matches its digest."""
         if self._size is not None and self.count != self._size:
-            raise ImageError(f"Blob {self._digest} has {self.count} bytes; its manifest says {self._size}.")
+            raise ImageError(f"blob {self._digest} has {self.count} bytes; its manifest states {self._size}")
         actual = self._hash.digest()
         if actual != self._digest:
-            raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {actual}.")
+            raise ImageError(f"blob {self._digest} does not match its digest: its content has {actual}")
 
     @override
     def close(self) -> None:
@@ -141,7 +141,9 @@ def open_file(path: Path) -> io.FileIO:
     try:
         return io.FileIO(path)
     except OSError as error:
-        raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UnavailableError(
+            f"{path} cannot be read: {error.strerror}", "Check the file and its permissions."
+        ) from error
 
 
 class FileSlice(io.RawIOBase):
@@ -187,7 +189,7 @@ def read_document(source: io.RawIOBase, digest: str, size: int | None = None, *,
                 verified_blob.verify()
                 return bytes(data)
             data += chunk
-    raise ImageError(f"Document {digest} is larger than {limit} bytes.")
+    raise ImageError(f"document {digest} is larger than {limit} bytes")
 
 
 def copy_blob(source: io.RawIOBase, into: "SupportsWrite[bytes]", digest: str, size: int) -> None:
@@ -203,5 +205,5 @@ def check_document(data: bytes, digest: str) -> bytes:
     algorithm, expected_hash = Digest.parse(digest)
     actual = hashlib.new(algorithm, data).hexdigest()
     if actual != expected_hash:
-        raise ImageError(f"Document {digest} does not match its digest: its bytes have {actual}.")
+        raise ImageError(f"document {digest} does not match its digest: its content has {actual}")
     return data

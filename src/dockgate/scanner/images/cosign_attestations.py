@@ -148,7 +148,7 @@ def _read_layers(image_source: ImageSource) -> list[dict[str, Any]]:
         digest, data = image_source.read_root()
     except NotFoundError:
         return []
-    subject = f"The image of attestations {digest}"
+    subject = f"the image of attestations {digest}"
     layers = load_object(data, subject, _NAMES).get("layers")
     if (
         not isinstance(layers, list)
@@ -156,11 +156,14 @@ def _read_layers(image_source: ImageSource) -> list[dict[str, Any]]:
         or len(layers) > _LAYER_LIMIT
     ):
         raise ImageError(
-            f"{subject} is broken, or has more than {_LAYER_LIMIT} layers.", "Remove its tag, and try again."
+            f"{subject} is broken, or has more than {_LAYER_LIMIT} layers",
+            "Remove its tag in the registry, and try again.",
         )
     for layer in layers:
         if not isinstance(layer.get("digest"), str) or not isinstance(layer.get("size"), int):
-            raise ImageError(f"{subject} is broken: a layer has no digest or size.", "Remove its tag, and try again.")
+            raise ImageError(
+                f"{subject} is broken: a layer has no digest or size", "Remove its tag in the registry, and try again."
+            )
     return layers
 
 
@@ -173,5 +176,5 @@ def _read_blob(image_source: ImageSource, layer: dict[str, Any]) -> bytes:
     digest, size = str(layer["digest"]), int(layer["size"])
     check_digest(digest)
     if not 0 <= size <= _SIZE_LIMIT:
-        raise ImageError(f"The attestation {digest} has more than {_SIZE_LIMIT} bytes.")
+        raise ImageError(f"the attestation {digest} has more than {_SIZE_LIMIT} bytes")
     return read_document(image_source.open_blob(digest), digest, size, limit=_SIZE_LIMIT)

@@ -48,7 +48,7 @@ def find_credentials(
             continue
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(
-                f"{path} cannot be read: {error}.", "Correct the file, or log in again to rewrite it."
+                f"{path} cannot be read: {error}", "Correct the file, or log in again to rewrite it."
             ) from error
         credentials = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
         if credentials:
@@ -108,7 +108,7 @@ def _decode(entry: dict[str, Any], origin: str) -> Credentials:
     except (binascii.Error, ValueError):
         colon = ""
     if not colon:
-        raise UsageError(f"The entry in {origin} is not base64 of USER:PASSWORD.", "Log in to the registry again.")
+        raise UsageError(f"the entry in {origin} is not base64 of USER:PASSWORD", "Log in to the registry again.")
     return Credentials(username, password.rstrip("\0"), token)
 
 
@@ -117,7 +117,7 @@ def _require_encodable(credentials: Credentials, origin: str) -> Credentials:
     try:
         f"{credentials.username}{credentials.password}{credentials.identity_token}".encode()
     except UnicodeEncodeError:
-        raise UsageError(f"The credentials that {origin} are not text.", "Log in to the registry again.") from None
+        raise UsageError(f"the credentials that {origin} are not text", "Log in to the registry again.") from None
     return credentials
 
 
@@ -126,24 +126,24 @@ def _run_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credent
     program = f"docker-credential-{helper}"
     advice = f"Does `{program} get` work? Otherwise take {helper} out of the configuration."
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", helper):
-        raise UsageError(f"{helper!r} is not a name of a credential helper.", advice)
+        raise UsageError(f"{helper!r} is not a name of a credential helper", advice)
     try:
         process = subprocess.run(
             [program, "get"], input=server, capture_output=True, text=True, timeout=_HELPER_SECONDS, env=dict(environ)
         )
     except (OSError, UnicodeError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"The credential helper {program} does not work: {error}.", advice) from error
+        raise UsageError(f"the credential helper {program} does not work: {error}", advice) from error
     if process.returncode and _NO_SUCH in (process.stdout + process.stderr).lower():
         return None
     if process.returncode:
         message = (process.stderr or process.stdout).strip()[:200]
         raise UsageError(
-            f"The credential helper {program} gave no credentials for {server}. It says: {message}", advice
+            f"the credential helper {program} gave no credentials for {server}; it says: {message}", advice
         )
     try:
         return parse_helper_output(process.stdout)
     except ValueError:
-        raise UsageError(f"The credential helper {program} gave no credentials for {server}.", advice) from None
+        raise UsageError(f"the credential helper {program} gave no credentials for {server}", advice) from None
 
 
 def parse_helper_output(output: str) -> Credentials:

@@ -62,7 +62,7 @@ class EcrTokens:
         except (LookupError, TypeError, binascii.Error, ValueError):
             colon = ""
         if not colon:
-            raise UnavailableError(f"{action}: the answer has no token.", "Try again.") from None
+            raise UnavailableError(f"{action}: the answer has no token", "Try again.") from None
         return username, password, answer["expiresAt"]
 
 
@@ -70,7 +70,7 @@ def _create_client(region: str) -> Any:
     try:
         import boto3
     except ImportError:
-        raise UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3") from None
+        raise UsageError("boto3 is not installed", f"Install it: {sys.executable} -m pip install boto3") from None
     return boto3.client("ecr", region_name=region)
 
 

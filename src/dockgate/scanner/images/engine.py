@@ -59,7 +59,9 @@ def open_engine_source(
     elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
         saved_archive = _save_with_podman(reference, program, environment)
     else:
-        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _describe_start(reference.engine))
+        raise UnavailableError(
+            f"{reference.engine} does not run here: there is no socket of it", _describe_start(reference.engine)
+        )
     return open_archive_source(saved_archive, str(reference))
 
 
@@ -70,12 +72,12 @@ def _find_socket(engine: str, environment: Mapping[str, str], system: Path) -> P
         scheme, _, path = setting.partition("://")
         if scheme != "unix" or not path.startswith("/"):
             raise UnavailableError(
-                f"{_VARIABLES[engine]} names a remote engine, which is not supported.",
+                f"{_VARIABLES[engine]} names a remote engine, which is not supported",
                 f"Set it to unix:///PATH, {_ALTERNATIVES}",
             )
         if not _is_listening(Path(path)):
             raise UnavailableError(
-                f"{engine} at {path} cannot be reached: nothing listens there.", _describe_start(engine)
+                f"{engine} at {path} cannot be reached: nothing listens there", _describe_start(engine)
             )
         return Path(path)
     runtime_folder = environment.get("XDG_RUNTIME_DIR", "")
@@ -96,7 +98,7 @@ def _is_listening(socket_path: Path) -> bool:
             probe.connect(str(socket_path))
         except PermissionError as error:
             raise UnavailableError(
-                f"Permission denied: {socket_path}.", f"Run as a user with access, {_ALTERNATIVES}"
+                f"permission denied: {socket_path}", f"Run as a user with access, {_ALTERNATIVES}"
             ) from error
         except OSError:
             return False
@@ -122,7 +124,7 @@ def _download(reference: EngineReference, socket_path: Path) -> BinaryIO:
     ):
         if reference.engine == "podman" and client.get(_LIST_EXISTS.format(quote(reference.name))).status_code == 204:
             raise UnavailableError(
-                f"{reference} is a manifest list, of which podman's API hands out one image alone.",
+                f"{reference} is a manifest list, and podman's API returns only one of its images",
                 f"Run `podman manifest push --all {reference.name} oci-archive:FILE` and name that file.",
             )
         return _stream_archive(client, reference, engine_name)
@@ -135,7 +137,7 @@ def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_n
             message = _read_error_message(response) or ""
             if response.status_code == 404 or _IMAGE_UNKNOWN in message:
                 raise _make_not_found_error(reference)
-            raise UnavailableError(f"{engine_name} answers {response.status_code}{_quote(message)}.", "Try again.")
+            raise UnavailableError(f"{engine_name} answers {response.status_code}{_quote(message)}", "Try again.")
         return spool(ChunkStream(response.iter_raw()), str(reference))
 
 
@@ -150,7 +152,7 @@ def _save_with_podman(reference: EngineReference, program: str, environment: Map
                 command, bufsize=0, stdout=subprocess.PIPE, stderr=complaints, env=dict(environment)
             )
         except OSError as error:
-            raise UnavailableError(f"{program} cannot be run: {error.strerror}.") from error
+            raise UnavailableError(f"{program} cannot be run: {error.strerror}", "Check its installation.") from error
         with process:
             try:
                 saved_archive = spool(cast(Source, process.stdout), str(reference))
@@ -182,7 +184,7 @@ def _run_command(command: list[str], environment: Mapping[str, str]) -> tuple[in
             command, stdin=subprocess.DEVNULL, capture_output=True, env=dict(environment), check=False
         )
     except OSError as error:
-        raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}.") from error
+        raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}", "Check its installation.") from error
     return process.returncode, process.stderr[-(2**16) :].decode(errors="replace")
 
 
@@ -190,7 +192,9 @@ def _make_save_error(reference: EngineReference, message: str) -> NotFoundError 
     if _IMAGE_UNKNOWN in message:
         return _make_not_found_error(reference)
     last = message.strip().splitlines()[-1:]
-    return UnavailableError(f"podman cannot save {reference.name}{_quote(''.join(last))}.")
+    return UnavailableError(
+        f"podman cannot save {reference.name}{_quote(''.join(last))}", f"Try it by hand: podman save {reference.name}"
+    )
 
 
 @contextmanager
@@ -202,12 +206,12 @@ def _translate_errors(engine_name: str, engine: str) -> Iterator[None]:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise UnavailableError(f"{engine_name} cannot be reached: {reason}.", _describe_start(engine)) from error
+        raise UnavailableError(f"{engine_name} cannot be reached: {reason}", _describe_start(engine)) from error
 
 
 def _make_not_found_error(reference: EngineReference) -> NotFoundError:
     return NotFoundError(
-        f"{reference.engine} has no image {reference.name} in its store.",
+        f"{reference.engine} has no image {reference.name} in its store",
         f"`{reference.engine} images` lists those it has. One in a registry is named without {reference.engine}: "
         f"before it; one of Docker Hub that is called {reference.engine}: docker.io/library/{reference}.",
     )

@@ -33,6 +33,7 @@ _PSEUDO_FILESYSTEMS = frozenset(
     }
 )  # fmt: skip
 _MOUNTS = Path("/proc/self/mountinfo")
+_ADVICE = "Check the folder and its permissions."
 _ENTRIES = 4_000_000
 # In one folder: they are sorted in memory, in about 100 MB.
 _NAMES = 1_000_000
@@ -51,11 +52,11 @@ def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciI
     """
     names = [name for name in platforms or () if name != "all"]
     if len(names) > 1:
-        raise UsageError(f"{path} is a folder, which is of one platform.", "Name one.")
+        raise UsageError(f"{path} is a folder, which has one platform", "Pass --platform once.")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UnavailableError(f"{path} cannot be read: {error.strerror}", _ADVICE) from error
     layer = FolderLayer(descriptor, str(path))
     return OciImage("", names[0] if names else detect_host_platform(), (layer,), None, ImageMetadata()), partial(
         os.close, descriptor
@@ -94,12 +95,12 @@ class FolderLayer(Layer):
             walk.enter(os.open(".", _FOLDER, dir_fd=self.descriptor), "")
             for count, entry in enumerate(walk):
                 if count == _ENTRIES:
-                    raise ImageError(f"{self.name} has more than {_ENTRIES} files.")
+                    raise ImageError(f"{self.name} has more than {_ENTRIES} files")
                 yield entry
         except OSError as error:
-            raise UnavailableError(f"{self.name} cannot be read: {error.strerror}.") from error
+            raise UnavailableError(f"{self.name} cannot be read: {error.strerror}", _ADVICE) from error
         except UnreadableError as error:
-            raise ImageError(f"{self.name} cannot be read: {error}.") from error
+            raise ImageError(f"{self.name} cannot be read: {error}") from error
         finally:
             walk.close()
 
@@ -177,7 +178,7 @@ def _open_file(parent: int, name: str, path: str) -> Iterator[Entry]:
         if not stat.S_ISREG(status.st_mode):
             yield Entry(path, "other", mode=stat.S_IMODE(status.st_mode))
             return
-        content = _Content(descriptor, path, status.st_size)
+        content = _Content(descriptor, status.st_size)
         mode = stat.S_IMODE(status.st_mode)
         try:
             yield Entry(path, "file", status.st_size, mode, head=os.pread(descriptor, HEAD, 0), open=content.open)
@@ -190,18 +191,17 @@ def _open_file(parent: int, name: str, path: str) -> Iterator[Entry]:
 class _Content:
     """A file's content while its entry is the current one."""
 
-    __slots__ = ("_descriptor", "_opened_files", "_path", "_size")
+    __slots__ = ("_descriptor", "_opened_files", "_size")
 
-    def __init__(self, descriptor: int, path: str, size: int) -> None:
+    def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor
-        self._path = path
         self._size = size
         self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
         """Open the content at position 0. Raises UnreadableError if it is too large."""
         if self._size > CONTENT_LIMIT:
-            raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
+            raise UnreadableError(f"it has {self._size} bytes; at most {CONTENT_LIMIT} are read")
         file = io.BufferedReader(_Source(self._descriptor, 0, self._size))
         self._opened_files.append(file)
         return file

@@ -38,7 +38,7 @@ def _push_manifest(image_source: ImageSource, pusher: Pusher, digest: str, data:
     stated_type = load_object(data, digest, frozenset()).get("mediaType")
     if isinstance(document, Index):
         if is_nested:
-            raise ImageError(f"{digest} is an index in an index.", "Name the image that is meant by its digest.")
+            raise ImageError(f"{digest} is an index in an index", "Name the image by its own digest.")
         for child in document.manifests:
             _push_manifest(image_source, pusher, child.digest, image_source.read_manifest(child.digest), is_nested=True)
         pusher.push_manifest(data, kind=str(stated_type or INDEXES[0]))

@@ -73,7 +73,7 @@ class InflatedStream(Source):
             self.can_detect_truncation = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
             raise ImageError(
-                f"{source_name} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
+                f"{source_name} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read",
                 "Decompress it first, with bunzip2 or unxz.",
             )
 
@@ -87,16 +87,16 @@ class InflatedStream(Source):
         except Exception as error:  # no library lists what it raises for bytes that are not well formed
             if self.compression == "none":
                 raise
-            raise ImageError(f"{self._source_name} cannot be decompressed: {error}.") from error
+            raise ImageError(f"{self._source_name} cannot be decompressed: {error}") from error
         if self._hash:
             self._hash.update(memoryview(buffer)[:count], is_in_thread=self._total > _SMALL_SIZE)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated_bytes:
-            raise ImageError(f"{self._source_name} contains more than {bounds.inflated_bytes} bytes.")
+            raise ImageError(f"{self._source_name} contains more than {bounds.inflated_bytes} bytes")
         if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
             raise ImageError(
-                f"{self._source_name} inflates to more than {bounds.ratio} times its size: a decompression bomb."
+                f"{self._source_name} decompresses to more than {bounds.ratio} times its size: a decompression bomb"
             )
         return count
 

@@ -69,18 +69,18 @@ class LayoutSource(ImageSource):
         index_digest = compute_digest(data)
         index = parse_manifest(data, index_digest)
         if not isinstance(index, Index) or not index.manifests:
-            raise ImageError(f"{self.name} contains no image: its index.json lists none.")
+            raise ImageError(f"{self.name} contains no image: its index.json lists none")
         if self._digest:
             return self._digest, self.read_manifest(self._digest)
         named_entries = [entry for entry in index.manifests if self._tag in (None, *_list_names(entry))]
         if not named_entries:
             names = sorted({name for entry in index.manifests for name in _list_names(entry)})
-            raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
+            raise NotFoundError(f"there is no image {self.name}", f"It has: {', '.join(names) or 'no named image'}.")
         if len({entry.digest for entry in named_entries}) == 1:
             return named_entries[0].digest, self.read_manifest(named_entries[0].digest)
         names = sorted({name for entry in named_entries for name in _list_names(entry)[:1]})
         if len(names) > 1:
-            raise NotFoundError(f"{self.name} contains several images.", f"Append :TAG, one of {', '.join(names)}.")
+            raise NotFoundError(f"{self.name} contains several images", f"Append :TAG, one of {', '.join(names)}.")
         return index_digest, data
 
     def list_configs(self) -> list[str]:
@@ -96,7 +96,7 @@ class LayoutSource(ImageSource):
             child_digests = {entry.digest for entry in document.manifests} - seen_digests
             seen_digests |= child_digests
             if len(seen_digests) > _MANIFESTS:
-                raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
+                raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests")
             for digest in child_digests:
                 with suppress(ImageError):
                     waiting.append(parse_manifest(self.read_manifest(digest), digest))
@@ -110,7 +110,7 @@ class LayoutSource(ImageSource):
     def open_blob(self, digest: str) -> io.RawIOBase:
         file = self._files.open(f"blobs/{digest.replace(':', '/', 1)}")
         if file is None:
-            raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
+            raise ImageError(f"{self.name} lacks the blob {digest}", "Create the folder or file again.")
         return file
 
     @override
@@ -126,11 +126,11 @@ class LayoutSource(ImageSource):
         """Read index.json. Raises ImageError if it is missing or too large."""
         file = self._files.open("index.json")
         if file is None:
-            raise ImageError(f"{self.name} is not an OCI layout: it has no index.json.")
+            raise ImageError(f"{self.name} is not an OCI layout: it has no index.json")
         with file:
             data = file.read(DOCUMENT_LIMIT + 1)
         if len(data) > DOCUMENT_LIMIT:
-            raise ImageError(f"The index.json of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+            raise ImageError(f"the index.json of {self.name} is larger than {DOCUMENT_LIMIT} bytes")
         return data
 
 

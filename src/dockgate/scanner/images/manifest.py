@@ -76,14 +76,14 @@ def parse_manifest(data: bytes, digest: str) -> Manifest | Index:
 
     `digest` is for messages. Raises ImageError for other and for ambiguous documents.
     """
-    document = load_object(data, f"Manifest {digest}", NAMES)
+    document = load_object(data, f"manifest {digest}", NAMES)
     kind = document.get("mediaType", "")
     if document.get("schemaVersion", 2) != 2 or "fsLayers" in document:
-        raise ImageError(f"Manifest {digest} is not of schema 2, the only one in use.", "Push the image again.")
+        raise ImageError(f"manifest {digest} is not of schema 2, the only supported one", "Push the image again.")
     if kind not in ("", *MANIFESTS, *INDEXES):
-        raise ImageError(f"Manifest {digest} says that it is of the type {kind!r}.", "Push the image again.")
+        raise ImageError(f"manifest {digest} states the unsupported media type {kind!r}", "Push the image again.")
     if "manifests" in document and ("layers" in document or "config" in document):
-        raise ImageError(f"Manifest {digest} is an index and an image at once.")
+        raise ImageError(f"manifest {digest} is an index and an image at once")
     if "manifests" in document and kind not in MANIFESTS:
         manifests = tuple(_parse_descriptor(item, digest) for item in _require_list(document, "manifests", digest))
         return Index(manifests, _read_annotations(document))
@@ -91,14 +91,14 @@ def parse_manifest(data: bytes, digest: str) -> Manifest | Index:
         config = _parse_descriptor(document.get("config"), digest)
         if config.media_type not in CONFIGS:
             raise NotAnImageError(
-                f"Manifest {digest} is not a container image: its config has the type {config.media_type or ''!r}.",
+                f"manifest {digest} is not a container image: its config has the type {config.media_type or ''!r}",
                 "Give a repository and tag of a container image.",
             )
         layers = tuple(_parse_descriptor(item, digest) for item in _require_list(document, "layers", digest))
         if len(layers) > LAYER_LIMIT:
-            raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
+            raise ImageError(f"manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read")
         return Manifest(config, layers, _read_annotations(document))
-    raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
+    raise ImageError(f"manifest {digest} is neither an image manifest nor an index")
 
 
 def load_object(data: bytes, description: str, names: frozenset[str]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def load_object(data: bytes, description: str, names: frozenset[str]) -> dict[st
     """
     document = load_json(data, description, names)
     if not isinstance(document, dict):
-        raise ImageError(f"{description} is not a JSON object.")
+        raise ImageError(f"{description} is not a JSON object")
     return document
 
 
@@ -124,15 +124,15 @@ def load_json(data: bytes, description: str, names: frozenset[str]) -> Any:
             data, object_pairs_hook=partial(_JsonObject, names={name.casefold(): name for name in names})
         )
     except RepeatedNameError as error:
-        raise ImageError(f"{description} can be read in two ways: {error}.") from error
+        raise ImageError(f"{description} can be read in two ways: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise ImageError(f"{description} is not JSON: {error}.") from error
+        raise ImageError(f"{description} is not JSON: {error}") from error
     waiting = [document]
     while waiting:
         value = waiting.pop()
         if isinstance(value, _JsonObject):
             if value.ambiguous_name is not None:
-                raise ImageError(f"{description} can be read in two ways: it has the name {value.ambiguous_name!r}.")
+                raise ImageError(f"{description} can be read in two ways: it has the name {value.ambiguous_name!r}")
             waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE_KEY_OBJECTS]
         elif isinstance(value, list):
             waiting += value
@@ -165,7 +165,7 @@ def format_platform(document: object) -> str | None:
 def _require_list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
     value = document[key]
     if not isinstance(value, list):
-        raise ImageError(f"Manifest {digest} is broken: its {key} are not a list.")
+        raise ImageError(f"manifest {digest} is broken: its {key} are not a list")
     return value
 
 
@@ -176,12 +176,12 @@ def _parse_descriptor(value: object, digest: str) -> Descriptor:
     try:
         check_digest(digest_text if isinstance(digest_text, str) else "")
     except UsageError as error:
-        raise ImageError(f"Manifest {digest} is broken: {error}") from error
+        raise ImageError(f"manifest {digest} is broken: {error}") from error
     if not isinstance(size, int) or size < 0:
-        raise ImageError(f"Manifest {digest} is broken: it gives {digest_text} the size {size!r}.")
+        raise ImageError(f"manifest {digest} is broken: it states the size {size!r} for {digest_text}")
     if fields.get("urls"):
         raise ImageError(
-            f"Manifest {digest} has runtimes fetch {digest_text} from a URL, not from the registry.",
+            f"manifest {digest} takes {digest_text} from a URL instead of the registry",
             "Push the image with all of its layers.",
         )
     return Descriptor(

@@ -62,8 +62,8 @@ def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: 
     ]
     if missing_platforms:
         raise NotFoundError(
-            f"{image_source.name} has no image for {', '.join(missing_platforms)}. "
-            f"It has: {', '.join(sorted(available)) or 'no images'}.",
+            f"{image_source.name} has no image for {', '.join(missing_platforms)}; "
+            f"it has: {', '.join(sorted(available)) or 'no images'}",
             "Choose one of these platforms with --platform, or scan all of them with --platform all.",
         )
     return [image for _, image in images]
@@ -91,12 +91,12 @@ def _select_images(
         try:
             document = parse_manifest(data, child.digest)
             if isinstance(document, Index):
-                raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
+                raise ImageError(f"manifest {child.digest} is an index, but its index lists it as something else")
             image = _build_image(image_source, child.digest, document, child.annotations, annotations)
         except ImageError as error:
             if not reason:
                 raise ImageError(str(error), error.advice) from error  # the index itself may be an image
-            raise ImageError(f"{error} Nor is it an attestation manifest: {reason}.") from error
+            raise ImageError(f"{error}; it is no attestation manifest either: {reason}") from error
         chosen_platform = child.platform or image.platform
         if any(_is_platform_match(chosen_platform, name) for name in names):
             images.append((chosen_platform, image))
@@ -112,10 +112,10 @@ def list_child_manifests(image_source: ImageSource, index: Index, depth: int = 1
             continue
         inner = parse_manifest(image_source.read_manifest(descriptor.digest), descriptor.digest)
         if depth == _NESTING_LIMIT or not isinstance(inner, Index):
-            raise ImageError(f"Index {descriptor.digest} is nested too deeply, or is not an index.")
+            raise ImageError(f"index {descriptor.digest} is nested too deeply, or is not an index")
         descriptors += list_child_manifests(image_source, inner, depth + 1)
     if len(descriptors) > _CHILDREN:
-        raise ImageError(f"{image_source.name} has more than {_CHILDREN} manifests.")
+        raise ImageError(f"{image_source.name} has more than {_CHILDREN} manifests")
     return descriptors
 
 
@@ -127,10 +127,10 @@ def _build_image(
     `index_annotations` are those of its entry in the index, then those of the whole index.
     """
     data = read_document(image_source.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
-    config = load_object(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
+    config = load_object(data, f"config {manifest.config.digest}", CONFIG_NAMES)
     platform_name = format_platform(config)
     if not platform_name:
-        raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")
+        raise ImageError(f"config {manifest.config.digest} names no operating system and architecture")
     annotations = manifest.annotations, *index_annotations
     return OciImage(
         digest,

@@ -136,8 +136,8 @@ class Pusher:
         if response.status_code == 403:
             return make_denied_error(self._reference.registry, f"{self._reference} may not be written")
         return UnavailableError(
-            f"{self._reference.registry} answers {response.status_code} to a push to {self._reference}.",
-            "Does it take OCI artifacts? Try again.",
+            f"{self._reference.registry} answers {response.status_code} to a push to {self._reference}",
+            "Check that the registry accepts OCI artifacts, then try again.",
         )
 
 

@@ -101,10 +101,10 @@ def parse_reference(text: str) -> ImageReference:
     if text.startswith(_FOLDER):
         folder = text.removeprefix(_FOLDER)
         if not folder or not isdir(folder):
-            raise UsageError(f"There is no folder {folder!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
+            raise UsageError(f"there is no folder {folder!r}", "The form is dir:FOLDER, and dir:/ is this machine.")
         return FolderReference(Path(folder))
     if not text or any(character.isspace() or character < " " for character in text):
-        raise UsageError(f"{text!r} is not an image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
+        raise UsageError(f"{text!r} is not an image reference", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
     for scheme in _SCHEMES:
         if text.startswith(f"{scheme}:"):
             return _parse_file(scheme, text[len(scheme) + 1 :])
@@ -117,11 +117,11 @@ def parse_reference(text: str) -> ImageReference:
         return FileReference(path)
     if text.startswith(("/", "./", "../")):
         if isdir(path):
-            raise UsageError(f"{text} is a folder without an oci-layout file.", _advise(text))
-        raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
+            raise UsageError(f"{text} is a folder without an oci-layout file", _advise(text))
+        raise UsageError(f"{text} does not exist", "Give an OCI layout folder, or a file made by `podman save`.")
     image_reference = parse_remote(text)
     if text.endswith(_FILES) and (image_reference.registry == DOCKER_HUB or isdir(path.parent)):
-        raise UsageError(f"There is no file {text!r}.", f"If an image in a registry is meant, write {image_reference}.")
+        raise UsageError(f"there is no file {text!r}", f"If an image in a registry is meant, write {image_reference}.")
     return image_reference
 
 
@@ -134,16 +134,14 @@ def parse_remote(text: str) -> RegistryReference:
     repository, _, tag = repository.partition(":")
     if tag and not re.fullmatch(TAG, tag):
         raise UsageError(
-            f"{tag!r} in {text!r} is not a tag.", "A tag has up to 128 letters, digits, dots, dashes and _."
+            f"{tag!r} in {text!r} is not a tag", "A tag has up to 128 letters, digits, dots, dashes and _."
         )
     if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _MAX_LENGTH:
-        raise UsageError(
-            f"{text!r} is not an image reference.", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST]."
-        )
+        raise UsageError(f"{text!r} is not an image reference", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST].")
     if not all(re.fullmatch(_COMPONENT, part) for part in repository.split("/")):
         lower = text.replace(repository, repository.lower())
         hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
-        raise UsageError(f"{repository!r} in {text!r} is not a repository name.", hint)
+        raise UsageError(f"{repository!r} in {text!r} is not a repository name", hint)
     return RegistryReference(registry, repository, tag or (None if digest else "latest"), digest or None)
 
 
@@ -179,12 +177,12 @@ def _parse_file(scheme: str, text: str) -> FileReference:
         if not text[:end] or not (isdir(path) if kind == "folder" else isfile(path)):
             continue
         if kind == "folder" and not isfile(path / "oci-layout"):
-            raise UsageError(f"{path} is a folder without an oci-layout file.", _advise(text[:end]))
+            raise UsageError(f"{path} is a folder without an oci-layout file", _advise(text[:end]))
         if text[end : end + 1] == "@":
             check_digest(text[end + 1 :])
             return FileReference(path, digest=text[end + 1 :])
         return FileReference(path, tag=text[end + 1 :] or None)
-    raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
+    raise UsageError(f"there is no {kind} {text!r}", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
 
 
 def _advise(folder: str) -> str:
@@ -197,7 +195,7 @@ def _parse_engine(engine: str, name: str) -> EngineReference:
     is_valid = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
     if not is_valid or len(name) > 2 * _MAX_LENGTH:
         raise UsageError(
-            f"{name!r} is not a name of an image in {engine}'s store.",
+            f"{name!r} is not a name of an image in {engine}'s store",
             f"Its form is {engine}:NAME[:TAG]; an image in a registry is named without {engine}: before it.",
         )
     return EngineReference(engine, name)

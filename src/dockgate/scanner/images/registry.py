@@ -43,7 +43,7 @@ class RegistrySource(ImageSource):
         digest = compute_digest(data)
         if Digest.parse(stated_digest).algorithm == "sha256" and stated_digest != digest:
             raise ImageError(
-                f"{self.name} does not match the digest {stated_digest} that its registry states: it has {digest}."
+                f"{self.name} does not match the digest {stated_digest} that its registry states: it has {digest}"
             )
         return digest, data
 
@@ -73,7 +73,7 @@ class RegistrySource(ImageSource):
         base = parse_remote(name)
         check_digest(digest)
         if base.registry != self._reference.registry:
-            raise NotFoundError(f"{name} is in another registry than {self.name}.")
+            raise NotFoundError(f"{name} is in another registry than {self.name}", "Scan an image of that registry.")
         headers = {**_ACCEPT, **self._authorizer.make_headers_for(base.repository)}
         url = f"/v2/{base.repository}/manifests/{digest}"
         with self._transport.open_body(self._transport.get(url, headers, should_retry=False)) as body:
@@ -90,7 +90,9 @@ class RegistrySource(ImageSource):
         if status != 200 or "index" not in response.headers.get("Content-Type", ""):
             if status in (200, 400, 404, 405):
                 return None
-            raise UnavailableError(f"{self._reference.registry} answers {status} when asked what refers to {digest}.")
+            raise UnavailableError(
+                f"{self._reference.registry} answered {status} to a request for the referrers of {digest}", "Try again."
+            )
         return data if len(data) <= DOCUMENT_LIMIT else b"{}"
 
     def read_manifest_by_tag(self, tag: str) -> bytes:
@@ -110,7 +112,7 @@ class RegistrySource(ImageSource):
         if response.status_code != 200:
             raise self._make_error(response, data, f"the manifest {tag}", missing_error)
         if len(data) > DOCUMENT_LIMIT:
-            raise ImageError(f"The manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
+            raise ImageError(f"the manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes")
         return data, response.headers.get("Docker-Content-Digest", "")
 
     def _get_document(self, path: str, headers: dict[str, str]) -> "tuple[httpx.Response, bytes]":
@@ -140,14 +142,17 @@ class RegistrySource(ImageSource):
             return make_denied_error(registry, f"{self.name} may not be read{message}")
         if status == 404 and missing_error is NotFoundError:
             return NotFoundError(
-                f"There is no image {self.name}{message}.", "Is it pushed? Are the repository's name and the tag right?"
+                f"there is no image {self.name}{message}",
+                "Check that it was pushed, and check the names of the repository and the tag.",
             )
         if status == 404:
-            return missing_error(f"{registry} lacks {description} of {self.name}{message}.", "Push the image again.")
+            return missing_error(f"{registry} lacks {description} of {self.name}{message}", "Push the image again.")
         if status == 429:
-            return UnavailableError(f"{registry} limits how often it may be asked{message}.", "Wait, or log in.")
+            return UnavailableError(
+                f"{registry} limits the number of requests{message}", "Try again later, or log in to the registry."
+            )
         return UnavailableError(
-            f"{registry} answers {status} when asked for {description} of {self.name}{message}.", "Try again."
+            f"{registry} answered {status} to a request for {description} of {self.name}{message}", "Try again."
         )
 
 

@@ -70,12 +70,12 @@ class ResumableBlob(io.RawIOBase):
         while self._to_skip:
             skipped_bytes = len(self._body.read(min(self._to_skip, _CHUNK)))
             if not skipped_bytes:
-                raise UnavailableError("The registry sent it again from the start, and it was shorter.")
+                raise UnavailableError("the registry sent it again from the start, but with fewer bytes")
             self._to_skip -= skipped_bytes
         count = self._body.readinto(buffer)
         self._position += count
         if not count and self._position < self._size:
-            raise UnavailableError(f"Its descriptor states {self._size} bytes, and fewer came.")
+            raise UnavailableError(f"its descriptor states {self._size} bytes, but fewer arrived")
         return count
 
     def _pause(self, fault: UnavailableError) -> None:
@@ -104,8 +104,8 @@ class ResumableBlob(io.RawIOBase):
 
     def _make_failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(
-            f"Download of {self._description} stopped at {self._position} bytes:"
-            f" {self._disconnects} connections failed. {fault}",
+            f"download of {self._description} stopped at {self._position} bytes:"
+            f" {self._disconnects} connections failed; the last error: {fault}",
             "Check the network, then run the same command again: complete layers are not downloaded again.",
         )
 

@@ -55,5 +55,5 @@ def _write(file: BinaryIO, data: memoryview, name: str) -> None:
 
 
 def _make_full_error(name: str, error: OSError) -> UnavailableError:
-    reason = f"{name} cannot be put into a temporary file: {error.strerror}."
-    return UnavailableError(reason, "Set TMPDIR to a folder with room.")
+    reason = f"{name} cannot be written to a temporary file: {error.strerror}"
+    return UnavailableError(reason, "Set TMPDIR to a folder with free space.")

@@ -48,7 +48,10 @@ class CountedSource(io.RawIOBase):
         try:
             count = self._source.readinto(buffer) or 0
         except OSError as error:
-            raise UnavailableError(f"{self._name} cannot be read: {error.strerror or error}.") from error
+            raise UnavailableError(
+                f"{self._name} cannot be read: {error.strerror or error}",
+                "Check the file or the program that writes it.",
+            ) from error
         self.count += count
         return count
 
@@ -140,10 +143,10 @@ class StreamReader:
 
     def make_error(self, reason: str) -> ImageError:
         """Return an error with the name of the source and the current position."""
-        return ImageError(f"{self.source_name} {reason}, at byte {self.position}.")
+        return ImageError(f"{self.source_name} {reason}, at byte {self.position}")
 
     def make_truncated_error(self) -> ImageError:
         """Return the error for a stream that ends inside an entry."""
         return ImageError(
-            f"{self.source_name} is cut short: its tar file ends inside an entry, at byte {self.position}."
+            f"{self.source_name} is cut short: its tar file ends inside an entry, at byte {self.position}"
         )

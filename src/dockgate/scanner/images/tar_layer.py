@@ -66,7 +66,7 @@ class TarLayer(Layer):
 
         An entry that leads out of the image, or has two readings, is an ImageError.
         """
-        layer_name = f"Layer {self.digest}"
+        layer_name = f"layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
             with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated_stream:
@@ -79,7 +79,7 @@ class TarLayer(Layer):
 
     def _open_inflated(self, blob: VerifiedBlob, *, should_hash: bool) -> InflatedStream:
         """Open the uncompressed content. `should_hash`: also compute its digest, unless it is the blob's."""
-        inflated_stream = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
+        inflated_stream = InflatedStream(blob, f"layer {self.digest}", self.bounds)
         self.compression = inflated_stream.compression
         if should_hash and not self._is_plain():
             inflated_stream.start_hash()
@@ -101,7 +101,7 @@ class TarLayer(Layer):
             entry = _convert_member(member, layer_name)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:
-                raise ImageError(f"{layer_name} has too many entries with too long paths.")
+                raise ImageError(f"{layer_name} has too many entries with too long paths")
             if entry.kind != "file":
                 yield entry
                 continue
@@ -121,14 +121,14 @@ def _convert_member(member: Member, layer_name: str) -> Entry:
     path = _normalize(member.name, layer_name)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
-        raise ImageError(f"{layer_name} has an entry without a name.")
+        raise ImageError(f"{layer_name} has an entry without a name")
     if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
         return _convert_whiteout(path, member, layer_name)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
     target = member.link if kind != "hardlink" else _normalize(member.link, layer_name)
     if kind == "hardlink" and not target:
-        raise ImageError(f"{layer_name} has a hard link to nothing: {path!r}.")
+        raise ImageError(f"{layer_name} has a hard link without a target: {path!r}")
     return Entry(path, kind, 0, member.mode, target)
 
 
@@ -140,18 +140,18 @@ def _convert_whiteout(path: str, member: Member, layer_name: str) -> Entry:
     """
     folder, _, name = path.rpartition("/")
     if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
-        raise ImageError(f"{layer_name} has an entry below a whiteout: {path!r}.")
+        raise ImageError(f"{layer_name} has an entry below a whiteout: {path!r}")
     if member.type not in "01" or member.size:
-        raise ImageError(f"{layer_name} has a whiteout that is not an empty file: {path!r}.")
+        raise ImageError(f"{layer_name} has a whiteout that is not an empty file: {path!r}")
     if name == _OPAQUE:
         if not folder:
-            raise ImageError(f"{layer_name} marks the root of the image as opaque, which overlayfs does not honour.")
+            raise ImageError(f"{layer_name} marks the root of the image as opaque, which overlayfs does not honour")
         return Entry(folder, "opaque")
     removed_name = name[len(_WHITEOUT) :]
     if removed_name in ("", ".", ".."):
-        raise ImageError(f"{layer_name} has a whiteout of no file: {path!r}.")
+        raise ImageError(f"{layer_name} has a whiteout without a file name: {path!r}")
     if removed_name.startswith(_WHITEOUT):
-        raise ImageError(f"{layer_name} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
+        raise ImageError(f"{layer_name} has AUFS' own metadata, which runtimes read in different ways: {path!r}")
     return Entry(f"{folder}/{removed_name}" if folder else removed_name, "whiteout")
 
 
@@ -159,14 +159,12 @@ def _normalize(name: str, layer_name: str) -> str:
     """Remove "." and empty parts from a path. Raises ImageError for "..", which no builder writes."""
     path = name.removeprefix("./").rstrip("/")
     if len(path) > PATH_LIMIT:
-        raise ImageError(
-            f"{layer_name} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}…."
-        )
+        raise ImageError(f"{layer_name} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}…")
     if "//" not in path and "/." not in path and not path.startswith((".", "/")):
         return path
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ImageError(f'{layer_name} has an entry whose path has ".." in it: {name!r}.')
+        raise ImageError(f'{layer_name} has an entry whose path has ".." in it: {name!r}')
     return "/".join(parts)
 
 
@@ -191,7 +189,7 @@ class _Content:
         if self._tape is None:
             raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
         if self._size > CONTENT_LIMIT:
-            raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
+            raise UnreadableError(f"it has {self._size} bytes; at most {CONTENT_LIMIT} are read")
         if self._size <= IN_MEMORY:
             if self._data is None:
                 self._data = self._tape.take(self._size)
@@ -207,7 +205,8 @@ class _Content:
             file.seek(0)
         except OSError as error:
             raise UnavailableError(
-                f"{self._path} cannot be put into a temporary file: {error}.", "Set TMPDIR to a folder with room."
+                f"{self._path} cannot be written to a temporary file: {error}",
+                "Set TMPDIR to a folder with free space.",
             ) from error
         self._opened_files.append(file)
         return file

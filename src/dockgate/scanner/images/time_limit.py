@@ -33,7 +33,7 @@ class TimeLimit:
         """Raise TooSlowError if the time is over."""
         if self._is_over:
             raise TooSlowError(
-                f"The registry {self._registry} did not answer within {self._seconds:g} seconds.",
+                f"the registry {self._registry} did not answer within {self._seconds:g} seconds",
                 "Check the network, then try again: complete layers are not downloaded again.",
             )
 

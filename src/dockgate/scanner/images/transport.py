@@ -80,10 +80,10 @@ class Transport:
                 mounts={f"all://{host}": None for host in unproxied_hosts},
             )
         except (ImportError, ValueError) as error:
-            raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
+            raise UsageError(f"the proxy settings do not work: {error}", "See HTTPS_PROXY and NO_PROXY.") from error
         self._registry = registry
         self._host = "registry-1.docker.io" if registry == "docker.io" else registry
-        self._connection_check = ConnectionCheck(f"The registry {registry}", self._host)
+        self._connection_check = ConnectionCheck(f"the registry {registry}", self._host)
         self._clock = clock
         self._limit = limit
         self.sleep = sleep
@@ -195,11 +195,11 @@ class Transport:
                 target_url = request_url.join(location)
             except httpx.InvalidURL as error:
                 raise UnavailableError(
-                    f"{self._registry} redirects to what is not a URL: {error}.", _REDIRECT_ADVICE
+                    f"{self._registry} redirects to an invalid URL: {error}", _REDIRECT_ADVICE
                 ) from error
             if target_url.scheme != "https" and (target_url.scheme != "http" or request_url.scheme == "https"):
                 raise UnavailableError(
-                    f"{self._registry} redirects to {target_url.scheme}://{target_url.host}, which is not safe.",
+                    f"{self._registry} redirects to {target_url.scheme}://{target_url.host}, which is not HTTPS",
                     _REDIRECT_ADVICE,
                 )
             is_same_host = (target_url.scheme, target_url.host, target_url.port) == (
@@ -211,7 +211,7 @@ class Transport:
                 require_destination(self._registry, str(target_url))
             response = self.get(str(target_url), {**headers, **proof} if is_same_host else headers)
         response.close()
-        raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.", _REDIRECT_ADVICE)
+        raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times", _REDIRECT_ADVICE)
 
     def _send(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         if not url.startswith("/"):
@@ -276,7 +276,7 @@ def translate_errors(registry: str) -> Iterator[None]:
         else:
             reason, advice = str(error) or type(error).__name__, "Check its name, that it runs, and the proxy settings."
         host_text = f"{registry}{_describe_other_host(error, registry)}"
-        raise kind(f"The registry {host_text} cannot be reached: {reason}.", advice) from error
+        raise kind(f"the registry {host_text} cannot be reached: {reason}", advice) from error
 
 
 class Body(io.RawIOBase):
@@ -316,7 +316,7 @@ class Body(io.RawIOBase):
         if self._seconds_waited >= _MINUTE:
             if count and self._bytes_received < PROGRESS_STEP:
                 progress = f"{self._bytes_received} bytes in {self._seconds_waited:.0f} seconds"
-                raise UnavailableError(f"The registry {self._registry} sent {progress}.", "Try again later.")
+                raise UnavailableError(f"the registry {self._registry} sent {progress}", "Try again later.")
             self._seconds_waited, self._bytes_received = 0.0, 0
         return count
 

@@ -11,7 +11,7 @@ from dockgate.scanner import osrelease, symlinks
 from dockgate.scanner.integrity import database_checks, language_packages
 from dockgate.scanner.integrity.package_databases import Database, list_owner_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
-from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack_paths, unpack_paths
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, make_unchecked, pack_paths, unpack_paths
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import find_stores
@@ -48,7 +48,7 @@ def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterato
             if not kind.distributions:
                 yield from language_packages.find_problems(stack, kind)
     except UnreadableError as error:
-        yield Unread("/", str(error))
+        yield make_unchecked(error)
 
 
 def _check_links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:

@@ -24,7 +24,7 @@ from dockgate.shared.strict_json import parse_json
 # Bytes. Syft's SPDX document of an image of 500 MB has about 10 million.
 SIZE_LIMIT = 64 * 1024 * 1024
 
-_ADVICE = "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSON or tag-value."
+_ADVICE = "Supported: CycloneDX 1.2 to 1.7 (JSON), and SPDX 2.2 and 2.3 (JSON or tag-value)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,10 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
     with path.open("rb") as file:
         raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:
-        raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
+        raise UsageError(
+            f"{path} has more than {SIZE_LIMIT} bytes, which is too large for a bill of materials",
+            "Create it without the entries of single files.",
+        )
     try:
         document, subject = _intoto.unwrap(_parse_document(raw))
         if document.get("bomFormat") == "CycloneDX":
@@ -54,7 +57,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
         elif "spdxVersion" in document:
             document_digest, contents = _spdx.read(document)
         else:
-            raise UsageError("is not a bill of materials.")
+            raise UsageError("is not a bill of materials")
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     own_digest = subject or compute_digest(raw)
@@ -80,17 +83,17 @@ def build_package(
 def _parse_document(raw: bytes) -> dict[str, Any]:
     start = raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"<"):
-        raise UsageError("is XML.")
+        raise UsageError("is XML, which is not supported")
     if start.startswith((b"SPDXVersion:", b"#")):
         return _spdx_tags.parse(raw.decode("utf-8-sig", "replace"))
     try:
         document = parse_json(raw.decode("utf-8-sig"))
     except RecursionError:
-        raise UsageError("is nested too deeply.") from None
+        raise UsageError("is nested too deeply") from None
     except ValueError as error:
-        raise UsageError(f"is not JSON: {error}.") from None
+        raise UsageError(f"is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise UsageError("contains no JSON object.")
+        raise UsageError("contains no JSON object")
     return document
 
 

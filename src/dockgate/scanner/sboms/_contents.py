@@ -10,7 +10,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import is_of_type
 
 # Advice for documents of several images that cannot be distinguished.
-MIXED_ADVICE = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
+MIXED_ADVICE = "Create a bill of materials for each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +110,5 @@ def require_objects(value: Any, description: str) -> list[dict[str, Any]]:
     """
     result = select_objects(value)
     if value is not None and (not isinstance(value, list) or len(result) < len(value)):
-        raise UsageError(f"has {description} that are not a list of objects.")
+        raise UsageError(f"has {description} that are not a list of objects")
     return result

@@ -35,7 +35,7 @@ def read(document: dict[str, Any]) -> tuple[str | None, list[Contents]]:
     """
     version = document.get("specVersion")
     if version not in VERSIONS:
-        raise UsageError(f"is CycloneDX {version}, which is not supported.")
+        raise UsageError(f"is CycloneDX {version}, which is not supported")
     metadata = document.get("metadata")
     root = metadata.get("component") if isinstance(metadata, dict) else None
     root = root if isinstance(root, dict) else {}
@@ -43,7 +43,7 @@ def read(document: dict[str, Any]) -> tuple[str | None, list[Contents]]:
     platforms = [component for component in components if _is_platform(component)]
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
-            raise UsageError("is of several platforms, and of components that are of none.", MIXED_ADVICE)
+            raise UsageError("describes several platforms, and components that belong to none of them", MIXED_ADVICE)
         return _find_digest(root), [_read_contents(platform, []) for platform in platforms]
     contents = _read_contents(root, components)
     aggregates = (
@@ -75,7 +75,7 @@ def _list_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any
     while waiting:
         component, depth = waiting.pop()
         if depth > NESTING_LIMIT:
-            raise UsageError(f"has components nested more than {NESTING_LIMIT} deep.")
+            raise UsageError(f"has components nested more than {NESTING_LIMIT} deep")
         yield component
         waiting += [
             (child, depth + 1) for child in reversed(require_objects(component.get("components"), "components"))
@@ -89,7 +89,7 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
         if name and contents.distribution is None:
             contents.distribution = read_distribution(name, version, get_text(component.get("description")), properties)
     elif kind == "container" and properties.get_first("dockgate:image"):
-        raise UsageError("has an image within an image.", MIXED_ADVICE)
+        raise UsageError("describes an image inside an image", MIXED_ADVICE)
     else:
         # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
         is_group = not component.get("purl") and bool(properties.get_first("aquasecurity:trivy:Class"))

@@ -34,17 +34,17 @@ def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     if isinstance(predicate, str):
         predicate = _parse_object(predicate)
     if not isinstance(predicate, dict):
-        raise UsageError(f"is a statement of type {document.get('predicateType')!r} without a bill of materials.")
+        raise UsageError(f"is a statement of type {document.get('predicateType')!r} without a bill of materials")
     return predicate, _find_subject(document.get("subject"))
 
 
 def _decode_payload(envelope: dict[str, Any]) -> dict[str, Any]:
     if envelope["payloadType"] != _PAYLOAD:
-        raise UsageError(f"is a DSSE envelope of type {envelope['payloadType']!r}; only {_PAYLOAD} is supported.")
+        raise UsageError(f"is a DSSE envelope of type {envelope['payloadType']!r}; only {_PAYLOAD} is supported")
     try:
         text = base64.b64decode(envelope["payload"], validate=True).decode()
     except (TypeError, ValueError, binascii.Error):
-        raise UsageError("is a DSSE envelope whose payload is not Base64 of text.") from None
+        raise UsageError("is a DSSE envelope whose payload is not Base64 of text") from None
     return _parse_object(text)
 
 
@@ -54,7 +54,7 @@ def _parse_object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise UsageError("is a statement whose content is not a JSON object.")
+        raise UsageError("is a statement whose content is not a JSON object")
     return value
 
 

@@ -43,7 +43,7 @@ class Packages:
         try:
             package = kind.build_from_purl(_normalize(purl, item), self._distribution)
         except DockgateError as error:
-            return item.as_unread(str(error).rstrip("."))
+            return item.as_unread(str(error))
         return replace(package, **_read_path_and_layer(purl, item))  # type: ignore[arg-type]
 
 

@@ -33,7 +33,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     """
     version = document.get("spdxVersion")
     if version not in VERSIONS:
-        raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not supported.")
+        raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not supported")
     described_ids = _list_described_ids(document)
     packages = require_objects(document.get("packages"), "packages")
     images = [
@@ -52,10 +52,10 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
         identity = get_text(package.get("SPDXID"))
         image = identity if identity in parts else containers.get(identity, "")
         if image not in parts:
-            raise UsageError("is of several platforms, and of packages that are of none.", MIXED_ADVICE)
+            raise UsageError("describes several platforms, and packages that belong to none of them", MIXED_ADVICE)
         parts[image].append(package)
     if len(parts) < len(images):
-        raise UsageError("has one image twice.", MIXED_ADVICE)
+        raise UsageError("describes the same image twice", MIXED_ADVICE)
     return document_digest, [_read_contents(part, described_ids) for part in parts.values()]
 
 

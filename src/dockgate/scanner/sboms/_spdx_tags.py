@@ -39,14 +39,14 @@ def parse(text: str) -> dict[str, Any]:
         elif tag == "Relationship":
             parts = value.split()
             if len(parts) != 3:
-                raise UsageError(f"has a Relationship that is not between two elements, in line {number}.")
+                raise UsageError(f"has a Relationship that is not between two elements, in line {number}")
             names = ("spdxElementId", "relationshipType", "relatedSpdxElement")
             document["relationships"].append(dict(zip(names, parts, strict=True)))
         elif tag == "Annotator":
             annotations.append({"annotator": value})
         elif tag in ("AnnotationComment", "SPDXREF"):
             if not annotations:
-                raise UsageError(f"has {tag} before any Annotator, in line {number}.")
+                raise UsageError(f"has {tag} before any Annotator, in line {number}")
             annotations[-1]["comment" if tag == "AnnotationComment" else "of"] = value
         elif section is not None:
             _set_field(section, tag, value, number)
@@ -65,7 +65,7 @@ def _set_field(section: dict[str, Any], tag: str, value: str, number: int) -> No
     elif tag == "ExternalRef":
         category, kind, locator = (*value.split(None, 2), "", "")[:3]
         if not locator:
-            raise UsageError(f"has an ExternalRef without category, type and locator, in line {number}.")
+            raise UsageError(f"has an ExternalRef without category, type and locator, in line {number}")
         reference = {"referenceCategory": category, "referenceType": kind, "referenceLocator": locator}
         section.setdefault("externalRefs", []).append(reference)
 
@@ -79,14 +79,14 @@ def _read_tags(text: str) -> Iterator[tuple[int, str, str]]:
             continue
         tag, colon, value = line.partition(":")
         if not colon:
-            raise UsageError(f"has no tag in line {number}.")
+            raise UsageError(f"has no tag in line {number}")
         value = value.strip()
         if value.startswith(_OPENING_TAG):
             block = [value.removeprefix(_OPENING_TAG)]
             while _CLOSING_TAG not in block[-1]:
                 next_line = next(lines, None)
                 if next_line is None:
-                    raise UsageError(f"has a {_OPENING_TAG} in line {number} that does not end.")
+                    raise UsageError(f"has a {_OPENING_TAG} in line {number} that does not end")
                 block.append(next_line[1])
             value = "\n".join(block).partition(_CLOSING_TAG)[0]
         yield number, tag.strip(), value

@@ -76,7 +76,7 @@ class CodePipelineRequests:
         if not _REGION.fullmatch(region):
             raise UsageError(f"the message of {action_path} names no region", "It is not a message of CodePipeline.")
         if self._compute_timeout(action) <= 0:
-            _log.info("%s asked for an approval that has expired", action_path)
+            _log.info("%s requested an approval that has expired", action_path)
             return
         comment = str(message["approval"].get("customData"))
         approval_request = self._make_approval_request(action, comment, region)
@@ -119,7 +119,7 @@ class CodePipelineRequests:
             pending = pipelines.find(action)
         if pending is None or not pending.is_readable:
             raise NotFoundError(
-                f"CodePipeline lists no approval of {action.pipeline}/{action.stage}/{action.action} with that token.",
+                f"CodePipeline lists no approval of {action.pipeline}/{action.stage}/{action.action} with that token",
                 "The queue delivers the message again. An approval that was answered elsewhere is no longer listed.",
             )
         return pending
@@ -141,7 +141,7 @@ class CodePipelineRequests:
         """
         if not action.repository:
             raise UsageError(
-                f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",
+                f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is",
                 "Add Image_Repository=NAME to its CustomData.",
             )
         registry = EcrRegistry(self.account, region)

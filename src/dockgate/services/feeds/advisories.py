@@ -247,8 +247,8 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
 
     if key is None and not digest and not is_pinned:
         raise UsageError(
-            "an import needs the exporter's key or the expected digest. Otherwise everyone who can write the file or "
-            "the registry could hide vulnerabilities.",
+            "an import needs the exporter's key or the expected digest: otherwise everybody who can write the file "
+            "or the registry could hide vulnerabilities",
             f"Add --key FILE or --digest sha256:…. {_ADVICE}",
         )
     if digest:
@@ -256,7 +256,7 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
     try:
         public = dsse.PublicKey(key.read_bytes()) if key else None
     except OSError as error:
-        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate db key` prints the key.") from None
+        raise UsageError(f"{key} cannot be read: {error.strerror}", "`dockgate db key` prints the key.") from None
 
     def trust(statement: bytes, header: "Header", envelope: bytes) -> None:
         content = from_hex(header.content)

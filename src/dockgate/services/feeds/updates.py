@@ -71,7 +71,7 @@ class FeedUpdates:
         names = [feed.name for feed in self._feeds]
         for name in self._periods:
             if name not in names:
-                raise UsageError(f"DOCKGATE_UPDATES names an unknown feed: {name}.", f"Feeds: {', '.join(names)}.")
+                raise UsageError(f"DOCKGATE_UPDATES names an unknown feed: {name}", f"Feeds: {', '.join(names)}.")
 
     def run(self) -> None:
         """Fetch the feeds that are due.

@@ -52,26 +52,26 @@ class ProviderSignIn:
         try:
             require_name(identity.name)
         except UsageError as error:
-            raise DeniedError(f"you are not signed in: {error}.", "Ask an admin of the identity provider.") from error
+            raise DeniedError(f"you are not signed in: {error}", "Ask an admin of the identity provider.") from error
         roles, project_roles = find_roles(self.mapping, identity.groups)
         if not roles and not project_roles:
             self.store.principals.withdraw(identity.issuer, identity.subject)
             raise DeniedError(
-                f"{identity.name} has no access: no group of yours has a role on this server.",
+                f"{identity.name} has no access: no group of yours has a role on this server",
                 "Ask an admin for membership in a group of DOCKGATE_OIDC_ROLES, then sign in again.",
             )
         email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else None
         new_principal = Principal(identity.name, roles, email, self.clock.now(), project_roles=project_roles)
         principal = self.store.principals.sign_in(identity.issuer, identity.subject, new_principal)
         if principal.disabled_at:
-            raise DeniedError(f"{principal.name} is disabled.", "Ask an admin: `dockgate principal enable`.")
+            raise DeniedError(f"{principal.name} is disabled", "Ask an admin: `dockgate principal enable`.")
         return principal
 
 
 def make_other_browser_error() -> DeniedError:
     """Return the refusal of an answer to a sign-in that this browser did not begin, or not lately."""
     return DeniedError(
-        "you are not signed in: this browser did not begin this sign-in, or took too long.",
+        "you are not signed in: this browser did not begin this sign-in, or took too long",
         "Sign in again, at the address of DOCKGATE_PUBLIC_URL.",
     )
 

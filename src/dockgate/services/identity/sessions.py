@@ -122,4 +122,4 @@ class Sessions:
 
 
 def _make_not_signed_in_error() -> UnknownCallerError:
-    return UnknownCallerError("you are not signed in.", "Sign in, or use a token of `dockgate token create`.")
+    return UnknownCallerError("you are not signed in", "Sign in, or use a token of `dockgate token create`.")

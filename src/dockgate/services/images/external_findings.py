@@ -33,7 +33,7 @@ def read_file(path: Path, image: str | None = None, at: str | None = None) -> tu
         with path.open("rb") as file:
             data = file.read(external.SIZE_LIMIT + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name the file that a scanner wrote.") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "Name the file that a scanner wrote.") from None
     return read(data, str(path), image, at)
 
 
@@ -46,7 +46,7 @@ def read(data: bytes, name: str, image: str | None = None, at: str | None = None
     if image:
         require_digest(image)
     if at and not read_timestamp(at):
-        raise UsageError(f"{at!r} is not a time.", "Write it in RFC 3339: 2026-11-24T12:00:00Z.")
+        raise UsageError(f"{at!r} is not a time", "Write it in RFC 3339: 2026-11-24T12:00:00Z.")
     return external.read(data, name, external.load(), read_context(image or None, read_timestamp(at) or None))
 
 
@@ -166,7 +166,7 @@ def ask_inspector(
         repository = str(RepositoryReference(image.repository, image.registry))
     if not isinstance(image, RegistryReference) or not source.has_repository(repository):
         raise UsageError(
-            f"{reference} is not an image in Amazon ECR, which Inspector scans.",
+            f"{reference} is not an image in Amazon ECR, which Inspector scans",
             "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",
         )
     digest = image.digest

@@ -75,7 +75,7 @@ def scan(
             bill = sboms.read(document, ecosystems.load())
         except OSError as error:
             advice = "Give the path of a CycloneDX or SPDX document."
-            raise UsageError(f"{document} cannot be read: {error.strerror}.", advice) from None
+            raise UsageError(f"{document} cannot be read: {error.strerror}", advice) from None
         return ScannedImage(reference, bill.digest, bill.inventories)
     platforms = [platform] if platform else None
     with open_images(
@@ -85,7 +85,7 @@ def scan(
         if platform != ALL_PLATFORMS:
             if len(opened_images.images) > 1:
                 variants = ", ".join(image.platform for image in opened_images.images)
-                raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
+                raise UsageError(f"{reference} has several images for {platform}", f"Name one of: {variants}.")
             digest = opened_images.images[0].digest
         images, cache, image_cache = opened_images.images, settings.cache, InventoryCache(settings.cache)
         inventories = read(
@@ -215,7 +215,7 @@ def read_base_layers(
                     continue
                 diff_id = layer.hash_content()
                 if diff_id is None:
-                    raise UsageError(f"{reference} has no layers.", "Name an image in a registry, layout or archive.")
+                    raise UsageError(f"{reference} has no layers", "Name an image in a registry, layout or archive.")
                 diff_ids[layer.digest] = diff_id
             platforms.append((image.platform, [diff_ids[layer.digest] for layer in image.layers]))
         return platforms

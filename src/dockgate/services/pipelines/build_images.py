@@ -143,7 +143,7 @@ class RegistryBuildImages(BuildImages):
         assert isinstance(manifest, Manifest)  # noqa: S101 - `_select_platform_manifest` sees to it
         blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
         if sum(blob.size for blob in blobs.values()) > limit:
-            raise ImageError(f"{image} is larger than the {limit} bytes of disk that a build may have.")
+            raise ImageError(f"{image} is larger than the {limit} bytes of disk that a build may have")
         self._forget_unused()
         for blob in blobs.values():
             self._download(origin, blob)
@@ -205,7 +205,7 @@ class RegistryBuildImages(BuildImages):
             content.update(chunk)
             size += len(chunk)
             if size > limit:
-                raise ImageError(f"its layers hold more than the {limit} bytes that are left of a build's disk.")
+                raise ImageError(f"its layers hold more than the {limit} bytes that are left of a build's disk")
         _replace_file(note, from_hex(content.hexdigest()).encode())
         return note.read_text(), size
 
@@ -243,16 +243,16 @@ def require_no_hidden_source(reference: RegistryReference, config: bytes) -> Non
         document = load_object(config, f"the config of {reference}", _ONBUILD_NAMES)
         triggers = (document.get("config") or {}).get("OnBuild") or []
     except AttributeError:
-        raise ImageError(f"the config of {reference} has no object `config`.") from None
+        raise ImageError(f"the config of {reference} has no object `config`") from None
     try:  # podman reads them as one file
         images = find_base_images("\n".join(map(str, triggers)), {}).images
     except BuildError as error:
         raise ImageError(
-            f"{reference} has an ONBUILD instruction that cannot be checked: {error}.", error.advice
+            f"{reference} has an ONBUILD instruction that cannot be checked: {error}", error.advice
         ) from None
     if images:
         raise ImageError(
-            f"{reference} has an ONBUILD instruction that takes files from another image.",
+            f"{reference} has an ONBUILD instruction that takes files from another image",
             "Name that image in your Dockerfile instead.",
         )
 
@@ -267,9 +267,9 @@ def _select_platform_manifest(origin: ImageSource, digest: str, data: bytes) -> 
         if Platform.parse(candidate.platform or "").strip_variant() == Platform.parse(platform):
             manifest = origin.read_manifest(candidate.digest)
             if isinstance(parse_manifest(manifest, candidate.digest), Index):
-                raise ImageError(f"{origin.name} is an index in an index.")
+                raise ImageError(f"{origin.name} is an index in an index")
             return candidate.digest, manifest
-    raise ImageError(f"{origin.name} has no image for {platform}.")
+    raise ImageError(f"{origin.name} has no image for {platform}")
 
 
 def _push_layers(
@@ -282,13 +282,13 @@ def _push_layers(
     digest, data = origin.read_root()
     manifest = parse_manifest(data, digest)
     if not isinstance(manifest, Manifest):
-        raise ImageError("it is an index.")
+        raise ImageError("it is an index")
     config = read_document(origin.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     rootfs = load_object(config, "its config", CONFIG_NAMES).get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     # The layers are uncompressed, so their digests are their diff_ids, and a layer can be identified by its diff_id.
     if diff_ids != [descriptor.digest for descriptor in manifest.layers]:
-        raise ImageError("its config names other layers than its manifest.")
+        raise ImageError("its config names other layers than its manifest")
     used_layers: dict[str, Layer] = {}
     for descriptor in manifest.layers:
         if descriptor.digest not in used_layers:

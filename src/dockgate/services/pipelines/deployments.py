@@ -248,7 +248,7 @@ class Rollouts:
             self.targets[service.target].deploy(service, present_definition, present_definition)
         except DockgateError as second:
             return DeployError(f"{error}\nThe desired count stays {service.desired_count}: {second}", error.advice)
-        return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)
+        return DeployError(f"{error}\nThe desired count stays {service.desired_count}", error.advice)
 
 
 def _is_already_running(service: Service, rollout: Rollout) -> bool:

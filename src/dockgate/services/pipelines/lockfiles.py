@@ -93,7 +93,7 @@ class LockBuilds:
                 file = tar.extractfile("lock")
                 return file.read().decode() if file is not None else ""
         except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError, UnicodeDecodeError) as error:
-            raise UnavailableError(f"the build of {lock.lock} left no lockfile: {error}") from error
+            raise UnavailableError(f"the build of {lock.lock} left no readable lockfile: {error}", _ADVICE) from error
 
     def _require_upgrades(self, text: str, lock: LockUpdate) -> None:
         """Raise BuildError unless every package of the update has its version or a later one wherever it is."""

@@ -185,7 +185,7 @@ class Policies:
         unknown = sorted(version.rules.keys() - {rule.name for rule in self._rules})
         if unknown:
             raise DefinitionError(
-                f"the policy {name!r} names rules that do not exist here: {', '.join(unknown)}",
+                f"the policy {name!r} names rules that do not exist: {', '.join(unknown)}",
                 f"Change it with `dockgate policy set {name} FILE`.",
             )
         return definitions.add_mandatory_rules(make_policy(name, version.rules), self._rules)

@@ -41,7 +41,10 @@ class WebhookSecrets:
                 new_file.write_text(json.dumps(changes, indent=1, sort_keys=True))
                 new_file.replace(self._file)
             except OSError as error:
-                raise UnavailableError(f"{self._file} cannot be written: {error.strerror}.") from error
+                raise UnavailableError(
+                    f"{self._file} cannot be written: {error.strerror}",
+                    "Check the permissions and the free space of its folder.",
+                ) from error
 
     def _read_changes(self) -> dict[str, int]:
         try:

@@ -90,7 +90,7 @@ def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecu
         if isinstance(image, FileReference):
             return attached_documents.read_layout(image.path, digest)
     raise UnavailableError(
-        f"documents cannot be attached to {reference}: name the image in a registry or an OCI layout."
+        f"documents cannot be attached to {reference}", "Name the image in a registry or in an OCI layout."
     )
 
 
@@ -100,13 +100,13 @@ def _read_envelopes(file: Path) -> list[str]:
         with file.open("rb") as source:
             data = source.read(_FILE_LIMIT + 1)
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.", "Name a file with a DSSE envelope.") from None
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "Name a file with a DSSE envelope.") from None
     if len(data) > _FILE_LIMIT:
-        raise UsageError(f"{file} has more than {_FILE_LIMIT} bytes.", "Name a file with a DSSE envelope.")
+        raise UsageError(f"{file} has more than {_FILE_LIMIT} bytes", "Name a file with a DSSE envelope.")
     texts = select_envelopes([data]) or select_envelopes(data.splitlines())
     if not texts:
         raise UsageError(
-            f"{file} contains no SLSA Provenance v1 in a DSSE envelope.",
+            f"{file} contains no SLSA Provenance v1 in a DSSE envelope",
             "`cosign download attestation IMAGE` prints what is attached to an image.",
         )
     return texts
@@ -128,7 +128,7 @@ def verify(envelope: str, key: str) -> bytes:
     except UsageError as error:
         raise DeniedError(f"the policy lists a key that cannot be used: {error}", error.advice) from None
     if statement.payload_type != dsse.IN_TOTO:
-        raise UnreadableError(f"a signed document is of the type {statement.payload_type[:100]!r}, not in-toto's.")
+        raise UnreadableError(f"a signed document is of the type {statement.payload_type[:100]!r}, not in-toto's")
     return statement.payload
 
 

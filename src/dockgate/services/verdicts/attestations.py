@@ -178,7 +178,7 @@ def verify(
     try:
         keys = [dsse.PublicKey(key.read_bytes())]
     except OSError as error:
-        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
+        raise UsageError(f"{key} cannot be read: {error.strerror}", "`dockgate attestation key` prints it.") from None
     image = parse_remote(reference)
     registry_repository = RegistryRepository(image.registry, image.repository, ca_bundle, is_insecure)
     digest = image.digest

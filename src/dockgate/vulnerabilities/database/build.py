@@ -29,13 +29,13 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     parts_by_feed = {feed.name: _find_parts(folder, feed) for feed in feeds}
     if not any(parts_by_feed.values()):
         files = ", ".join(_describe_files(feed) for feed in feeds)
-        raise DatabaseError(f"{folder} has no advisories.", f"Give a folder with {files}.")
+        raise DatabaseError(f"{folder} has no advisories", f"Name a folder with {files}.")
     ecosystems = (feed.get_ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name])
     exports = {ecosystem for ecosystem in ecosystems if ecosystem is not None}
     for name in partial_coverage or ():
         if not any(is_covered_by(name, export) for export in exports):
             raise DefinitionError(
-                f"{folder / FILE} lists {name}, but the folder has no export of it.",
+                f"{folder / FILE} lists {name}, but the folder does not contain its export",
                 "Add the export, or remove the entry.",
             )
     time = format_seconds(now)
@@ -54,7 +54,9 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
                     parts.append(writer.add(part, statements, feed.get_ecosystem(name), partial_coverage))
                 report(f"{parts[-1].title}: {parts[-1].statements} statements")
         if not writer.has_coverage:
-            raise DatabaseError(f"nothing in {folder} covers an ecosystem", "Give a folder with OSV exports in osv/.")
+            raise DatabaseError(
+                f"{folder} has no advisories for any ecosystem", "Name a folder with OSV exports in osv/."
+            )
         digest = writer.commit()
     missing_feeds = [f"no {_describe_files(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
     return Result(digest, tuple(parts), tuple(missing_feeds))
@@ -65,8 +67,8 @@ def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
     try:
         yield from feed.parse(stream, part.name)
     except UnreadableError as error:
-        advice = "The database in place is unchanged. It is updated once the file is right."
-        raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
+        advice = "The database is unchanged. It is updated when the source publishes a correct file."
+        raise UnreadableError(f"{error}; its source: {part.source}", advice) from error
 
 
 def _find_parts(folder: Path, feed: Feed) -> tuple[str, ...]:

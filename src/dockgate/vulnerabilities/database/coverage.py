@@ -30,17 +30,17 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path} cannot be read: {error}.", _ADVICE) from error
+        raise DefinitionError(f"{path} cannot be read: {error}", _ADVICE) from error
     try:
         document = parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise DefinitionError(f"{path} is not JSON: {error}.", _ADVICE) from error
+        raise DefinitionError(f"{path} is not JSON: {error}", _ADVICE) from error
     ecosystems = document.get("ecosystems") if isinstance(document, dict) else None
     if not isinstance(ecosystems, dict):
-        raise DefinitionError(f"{path} has no object under the key ecosystems.", _ADVICE)
+        raise DefinitionError(f"{path} has no object under the key ecosystems", _ADVICE)
     for ecosystem, names in ecosystems.items():
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise DefinitionError(f"{path}: the key ecosystems.{ecosystem} is not a list of names.", _ADVICE)
+            raise DefinitionError(f"{path}: the key ecosystems.{ecosystem} is not a list of names", _ADVICE)
     return {ecosystem: _normalize_names(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 

@@ -30,7 +30,7 @@ def write_cve(
         present_row = sql.execute(f"SELECT * FROM {table} WHERE cve = ? AND part = ?", row[:2]).fetchone()  # noqa: S608 - as above
         if present_row == row:
             return False
-        reason = f"{part.title} has {statement.cve} twice, with different values. It came from {part.source}."
-        advice = "The database in place is unchanged. It is updated once the file is right."
+        reason = f"{part.title} has {statement.cve} twice, with different values; its source: {part.source}"
+        advice = "The database is unchanged. It is updated when the source publishes a correct file."
         raise UnreadableError(reason, advice) from error
     return True

@@ -54,9 +54,11 @@ class Database:
             ((application,),) = sql.execute("PRAGMA application_id")
             ((version,),) = sql.execute("PRAGMA user_version")
             if application != APPLICATION:
-                raise DatabaseError(f"{path} is not an advisory database.", ADVICE)
+                raise DatabaseError(f"{path} is not an advisory database", ADVICE)
             if version != FORMAT:
-                reason = f"The advisory database {path} has format {version}, and this version reads {FORMAT}."
+                reason = (
+                    f"the advisory database {path} has format {version}; this version of Dockgate reads format {FORMAT}"
+                )
                 raise DatabaseError(reason, ADVICE)
             row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
             if row is None:

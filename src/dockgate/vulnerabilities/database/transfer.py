@@ -75,7 +75,7 @@ def pack(path: Path, into: Path, sign: Sign) -> Header:
                 compressor.copy_stream(source, file, size=header.size)
             os.replace(part, into)
         except OSError as error:
-            raise UnavailableError(f"{into} cannot be written: {error.strerror}.", "Name another place.") from error
+            raise UnavailableError(f"{into} cannot be written: {error.strerror}", "Name another place.") from error
         finally:
             part.unlink(missing_ok=True)
     return header
@@ -106,9 +106,9 @@ def unpack(file: Path, path: Path, trust: Trust, *, can_be_older: bool = False) 
                 new.unlink(missing_ok=True)
     except OSError as error:
         if error.filename == str(file) or error.errno == EIO:
-            raise UnavailableError(f"{file} cannot be read: {error.strerror or error}.", "Check the file.") from error
+            raise UnavailableError(f"{file} cannot be read: {error.strerror or error}", "Check the file.") from error
         advice = "Is there room for it, and is the folder writable?"
-        raise UnavailableError(f"{path} cannot be written: {error.strerror or error}.", advice) from error
+        raise UnavailableError(f"{path} cannot be written: {error.strerror or error}", advice) from error
     return header
 
 
@@ -182,10 +182,10 @@ def _require_newer(new: Path, path: Path, file: Path) -> None:
     if older:
         omission = f" and {len(older) - 3} more" if len(older) > 3 else ""
         raise ConflictError(
-            f"{file} is older than the present database: {', '.join(older[:3])}{omission} missing or older.",
+            f"{file} is older than the present database: {', '.join(older[:3])}{omission} missing or older",
             "Export it again, or import it with --allow-older.",
         )
 
 
 def _make_refusal(file: Path, reason: str) -> DatabaseError:
-    return DatabaseError(f"{file} cannot be imported: {reason}.", "Export it again, with the same version of Dockgate.")
+    return DatabaseError(f"{file} cannot be imported: {reason}", "Export it again, with the same version of Dockgate.")

@@ -171,7 +171,8 @@ def _renew(
     if fetched_files.path is None:
         if old_part is None:
             raise UnavailableError(
-                f"The feed {feed.name} reports {name or 'its file'} as unchanged, but never sent it."
+                f"the feed {feed.name} reports {name or 'its file'} as unchanged, but never sent it",
+                "Run `dockgate db update` again.",
             )
         part = replace(old_part, fingerprint=fetched_files.fingerprint, checked_at=time)
         writer.keep(part)

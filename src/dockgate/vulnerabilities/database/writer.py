@@ -93,7 +93,9 @@ class Writer:
         self._sql.close()
         self._new_path.unlink(missing_ok=True)
         if isinstance(error, sqlite3.OperationalError):
-            raise UnavailableError(f"{self._new_path} cannot be written: {error}.", "Is there room for it?") from error
+            raise UnavailableError(
+                f"{self._new_path} cannot be written: {error}", "Free some disk space, and try again."
+            ) from error
         if isinstance(error, sqlite3.DatabaseError):
             advice = f"Remove {self._path} and run `dockgate db update` again."
             raise DatabaseError(f"the advisory database {self._path} is broken: {error}", advice) from error
@@ -220,12 +222,12 @@ class Writer:
         """Undo what was added and raise UnreadableError if the part would exceed the limits."""
         uncontained_faults = [fault for fault in faults if not fault.is_contained]
         if statements < limits.least_statements:
-            reason = f"{part.title} has {statements:,} statements, and had {limits.statements:,}: too many are gone."
+            reason = f"{part.title} has {statements:,} statements, and had {limits.statements:,}: too many are missing"
             advice = f"If {part.source} is complete, run `dockgate db update --allow-smaller`."
         elif limits.most_faults is not None and len(uncontained_faults) > limits.most_faults:
             first, count = uncontained_faults[-1], len(uncontained_faults) - limits.most_faults
             omission = f" and {count - 1:,} more" if count > 1 else ""
-            reason = f"{part.title} has records that cannot be read: {first.name} ({first.reason}){omission}."
+            reason = f"{part.title} has records that cannot be read: {first.name} ({first.reason}){omission}"
             advice = "The present data is used until it is a day old, then the new data without these records."
         else:
             return
@@ -325,8 +327,8 @@ class Writer:
         try:
             self._sql.execute("INSERT INTO affected VALUES (?, ?, ?, ?, ?)", (*key, content))
         except sqlite3.IntegrityError as error:
-            reason = f"{part.title} has the record {row.id} twice. It came from {part.source}."
-            advice = "The database in place is unchanged. It is updated once the file is right."
+            reason = f"{part.title} has the record {row.id} twice; its source: {part.source}"
+            advice = "The database is unchanged. It is updated when the source publishes a correct file."
             raise UnreadableError(reason, advice) from error
         return body
 

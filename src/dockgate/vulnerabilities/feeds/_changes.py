@@ -65,9 +65,9 @@ def _read_list(path: Path) -> Mapping[str, str]:
         for number, line in read_lines(stream, f"OSV list {INDEX}"):
             time, comma, name = line.partition(",")
             if not comma or not name or "/" in name:
-                raise UnreadableError(f"The OSV list {INDEX} has no row of time and id at line {number}.")
+                raise UnreadableError(f"the OSV list {INDEX} has no time and id in line {number}")
             if times.setdefault(name, time) != time:
-                raise UnreadableError(f"The OSV list {INDEX} has {name} twice, with different times.")
+                raise UnreadableError(f"the OSV list {INDEX} has {name} twice, with different times")
     return times
 
 

@@ -25,12 +25,12 @@ def read_lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
         while line := file.readline(LINE_LIMIT):
             number += 1
             if len(line) == LINE_LIMIT or number > ROW_LIMIT:
-                raise UnreadableError(f"The {title} is too long at line {number}.")
+                raise UnreadableError(f"the {title} is too long at line {number}")
             yield number, line.decode("utf-8").rstrip("\r\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UnreadableError(f"The {title} cannot be read after line {number}: {error}.") from error
+        raise UnreadableError(f"the {title} cannot be read after line {number}: {error}") from error
     if not number:
-        raise UnreadableError(f"The {title} is empty.")
+        raise UnreadableError(f"the {title} is empty")
 
 
 def open_unpacked(stream: BinaryIO) -> BinaryIO:

@@ -23,7 +23,7 @@ def fetch_updateinfo(web: Web, mirror_list_url: str, fingerprint: str | None, in
     `mirrors` is the URL of the mirror list. The fingerprint is its checksum in that file: nothing else is fetched while
     it is the same. Raises UnavailableError with the last mirror's failure.
     """
-    last = UnavailableError(f"The mirror list {redact_url(mirror_list_url)} names no mirror.", "Try again later.")
+    last = UnavailableError(f"the mirror list {redact_url(mirror_list_url)} names no mirror", "Try again later.")
     for mirror in _fetch_mirrors(web, mirror_list_url, into)[:_MIRROR_LIMIT]:
         try:
             return _fetch_mirror(web, mirror, fingerprint, into)
@@ -40,7 +40,7 @@ def _fetch_mirror(web: Web, mirror: str, fingerprint: str | None, into: Path) ->
     path = web.download(f"{mirror}/{href}", into)
     with path.open("rb") as file:
         if hashlib.file_digest(file, algorithm).hexdigest() != checksum:
-            raise UnavailableError(f"{redact_url(mirror)}/{href} does not match its checksum.", "Try again later.")
+            raise UnavailableError(f"{redact_url(mirror)}/{href} does not match its checksum", "Try again later.")
     return FeedFetch(new_fingerprint, path)
 
 
@@ -69,7 +69,7 @@ def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:
         raise UnavailableError(str(error), "Try again later.") from error
     parts = urlsplit(href)
     if not href or parts.scheme or parts.netloc or href.startswith("/") or ".." in href.split("/"):
-        raise UnavailableError(f"The index {redact_url(url)} names no update information.", "Try again later.")
+        raise UnavailableError(f"the index {redact_url(url)} names no update information", "Try again later.")
     if algorithm not in _CHECKSUMS:
-        raise UnavailableError(f"The index {redact_url(url)} has a checksum of type {algorithm!r}.", "Try again later.")
+        raise UnavailableError(f"the index {redact_url(url)} has a checksum of type {algorithm!r}", "Try again later.")
     return href, algorithm, checksum

@@ -84,9 +84,13 @@ def _open_folder(folder: Path, file: str, fingerprint: str | None) -> FeedFetch:
     try:
         new_fingerprint = _digest_content(path)
     except FileNotFoundError as error:
-        raise NotFoundError(f"There is no {file} in {folder}.") from error
+        raise NotFoundError(
+            f"there is no {file} in {folder}", "Check the folder that the feed's setting names."
+        ) from error
     except OSError as error:
-        raise UnavailableError(f"{path} cannot be read: {error.strerror}.", "Check the file and its rights.") from error
+        raise UnavailableError(
+            f"{path} cannot be read: {error.strerror}", "Check the file and its permissions."
+        ) from error
     return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
 
 
@@ -117,10 +121,10 @@ class Web:
         try:
             trust = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
-            reason = f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}."
-            raise UnavailableError(reason, "Give DOCKGATE_CA_BUNDLE a PEM file of certificates.") from error
+            reason = f"the feed {feed}: the certificates {ca_bundle} cannot be read: {error}"
+            raise UnavailableError(reason, "Set DOCKGATE_CA_BUNDLE to a PEM file of certificates.") from error
         self._host = _find_host(origin)
-        self._check = ConnectionCheck(f"The feed {feed}", self._host)
+        self._check = ConnectionCheck(f"the feed {feed}", self._host)
         hooks: dict[str, list[Callable[..., Any]]] = {
             "request": [self._check_destination],
             "response": [_refuse_downgrade],
@@ -136,7 +140,7 @@ class Web:
     def _check_destination(self, request: "httpx.Request") -> None:
         """Refuse a request to a nearer host than the feed's: see `destinations`. Also called for each redirect."""
         url = str(request.url)
-        require_destination(self._host, url, sender=f"The feed {self._feed}")
+        require_destination(self._host, url, sender=f"the feed {self._feed}")
 
         def watch(event: str, info: Mapping[str, Any]) -> None:
             self._check.watch(url, event, info)

@@ -49,7 +49,7 @@ def read_elements(stream: BinaryIO, title: str) -> Iterator[Element]:
         reader.parser.Parse(b"", True)
         yield from reader.take_elements()
     except (expat.ExpatError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise UnreadableError(f"The {title} cannot be read: {error}.") from error
+        raise UnreadableError(f"the {title} cannot be read: {error}") from error
 
 
 class _Reader:

@@ -56,7 +56,7 @@ class Amazon(FetchedFeed):
         for element in read_elements(stream, f"update information of {ecosystem}"):
             root = root or element.name
             if root != "updates":
-                raise UnreadableError(f"The update information of {ecosystem} has {root!r} where updates should be.")
+                raise UnreadableError(f"the update information of {ecosystem} has {root!r} instead of updates")
             if element.name == "update" and not element.is_closed:
                 update = _Update(is_security=element.attributes.get("type", "security") == "security")
             elif element.name == "update":

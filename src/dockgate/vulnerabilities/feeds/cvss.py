@@ -30,7 +30,7 @@ class Cvss(FetchedFeed):
             fields = line.split(",")
             if number == 1:
                 if fields[:3] != _HEADER:
-                    raise UnreadableError(f"The CVSS file does not begin with {','.join(_HEADER)}.")
+                    raise UnreadableError(f"the CVSS file does not begin with {','.join(_HEADER)}")
             elif len(fields) < 3 or not fields[0].startswith("CVE-"):
                 yield FaultyRecord(f"line {number}", "it is not a row of CVE, version and vector")
             else:

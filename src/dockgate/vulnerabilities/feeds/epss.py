@@ -31,7 +31,7 @@ class Epss(FetchedFeed):
             if not has_header:
                 has_header = line == _HEADER
                 if not has_header and not line.startswith("#"):
-                    raise UnreadableError(f"The EPSS file does not begin with {_HEADER}.")
+                    raise UnreadableError(f"the EPSS file does not begin with {_HEADER}")
                 continue
             cve, _, numbers = line.partition(",")
             epss, _, percentile = numbers.partition(",")
@@ -42,7 +42,7 @@ class Epss(FetchedFeed):
             except ValueError as error:
                 yield FaultyRecord(f"line {number}", f"{error} is not allowed in a row of {_HEADER}")
         if not has_header:
-            raise UnreadableError(f"The EPSS file has no header {_HEADER}.")
+            raise UnreadableError(f"the EPSS file has no header {_HEADER}")
 
 
 FEED: Feed = Epss()

@@ -34,7 +34,7 @@ class Kev(FetchedFeed):
             if not isinstance(entries, list):
                 raise TypeError("its vulnerabilities are not a list")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UnreadableError(f"The KEV catalogue cannot be read: {error}.") from error
+            raise UnreadableError(f"the KEV catalogue cannot be read: {error}") from error
         for index, entry in enumerate(entries):
             cve = entry.get("cveID") if isinstance(entry, dict) else None
             if not isinstance(cve, str) or not cve.startswith("CVE-"):

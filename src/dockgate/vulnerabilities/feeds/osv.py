@@ -75,14 +75,14 @@ class Osv(FetchedFeed):
         try:
             archive = zipfile.ZipFile(stream)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise UnreadableError(f"The OSV export of {part} is not a zip archive: {error}.") from error
+            raise UnreadableError(f"the OSV export of {part} is not a zip archive: {error}") from error
         with archive:
             archive_members = archive.infolist()
             if len({member.header_offset for member in archive_members}) < len(archive_members):
-                raise UnreadableError(f"The OSV export of {part} is broken: its members overlap.")
+                raise UnreadableError(f"the OSV export of {part} is broken: its members overlap")
             members = [member for member in archive_members if member.filename.endswith(".json")]
             if not members:
-                raise UnreadableError(f"The OSV export of {part} has no records.")
+                raise UnreadableError(f"the OSV export of {part} has no records")
             members_by_id: dict[str, zipfile.ZipInfo] = {}
             for member in members:
                 try:
@@ -99,7 +99,7 @@ class Osv(FetchedFeed):
                     yield from statements
                 elif _read_member(archive, first) != data:
                     names = " and ".join(dict.fromkeys((first.filename, member.filename)))
-                    raise UnreadableError(f"The OSV export of {part} has two different records {identity}, in {names}.")
+                    raise UnreadableError(f"the OSV export of {part} has two different records {identity}, in {names}")
 
 
 FEED: Feed = Osv()

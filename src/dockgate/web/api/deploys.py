@@ -283,11 +283,14 @@ def read_task_view(
     """Return a service and one of its tasks. Raises NotFoundError also if the caller may not see them."""
     view = get_service(name, caller, addresses, store, delivery)
     if view.tasks is None:
-        raise UnavailableError(f"the tasks of {name} are unknown: {view.tasks_error}")
+        raise UnavailableError(
+            f"the tasks of {name} are unknown: {view.tasks_error}",
+            "Check that podman or ECS is available to the server, then try again.",
+        )
     for entry in view.tasks:
         if entry.id == task:
             return view, entry
-    raise NotFoundError(f"{name} has no task {task!r}.", f"Run `dockgate deploy show {name}` to list its tasks.")
+    raise NotFoundError(f"{name} has no task {task!r}", f"Run `dockgate deploy show {name}` to list its tasks.")
 
 
 def read_log(view: ServiceView, task: str, delivery: DeliveryServices, lines: int = 500) -> TaskLog:

@@ -207,7 +207,7 @@ def find_artifact(key: ActionKey, caller: Caller, store: Store) -> Path:
     if action.type is ActionType.SOURCE:
         caller.require(repository=str(action.configuration["repository"]))
     if run.artifact is None:
-        raise NotFoundError(f"{key} has no artifact.", "Source and build actions that succeeded have one.")
+        raise NotFoundError(f"{key} has no artifact", "Source and build actions that succeeded have one.")
     return store.blobs.get_path(run.artifact)
 
 

@@ -346,7 +346,7 @@ def request_scan(
     """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
     repository = strip_own_registry(repository, addresses.registry_names)
     if not re.fullmatch(REPOSITORY, repository):
-        raise UsageError(f"{repository!r} is not a repository name.", "See `dockgate image list`.")
+        raise UsageError(f"{repository!r} is not a repository name", "See `dockgate image list`.")
     caller.require(repository=repository)
     approvals.requests.require_image(repository, digest)
     return images.scans.request(repository, digest)

@@ -102,11 +102,11 @@ async def read_document(request: Request, name: str) -> str:
         async for chunk in request.stream():
             body += chunk
             if len(body) > DOCUMENT_LIMIT:
-                raise UsageError(f"{name} is larger than {DOCUMENT_LIMIT} bytes.", "Split the document.")
+                raise UsageError(f"{name} is larger than {DOCUMENT_LIMIT} bytes", "Split the document.")
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
+        raise UsageError(f"{name} is not UTF-8: {error}", "Save the file as UTF-8.") from None
 
 
 @router.get("/repositories")

@@ -317,7 +317,7 @@ def _parse_version(if_match: str) -> int | None:
         return None
     match = re.fullmatch(r'\s*"?(\d{1,9})"?\s*', if_match)
     if match is None:
-        raise UsageError(f"If-Match is not a version: {if_match!r}.", "Use the policy's ETag.")
+        raise UsageError(f"If-Match is not a version: {if_match!r}", "Use the policy's ETag.")
     return int(match[1])
 
 

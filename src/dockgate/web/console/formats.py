@@ -37,37 +37,13 @@ _ACTION = re.compile(r"^[^\s:/]+/[^\s:/]+: ")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
 _FIRST_WORDS = frozenset(
     (
-        *(
-            "a",
-            "an",
-            "another",
-            "artifacts",
-            "authentication",
-            "beyond",
-            "callbacks",
-            "cannot",
-            "clients",
-            "compressed",
-            "contains",
-            "documents",
-        ),
-        *("every", "everybody", "execution", "internal", "it", "its", "line", "manual", "more"),
-        *("name", "neither", "no", "not", "nothing", "only", "package", "page", "permission", "policy", "principals"),
-        *(
-            "processes",
-            "requests",
-            "revision",
-            "several",
-            "tasks",
-            "texts",
-            "that",
-            "the",
-            "there",
-            "this",
-            "too",
-            "two",
-        ),
-        *("unknown", "version", "waiving", "what", "write", "wrong", "you"),
+        *("a", "an", "another", "artifacts", "authentication", "beyond", "blob", "callbacks", "cannot", "clients"),
+        *("comparing", "compressed", "config", "contains", "document", "documents", "download", "every"),
+        *("everybody", "execution", "finding", "index", "internal", "it", "its", "layer", "line", "manifest"),
+        *("manual", "messages", "more", "name", "neither", "no", "not", "nothing", "only", "package", "page"),
+        *("permission", "policy", "principals", "processes", "requests", "revision", "several", "standard"),
+        *("tasks", "texts", "that", "the", "there", "this", "to", "too", "two", "unexpected", "unknown", "version"),
+        *("waiving", "what", "write", "wrong", "you"),
     )
 )
 # Seconds of 365 days.

@@ -104,7 +104,7 @@ class Apk(Ecosystem):
         images, whose advisories use installed names.
         """
         if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Add it after an @: pkg:apk/alpine/musl@1.2.5-r0.")
+            raise UsageError(f"{purl} has no version", "Add it after an @: pkg:apk/alpine/musl@1.2.5-r0.")
         qualifiers = purl.qualifiers
         origin = qualifiers.get("upstream", "").partition("@")[0]
         package = Package(

@@ -70,7 +70,7 @@ def _read_entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[st
     while line := file.readline(LINE_LIMIT):
         count += 1
         if line[-1:] != b"\n":
-            raise UnreadableError(f"line {count} is not ended, or is longer than {LINE_LIMIT} bytes")
+            raise UnreadableError(f"line {count} has no end, or is longer than {LINE_LIMIT} bytes")
         if line == b"\n":
             if first_line:
                 yield first_line, fields, files
@@ -84,7 +84,7 @@ def _read_entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[st
             path = folder + decode_path(line[2:-1])
             paths_size += len(path) + _PATH_COST
             if paths_size > PATHS_LIMIT:
-                raise UnreadableError(f"line {count}: the paths that are listed are too many or too long")
+                raise UnreadableError(f"line {count}: it lists too many or too long paths")
             files.append(path)
         elif letter == 0x46:
             folder = decode_path(line[2:-1]).strip("/")

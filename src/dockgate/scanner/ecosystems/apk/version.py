@@ -20,7 +20,7 @@ def make_version_key(version: str) -> bytes:
     """
     match = re.fullmatch(_PATTERN, version)
     if not match:
-        raise UncomparableError(f"The apk version {version!r} is invalid.")
+        raise UncomparableError(f"the apk version {version!r} is invalid")
     first, components, suffixes, commit, build = match.groups()
     key = bytearray(encode_number(first))
     for digits, letter, patch in re.findall(r"\.([0-9]+)|([a-z])([0-9]*)", components):
@@ -33,7 +33,7 @@ def make_version_key(version: str) -> bytes:
             )
     for name, count in re.findall(r"_([a-z]+)([0-9]*)", suffixes):
         if name not in _PRE_SUFFIXES and name not in _POST_SUFFIXES:
-            raise UncomparableError(f"The apk version {version!r} has the unknown suffix {name!r}.")
+            raise UncomparableError(f"the apk version {version!r} has the unknown suffix {name!r}")
         key.append(0x01 + _PRE_SUFFIXES[name] if name in _PRE_SUFFIXES else 0x20 + _POST_SUFFIXES[name])
         key += b"\x13" + encode_number(count) if count else b""
     key += b"\x12" + commit.encode("ascii") + b"\0" if commit else b""

@@ -83,7 +83,7 @@ class Conan(StandaloneEcosystem):
         from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, make_version_key
 
         if not 0 < len(version) <= VERSION_LIMIT or not _LEGAL.issuperset(version) or version[0] in "+.-":
-            raise UncomparableError(f"The Conan version {version[:80]!r} is invalid.")
+            raise UncomparableError(f"the Conan version {version[:80]!r} is invalid")
         return make_version_key(version)
 
 

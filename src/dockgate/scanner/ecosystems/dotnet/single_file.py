@@ -52,14 +52,14 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
     size = file.seek(0, 2)
     header = _read_bytes(file, header_at, _FIXED_FIELDS.size + _ID_LIMIT, size)
     if len(header) < _FIXED_FIELDS.size:
-        raise UnreadableError("it is a .NET application in a single file that is cut off")
+        raise UnreadableError("it is a truncated .NET application in a single file")
     major, *_ = _FIXED_FIELDS.unpack_from(header)
     if major < 2:
         raise UnreadableError("it is a .NET Core 3 application in a single file, which does not state its packages")
     length, location_at = _read_text_length(header, _FIXED_FIELDS.size)
     location = header[location_at + length : location_at + length + _LOCATION.size]
     if len(location) < _LOCATION.size:
-        raise UnreadableError("it is a .NET application in a single file whose header is cut off")
+        raise UnreadableError("it is a .NET application in a single file whose header is truncated")
     start, count = _LOCATION.unpack(location)
     if not start:
         raise UnreadableError("it is a .NET application in a single file without a deps.json")
@@ -67,7 +67,7 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
         raise UnreadableError(f"its deps.json has {count} bytes; no more than {limit} are read")
     content = _read_bytes(file, start, count, size)
     if len(content) < count:
-        raise UnreadableError("it is a .NET application in a single file whose deps.json is cut off")
+        raise UnreadableError("it is a .NET application in a single file whose deps.json is truncated")
     return content
 
 

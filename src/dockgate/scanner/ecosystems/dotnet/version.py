@@ -16,13 +16,13 @@ def make_version_key(version: str) -> bytes:
         or not all(is_digits(part) and is_at_most(part, INT_MAX) for part in numbers)
         or (plus and not all(map(is_label, build.split("."))))
     ):
-        raise UncomparableError(f"The NuGet version {version!r} is invalid.")
+        raise UncomparableError(f"the NuGet version {version!r} is invalid")
     key = b"".join(map(encode_number, [*numbers, "", "", ""][:4]))
     if not dash:
         return key + b"\x03"
     for label in pre.split("."):
         if not is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
-            raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
+            raise UncomparableError(f"the NuGet version {version!r} has a malformed label")
         key += _encode_label(label)
     return key + b"\x00"
 

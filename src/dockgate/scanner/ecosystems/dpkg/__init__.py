@@ -130,7 +130,7 @@ class Dpkg(Ecosystem):
         source package, "openssl@3.0.11-1"), and `vendor` (who made it, if not the distribution).
         """
         if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
+            raise UsageError(f"{purl} has no version", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
         qualifiers = dict(purl.qualifiers)
         maintainer = qualifiers.pop(MAINTAINER, "") or None
         distro = qualifiers.get("distro", "")

@@ -29,7 +29,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
         if not name:
             raise UnreadableError(f"line {line}: the entry that begins here has no Package")
         if is_status_file and len(status.split()) != 3:
-            raise UnreadableError(f"line {line}: the entry of {name} has no whole Status")
+            raise UnreadableError(f"line {line}: the entry of {name} has no complete Status")
         if status and status.split()[-1] in _REMOVED_STATES:
             removed_names.append(name)
             continue
@@ -83,7 +83,7 @@ def _read_stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dic
             raise UnreadableError(f"line {count} is longer than {LINE_LIMIT} bytes")
         if line[0] in b" \t":
             if not start:
-                raise UnreadableError(f"line {count}: a continued line continues nothing")
+                raise UnreadableError(f"line {count}: a continuation line follows no field")
             continue
         if line in (b"\n", b"\r\n"):
             if start:

@@ -12,19 +12,19 @@ def make_version_key(version: str) -> bytes:
     """Encode a version; refuses what `dpkg --compare-versions` calls an error (lib/dpkg/parsehelp.c)."""
     stripped_version = version.strip(" \t")
     if not stripped_version:
-        raise UncomparableError("The dpkg version is empty.")
+        raise UncomparableError("the dpkg version is empty")
     if " " in stripped_version or "\t" in stripped_version or "\0" in stripped_version:
-        raise UncomparableError(f"The dpkg version {version!r} has white space in it.")
+        raise UncomparableError(f"the dpkg version {version!r} has white space in it")
     before, colon, without_epoch = stripped_version.partition(":")
     epoch, without_epoch = (before, without_epoch) if colon else ("0", stripped_version)
     digits = epoch[1:] if epoch[:1] in ("+", "-") else epoch
     if not is_digits(digits) or (epoch[0] == "-" and digits.strip("0")):
-        raise UncomparableError(f"The dpkg version {version!r} has an epoch that is not a number.")
+        raise UncomparableError(f"the dpkg version {version!r} has an epoch that is not a number")
     if not is_at_most(digits, _INT_MAX):
-        raise UncomparableError(f"The dpkg version {version!r} has too big an epoch.")
+        raise UncomparableError(f"the dpkg version {version!r} has an epoch that is too large")
     upstream, dash, revision = without_epoch.rpartition("-") if "-" in without_epoch else (without_epoch, "", "")
     if not upstream or (dash and not revision):
-        raise UncomparableError(f"The dpkg version {version!r} lacks its version or its revision.")
+        raise UncomparableError(f"the dpkg version {version!r} has no upstream version or no revision")
     return encode_number(digits) + _encode_part(upstream) + _encode_part(revision)
 
 

@@ -68,7 +68,7 @@ class FreeBSD(Ecosystem):
         system = purl.namespace.lower() or (distribution.id if distribution else "")
         if not purl.version or system != "freebsd":
             objection = "is not a FreeBSD package" if purl.version else "has no version"
-            raise UsageError(f"{purl} {objection}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
+            raise UsageError(f"{purl} {objection}", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
         package = _make_package(purl.name, purl.version, "", "")
         distro = purl.qualifiers.get("distro", "")
         if distribution and not distro:
@@ -85,7 +85,7 @@ class FreeBSD(Ecosystem):
         from dockgate.scanner.ecosystems.freebsd.version import FreeBSDVersion
 
         if not version.strip() or len(version) > VERSION_LIMIT or "\0" in version:
-            raise UncomparableError(f"The FreeBSD version {version[:80]!r} is empty, too long, or has a NUL in it.")
+            raise UncomparableError(f"the FreeBSD version {version[:80]!r} is empty, too long, or has a NUL in it")
         return FreeBSDVersion(version)
 
 

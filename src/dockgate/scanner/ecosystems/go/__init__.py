@@ -66,7 +66,7 @@ class Go(StandaloneEcosystem):
         is_complete = True
         for executable in find_executables(file, buildinfo.MARKS, buildinfo.NOTES):
             if _PACKER in executable.head and (not executable.sections or executable.find_section(*_PACKED_SECTIONS)):
-                raise UnreadableError("it is packed by UPX, so what it is made of cannot be determined")
+                raise UnreadableError("it is packed with UPX, so its components cannot be determined")
             info = buildinfo.read(executable)
             if info:
                 packages.update((package, None) for package in _build_packages(info, executable, path))

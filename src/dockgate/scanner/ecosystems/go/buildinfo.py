@@ -104,7 +104,7 @@ def _read_counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
         if byte < 0x80:
             break
     if at + length > len(raw):
-        raise UnreadableError("it is a Go program whose build information is cut off")
+        raise UnreadableError("it is a Go program whose build information is truncated")
     return raw[at : at + _check_length(length)], at + length
 
 
@@ -134,7 +134,7 @@ def _parse_info(go: str, info: str) -> BuildInfo:
             build_info.settings[setting] = value
         elif word in ("mod", "dep", "=>"):
             if len(fields) not in (2, 3) or not fields[0] or (word == "=>" and last not in ("mod", "dep")):
-                raise UnreadableError(f"its list of Go modules has the line {line[:80]!r}")
+                raise UnreadableError(f"its list of Go modules has the invalid line {line[:80]!r}")
             if word == "mod":
                 build_info.main = Module(fields[0], fields[1] or DEVEL_VERSION)
             elif word == "dep":

@@ -31,7 +31,7 @@ def read(content: str) -> tuple[list[Module], bool]:
                 minor = "".join(takewhile("0123456789".__contains__, version[2:6]))  # 22 of "1.22rc1"
                 is_complete = int(minor or "0") >= COMPLETE_SINCE
             case ["require" | "replace" | "go", *_]:
-                raise UnreadableError(f"line {number} is not how go.mod is written: {' '.join(words)[:80]!r}")
+                raise UnreadableError(f"line {number} is not in the format of go.mod: {' '.join(words)[:80]!r}")
             case _:
                 pass
     modules: list[Module] = []

@@ -78,7 +78,7 @@ class _ArchiveReader:
         archive = Archive(section, _MEMBER_NAMES, self._spend, is_case_ignored=True)
         self._entries += archive.count
         if self._entries > ENTRIES_LIMIT:
-            raise _LimitError(f"the archives up to this one have more than {ENTRIES_LIMIT} entries")
+            raise _LimitError(f"this archive and those before it have more than {ENTRIES_LIMIT} entries")
         manifest: dict[str, str] = {}
         poms: dict[str, list[Entry]] = {}
         nested_entries: list[Entry] = []
@@ -161,7 +161,7 @@ class _ArchiveReader:
         self.part_path = part_path
         self._parts += 1
         if self._parts > PARTS_LIMIT:
-            raise _LimitError(f"it is in an archive with more than {PARTS_LIMIT} parts that name packages")
+            raise _LimitError(f"its archive has more than {PARTS_LIMIT} parts that name packages")
         try:
             yield
         except _LimitError:
@@ -172,7 +172,7 @@ class _ArchiveReader:
     def _spend(self, size: int) -> None:
         self._bytes += size
         if self._bytes > self._limit:
-            raise _LimitError(f"more than {self._limit} bytes would have to be read up to here")
+            raise _LimitError(f"more than {self._limit} bytes of the archive would have to be read for it")
 
 
 def _is_other_format(path: str, section: Section) -> bool:

@@ -44,9 +44,9 @@ class MavenVersion:
     def __init__(self, version: str) -> None:
         """Parse a version. Raises UncomparableError if it is empty or too long."""
         if not version.strip():
-            raise UncomparableError("The Maven version is empty.")
+            raise UncomparableError("the Maven version is empty")
         if len(version) > VERSION_LIMIT:
-            raise UncomparableError(f"The Maven version {version[:40]!r}… has more than {VERSION_LIMIT} characters.")
+            raise UncomparableError(f"the Maven version {version[:40]!r}… has more than {VERSION_LIMIT} characters")
         lists = _split_lists(version.lower())
         items: list[Item] = []
         for row in lists:

@@ -83,7 +83,7 @@ def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:
     if length > HEADER_LIMIT:
         raise UnreadableError(f"its header has {length} bytes; no more than {HEADER_LIMIT} are read")
     if start > size:
-        raise UnreadableError("it is cut off")
+        raise UnreadableError("it is truncated")
     return read_json_object(BytesIO(file.read(length)), HEADER_LIMIT), Section(file, start, size - start)
 
 
@@ -115,7 +115,7 @@ def _list_entries(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 def _read_content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:
     size, offset = node.get("size"), node.get("offset")
     if not isinstance(size, int) or not isinstance(offset, str) or not is_digits(offset[:20]) or len(offset) > 20:
-        raise UnreadableError("its archive's header does not state its position")
+        raise UnreadableError("the archive's header does not state its position")
     if not 0 <= size <= PACKAGE_LIMIT:
         raise UnreadableError(f"it has {size} bytes; no more than {PACKAGE_LIMIT} are read")
     spend(size)

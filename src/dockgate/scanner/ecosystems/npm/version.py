@@ -11,8 +11,8 @@ def make_version_key(version: str) -> bytes:
     """Encode a version (Semantic Versioning 2.0.0, section 11); refuses what `clean` of node-semver does."""
     plain = version.strip().lstrip("=v").strip().removeprefix("v")
     if len(plain) > VERSION_LIMIT:
-        raise UncomparableError(f"The npm version {version[:VERSION_LIMIT]!r}… is too long.")
+        raise UncomparableError(f"the npm version {version[:VERSION_LIMIT]!r}… is too long")
     key = semver.make_version_key(plain, "npm")
     if any(int(part) > NUMBER_LIMIT for part in plain.partition("+")[0].partition("-")[0].split(".")):
-        raise UncomparableError(f"The npm version {version!r} has too big a number.")
+        raise UncomparableError(f"the npm version {version!r} has a number that is too large")
     return key

@@ -53,7 +53,7 @@ def read_members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterato
             if entry.name.endswith(endings):
                 yield Member(entry.name, partial(_read_content, Section(file, start, size - start), entry, spend))
     elif path.endswith(SUFFIX) or (size > len(head) and _END not in head):
-        raise UnreadableError(f"no archive begins within its first {STUB_LIMIT} bytes")
+        raise UnreadableError(f"it has no archive within its first {STUB_LIMIT} bytes")
 
 
 def _find_manifest(head: bytes, size: int) -> int:
@@ -120,7 +120,7 @@ class _Fields:
     def _take(self, size: int) -> bytes:
         data = self._data[self._at : self._at + size]
         if len(data) < size:
-            raise UnreadableError("its manifest is cut off")
+            raise UnreadableError("its manifest is truncated")
         self._at += size
         return data
 
@@ -139,7 +139,7 @@ def _read_content(section: Section, entry: _Entry, spend: Callable[[int], None],
 
             data = BZ2Decompressor().decompress(data, entry.size + 1)
     except (zlib.error, OSError) as error:
-        raise UnreadableError("it cannot be inflated") from error
+        raise UnreadableError("it cannot be decompressed") from error
     if len(data) != entry.size or zlib.crc32(data) != entry.check:
-        raise UnreadableError("it does not match its archive's manifest")
+        raise UnreadableError("it does not match the archive's manifest")
     return data

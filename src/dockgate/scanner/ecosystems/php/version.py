@@ -24,7 +24,7 @@ def make_version_key(version: str) -> bytes:
     """
     parts = _normalize(version)
     if not parts:
-        raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or invalid for Composer.")
+        raise UncomparableError(f"the Composer version {version[:80]!r} is a branch, or invalid for Composer")
     return b"".join(map(_encode_part, parts)) + _END
 
 

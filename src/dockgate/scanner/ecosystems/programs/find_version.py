@@ -37,7 +37,7 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
         names = executable.read_part(section) if section else executable.head
         if any(library in names for library in program.libraries):
             return None
-    raise UnreadableError(f"it is named like {program.name}, and contains no version of it")
+    raise UnreadableError(f"it is named like {program.name}, but contains no version of it")
 
 
 def _find_marked_version(executable: Executable, program: Program) -> str | None:

@@ -20,7 +20,7 @@ def make_version_key(version: str) -> bytes:
         return encode_number("") + encode_numbers(strip_zeros(parts)) + b"\x02\x00\x01\x00"
     match = re.fullmatch(_PATTERN, normalized_version, re.VERBOSE)
     if not match:
-        raise UncomparableError(f"The Python version {version!r} is invalid by PEP 440.")
+        raise UncomparableError(f"the Python version {version!r} is invalid by PEP 440")
     key = encode_number(match["epoch"] or "") + encode_numbers(strip_zeros(match["release"].split(".")))
     if match["pre"]:
         kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")

@@ -112,7 +112,7 @@ class Rpm(Ecosystem):
         `modularitylabel`), and `vendor` (who made it, if not the distribution).
         """
         if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Add it after an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
+            raise UsageError(f"{purl} has no version", "Add it after an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
         qualifiers = purl.qualifiers
         epoch = qualifiers.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version

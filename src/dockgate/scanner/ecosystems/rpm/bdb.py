@@ -41,7 +41,7 @@ class _Database:
             raise UnreadableError("it is encrypted, or has checksums")
         self.count = self._decode_number(head[32:36]) + 1
         if self.count * self.page_size > size:
-            raise UnreadableError("it is cut short")
+            raise UnreadableError("it is truncated")
         self.file = file
         self.visited_pages = bytearray(self.count)
         self.has_last_number = False
@@ -50,7 +50,7 @@ class _Database:
         self.file.seek(number * self.page_size)
         page = self.file.read(self.page_size)
         if len(page) != self.page_size:
-            raise UnreadableError("it is cut short")
+            raise UnreadableError("it is truncated")
         return page
 
     def read_values(self, number: int, page: bytes, limit: int) -> Iterator[bytes]:
@@ -65,7 +65,7 @@ class _Database:
                 raise UnreadableError(f"page {number} has an invalid item")
             if key[1:] == _LAST_NUMBER:
                 if self.has_last_number:
-                    raise UnreadableError("it has two packages of the number 0")
+                    raise UnreadableError("it has two packages with the number 0")
                 self.has_last_number = True
             elif value[0] == _ON_PAGE:
                 yield value[1:]

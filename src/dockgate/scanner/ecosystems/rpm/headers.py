@@ -76,7 +76,7 @@ def parse_header(blob: bytes, paths_limit: int) -> Header:
 class _Tags:
     def __init__(self, blob: bytes) -> None:
         if len(blob) < 8:
-            raise UnreadableError("it is cut short")
+            raise UnreadableError("it is truncated")
         count, size = unpack_from(">II", blob)
         self.start = 8 + 16 * count
         if count > TAGS_LIMIT or self.start + size != len(blob):
@@ -147,7 +147,7 @@ def _list_files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
             if mode & 0o170000 != 0o040000 and not flag & _GHOST and state not in _ABSENT
         )
     except ValueError as error:
-        raise UnreadableError("its list of files contradicts itself") from error
+        raise UnreadableError("its list of files is inconsistent") from error
 
 
 def _check_count(tag: int, count: int) -> None:

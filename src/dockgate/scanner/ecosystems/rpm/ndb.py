@@ -22,7 +22,7 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     if version != 0:
         raise UnreadableError(f"it is an ndb database of the unknown version {version}")
     if not pages or pages * _PAGE > size:
-        raise UnreadableError("it is cut short")
+        raise UnreadableError("it is truncated")
     seen_offsets: set[int] = set()
     for number in range(pages):
         file.seek(number * _PAGE)
@@ -33,7 +33,7 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
                 raise UnreadableError(f"a slot of page {number} is invalid")
             if index:
                 if index in seen_offsets:
-                    raise UnreadableError(f"it has two packages of the number {index}")
+                    raise UnreadableError(f"it has two packages with the number {index}")
                 seen_offsets.add(index)
                 yield _read_blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
 
@@ -42,11 +42,11 @@ def _read_blob(file: BinaryIO, index: int, offset: int, room: int, limit: int) -
     file.seek(offset)
     head = file.read(16)
     if len(head) < 16 or head[:8] != _BLOB + index.to_bytes(4, "little"):
-        raise UnreadableError(f"package {index} is not where its slot says")
+        raise UnreadableError(f"package {index} is not at the position that its slot states")
     size = int.from_bytes(head[12:], "little")
     if size > min(limit, room):
-        raise UnreadableError(f"package {index} has {size} bytes, of which no more than {min(limit, room)} are read")
+        raise UnreadableError(f"package {index} has {size} bytes; no more than {min(limit, room)} are read")
     blob = file.read(size)
     if len(blob) != size:
-        raise UnreadableError("it is cut short")
+        raise UnreadableError("it is truncated")
     return blob

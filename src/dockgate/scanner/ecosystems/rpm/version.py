@@ -9,7 +9,7 @@ from dockgate.shared.errors import UncomparableError
 def make_version_key(version: str) -> bytes:
     """Encode a version (rpmio/rpmver.c, rpmvercmp.c): no epoch is 0, no release first, "" is refused."""
     if not version.strip() or "\0" in version:
-        raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
+        raise UncomparableError(f"the rpm version {version!r} is empty or has a NUL in it")
     before, colon, without_epoch = version.partition(":")
     # The text before a colon is an epoch only if it is a number: "a:1" is a version.
     epoch, without_epoch = (before, without_epoch) if colon and (not before or is_digits(before)) else ("", version)

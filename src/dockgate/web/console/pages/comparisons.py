@@ -76,7 +76,7 @@ def find_verdict(text: str, policy: str, caller: Caller, store: Store) -> str:
     start = read_digest_start(text.strip())
     if start is None:
         raise UsageError(
-            f"{text.strip()[:80]!r} is not a digest.",
+            f"{text.strip()[:80]!r} is not a digest",
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
     verdicts = list_visible_digests("verdict", start, caller, store)

@@ -215,7 +215,7 @@ def issue_token(
     days = fields.get("days", "")
     try:
         if not days.isdecimal():
-            raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
+            raise UsageError(f"{days!r} is not a number of days", "Give a number from 1 to 366.")
         scopes = [permission for permission in Permission if fields.get(f"scope-{permission}") == "yes"]
         repositories, pipelines = fields.get("repositories", "").split(), fields.get("pipelines", "").split()
         new_token = calls.NewToken(name, float(days), scopes, repositories, pipelines)

@@ -115,7 +115,7 @@ async def return_from_provider(
             raise make_other_browser_error()
         state, code, issuer = answer.get("state", ""), answer.get("code", ""), answer.get("iss")
         if "error" in answer or not code:
-            raise DeniedError("you are not signed in: the identity provider sent no code.", "Sign in again.")
+            raise DeniedError("you are not signed in: the identity provider sent no code", "Sign in again.")
         secret, caller = await threads.run_remote(_SIGN_IN, sign_in.finish, pending, state, code, issuer)
     except (DeniedError, ConflictError, UnavailableError, UsageError) as error:
         await threads.run_prompt(audit_sign_in, request, None, str(error))
