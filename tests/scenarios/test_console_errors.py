@@ -191,6 +191,17 @@ def test_an_error_page_keeps_the_navigation_of_the_person(site: Site, address: s
     assert "or search" not in answer_to_stranger.text
 
 
+def test_a_page_says_when_a_role_for_some_repositories_is_not_sufficient(site: Site) -> None:
+    role = {"role": "security", "repositories": "api/*"}
+    site.server.post("/principals", {"name": "project", "roles": [], "project_roles": [role]})
+    path = f"/verdicts/{site.server.get(f'/images/{site.rejected_image}')['verdicts'][0]['digest']}"
+    sentence = "Waiving a finding needs the role security or admin"
+    with Browser(site.server, site.issue_token("project")) as browser:
+        assert f"{sentence}; you have it for some repositories only." in browser.get(path).text
+    with Browser(site.server, site.tokens[Role.VIEWER]) as viewer:
+        assert f"{sentence}." in viewer.get(path).text
+
+
 def test_a_form_of_another_site_gets_an_error_page_without_navigation(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as viewer:
         answer = viewer.post("/nowhere", headers={**FROM_PAGE, "Sec-Fetch-Site": "cross-site"})
