@@ -16,6 +16,7 @@ from dockgate.services.retention.retention_clock import ACCEPTED_AFTER, LONGEST_
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.retention.retention_time import RetentionTime
 
 START = datetime(2026, 12, 1, 12, tzinfo=UTC)
 JUMP = timedelta(days=40)
@@ -42,7 +43,7 @@ class Host:
         end = self.time + duration
         while self.time < end:
             self.time = min(self.time + step, end)
-            self.retention_clock()
+            self.retention_clock.record()
 
 
 @pytest.fixture(params=FACTORIES)
@@ -141,6 +142,32 @@ def test_another_process_knows_of_a_jump_that_is_not_believed_yet(host: Host) ->
     assert second() == host.time
     host.wrong_by = timedelta()
     assert second() == first() == host.time
+
+
+@pytest.mark.parametrize("days", [-40, 40])
+def test_processes_that_record_in_turn_believe_the_clock_together(host: Host, days: int) -> None:
+    """The first one records every minute, the second one only reads, now and then."""
+    first, second = host.retention_clock, host.start()
+    second()
+    host.retention_clock = first
+    for wrong_by in (timedelta(), timedelta(days=days)):
+        host.wrong_by = wrong_by
+        host.wait(timedelta(hours=1))
+        assert (first(), second()) == (host.time + min(wrong_by, timedelta()),) * 2
+        assert first.is_behind() is second.is_behind() is (wrong_by < timedelta())
+    host.wait(ACCEPTED_AFTER)
+    for _ in range(3):
+        assert first() == second() == host.time + host.wrong_by
+        assert not first.is_behind()
+        assert not second.is_behind()
+        host.wait(timedelta(hours=6))
+
+
+def test_reading_the_time_writes_nothing_while_the_clock_is_right(host: Host) -> None:
+    before = host.store.retention_times.change(lambda last_record: last_record or RetentionTime("", ""))
+    host.time += timedelta(days=100)
+    assert host.retention_clock() == host.time
+    assert host.store.retention_times.change(lambda last_record: last_record or RetentionTime("", "")) == before
 
 
 def test_nothing_is_lost_while_the_clock_is_ahead(site: Site) -> None:

@@ -34,6 +34,7 @@ class Purge:
 
     def run(self) -> None:
         """Delete the records that are past their retention time, each kind as an effect of its own."""
+        self.retention_clock.record()
         days = self.keep_days
         self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.retention_clock.compute_time_before(days))
         self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.retention_clock.compute_time_before(days))

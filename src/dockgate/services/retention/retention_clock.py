@@ -21,7 +21,7 @@ from dockgate.store.retention.retention_time import RetentionTime
 ACCEPTED_AFTER = timedelta(days=1)
 # By so much a clock may be ahead when a process starts. Everything is kept for at least twice as long.
 LONGEST_STOP = timedelta(hours=12)
-# The time is recorded this often. Meanwhile, a process computes it from its last record.
+# After a jump, a process looks this often whether the clock is believed.
 RECORD_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
@@ -50,29 +50,47 @@ class RetentionClock(ServerClock):
         trusted_time, now = self._read()
         return now < trusted_time - CLOCK_DIFFERENCE
 
+    def record(self) -> None:
+        """Record the time. Call it every minute: a process that starts compares its clock with the record."""
+        with self._lock:
+            self._record(self._uptime(), self._clock())
+
     def _read(self) -> tuple[datetime, datetime]:
-        """Return the trusted time, and the time of the clock."""
+        """Return the trusted time, and the time of the clock. Nothing is written while the clock is consistent."""
         with self._lock:
             uptime, now = self._uptime(), self._clock()
             if self._last is not None:
-                elapsed_time = timedelta(seconds=max(uptime - self._last[0], 0))
+                elapsed_time = self._compute_elapsed_time(uptime)
                 is_consistent = abs(now - (self._last[1] + elapsed_time)) < CLOCK_DIFFERENCE
-                if is_consistent and elapsed_time.total_seconds() < RECORD_SECONDS:
+                is_young = elapsed_time.total_seconds() < RECORD_SECONDS
+                if is_consistent and (is_young or self._last[1] == self._last[2]):
                     return self._last[2] + elapsed_time, now
-            time = self._store.retention_times.change(lambda last_record: self._compute(last_record, uptime, now))
-            self._last = uptime, now, to_datetime(time.trusted)
-            return self._last[2], now
+            return self._record(uptime, now), now
+
+    def _record(self, uptime: float, now: datetime) -> datetime:
+        """Record the time, and return it."""
+        time = self._store.retention_times.change(lambda last_record: self._compute(last_record, uptime, now))
+        trusted_time = now if time.trusted == time.clock_time else to_datetime(time.trusted)
+        self._last = uptime, now, trusted_time
+        return trusted_time
+
+    def _compute_elapsed_time(self, uptime: float) -> timedelta:
+        """Return how long ago this process has recorded the time."""
+        return timedelta(seconds=max(uptime - self._last[0], 0)) if self._last is not None else timedelta()
 
     def _compute(self, last_record: RetentionTime | None, uptime: float, now: datetime) -> RetentionTime:
         """Compute the time from the recorded one, which may be of another process."""
         accepted_time = RetentionTime(format_time(now), format_time(now))
         if last_record is None:
             return accepted_time
-        elapsed_time, longest_gap, expected_time = timedelta(), LONGEST_STOP, to_datetime(last_record.clock_time)
+        trusted_time, expected_time = to_datetime(last_record.trusted), to_datetime(last_record.clock_time)
+        if last_record.accepted_at is None and abs(now - expected_time) <= CLOCK_DIFFERENCE:
+            return accepted_time  # a process has believed this clock a moment ago
+        longest_gap = LONGEST_STOP
         if self._last is not None:
-            elapsed_time, longest_gap = timedelta(seconds=max(uptime - self._last[0], 0)), CLOCK_DIFFERENCE
+            elapsed_time, longest_gap = self._compute_elapsed_time(uptime), CLOCK_DIFFERENCE
             expected_time = self._last[1] + elapsed_time
-        trusted_time = to_datetime(last_record.trusted) + elapsed_time
+            trusted_time = max(trusted_time, self._last[2] + elapsed_time)
         if -CLOCK_DIFFERENCE <= now - trusted_time <= longest_gap:
             return accepted_time
         has_jumped = not -CLOCK_DIFFERENCE <= now - expected_time <= longest_gap
