@@ -1,7 +1,7 @@
 """Group commits: several writes share a transaction, and each fails alone."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -71,7 +71,7 @@ def run_at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> 
     with ThreadPoolExecutor(len(jobs)) as pool:
         with wait_behind_write(database):
             futures = [pool.submit(catch_outcome, job) for job in jobs]
-            while len(database._jobs) < len(jobs):
+            while database.count_waiting_writes() < len(jobs):
                 pass
         return [future.result() for future in futures]
 
@@ -115,3 +115,23 @@ def test_a_single_write_returns_its_result_or_raises_its_error(database: Databas
     with pytest.raises(StoreError, match="failed"):
         database.group_commit(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
     assert list_numbers(database) == [1]
+
+
+def test_waiting_items_of_one_function_are_written_at_once(database: Database) -> None:
+    batches: list[list[int]] = []
+
+    def insert_all(connection: Connection, numbers: Sequence[int]) -> list[int]:
+        batches.append(list(numbers))
+        return [make_insert(number)(connection) * 10 for number in numbers]
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        with wait_behind_write(database):
+            futures = [pool.submit(database.write_in_batch, insert_all, number) for number in (1, 2, 2, 3)]
+            while database.count_waiting_writes() < len(futures):
+                pass
+        outcomes = [future.exception() or future.result() for future in futures]
+    assert sum(isinstance(outcome, IntegrityError) for outcome in outcomes) == 1
+    assert sorted(outcome for outcome in outcomes if isinstance(outcome, int)) == [10, 20, 30]
+    assert list_numbers(database) == [1, 2, 3]
+    assert sorted(batches[0]) == [1, 2, 2, 3]
+    assert sorted(batches[1:]) == [[1], [2], [2], [3]], "each alone, because one has failed"

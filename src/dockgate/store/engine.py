@@ -20,14 +20,12 @@ Locks are taken in this order, so that no two transactions wait for each other. 
 import selectors
 import socket
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import RLock, local
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psycopg
@@ -45,16 +43,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
-    DBAPIError,
     IntegrityError,
     NoSuchModuleError,
-    OperationalError,
     ProgrammingError,
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dockgate.shared.errors import StoreError, UsageError
 from dockgate.shared.redaction import redact_url
+from dockgate.store.group_commit import BatchWrite, GroupCommit, call_each
 from dockgate.store.liveness import PROBE_SECONDS, Liveness, watch_connections
 
 # How long a transaction waits for another process's write on SQLite, and a statement for a lock on Postgres: a session
@@ -62,10 +59,6 @@ from dockgate.store.liveness import PROBE_SECONDS, Liveness, watch_connections
 BUSY_SECONDS = 30
 # How long the end of another process's connection is waited for.
 END_MILLISECONDS = 1000
-# How long a group of writes waits for a lock, before each of them runs in a transaction of its own.
-GROUP_LOCK_MILLISECONDS = 100
-# How often a write runs again after a deadlock or a serialization failure.
-RETRIES = 5
 
 # How often a connection runs a statement before it prepares it, which spares Postgres the parsing. The driver's own
 # number, 5, is rarely reached when many events arrive after a quiet time.
@@ -87,22 +80,8 @@ POSTGRES_SETTINGS = {
 # Connections that stay open. With fewer, busy threads open one for each transaction, and Postgres starts a process.
 POOL_SIZE = 16
 
-# SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
-_CONFLICTS = ("40001", "40P01")
-_LOCK_TIMEOUT = "55P03"
-
-
+Item = TypeVar("Item")
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Job(Generic[T]):
-    """A write that a thread waits for. It has a value or an error once `is_over`."""
-
-    run: Callable[[Connection], T]
-    value: T | None = None
-    error: BaseException | None = None
-    is_over: bool = False
 
 
 class Database:
@@ -121,7 +100,7 @@ class Database:
         self.is_shared = not self.is_sqlite
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
-        self._jobs: deque[_Job[Any]] = deque()
+        self._groups = GroupCommit(self._write_lock, self.write, has_row_locks=self.is_shared)
         self._reading = local()
         self._liveness: Liveness | None = None
         # Of the driver: for libraries that connect by themselves, too.
@@ -286,57 +265,18 @@ class Database:
         if alone: when one raises, only its own changes are undone. `run` opens no transaction itself, and may be called
         again: when one of the group raises or waits too long for a lock, each runs in a transaction of its own.
         """
-        job = _Job(run)
-        self._jobs.append(job)
-        with self._write_lock:
-            if not job.is_over:
-                self._run_jobs()
-        if job.error is not None:
-            raise job.error
-        return cast(T, job.value)
+        return self._groups.run(call_each, run)
 
-    def _run_jobs(self) -> None:
-        """Run all waiting jobs. Only the holder of the write lock calls this."""
-        jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
-        try:
-            if len(jobs) == 1 or not self._run_together(jobs):
-                for job in jobs:
-                    self._run_alone(job)
-        except BaseException as error:
-            for job in jobs:
-                job.error = job.error or error
-        for job in jobs:
-            job.is_over = True
+    def write_in_batch(self, write: BatchWrite[Item, T], item: Item) -> T:
+        """Write an item as `group_commit` does, with all items of the group that have the same `write`.
 
-    def _run_together(self, jobs: Sequence[_Job[Any]]) -> bool:
-        """Run the jobs in one transaction.
-
-        False, and nothing has changed, when another transaction is in their way, or one of them raises an error of its
-        own. Savepoints would keep the others' changes, but cost each job two statements.
+        So it can use one statement for several items. Their results must be those of one after the other.
         """
-        try:
-            with self.translate_errors(), self._open_transaction() as connection:
-                if not self.is_sqlite:
-                    connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
-                for job in jobs:
-                    job.value = job.run(connection)
-        except Exception as error:
-            is_conflict = _find_sqlstate(error) in (*_CONFLICTS, _LOCK_TIMEOUT)
-            if isinstance(error.__cause__, OperationalError) and not is_conflict:
-                raise  # the disk's fault, say, which concerns all of them
-            return False
-        return True
+        return self._groups.run(write, item)
 
-    def _run_alone(self, job: _Job[Any]) -> None:
-        for retries_left in reversed(range(RETRIES + 1)):
-            try:
-                with self.write() as connection:
-                    job.value = job.run(connection)
-                return
-            except Exception as error:
-                if not retries_left or _find_sqlstate(error) not in _CONFLICTS:
-                    job.error = error
-                    return
+    def count_waiting_writes(self) -> int:
+        """The number of writes that wait for a group."""
+        return self._groups.count_waiting()
 
     def ping(self) -> None:
         """Raise StoreError unless the database answers."""
@@ -361,12 +301,6 @@ class Database:
                 f"the database {self.name} failed: {error.orig}",
                 "Check that it runs, and that its disk has room; then retry.",
             ) from error
-
-
-def _find_sqlstate(error: Exception) -> str | None:
-    """The SQLSTATE of the error of Postgres that caused a StoreError. None for any other error."""
-    cause = error.__cause__
-    return getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
 
 
 def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:

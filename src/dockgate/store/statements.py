@@ -3,12 +3,13 @@
 When to use which: see `store.engine`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     Connection,
     Dialect,
@@ -52,6 +53,8 @@ def select_later_time(connection: Connection, column: ColumnElement[str], time: 
 # Made once: making a statement takes longer than running it. `store.locks` has keys of its own, by another seed.
 _KEY = func.hashtextextended(bindparam("name"), 1)
 _LOCK, _LOCK_SHARED = select(func.pg_advisory_xact_lock(_KEY)), select(func.pg_advisory_xact_lock_shared(_KEY))
+_NAMES = func.unnest(bindparam("names", type_=ARRAY(Text))).table_valued("name", name="names")
+_LOCK_ALL = select(func.pg_advisory_xact_lock(func.hashtextextended(_NAMES.c.name, 1)))
 _TRY_LOCK = select(func.pg_try_advisory_xact_lock(_KEY))
 
 
@@ -64,6 +67,12 @@ def lock_name(connection: Connection, table: Table, name: str, *, is_shared: boo
     """
     if is_postgres(connection):
         connection.execute(_LOCK_SHARED if is_shared else _LOCK, {"name": f"{table.name}/{name}"})
+
+
+def lock_names(connection: Connection, table: Table, names: Collection[str]) -> None:
+    """Lock names in a table as `lock_name` does, in one order for all transactions."""
+    if is_postgres(connection):
+        connection.execute(_LOCK_ALL, {"names": sorted(f"{table.name}/{name}" for name in names)})
 
 
 def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
@@ -136,6 +145,20 @@ def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping
         connection.execute(_make_insert_new(connection.dialect.name, table), rows)
 
 
+def insert_all_if_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: Column[str]
+) -> set[str]:
+    """Insert rows as `insert_in_order` does, and return the keys of those that were inserted.
+
+    The `key` is a unique column.
+    """
+    if not is_postgres(connection):
+        return {row[key.name] for row in rows if insert_if_new(connection, table, row)}
+    names = tuple(rows[0])
+    statement = _make_insert_from_arrays_returning(table, names, key)
+    return set(connection.scalars(statement, _make_arrays(names, rows)))
+
+
 def update_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Update rows by their primary keys.
 
@@ -199,10 +222,16 @@ def _select_from_arrays(table: Table, names: tuple[str, ...]) -> TableValuedAlia
 
 
 @cache
-def _make_insert_from_arrays(table: Table, names: tuple[str, ...]) -> Executable:
+def _make_insert_from_arrays(table: Table, names: tuple[str, ...]) -> postgresql.Insert:
     new = _select_from_arrays(table, names).c
     rows = select(*(new[name] for name in names)).order_by(new.row_number)
     return postgresql.insert(table).from_select(names, rows).on_conflict_do_nothing()
+
+
+@cache
+def _make_insert_from_arrays_returning(table: Table, names: tuple[str, ...], key: Column[str]) -> Executable:
+    insert: Executable = _make_insert_from_arrays(table, names).returning(key)
+    return insert
 
 
 @cache

@@ -58,7 +58,7 @@ def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerS
     with system.store.database.write() as connection:
         policy = PolicyReference("default")
         rows = [(ApprovalId(f"external/{number}"), image, "team/app", policy) for number, image in enumerate(IMAGES)]
-        follow_images(connection, rows, "sha256:1", NOW)
+        follow_images(connection, {"sha256:1": rows}, NOW)
     verdicts = FailingVerdicts()
     image_reviewer = replace(system.use_cases.approved_images, verdicts=verdicts)  # type: ignore[arg-type]
     for _ in range(3):

@@ -64,7 +64,8 @@ class Promoted:
         result = self.system.use_cases.verdicts.judge_followed(IMAGE, repository, policy)
         assert result is not None
         with self.system.store.database.write() as connection:
-            follow_images(connection, [(ApprovalId("external/1"), IMAGE, repository, policy)], result[1], self.now())
+            approval = ApprovalId("external/1"), IMAGE, repository, policy
+            follow_images(connection, {result[1]: [approval]}, self.now())
 
     def waive_in_dev(self) -> None:
         waiver = Waiver(

@@ -38,8 +38,9 @@ from dockgate.store.records import ReportRecord, ReportScope, Scan, ScanState
 
 # Images that are read at the same time; see `ScanQueue`.
 PARALLEL_SCANS = 16
-# Images that are judged at the same time. Several share a commit; more would only slow down requests.
-PARALLEL_ANSWERS = 4
+# Images that are judged at the same time, or whose answers wait for their commit: those that wait together share its
+# statements. More would only slow down requests.
+PARALLEL_ANSWERS = 12
 # For registries and scanners that do not answer.
 READ_RETRIES = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)
 # How long after the scan was requested another scanner may take.

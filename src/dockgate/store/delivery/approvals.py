@@ -3,23 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
-from dockgate.delivery.approval_request import get_pipeline_name
 from dockgate.delivery.approvals import make_rejection
-from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, ExecutionId, RunState, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, ExecutionId, Vote
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.events import dockgate_events
-from dockgate.events.model import NewEvent
 from dockgate.gate.model import Verdict
 from dockgate.identity.model import Principal
-from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
-from dockgate.store.delivery.followed_images import ApprovalKey, follow_images
+from dockgate.store.delivery.executions import OPEN
+from dockgate.store.delivery.settlements import Decision, Settlement, lock_waiting, write_decisions, write_settlements
 from dockgate.store.engine import Database
-from dockgate.store.events.log import append_events
-from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, make_webhook_entry
+from dockgate.store.events.outbox import Outbox, add_entries, make_webhook_entry
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 from dockgate.store.identity.principals import require_principal
 from dockgate.store.queries import is_one_of, make_row, make_text_list, select_as, split_into_batches
@@ -42,13 +37,6 @@ _WAITING_REQUESTS = (
     .order_by(approvals.c.seq)
 )
 _BY_IDS = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
-# Without a condition on the state: SQLite would then use the index of the state, and read all approvals that wait.
-_LOCK = lock_rows(
-    select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy, approvals.c.state)
-    .where(is_one_of(approvals.c.id, "ids"))
-    .order_by(approvals.c.id)
-)
-_CHANGE = update(approvals).where(is_one_of(approvals.c.id, "ids"))
 _OPEN_EXECUTIONS = (
     select(executions.c.id)
     .join(action_runs, action_runs.c.execution == executions.c.id)
@@ -146,7 +134,7 @@ class Approvals:
         """
 
         def write(connection: Connection) -> Sequence[ApprovalId]:
-            return _settle(connection, _lock_waiting(connection, [approval_id]), answer, now)
+            return _settle(connection, approval_id, answer, now)
 
         settled_ids = self._database.group_commit(write)
         self._announce(settled_ids)
@@ -171,20 +159,8 @@ class Approvals:
         The cause belongs to one of the approvals. All are locked, so that no other transaction can store a verdict
         under it. Returns the answer; None, and nothing is stored, if none of the approvals waits any more.
         """
-
-        def write(connection: Connection) -> tuple[Answer | None, Sequence[ApprovalId]]:
-            waiting = _lock_waiting(connection, approval_ids)
-            if not waiting:
-                return None, ()
-            first_verdict = unstored_verdict.find_first(connection)
-            new_verdict = unstored_verdict if first_verdict is None else None
-            answer = make_answer(first_verdict or (unstored_verdict.verdict, unstored_verdict.digest))
-            if answer.state is not ApprovalState.WAITING:
-                return answer, _settle(connection, waiting, answer, now, new_verdict)
-            _record_verdict(connection, [row[0] for row in waiting], answer, now, new_verdict)
-            return answer, ()
-
-        answer, settled_ids = self._database.group_commit(write)
+        settlement = Settlement(approval_ids, unstored_verdict, make_answer, now)
+        answer, settled_ids = self._database.write_in_batch(write_settlements, settlement)
         self._announce(settled_ids)
         return answer
 
@@ -210,8 +186,7 @@ class Approvals:
                 )
             insert_if_new(connection, votes, asdict(vote))
             if not vote.is_yes:
-                waiting = _lock_waiting(connection, [vote.approval])
-                settled_ids = _settle(connection, waiting, make_rejection(vote.who, vote.reason), vote.at)
+                settled_ids = _settle(connection, vote.approval, make_rejection(vote.who, vote.reason), vote.at)
         self._announce(settled_ids)
         return vote
 
@@ -286,68 +261,12 @@ class Approvals:
             return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
 
 
-def _lock_waiting(connection: Connection, approval_ids: Sequence[ApprovalId]) -> Sequence[ApprovalKey]:
-    """Lock the approvals. Returns those that wait."""
-    rows = connection.execute(_LOCK, {"ids": make_text_list(approval_ids)})
-    return [tuple(row[:4]) for row in rows if row.state is ApprovalState.WAITING]
-
-
-def _settle(
-    connection: Connection,
-    waiting: Sequence[ApprovalKey],
-    answer: Answer,
-    now: str,
-    new_verdict: UnstoredVerdict | None = None,
-) -> Sequence[ApprovalId]:
-    """Settle approvals that wait and are locked, finish their actions, and fill the outbox. Returns their ids.
-
-    With a new verdict, it is stored, too.
-    """
-    state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
-    ids = [row[0] for row in waiting]
-    if not ids:
-        return ids
-    values = {**asdict(answer), "settled_at": now}
-    if answer.verdict is None:  # a person or the time limit decides: the verdict that was computed before is kept
-        del values["verdict"]
-    connection.execute(_CHANGE, {"ids": make_text_list(ids), **values})
-    actions = [name for name in ids if not name.is_external]
-    finished_actions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
-    verdict_events = new_verdict.insert(connection) if new_verdict else ()
-    enqueue_answers(connection, ids, now)
-    if answer.state is ApprovalState.APPROVED and answer.verdict:
-        enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
-        follow_images(connection, waiting, answer.verdict, now)
-    append_events(connection, verdict_events)
-    if finished_actions:
-        append_ends(connection, finished_actions, state, now, reason=answer.summary)
-    return ids
-
-
-def _record_verdict(
-    connection: Connection, ids: Sequence[ApprovalId], answer: Answer, now: str, new_verdict: UnstoredVerdict | None
-) -> None:
-    """Record the verdict and summary of approvals that wait on for people, and the events that they need them."""
-    values = {"verdict": answer.verdict, "summary": answer.summary}
-    connection.execute(_CHANGE, {"ids": make_text_list(ids), **values})
-    verdict_events = new_verdict.insert(connection) if new_verdict else ()
-    needed_events = [_make_needed_event(_get(connection, name), now) for name in ids]
-    append_events(connection, [*verdict_events, *needed_events])
-
-
-def _make_needed_event(approval: Approval, now: str) -> NewEvent:
-    return dockgate_events.make_approval_needed(
-        approval=approval.id,
-        repository=approval.repository,
-        image=approval.image,
-        pipeline=get_pipeline_name(approval) or None,
-        execution=approval.action.execution if approval.action else None,
-        service=approval.service,
-        summary=approval.summary or "",
-        expires=approval.expires_at,
-        approvers=to_plain(approval.approvers or Approvers()),
-        time=now,
-    )
+def _settle(connection: Connection, approval_id: ApprovalId, answer: Answer, now: str) -> Sequence[ApprovalId]:
+    """Settle an approval if it waits. Returns its id, nothing if it does not wait any more."""
+    waiting = lock_waiting(connection, [approval_id])
+    if waiting:
+        write_decisions(connection, [Decision(waiting, answer, now)])
+    return [approval.id for approval in waiting]
 
 
 def _get(connection: Connection, approval_id: ApprovalId, *, should_lock: bool = False) -> Approval:

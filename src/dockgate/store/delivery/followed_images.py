@@ -1,6 +1,6 @@
 """Approved images whose verdict is followed, for callbacks and attestations."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +33,11 @@ ApprovalKey = tuple[ApprovalId, str, str, PolicyReference]
 _FOLLOWED_IMAGE = select_as(FollowedImage, followed_images)
 _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
+)
+_LOCK_NOT_APPROVED = lock_rows(
+    _FOLLOWED_IMAGE.where(
+        is_one_of(followed_images.c.image, "images"), followed_images.c.status != Status.APPROVED
+    ).order_by(*followed_images.primary_key)
 )
 
 _UNWATCHED_AT = followed_images.c.unwatched_at
@@ -188,28 +193,26 @@ class FollowedImages:
         return True
 
 
-def follow_images(connection: Connection, approvals: Sequence[ApprovalKey], verdict: str, now: str) -> None:
-    """Follow what was approved by a verdict.
+def follow_images(connection: Connection, approvals_by_verdict: Mapping[str, Sequence[ApprovalKey]], now: str) -> None:
+    """Follow what verdicts have approved: the approvals by each of them.
 
     Within the transaction that settles the approvals. An image that is followed already and not approved, or not
     watched any more, is approved again: the callbacks that got the end of the watch get that, too. It is judged once
     more, because the verdict may be older than what it is followed by.
     """
-    images = [
-        FollowedImage(image, repository, policy, Status.APPROVED, verdict, "", now)
-        for image, repository, policy in sorted({approval[1:] for approval in approvals})
-    ]
-    insert_all_new(connection, followed_images, [asdict(followed_image) for followed_image in images])
-    columns = followed_images.c
-    other_rows = _FOLLOWED_IMAGE.where(
-        columns.image.in_({followed_image.image for followed_image in images}), columns.status != Status.APPROVED
-    )
-    approved_keys = {approval[1:] for approval in approvals}
-    for row in connection.execute(lock_rows(other_rows)).mappings().all():
+    images: dict[tuple[str, str, PolicyReference], FollowedImage] = {}
+    for verdict, approvals in approvals_by_verdict.items():
+        for key in sorted({approval[1:] for approval in approvals}):
+            images.setdefault(key, FollowedImage(*key, Status.APPROVED, verdict, "", now))
+    insert_all_new(connection, followed_images, [asdict(followed_image) for followed_image in images.values()])
+    digests = sorted({image for image, _, _ in images})
+    for row in connection.execute(_LOCK_NOT_APPROVED, {"images": make_text_list(digests)}).mappings().all():
         present_image = FollowedImage(**row)
-        if (present_image.image, present_image.repository, present_image.policy) in approved_keys:
-            _record(connection, present_image, Status.APPROVED, verdict, "The image is approved again.", now, None)
-    approvals_by_id = {approval[0]: approval for approval in approvals}
+        new_image = images.get((present_image.image, present_image.repository, present_image.policy))
+        if new_image is not None:
+            summary = "The image is approved again."
+            _record(connection, present_image, Status.APPROVED, new_image.verdict, summary, now, None)
+    approvals_by_id = {approval[0]: approval for approvals in approvals_by_verdict.values() for approval in approvals}
     callbacks = [
         {
             "approval": key,

@@ -304,9 +304,12 @@ def enqueue_answers(connection: Connection, approval_ids: Sequence[ApprovalId], 
 
 
 def enqueue_attestations(
-    connection: Connection, verdict: str, approved_images: Collection[tuple[str, str, str]], now: str
+    connection: Connection, approved_images: Mapping[str, Collection[tuple[str, str, str]]], now: str
 ) -> None:
-    """Make the attestations due of what was approved by a verdict: each image, repository and policy once."""
+    """Make the attestations due of what verdicts have approved.
+
+    By verdict: each image, repository and policy once.
+    """
     add_entries(
         connection,
         [
@@ -319,6 +322,7 @@ def enqueue_attestations(
                 due_since=now,
                 next_at=now,
             )
-            for image, repository, policy in approved_images
+            for verdict, images in approved_images.items()
+            for image, repository, policy in images
         ],
     )

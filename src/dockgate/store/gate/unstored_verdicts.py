@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, func, select
 
 from dockgate.events.model import NewEvent
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
@@ -16,17 +16,26 @@ from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.gate.summaries import count_waived
 from dockgate.store.documents import Document, Part, select_new_documents, store_documents
 from dockgate.store.gate.verdict_documents import read_verdict
+from dockgate.store.queries import is_one_of, make_text_list
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images
 from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import Severity
 
-_OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
+_OF_CAUSES = select(verdicts.c.cause, verdicts.c.digest).where(is_one_of(verdicts.c.cause, "causes"))
+_PUSHED = pushed_images.c
+_RANKED_TAGS = (
+    select(
+        *_PUSHED["digest", "repository", "tag"],
+        func.row_number().over(partition_by=(_PUSHED.digest, _PUSHED.repository), order_by=_PUSHED.tag).label("number"),
+    )
+    .where(is_one_of(_PUSHED.digest, "images"), _PUSHED.tag != "")
+    .subquery()
+)
 _TAGS = (
-    select(pushed_images.c.tag)
-    .where(pushed_images.c.digest == bindparam("image"), pushed_images.c.repository == bindparam("repository"))
-    .order_by(pushed_images.c.tag)
-    .limit(MAX_TAGS)
+    select(_RANKED_TAGS.c.digest, _RANKED_TAGS.c.repository, _RANKED_TAGS.c.tag)
+    .where(_RANKED_TAGS.c.number <= MAX_TAGS)
+    .order_by(_RANKED_TAGS.c.tag)
 )
 
 
@@ -68,23 +77,8 @@ class UnstoredVerdict:
         for document in select_new_documents(connection, self.documents):
             _ = document.body
 
-    def find_first(self, connection: Connection) -> tuple[Verdict, str] | None:
-        """The verdict that is stored under the cause, with its digest, or None."""
-        digest = connection.scalar(_OF_CAUSE, {"cause": self.cause})
-        return None if digest is None else (read_verdict(connection, digest), digest)
-
-    def insert(self, connection: Connection) -> Sequence[NewEvent]:
-        """Store the verdict within a transaction, which is to append the events that are returned.
-
-        There are none if another transaction has stored one under the cause.
-        """
-        store_documents(connection, *self.documents)
-        if not insert_if_new(connection, verdicts, self._make_row()):
-            return ()
-        new = NewVerdict(self.verdict, self.digest, self.cause, self.repository, self._list_tags(connection))
-        return new.make_events(self.scan)
-
-    def _make_row(self) -> dict[str, object]:
+    def make_row(self) -> dict[str, object]:
+        """The row of the verdict."""
         verdict = self.verdict
         counts = {
             severity.value.lower(): max(
@@ -105,9 +99,33 @@ class UnstoredVerdict:
             **counts,
         }
 
-    def _list_tags(self, connection: Connection) -> Sequence[str]:
-        """The tags under which the image was pushed to the repository, at most so many as an event names."""
-        if self.repository is None:
-            return ()
-        key = {"image": self.verdict.image, "repository": self.repository}
-        return [tag for tag in connection.scalars(_TAGS, key) if tag]
+
+def find_first_verdicts(connection: Connection, causes: Sequence[str]) -> dict[str, tuple[Verdict, str]]:
+    """The verdicts that are stored under these causes, each with its digest."""
+    rows = connection.execute(_OF_CAUSES, {"causes": make_text_list(causes)}).all()
+    return {cause: (read_verdict(connection, digest), digest) for cause, digest in rows}
+
+
+def insert_verdicts(connection: Connection, unstored_verdicts: Sequence[UnstoredVerdict]) -> list[NewEvent]:
+    """Store verdicts within a transaction, which is to append the events that are returned.
+
+    A verdict has none if another transaction has stored one under its cause.
+    """
+    store_documents(connection, *(document for verdict in unstored_verdicts for document in verdict.documents))
+    new_verdicts = [verdict for verdict in unstored_verdicts if insert_if_new(connection, verdicts, verdict.make_row())]
+    tags = _list_tags(connection, [verdict.verdict.image for verdict in new_verdicts if verdict.repository is not None])
+    events: list[NewEvent] = []
+    for verdict in new_verdicts:
+        image_tags = tags.get((verdict.verdict.image, verdict.repository), ())
+        new = NewVerdict(verdict.verdict, verdict.digest, verdict.cause, verdict.repository, image_tags)
+        events += new.make_events(verdict.scan)
+    return events
+
+
+def _list_tags(connection: Connection, images: Sequence[str]) -> dict[tuple[str, str | None], list[str]]:
+    """The tags under which images were pushed, by image and repository: at most so many as an event names."""
+    tags: dict[tuple[str, str | None], list[str]] = {}
+    if images:
+        for image, repository, tag in connection.execute(_TAGS, {"images": make_text_list(images)}):
+            tags.setdefault((image, repository), []).append(tag)
+    return tags

@@ -25,7 +25,7 @@ from dockgate.store.documents import (
 )
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict, find_first_verdicts, insert_verdicts
 from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body, read_violations
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
@@ -94,15 +94,15 @@ class VerdictTable:
 
     def store(self, unstored_verdict: UnstoredVerdict) -> tuple[Verdict, str]:
         """Store a verdict as `add` does."""
+        cause = unstored_verdict.cause
 
         def write(connection: Connection) -> tuple[Verdict, str]:
-            first_verdict = unstored_verdict.find_first(connection)
-            if first_verdict is None and (new_events := unstored_verdict.insert(connection)):
+            first_verdict = find_first_verdicts(connection, [cause]).get(cause)
+            if first_verdict is None and (new_events := insert_verdicts(connection, [unstored_verdict])):
                 append_events(connection, new_events)
                 return unstored_verdict.verdict, unstored_verdict.digest
-            first_verdict = first_verdict or unstored_verdict.find_first(connection)  # another transaction was first
-            assert first_verdict is not None  # noqa: S101 - for mypy
-            return first_verdict
+            # If there was none, another transaction was first.
+            return first_verdict or find_first_verdicts(connection, [cause])[cause]
 
         return self._database.group_commit(write)
 

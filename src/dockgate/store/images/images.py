@@ -1,30 +1,26 @@
 """Images: where they were pushed, their scans, and the inventories of these."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, or_, select, union, update
 
-from dockgate.delivery.registry_access import SERVER
-from dockgate.events import aws_events, dockgate_events
-from dockgate.events.model import NewEvent, PushEvent
+from dockgate.events.model import PushEvent
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.canonical import decode
 from dockgate.shared.digest import from_hex
 from dockgate.store.documents import decompress_document
 from dockgate.store.engine import Database
-from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import mark_due
-from dockgate.store.images.scan_contents import read_scan, replace_platforms
-from dockgate.store.images.tag_history import record_push
-from dockgate.store.queries import make_prefix_conditions, select_as
+from dockgate.store.images.push_records import lock_tags, write_push, write_pushes
+from dockgate.store.images.scan_contents import ReadPlatform, read_scan, replace_platforms
+from dockgate.store.images.scan_requests import find_newest_scan, lock_scan, request_next_scan, request_scan
+from dockgate.store.queries import is_one_of, make_prefix_conditions, make_text_list, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
-from dockgate.store.schema.events import events
 from dockgate.store.schema.fleet import fleet_images
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
 from dockgate.store.schema.store import documents
-from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 _INVENTORIES = (
     select(documents.c.body)
@@ -33,36 +29,24 @@ _INVENTORIES = (
     .order_by(scan_inventories.c.position)
 )
 _SCAN = select_as(Scan, scans)
-_SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
-_LOCKED_SCAN = lock_rows(_SCAN_OF)
 _FINISH_SCAN = update(scans).where(
     scans.c.image == bindparam("of_image"),
     scans.c.number == bindparam("of_number"),
     scans.c.state == ScanState.REQUESTED,
 )
-_UNJUDGE = update(pushed_images).where(pushed_images.c.digest == bindparam("of_image")).values(judged_at=None)
-_PUSHED_IMAGE = select_as(PushedImage, pushed_images)
-_LATER_PUSH = (
+_UNJUDGE = (
     update(pushed_images)
-    .where(*(column == bindparam(f"of_{column.name}") for column in pushed_images.primary_key))
-    .where(pushed_images.c.pushed_at < bindparam("at"))
-    .values(pushed_at=bindparam("at"))
+    .where(is_one_of(pushed_images.c.digest, "images"), pushed_images.c.judged_at.is_not(None))
+    .values(judged_at=None)
 )
+_PUSHED_IMAGE = select_as(PushedImage, pushed_images)
 _PUSHERS = (
     select(pushed_images.c.pushed_by)
     .where(pushed_images.c.digest == bindparam("digest"), pushed_images.c.repository == bindparam("repository"))
     .distinct()
 )
 _ALL_PUSHERS = select(pushed_images.c.pushed_by).where(pushed_images.c.digest == bindparam("digest")).distinct()
-_TAGGED_DIGEST = (
-    select(pushed_images.c.digest, pushed_images.c.pushed_at)
-    .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
-    .order_by(pushed_images.c.pushed_at.desc())
-    .limit(1)
-)
-_PUSH_KEY = ("repository", "tag", "digest")
 _MOVE = select_as(TagMove, tag_moves)
-_GONE_AT = select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("image"))
 
 
 class Images:
@@ -76,23 +60,7 @@ class Images:
 
         Returns the scan as `request_scan` does; None when the event is known already.
         """
-        detail = event.detail
-        pushed_at = detail.get("pushed_at", event.at)
-        image = PushedImage(
-            detail["repository"], detail["tag"], detail["digest"], pushed_at, pushed_by=detail.get("by") or None
-        )
-
-        def write(connection: Connection) -> Scan | None:
-            lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
-            if not insert_if_new(connection, events, asdict(replace(event, handled_at=event.at))):
-                return None
-            move = _record_move(connection, event.id, image)
-            _push(connection, image)
-            scan = _request(connection, image.digest, image.repository, event.at)
-            append_events(connection, _make_push_events(event.id, image, move))
-            return scan
-
-        return self._database.group_commit(write)
+        return self._database.write_in_batch(write_pushes, event)
 
     def add_push(self, image: PushedImage) -> None:
         """Store a push: one row for each digest under a tag, with its latest time.
@@ -100,8 +68,8 @@ class Images:
         A push by the server itself keeps the server as pusher; otherwise the first known pusher stays.
         """
         with self._database.write() as connection:
-            lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
-            _push(connection, image)
+            lock_tags(connection, [image])
+            write_push(connection, image)
 
     def list_pushers(self, repository: str, digest: str) -> Sequence[str | None]:
         """Return who pushed the digest to this repository, under any tag; None is an unknown pusher."""
@@ -143,7 +111,7 @@ class Images:
         After a failed scan, and of an image that was gone, a new one is requested under the next number.
         """
         with self._database.write() as connection:
-            return _request(connection, image, repository, now)
+            return request_scan(connection, image, repository, now)
 
     def request_new_scan(self, image: str, repository: str, after: int, now: str) -> Scan:
         """Request another scan of an image that was scanned. Return the newest scan.
@@ -151,10 +119,10 @@ class Images:
         Does nothing unless the scan number `after` is the newest one, and has ended.
         """
         with self._database.write() as connection:
-            present_scan = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
+            present_scan = lock_scan(connection, image)
             if present_scan.number != after or present_scan.state is ScanState.REQUESTED:
                 return present_scan
-            return _request_next(connection, present_scan, repository, now)
+            return request_next_scan(connection, present_scan, repository, now)
 
     def list_unjudged(self, limit: int) -> Sequence[str]:
         """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
@@ -186,7 +154,7 @@ class Images:
     def find_newest_scan(self, image: str) -> Scan | None:
         """The newest scan of an image, None without one."""
         with self._database.read() as connection:
-            return _scan(connection, image)
+            return find_newest_scan(connection, image)
 
     def list_requested_scans(self) -> Sequence[Scan]:
         """The scans that are not done yet, oldest first."""
@@ -212,24 +180,9 @@ class Images:
         """
         failed_state = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed_state if reason else ScanState.DONE
-        change = {
-            "of_image": image,
-            "of_number": number,
-            "state": state,
-            "reason": reason,
-            "finished_at": now,
-            "scanner": scanner,
-        }
-
-        def write(connection: Connection) -> None:
-            if connection.execute(_FINISH_SCAN, change).rowcount == 0:
-                return
-            connection.execute(_UNJUDGE, {"of_image": image})
-            if number > 1:
-                mark_due(connection, image)
-            replace_platforms(connection, image, () if reason else platforms)
-
-        self._database.group_commit(write)
+        read_platforms = () if reason else [ReadPlatform.from_platform(platform) for platform in platforms]
+        end = _ScanEnd(image, number, state, reason, now, scanner, read_platforms)
+        self._database.write_in_batch(_end_scans, end)
 
     def list_inventories(self, image: str) -> Sequence[Inventory]:
         """The inventories of an image, in the order of its scan; empty without a completed scan."""
@@ -288,87 +241,33 @@ class Images:
             return [(digest, image) for digest, image in connection.execute(query)]
 
 
-def _push(connection: Connection, image: PushedImage) -> None:
-    has_changed = record_push(connection, image)
-    if insert_if_new(connection, pushed_images, asdict(image)):
-        has_changed = True
-    else:
-        key = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
-        connection.execute(_LATER_PUSH, {**key, "at": image.pushed_at})
-        if image.pushed_by and _change_pusher(connection, image, image.pushed_by):
-            has_changed = True
-    if has_changed:  # where it is, and who pushed it, decides whether the repository's waivers count for it
-        mark_due(connection, image.digest)
+@dataclass(frozen=True, slots=True)
+class _ScanEnd:
+    """The end of a scan, to be stored."""
+
+    image: str
+    number: int
+    state: ScanState
+    reason: str | None
+    finished_at: str
+    scanner: str | None
+    platforms: Sequence[ReadPlatform]
 
 
-def _change_pusher(connection: Connection, image: PushedImage, pusher: str) -> bool:
-    """Record who pushed an image again, if that counts. Returns whether the pusher is another one than before."""
-    change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
-    pushed_by = pushed_images.c.pushed_by
-    is_replaced = pushed_by.is_distinct_from(SERVER) if pusher == SERVER else pushed_by.is_(None)
-    return connection.execute(change.where(is_replaced).values(pushed_by=pusher)).rowcount > 0
+def _end_scans(connection: Connection, ends: Sequence[_ScanEnd]) -> Sequence[None]:
+    """Store the ends of those scans that are requested still."""
+    stored_ends = [end for end in ends if _change_scan(connection, end)]
+    if stored_ends:
+        connection.execute(_UNJUDGE, {"images": make_text_list([end.image for end in stored_ends])})
+        for end in stored_ends:
+            if end.number > 1:
+                mark_due(connection, end.image)
+        replace_platforms(connection, {end.image: end.platforms for end in stored_ends})
+    return [None] * len(ends)
 
 
-def _record_move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
-    """Record that the tag had another digest so far, as its latest push says.
-
-    Returns the move, None for none. A push that is older than that one moves nothing.
-    """
-    tag = {"repository": image.repository, "tag": image.tag}
-    latest_image = connection.execute(_TAGGED_DIGEST, tag).first() if image.tag else None
-    if latest_image is not None and latest_image.digest != image.digest and latest_image.pushed_at <= image.pushed_at:
-        move = TagMove(
-            event_id, image.repository, image.tag, latest_image.digest, image.digest, image.pushed_at, image.pushed_by
-        )
-        insert_if_new(connection, tag_moves, asdict(move))
-        return move
-    return None
-
-
-def _make_push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
-    push_event = aws_events.make_image_pushed(push, image.repository, image.digest, image.tag or None, image.pushed_at)
-    if move is None:
-        return [push_event]
-    move_event = dockgate_events.make_tag_moved(
-        push=push,
-        repository=move.repository,
-        tag=move.tag,
-        previous=move.previous,
-        image=move.digest,
-        by=move.pushed_by,
-        time=move.moved_at,
-    )
-    return [push_event, move_event]
-
-
-def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
-    present_scan = _scan(connection, image)
-    if present_scan is None:
-        scan = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
-        if insert_if_new(connection, scans, asdict(scan)):
-            return scan
-    elif not _is_outdated(connection, present_scan):
-        return present_scan
-    present_scan = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
-    if not _is_outdated(connection, present_scan):
-        return present_scan
-    return _request_next(connection, present_scan, repository, now)
-
-
-def _is_outdated(connection: Connection, scan: Scan) -> bool:
-    """Return whether a request for a scan needs a new one: it has failed, or the image was gone after it."""
-    if scan.state is ScanState.DONE:
-        gone_at = connection.scalar(_GONE_AT, {"image": scan.image})
-        return gone_at is not None and gone_at >= scan.requested_at
-    return scan.state.has_failed
-
-
-def _request_next(connection: Connection, present_scan: Scan, repository: str, now: str) -> Scan:
-    scan = Scan(present_scan.image, repository, ScanState.REQUESTED, present_scan.number + 1, requested_at=now)
-    connection.execute(update(scans).where(scans.c.image == present_scan.image).values(**asdict(scan)))
-    return scan
-
-
-def _scan(connection: Connection, image: str) -> Scan | None:
-    row = connection.execute(_SCAN_OF, {"image": image}).mappings().first()
-    return None if row is None else Scan(**row)
+def _change_scan(connection: Connection, end: _ScanEnd) -> bool:
+    """End a scan. False unless it is requested."""
+    key = {"of_image": end.image, "of_number": end.number}
+    values = {name: getattr(end, name) for name in ("state", "reason", "finished_at", "scanner")}
+    return connection.execute(_FINISH_SCAN, {**key, **values}).rowcount > 0

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, case, literal, or_, select, update
 
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.store.engine import Database
-from dockgate.store.images.scan_contents import replace_platforms
+from dockgate.store.images.scan_contents import ReadPlatform, replace_platforms
 from dockgate.store.queries import select_as
 from dockgate.store.records import Scan, ScanState
 from dockgate.store.schema.fleet import fleet_images, fleet_state
@@ -98,10 +98,12 @@ class Rescans:
         is_by_same_scanner = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
         change = update(scans).where(*is_same, is_by_same_scanner).values(scanner=scanner, finished_at=now)
 
+        read_platforms = [ReadPlatform.from_platform(platform) for platform in platforms]
+
         def write(connection: Connection) -> bool:
             if connection.execute(change).rowcount == 0:
                 return False
-            replace_platforms(connection, scan.image, platforms)
+            replace_platforms(connection, {scan.image: read_platforms})
             return True
 
         return self._database.group_commit(write)
