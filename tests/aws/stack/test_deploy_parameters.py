@@ -48,7 +48,7 @@ def test_a_repository_of_another_registry_is_refused(cloud: Cloud, registry: str
     for value in (f"ImageRepositoryName={name}", f"ImageRepositories=c,{name}"):
         with pytest.raises(UsageError, match="is in the registry of the account"):
             deploy(cloud, *NETWORK, value)
-    with pytest.raises(UsageError, match="the waiver a: The repository"):
+    with pytest.raises(UsageError, match="the waiver a: the repository"):
         deploy(cloud, *NETWORK, waivers=waivers)
     assert list_changes(cloud) == []
 
