@@ -23,6 +23,7 @@ from dockgate.demo import base_image
 from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
 from dockgate.shared.addresses import make_console_url
+from dockgate.shared.digest import get_hex
 from dockgate.shared.purl import is_of_type
 from dockgate.shared.pypi_names import normalize_pypi_name
 from dockgate.shared.references import ImageReference, RepositoryReference, TagReference
@@ -209,9 +210,7 @@ class Story:
         approved_image = str(ImageReference(str(RepositoryReference(IMAGE, self._demo.registry)), digest))
         manifest = json.loads(self._fetch_manifest(IMAGE, digest) or "{}")
         reported_image = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
-        _expect(
-            "image in podman", reported_image.split(), [approved_image, manifest["config"]["digest"].partition(":")[2]]
-        )
+        _expect("image in podman", reported_image.split(), [approved_image, get_hex(manifest["config"]["digest"])])
         self._terminal.show_result(f"podman runs {digest}, the approved digest")
 
     def _show_next_commands(self) -> None:

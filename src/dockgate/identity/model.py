@@ -370,7 +370,7 @@ def write_token(token_id: str, secret: str) -> str:
     return f"dgt_{token_id}_{secret}"
 
 
-def read_token(text: str) -> tuple[str, str]:
-    """Id and secret of a token's text; both are empty for other text."""
+def read_token(text: str) -> tuple[str, str] | None:
+    """Id and secret of a token's text, None for other text."""
     match = re.fullmatch(r"dgt_([0-9a-f]{12})_([0-9a-f]{64})", text)
-    return (match[1], match[2]) if match else ("", "")
+    return (match[1], match[2]) if match else None

@@ -78,8 +78,8 @@ class Node:
             raise self.make_error("this is missing")
         return name
 
-    def read_time(self) -> str:
-        """RFC 3339 with a time zone, empty if the document has none."""
+    def read_time(self) -> str | None:
+        """RFC 3339 with a time zone, None if the document has none."""
         # Go writes nanoseconds; Python 3.11 reads six digits.
         value = re.sub(r"(\.\d{6})\d+", r"\1", self.read_name())
         if value:
@@ -89,7 +89,7 @@ class Node:
                 has_zone = False
             if not has_zone:
                 raise self.make_error(f"{self.read_name()!r} is not a time in RFC 3339 with a time zone")
-        return value
+        return value or None
 
     def read_status(self, words: Mapping[str, VexStatus]) -> VexStatus:
         """The status of one of these words."""
@@ -102,7 +102,7 @@ class Node:
         return self.value is not None
 
 
-def select_latest_time(*times: str) -> str | None:
+def select_latest_time(*times: str | None) -> str | None:
     """The latest of these times, None for none."""
     return max(filter(None, times), key=to_datetime, default=None)
 

@@ -55,7 +55,7 @@ class Csaf(Format):
         at = head.get("tracking").get("current_release_date").read_time()
         tree = _Tree(root.get("product_tree"))
         return tuple(
-            VexStatement(digest, FORMAT.name, author, None, names, *assessment, at=at or None)
+            VexStatement(digest, FORMAT.name, author, None, names, *assessment, at=at)
             for vulnerability in root.get("vulnerabilities").list_items()
             for names in (_read_vulnerability_names(vulnerability),)
             for assessment in _read_assessments(vulnerability, tree, should_have_reasons=is_vex)

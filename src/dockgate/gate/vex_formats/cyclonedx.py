@@ -101,7 +101,7 @@ class _Bom:
                 justification=justification or None,
                 impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").read_prose())))
                 or None,
-                at=at or select_latest_time(node.get("updated").read_time()) or self._at or None,
+                at=at or select_latest_time(node.get("updated").read_time()) or self._at,
             )
             for products, packages in self._list_subjects(node)
         ]

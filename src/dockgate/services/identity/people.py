@@ -62,11 +62,12 @@ class People:
         UnknownCallerError, the same one, for a token that is unknown, wrong, expired or revoked, and for a disabled
         principal: guessing reveals nothing.
         """
-        token_id, secret = read_token(text)
-        record = self.store.tokens.find(token_id) if token_id else None
+        parts = read_token(text)
+        record = self.store.tokens.find(parts[0]) if parts else None
         now = self._compute_time_in(0)
-        token, principal = record or (Token(token_id, "", _NO_DIGEST, "", ""), Principal("", ()))
-        if not token.is_of(secret) or not token.is_valid(now) or token.is_session or principal.disabled_at:
+        token, principal = record or (Token("", "", _NO_DIGEST, "", ""), Principal("", ()))
+        is_owner = token.is_of(parts[1] if parts else "")
+        if not is_owner or not token.is_valid(now) or token.is_session or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",

@@ -130,11 +130,7 @@ def _render_service(
 
 def _list_image_names(view: calls.ServiceView) -> dict[int, str]:
     """The names of the revisions' images, without digest."""
-    return {
-        definition.revision: str(definition.image).partition("@")[0]
-        for definition in view.definitions
-        if definition.image
-    }
+    return {definition.revision: definition.image.repository for definition in view.definitions if definition.image}
 
 
 @router.get("/running/{name}/tasks/{task}")
