@@ -52,8 +52,8 @@ PHRASES = re.compile(
     r"|insisting|anew|in vain|promise [0-9]+)\b",
     re.IGNORECASE,
 )
-# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time.
-PRODUCT_PHRASES = re.compile(r"\b(?:doubts?|hears?|heard|as of when)\b", re.IGNORECASE)
+# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time, is.
+PRODUCT_PHRASES = re.compile(r"\b(?:doubts?|hears?|heard|as of when|comes with|stands)\b", re.IGNORECASE)
 # A policy judges an image, in commands, pages and code. Inside the gate each platform is evaluated for that, as are
 # expressions and OSV's ranges; other code names only the module.
 EVALUATION = re.compile(r"(?<!import )(?<!\.)\bevaluat(?:e|es|ed|ing|ions?)\b(?!\.)", re.IGNORECASE)
@@ -107,6 +107,8 @@ TEST_VERBS = frozenset(
 # What a test compares with: `assert result == expected` is plain to everybody.
 TEST_NAMES = frozenset(("expected",))
 QUESTIONS = frozenset(("is", "has", "can", "should"))
+# A noun, even if it is a verb as well, as in lock_of().
+NOUN = re.compile("_*[a-z]+_of")
 CONVERSIONS = frozenset(("as", "from", "to", "with", "without"))
 # The booleans whose names are no questions, each with the reason. Parameters of commands and of calls of the API are no
 # questions either (`PARAMETERS`): people write `?running=true` and `--wait`.
@@ -175,7 +177,7 @@ def find_problems(path: Path) -> Iterator[str]:
         if path.stem.strip("_") in NAMES:
             yield f"{location}: the file name does not say what it contains"
         for number, name in _find_functions_without_verb(tree, is_product=location.startswith("src")):
-            yield f"{location}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it or add the verb"
+            yield f"{location}:{number}: {name} is no verb of scripts/verbs.txt with an object: rename it"
         if location.startswith("src"):
             for number, name in _find_unclear_booleans(tree):
                 yield f"{location}:{number}: the boolean {name!r} does not begin with is, has, can or should"
@@ -243,7 +245,8 @@ def _find_functions_without_verb(tree: ast.AST, *, is_product: bool) -> Iterator
             is_value = any(VALUES.search(ast.unparse(decorator)) for decorator in node.decorator_list)
             is_called_by_framework = not is_product and FRAMEWORK.fullmatch(node.name) is not None
             is_prescribed = node.name in PRESCRIBED or is_called_by_framework
-            if not is_value and not is_prescribed and first not in words:
+            is_noun = is_product and NOUN.fullmatch(node.name) is not None and first not in QUESTIONS
+            if not is_value and not is_prescribed and (first not in words or is_noun):
                 yield node.lineno, node.name
 
 

@@ -25,7 +25,7 @@ BERLIN = "Europe/Berlin"
     ],
 )
 def test_quiet_hours_end_in_their_time_zone(quiet: QuietHours, now: str, end: str | None) -> None:
-    assert quiet.end_after(datetime.fromisoformat(now)) == (datetime.fromisoformat(end) if end else None)
+    assert quiet.find_end(datetime.fromisoformat(now)) == (datetime.fromisoformat(end) if end else None)
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_a_summary_is_due_at_its_time_in_its_time_zone(now: str, due: str) -> No
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:
     for name in ("Europe/Atlantis", "../../etc/passwd", "x" * 300):
         with pytest.raises(DefinitionError, match="no time zone"):
-            QuietHours("22:00", "06:00", name).end_after(datetime.fromisoformat("2026-11-28T07:00:00+00:00"))
+            QuietHours("22:00", "06:00", name).find_end(datetime.fromisoformat("2026-11-28T07:00:00+00:00"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 
 from dockgate.cli import times
-from dockgate.cli.approval_wait import answer_commands, list_waiting_reasons, resolve_approval
+from dockgate.cli.approval_wait import list_answer_commands, list_waiting_reasons, resolve_approval
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     format_option,
@@ -91,7 +91,7 @@ def show(approval_id: str, output_format: str) -> None:
         print_text()
         for reason in list_waiting_reasons(client, answer):
             print_text(f"  {reason}")
-        for text, effect in answer_commands(answer, approval.id):
+        for text, effect in list_answer_commands(answer, approval.id):
             print_text(f"  {text}   {effect}")
     elif approval.state is ApprovalState.REJECTED and approval.decided_by == BY_POLICY and approval.verdict:
         for step in _describe_next_steps(client, approval.id, approval.verdict):

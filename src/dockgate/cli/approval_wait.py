@@ -17,7 +17,7 @@ def list_waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterato
     yield f"expires {times.format_time(approval['expires_at'])}"
 
 
-def answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
+def list_answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     """Each command that decides the approval `name` (its id or its execution), with its effect."""
     if approval["approvers"]:
         yield f"dockgate approval approve {name}", "approves it"

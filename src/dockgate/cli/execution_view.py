@@ -102,7 +102,7 @@ def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any
         print_bullets(terminal, approval_wait.list_waiting_reasons(client, approval), indent=6)
         action = ApprovalId(approval["id"]).action
         name = approval["id"] if is_one_of_several or action is None else action.execution
-        answers = approval_wait.answer_commands(approval, name)
+        answers = approval_wait.list_answer_commands(approval, name)
         print_lines(
             terminal,
             align_rows([[make_line(command), make_line((effect, "dim"))] for command, effect in answers], indent=6),

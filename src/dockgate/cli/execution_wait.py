@@ -58,7 +58,8 @@ class WaitNotices:
             self._shown_keys.add(key)
             print_text(f"{approval['id']}:", is_error=True)
             lines = approval_wait.list_waiting_reasons(self._client, approval)
-            answers = (f"{text}   {effect}" for text, effect in approval_wait.answer_commands(approval, approval["id"]))
+            commands = approval_wait.list_answer_commands(approval, approval["id"])
+            answers = (f"{text}   {effect}" for text, effect in commands)
             for line in (*lines, *answers):
                 print_text(f"  {line}", is_error=True)
 
@@ -71,7 +72,7 @@ def list_waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any
                 yield action["approval"]
 
 
-def exit_code(client: Client, view: Mapping[str, Any]) -> int:
+def determine_exit_code(client: Client, view: Mapping[str, Any]) -> int:
     """0 succeeded, 1 rejected, 2 failed or stopped, 3 undetermined, expired or still running."""
     state = RunState(view["execution"]["state"])
     if state is RunState.SUCCEEDED:

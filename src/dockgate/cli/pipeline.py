@@ -29,7 +29,7 @@ timeout_option = click.option(
 )
 
 
-def wait_options(function: F) -> F:
+def add_wait_options(function: F) -> F:
     """Add the options `--wait` and `--timeout`."""
     return click.option("--wait", is_flag=True, help="Wait until the execution ends.")(timeout_option(function))
 
@@ -154,7 +154,7 @@ def fixes(name: str, output_format: str) -> None:
 @click.option(
     "--fresh", "is_fresh", is_flag=True, help="Build without layers of earlier builds: packages are installed again."
 )
-@wait_options
+@add_wait_options
 @format_option
 @click.pass_context
 def start(
@@ -183,7 +183,7 @@ def stop(execution: str, reason: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("execution")
-@wait_options
+@add_wait_options
 @format_option
 @click.pass_context
 def retry(context: click.Context, execution: str, wait: bool, timeout: int | None, output_format: str) -> None:
@@ -231,7 +231,7 @@ def show_logs(context: click.Context, name: str, stage: str | None, action: str 
     execution = _find_execution_id(client, name)
     logs.show_logs(client, execution, stage, action, should_follow=follow)
     if follow:
-        context.exit(_end_of_logs(client, execution, stage, action))
+        context.exit(_report_end_of_logs(client, execution, stage, action))
 
 
 def _find_execution_id(client: Client, name: str) -> str:
@@ -259,15 +259,15 @@ def _wait_and_exit(
         print_json(view)
     else:
         print_wrapped(*execution_wait.format_result(view))
-    context.exit(execution_wait.exit_code(client, view))
+    context.exit(execution_wait.determine_exit_code(client, view))
 
 
-def _end_of_logs(client: Client, execution: str, stage: str | None, action: str | None) -> int:
+def _report_end_of_logs(client: Client, execution: str, stage: str | None, action: str | None) -> int:
     """The exit code after following the logs, of the execution or of the selected actions."""
     if stage is None and action is None:
         view = execution_wait.wait_for_end(client, execution, None)
         print_wrapped(*execution_wait.format_result(view), is_error=True)
-        return execution_wait.exit_code(client, view)
+        return execution_wait.determine_exit_code(client, view)
     return exit_codes.FAILED if logs.has_failed(client, execution, stage, action) else exit_codes.SUCCEEDED
 
 

@@ -63,7 +63,7 @@ def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHea
     """Add the task's present state to its health. Returns the new health, and whether to restart the task."""
     is_running = task.state is TaskState.RUNNING
     uptime = now - to_datetime(task.started_at) if is_running and task.started_at else timedelta()
-    if is_running and uptime >= _pause_after(health.restarts - 1):
+    if is_running and uptime >= _compute_pause(health.restarts - 1):
         return TaskHealth(), False
     if task.state in (TaskState.RUNNING, TaskState.PENDING):
         return replace(health, failed_checks=0), False
@@ -71,7 +71,7 @@ def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHea
     is_paused = health.next_restart is not None and now < health.next_restart
     if is_paused or (task.state is TaskState.UNHEALTHY and failed_checks < FAILED_CHECKS):
         return replace(health, failed_checks=failed_checks), False
-    return TaskHealth(0, health.restarts + 1, now + _pause_after(health.restarts)), True
+    return TaskHealth(0, health.restarts + 1, now + _compute_pause(health.restarts)), True
 
 
 def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> bool:
@@ -82,6 +82,6 @@ def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequ
     )
 
 
-def _pause_after(restarts: int) -> timedelta:
+def _compute_pause(restarts: int) -> timedelta:
     """Return how long to wait before the next restart."""
     return timedelta(seconds=RESTARTS.compute_pause(max(1, restarts + 1)))

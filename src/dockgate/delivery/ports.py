@@ -350,5 +350,5 @@ class Target(Protocol):
 # Now, with time zone UTC.
 Clock = Callable[[], datetime]
 
-# Opens the advisory database as it stands now. Raises DatabaseError without one.
+# Opens the current advisory database. Raises DatabaseError without one.
 Advisories = Callable[[], AdvisoryReader]

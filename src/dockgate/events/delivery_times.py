@@ -30,7 +30,7 @@ class QuietHours:
     end: str
     timezone: str = "UTC"
 
-    def end_after(self, now: datetime) -> datetime | None:
+    def find_end(self, now: datetime) -> datetime | None:
         """Return when the quiet hours of this moment end; None when there are none now."""
         zone = parse_zone(self.timezone)
         local_time = now.astimezone(zone)

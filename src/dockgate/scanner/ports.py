@@ -101,7 +101,7 @@ class Triggers(NamedTuple):
     """Cheap tests for files that an ecosystem may want; one match is enough.
 
     `names` are last parts of paths ("METADATA"), `suffixes` what the last part has from its last dot on, in lower case
-    (".jar", which also matches ".JAR"), `prefixes` beginnings of paths, `parts` what stands anywhere in them,
+    (".jar", which also matches ".JAR"), `prefixes` beginnings of paths, `parts` texts anywhere in them,
     `magics` first four bytes of content.
     """
 

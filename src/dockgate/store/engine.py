@@ -64,8 +64,8 @@ END_MILLISECONDS = 1000
 # number, 5, is rarely reached when many events arrive after a quiet time.
 PREPARE_THRESHOLD = 1
 
-# A server that is gone, or unreachable, is noticed within these times; a transaction that stands still ends, because a
-# process that is frozen in it would block the others. The planner is to expect the fleet's tables in memory, where an
+# A server that is gone, or unreachable, is noticed within these times; an idle transaction ends, because a frozen
+# process would block the others. The planner is to expect the fleet's tables in memory, where an
 # index is worth its random reads, and not to compile queries that end within milliseconds.
 POSTGRES_SETTINGS = {
     "connect_timeout": 5,

@@ -37,7 +37,7 @@ from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.recent_values import RecentValues, RecentVerdicts
-from dockgate.web.error_responses import add_error_schema, request_id
+from dockgate.web.error_responses import add_error_schema, get_request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import BodySizeLimit, Refusal, refuse_ambiguous
@@ -300,10 +300,10 @@ async def _respond_to_validation_error(request: Request, error: Exception) -> Re
 
 async def _respond_to_unexpected(request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        _log.error("%s %s: %s [request %s]", request.method, request.url.path, error, request_id(request))
+        _log.error("%s %s: %s [request %s]", request.method, request.url.path, error, get_request_id(request))
         status, message, advice = 507, "The server's disk is full.", "Free space in DOCKGATE_DATA."
     else:
-        name = request_id(request)
+        name = get_request_id(request)
         _log.error("%s %s: internal error [request %s]", request.method, request.url.path, name, exc_info=error)
         status, message = 500, f"internal error: {type(error).__name__}"
         advice = f"See request {name} in the server's log."

@@ -31,7 +31,7 @@ def clear_session(request: Request, response: Response) -> None:
     _clear_cookie(request, response, _COOKIE)
 
 
-def sign_in_fields(request: Request) -> list[object]:
+def read_sign_in_fields(request: Request) -> list[object]:
     """Return what `set_sign_in` put into the browser, empty for anything else."""
     text = request.cookies.get(_make_cookie_name(request, _SIGN_IN_COOKIE), "")
     try:

@@ -16,7 +16,7 @@ class Error:
     advice: str | None
 
 
-def request_id(request: Request) -> str:
+def get_request_id(request: Request) -> str:
     """The id by which an error page and the server's log name a request: made on first use."""
     if not hasattr(request.state, "request_id"):
         request.state.request_id = secrets.token_hex(6)

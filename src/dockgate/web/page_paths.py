@@ -22,7 +22,7 @@ _SUBJECT_FOLDERS: Mapping[str, str] = {
 }
 
 
-def request_path(request: Request) -> str:
+def make_request_path(request: Request) -> str:
     """The path of a request as a link needs it.
 
     A name in it may have characters that mean something in an address.
@@ -30,10 +30,10 @@ def request_path(request: Request) -> str:
     return quote(request.scope["path"], safe=_SAFE_CHARACTERS)
 
 
-def request_address(request: Request) -> str:
+def make_request_address(request: Request) -> str:
     """The path of a request with its parameters, as a link needs it."""
     query = request.scope["query_string"].decode("latin-1")
-    return request_path(request) + (f"?{query}" if query else "")
+    return make_request_path(request) + (f"?{query}" if query else "")
 
 
 def make_repository_path(repository: str) -> str:

@@ -40,7 +40,7 @@ class BodySizeLimit:
         if scope["type"] != "http" or scope["path"].startswith("/git/"):
             await self._app(scope, receive, send)
             return
-        limit = _limit_of(scope["path"])
+        limit = _find_limit(scope["path"])
         announced_length = dict(scope["headers"]).get(b"content-length", b"0")
         received_bytes = int(announced_length) if announced_length.isdigit() and int(announced_length) > limit else 0
 
@@ -57,7 +57,7 @@ class BodySizeLimit:
         await self._app(scope, receive_within_limit, send)
 
 
-def _limit_of(path: str) -> int:
+def _find_limit(path: str) -> int:
     """The most bytes of a body for this path."""
     if path in _OPEN_FORMS:
         return MAX_OPEN_FORM

@@ -214,7 +214,7 @@ def _require_ascii(name: str, operands: str) -> None:
     if not operands.isascii():
         raise BuildError(
             f"a {name} of the Dockerfile has letters outside ASCII: {operands[:80]!r}",
-            "Write it in ASCII. An ARG that no FROM uses may stand behind the FROM.",
+            "Write it in ASCII. Move an ARG that no FROM uses below the FROM.",
         )
 
 

@@ -87,7 +87,7 @@ def _trim_line(line: str, escape: str) -> str:
 def _escape(lines: Sequence[str]) -> str:
     """The escape character.
 
-    Parsers differ in which comments may stand before the directive, and what behind it.
+    Parsers differ in which comments they accept before the directive, and what after it.
     """
     escape = "\\"
     for number, line in enumerate(lines, 1):

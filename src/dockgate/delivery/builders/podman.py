@@ -149,7 +149,7 @@ class PodmanBuilder(Builder):
         commands = [
             *loads,
             self._build_command(request, plain, paths),
-            *_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
+            *_list_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
             *prune,
         ]
         job = Job(
@@ -208,8 +208,8 @@ class PodmanBuilder(Builder):
         return {name: self._ca_mount for name in names if name.encode() in dockerfile} | dict(request.args)
 
 
-def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
-    """Save the image as a tar file of an OCI layout.
+def _list_save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
+    """The commands that save the image as a tar file of an OCI layout.
 
     Layers with one of the `diff_ids` come as empty files: podman takes a blob that is there for the one that it would
     write.

@@ -178,12 +178,12 @@ class IndexedImageJudge:
 
     def _make_judges(self, policy: Policy, contents: FleetContents, fleet_waivers: FleetWaivers, now: str) -> Judges:
         coverage = contents.facts.coverage
-        judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
+        judge = self._make_judge(policy, contents, fleet_waivers, coverage, now)
         if not judge.should_read_ecosystems:
             return Judges(judge, judge)
-        return Judges(judge, self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now))
+        return Judges(judge, self._make_judge(policy, contents, fleet_waivers, _mark_checked(coverage, now), now))
 
-    def _judge_of(
+    def _make_judge(
         self,
         policy: Policy,
         contents: FleetContents,

@@ -150,7 +150,7 @@ class EventMatcher:
             target = self._targets.find(group.target)
             if target is None or not target.enabled:
                 self._store.event_cursor.delete_group(group.target, group.rule)
-            elif target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
+            elif target.quiet_hours is not None and target.quiet_hours.find_end(now) is not None:
                 self._store.event_cursor.trim_group(group.target, group.rule, GROUP_LIMIT)
             elif _is_complete(group, now):
                 self._send_group(group, now)
@@ -198,7 +198,7 @@ class EventMatcher:
         target = record.target
         if target.summary is None or not target.enabled:
             return
-        if target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
+        if target.quiet_hours is not None and target.quiet_hours.find_end(now) is not None:
             return
         due, latest_due = format_time(target.summary.compute_due_time(now)), format_time(now + CLOCK_DIFFERENCE)
         before = self._store.event_cursor.find_last_summary_time(target.name)
@@ -240,7 +240,7 @@ def _make_entry(
 ) -> OutboxEntry:
     """Return what one target gets of an event, at once or after its quiet hours."""
     now = batch.now
-    quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
+    quiet_end = target.quiet_hours.find_end(now) if target.quiet_hours else None
     due: str | None = format_time(quiet_end or now)
     payload: dict[str, Any] = {"rule": rule, "event": event.id}
     error = None

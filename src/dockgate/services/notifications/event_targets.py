@@ -264,7 +264,7 @@ class EventTargets:
     def _list_groups(self, target: Target, paused_until: str | None) -> Iterator[WaitingMessage]:
         """Yield the groups of events of a target as the messages that they become."""
         now = self._clock()
-        quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
+        quiet_end = target.quiet_hours.find_end(now) if target.quiet_hours else None
         for group in self._store.event_cursor.list_groups():
             if group.target == target.name:
                 due = quiet_end or to_datetime(group.last_at) + timedelta(seconds=group.pause_seconds)

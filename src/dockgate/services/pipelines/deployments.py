@@ -44,8 +44,8 @@ from dockgate.store.verdict_causes import Check, VerdictCause
 _log = logging.getLogger(__name__)
 
 
-def _lock_name(service: str) -> str:
-    """The lock of those who change the tasks of a service."""
+def _make_lock_name(service: str) -> str:
+    """The name of the lock of those who change the tasks of a service."""
     return f"service {service}"
 
 
@@ -63,7 +63,7 @@ class Deployments:
         pipeline, action = read_definition(self.store, key)
         name = str(action.configuration["service"])
         artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.list_runs(key.execution), action.input)
-        with self.store.locks.hold(_lock_name(name)):
+        with self.store.locks.hold(_make_lock_name(name)):
             service = self.store.services.get(name)
             definition = self.store.services.get_definition(name, service.revision)
             image = _read_image(self.store.blobs.get_path(artifact), definition.container)
@@ -77,7 +77,7 @@ class Deployments:
         passed since the revision was registered.
         """
         name = definition.family
-        with self.store.locks.hold(_lock_name(name)):
+        with self.store.locks.hold(_make_lock_name(name)):
             self._require_deployable(key, name, require_image(name, definition))
             service = self.store.services.get(name)
             before = self.store.services.get_definition(name, service.revision)
@@ -188,7 +188,7 @@ class Rollouts:
         DeployError when the image is not approved, or when tasks do not become healthy: then the previous tasks run
         again, and the service does not change.
         """
-        with self.store.locks.hold(_lock_name(name)):
+        with self.store.locks.hold(_make_lock_name(name)):
             rollout = self.store.rollouts.get(name, number)
             if rollout.state.is_final:
                 return
@@ -284,7 +284,7 @@ class ServiceRepair:
 
         Does nothing while the service is being deployed. Waits for the health of tasks only where some were missing.
         """
-        with self.store.locks.try_hold(_lock_name(name)) as is_free:
+        with self.store.locks.try_hold(_make_lock_name(name)) as is_free:
             if is_free:
                 self._repair(name)
 

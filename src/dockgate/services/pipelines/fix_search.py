@@ -25,7 +25,7 @@ from dockgate.services.verdicts.case_builder import DeploymentContext, find_runn
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import PLACEHOLDER
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
-from dockgate.shared.references import strip_digest
+from dockgate.shared.references import ImageReference, strip_digest
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import set_versions
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -33,7 +33,8 @@ from dockgate.vulnerabilities.ports import AdvisoryReader
 # Means the image that a build would give: waivers that name an image do not apply to it.
 REBUILT = PLACEHOLDER
 # How often a registry is asked what a tag means.
-ASKED_AGAIN = timedelta(hours=1)
+# For how long the answer of a registry about a tag counts.
+RESOLVE_PERIOD = timedelta(hours=1)
 # Executions in which the last delivery is looked for.
 _EXECUTIONS = 20
 # Folders of a repository that are listed, and files that are read.
@@ -86,28 +87,27 @@ class _Proof:
 
 @dataclass(slots=True)
 class NewestImages:
-    """The digests of tags in other registries, each asked for once an hour. What is new is scanned first."""
+    """The digests of tags in other registries, each resolved once an hour. What is new is scanned first."""
 
     store: Store
     resolve: ImageResolver
     request_scan: Callable[[str, str], object]
     clock: ServerClock
-    _answers: dict[str, tuple[datetime, str, str]] = field(default_factory=dict, init=False)
+    _answers: dict[str, tuple[datetime, ImageReference | None]] = field(default_factory=dict, init=False)
 
     def __call__(self, reference: str) -> str | None:
         """Return the digest of a tag, None if it is unknown or its image was not scanned yet."""
         now = self.clock()
-        asked_at, repository, digest = self._answers.get(reference, (now - ASKED_AGAIN, "", ""))
-        if abs(now - asked_at) >= ASKED_AGAIN:  # a clock may have been ahead
+        resolved_at, image = self._answers.get(reference, (None, None))
+        if resolved_at is None or abs(now - resolved_at) >= RESOLVE_PERIOD:  # a clock may have been ahead
             try:
                 image = self.resolve(reference, should_check_existence=True)
-                repository, digest = image.repository, image.digest
             except DockgateError:
-                repository, digest = "", ""  # asked again in an hour
-            self._answers[reference] = now, repository, digest
-            if digest and self.store.images.find_newest_scan(digest) is None:
-                self.request_scan(repository, digest)
-        return digest if digest and self.store.images.list_inventories(digest) else None
+                image = None
+            self._answers[reference] = now, image
+            if image is not None and self.store.images.find_newest_scan(image.digest) is None:
+                self.request_scan(image.repository, image.digest)
+        return image.digest if image is not None and self.store.images.list_inventories(image.digest) else None
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class FixSearch:
         present_verdicts = [self._judge(case, should_remediate=False) for case in cases]
         if all(verdict.status is Status.APPROVED for verdict in present_verdicts):
             return None
-        project = self._project(delivered_image, commit)
+        project = self._read_project_files(delivered_image, commit)
         best_fix: ProvenFix | None = None
         for base in dict.fromkeys((None, self._find_newer_base(delivered_image, commit))):
             proof = self._prove(cases, base, advisories)
@@ -328,7 +328,7 @@ class FixSearch:
 
     # --- the files -----------------------------------------------------------------------------------------------
 
-    def _project(self, delivered_image: DeliveredImage, commit: str) -> ProjectFiles:
+    def _read_project_files(self, delivered_image: DeliveredImage, commit: str) -> ProjectFiles:
         """The files of a commit that name dependencies. What cannot be read is left out."""
         names: set[str] = set()
         folders = [""]

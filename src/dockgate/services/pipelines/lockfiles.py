@@ -31,7 +31,7 @@ _ADVICE = "Make the lockfile by hand, and commit it."
 _LIMIT = 16 << 20
 _DOCKERFILE = ".dockgate-lock"
 _NPM = re.compile(r"""(?:^|[\s;&|("',\[])npm(?=$|[\s"',;&|)])""")
-# What stands unchanged in a Dockerfile.
+# A path of characters that mean themselves in a Dockerfile.
 _PLAIN_PATH = re.compile(r"[\w./@+-]*", re.ASCII)
 
 

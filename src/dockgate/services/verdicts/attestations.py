@@ -81,7 +81,7 @@ class RegistryAttestor(Attestor):
         covered_digests: Sequence[str] = (),
     ) -> str:
         registry_repository = self._make_registry_repository(repository)
-        with self._lock_of(registry_repository):
+        with self._get_lock(registry_repository):
             with self._lock:
                 signer = self._keys.get_signer()
             other_digests = set(covered_digests) - {image}
@@ -113,7 +113,7 @@ class RegistryAttestor(Attestor):
             seconds=self._seconds,
         )
 
-    def _lock_of(self, registry_repository: RegistryRepository) -> threading.Lock:
+    def _get_lock(self, registry_repository: RegistryRepository) -> threading.Lock:
         """The lock of those who change what is attached in a repository."""
         with self._lock:
             return self._repository_locks[str(registry_repository)]
@@ -126,7 +126,7 @@ class RegistryAttestor(Attestor):
     @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
         registry_repository = self._make_registry_repository(repository)
-        with self._lock_of(registry_repository):
+        with self._get_lock(registry_repository):
             add_attestation(
                 registry_repository,
                 image,

@@ -174,7 +174,7 @@ class Writer:
             self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._list_alias_groups()))
             write_keys(self._sql)
             write_names(self._sql)
-        digest = self._digest()
+        digest = self._compute_digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
         self._sql.close()
@@ -362,7 +362,7 @@ class Writer:
             ]
         self._sql.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?)", rows)
 
-    def _digest(self) -> str:
+    def _compute_digest(self) -> str:
         """The digest of the parts, their parsers' versions and their coverage, which determine all answers."""
         parts = self._sql.execute("SELECT feed, name, version, content FROM part ORDER BY feed, name").fetchall()
         coverage = self._sql.execute(

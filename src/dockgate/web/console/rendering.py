@@ -102,8 +102,8 @@ def render_page(
         .render(
             nonce=nonce,
             who=caller,
-            path=page_paths.request_path(request),
-            here=page_paths.request_address(request),
+            path=page_paths.make_request_path(request),
+            here=page_paths.make_request_address(request),
             theme=theme if theme in THEMES else "",
             has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
             navigation=_list_navigation(caller) if caller else (),

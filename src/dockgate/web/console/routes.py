@@ -17,8 +17,8 @@ from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.formats import make_sentence
 from dockgate.web.console.multipart import find_boundary, read_parts
 from dockgate.web.console.rendering import render_page
-from dockgate.web.error_responses import request_id
-from dockgate.web.page_paths import request_address, request_path
+from dockgate.web.error_responses import get_request_id
+from dockgate.web.page_paths import make_request_address, make_request_path
 from dockgate.web.threads import get_threads
 
 # Fields of a form, and parts of the path of a page to return to.
@@ -123,7 +123,7 @@ def render_error_page(
     request: Request, status: int, message: str, advice: str | None, caller: Caller | None = None
 ) -> Response:
     """An error as a page: what happened, the next step, and the id of the request, which the log has too."""
-    name = request_id(request)
+    name = get_request_id(request)
     if is_part(request):
         return render_page(request, caller, "_not_checked.html", status, message=message, advice=advice, sign_in=None)
     _log.info("%s %s: %d %s [request %s]", request.method, request.url.path, status, message, name)
@@ -149,7 +149,7 @@ def _choose_next_page(request: Request, status: int) -> tuple[str, str] | None:
         page = find_form_page(request)
         return ("Back", page) if page != "/" else None
     if status not in (400, 403, 404, 422):
-        return "Try again", request_address(request)
+        return "Try again", make_request_address(request)
     name = _LISTS.get(request.url.path.split("/")[1])
     is_wrong_query = status in (400, 422) and request.url.query
     if name is None or status == 403 or (request.url.path == f"/{name}" and not is_wrong_query):
@@ -182,7 +182,7 @@ def _sign_in(request: Request) -> Response:
     """Lead to the page to sign in, and from there back to where the person was."""
     if "HX-Request" not in request.headers:
         is_page = request.method in SAFE_METHODS
-        return redirect_to(_make_sign_in_path(request_address(request) if is_page else find_form_page(request)))
+        return redirect_to(_make_sign_in_path(make_request_address(request) if is_page else find_form_page(request)))
     # htmx would follow a redirect, and show that page inside the present one.
     sign_in_path = _make_sign_in_path(_find_page(request, _read_own_path(request, "HX-Current-URL")))
     if is_part(request):  # nothing leads away from what is being typed
@@ -223,7 +223,7 @@ async def _read_typed_fields(request: Request) -> dict[str, str]:
 
 def find_form_page(request: Request) -> str:
     """The page from which a form was sent: the browser names it, or the form's path begins with it."""
-    return _find_page(request, _read_own_path(request, "Referer") or request_path(request))
+    return _find_page(request, _read_own_path(request, "Referer") or make_request_path(request))
 
 
 def _find_page(request: Request, address: str | None) -> str:

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from dockgate.shared.cursors import PAGE
 from dockgate.web.console.list_links import ListLinks
-from dockgate.web.page_paths import request_path
+from dockgate.web.page_paths import make_request_path
 from dockgate.web.paging import PageQuery, make_page
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def make_page_table(
     query = PageQuery(sort, fields.get(names[1], ""), limit)
     page = make_page(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
-    links = ListLinks.from_page(request_path(request), sorts, query, page)
+    links = ListLinks.from_page(make_request_path(request), sorts, query, page)
     links = replace(links, filters=filters, names=names, fragment=f"#{name}")
     return PageTable([entry for *_, entry in page.entries], links, len(entries))
 

@@ -21,7 +21,7 @@ class Upload(NamedTuple):
     data: bytes
 
 
-async def upload_of(request: Request) -> Upload:
+async def read_upload(request: Request) -> Upload:
     """The file of the field `file`, or the text of the field `content` if no file was chosen.
 
     Raises UsageError for a malformed body, or for neither; BusyError while too many others are received.

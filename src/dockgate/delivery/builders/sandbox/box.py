@@ -74,10 +74,10 @@ def fork(function: Callable[[], int]) -> int:
 
 def wait_for_exit_code(child: int) -> int:
     """Wait for a child, and return its exit code, or 128 plus the number of the signal that ended it."""
-    return _exit_code(os.waitpid(child, 0)[1])
+    return _convert_exit_status(os.waitpid(child, 0)[1])
 
 
-def _exit_code(status: int) -> int:
+def _convert_exit_status(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -237,7 +237,7 @@ def _reap(child: int) -> int:
     while True:
         pid, status = os.wait()
         if pid == child:
-            return _exit_code(status)
+            return _convert_exit_status(status)
 
 
 def become_root() -> None:

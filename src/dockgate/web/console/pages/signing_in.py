@@ -27,9 +27,9 @@ from dockgate.web.browser_sessions import (
     clear_session,
     clear_sign_in,
     read_session_secret,
+    read_sign_in_fields,
     set_session,
     set_sign_in,
-    sign_in_fields,
 )
 from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, find_static_file, render_page
 from dockgate.web.console.routes import choose_own_path, make_page_router, read_form, redirect_to
@@ -108,7 +108,7 @@ async def return_from_provider(
 ) -> Response:
     """Start a session with the identity provider's answer."""
     sign_in, answer = _require_provider(access), request.query_params
-    *fields, target_path = sign_in_fields(request) or [None]
+    *fields, target_path = read_sign_in_fields(request) or [None]
     pending = read_request(fields)
     try:
         if pending is None:

@@ -15,7 +15,7 @@ from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.console.uploads import PASTED_NAME, Upload, upload_of
+from dockgate.web.console.uploads import PASTED_NAME, Upload, read_upload
 from dockgate.web.paging import list_sort_names
 
 _KEYS: dict[str, Callable[[calls.VexView], str]] = {
@@ -72,7 +72,7 @@ async def upload_document(
     """Upload a VEX document, for which the caller vouches: a file, or its text."""
     document = Upload(PASTED_NAME, b"")
     try:
-        document = await upload_of(request)
+        document = await read_upload(request)
         await threads.run(caller.name, calls.upload_document, policies, document.data, document.name, caller)
     except UsageError as error:
         # A browser lets no page choose a file again; a text stays in its field.

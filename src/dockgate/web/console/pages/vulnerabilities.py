@@ -38,7 +38,7 @@ from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.task_counts import count_running_tasks
 from dockgate.web.downloads import download_text
-from dockgate.web.page_paths import make_package_path, make_vulnerability_path, request_path
+from dockgate.web.page_paths import make_package_path, make_request_path, make_vulnerability_path
 from dockgate.web.paging import Cursor, PageQuery
 
 # Images on a page that asks where something is: each has a row for each of its packages.
@@ -229,7 +229,7 @@ def show_package(
 def _make_links(request: Request, exposure: Exposure, query: ExposureQuery) -> ListLinks:
     """The links of the table of images: by the filter `only`, in both orders, and to its other pages."""
     return ListLinks(
-        request_path(request),
+        make_request_path(request),
         list(ExposureSort),
         query.sort,
         [("only", query.only)] if query.only in list(ExposureFilter) else [],
