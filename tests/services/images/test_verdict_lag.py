@@ -59,7 +59,11 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
         ({"waived": "3 waived"}, {}, f"the current one has 3 waived: {LATER}"),
         ({}, {"waived": "3 waived"}, f"only the recorded one has waived findings: {LATER}"),
         ({"waived": "3 waived"}, {"waived": "2 waived findings"}, None),
-        ({"status": "Approved"}, {"policy": PolicyReference("lax+sha256:1")}, "it is by the policy lax+repository, the current one by"),
+        (
+            {"status": "Approved"},
+            {"policy": PolicyReference("lax+sha256:1")},
+            "it is by the policy lax+repository, the current one by",
+        ),
         ({"status": "Approved", "policy": None}, {"repository": "b/app"}, "it is of the repository b/app."),
     ],
 )
