@@ -10,7 +10,7 @@ from dockgate.delivery.approval_request import make_scope
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
-from dockgate.store.records import VerdictRecord
+from dockgate.store.records import PushedImage, Scan, VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,9 @@ class ImageVisibility:
 
     store: Store
     caller: Caller
-    # By image: every repository, and the visible ones.
+    # What was read, by image: its newest scan, its pushes, and its repositories (every one, and the visible ones).
+    _scans: dict[str, Scan | None] = field(default_factory=dict, init=False)
+    _pushes: dict[str, Sequence[PushedImage]] = field(default_factory=dict, init=False)
     _repositories: dict[str, tuple[Collection[str], Sequence[str]]] = field(default_factory=dict, init=False)
 
     def list_repositories(self, image: str) -> Sequence[str]:
@@ -32,15 +34,27 @@ class ImageVisibility:
         repositories, _ = self._read(image)
         return repositories
 
+    def find_scan(self, image: str) -> Scan | None:
+        """Return the newest scan of an image, visible or not; None for none. It is read once."""
+        if image not in self._scans:
+            self._scans[image] = self.store.images.find_newest_scan(image)
+        return self._scans[image]
+
+    def list_pushes(self, image: str) -> Sequence[PushedImage]:
+        """Return the pushes of an image, visible or not. They are read once."""
+        if image not in self._pushes:
+            self._pushes[image] = self.store.images.list_pushed(digest=image)
+        return self._pushes[image]
+
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
         """Every repository of an image and the visible ones, which are read once."""
         if image not in self._repositories:
-            scan, approvals = self.store.images.find_newest_scan(image), self.store.approvals.list_for_image(image)
+            scan, approvals = self.find_scan(image), self.store.approvals.list_for_image(image)
             approved_repositories = {
                 approval.repository for approval in approvals if self.caller.can_reach(**make_scope(approval))
             }
             all_repositories = {
-                *(pushed_image.repository for pushed_image in self.store.images.list_pushed(digest=image)),
+                *(pushed_image.repository for pushed_image in self.list_pushes(image)),
                 *(approval.repository for approval in approvals),
                 *((scan.repository,) if scan else ()),
             }

@@ -13,9 +13,11 @@ def list_visible_services(caller: Caller, registry: str, store: Store) -> list[S
     services = store.services.list()
     if not caller.is_limited:
         return list(services)
-    running = store.services.list_deployed_images()
-    reachable_services = (
-        entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(registry))
-    )
-    names = {entry.service for entry in reachable_services}
+    names = list_visible_service_names(caller, registry, store)
     return [service for service in services if service.name in names]
+
+
+def list_visible_service_names(caller: Caller, registry: str, store: Store) -> set[str]:
+    """The names of the services that a caller with limits may see."""
+    running = store.services.list_deployed_images()
+    return {entry.service for entry in running if caller.can_reach(repository=entry.reference.strip_registry(registry))}

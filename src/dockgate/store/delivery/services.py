@@ -151,8 +151,11 @@ class Services:
     def find_deployed_by(self, service: str) -> ExecutionId | None:
         """Return the execution that deployed the service's revision, None for none."""
         with self._database.read() as connection:
-            require_service(connection, service)
-            return _find_deployed_by(connection, service)
+            row = connection.execute(select(services.c.deployed_by).where(services.c.name == service)).one_or_none()
+        if row is None:
+            raise make_unknown_service_error(service)
+        deployed_by: ExecutionId | None = row.deployed_by
+        return deployed_by
 
     def record_event(self, event: ServiceEvent, events: Sequence[NewEvent] = ()) -> None:
         """Store an event and append its `events` to the log, once for each key.

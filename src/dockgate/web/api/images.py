@@ -220,7 +220,7 @@ def read_image_view(
     scan, platforms = read_platforms(digest, visibility)
     inventories = [platform.inventory for platform in platforms]
     findings = find_by_layer(store, digest) if platforms else {}
-    pushes = list(store.images.list_pushed(digest=digest))
+    pushes = visibility.list_pushes(digest)
     if scan is None and not pushes and store.fleet.find_image(digest) is None:
         raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")
     running = store.services.list_running_images()

@@ -16,7 +16,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
-from dockgate.services.pipelines.visible_services import list_visible_services
+from dockgate.services.pipelines.visible_services import list_visible_service_names
 from dockgate.services.web_services import Addresses, UpkeepServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
@@ -117,9 +117,7 @@ def render_execution(
         commit=describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(list_starters(view.execution.trigger)),
         decisions=decisions,
-        shown_services=[service.name for service in list_visible_services(caller, addresses.registry, store)]
-        if caller.is_limited
-        else (),
+        shown_services=list_visible_service_names(caller, addresses.registry, store) if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         last_lines=[
@@ -153,8 +151,9 @@ def _list_artifacts(
             rows.append(Artifact(action.name, "Source", action.artifact, None, [("tar", path)] if can_download else []))
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
-            scan = store.images.find_newest_scan(image)
-            if scan and scan.finished_at and not scan.reason and ImageVisibility(store, caller).can_see_image(image):
+            visibility = ImageVisibility(store, caller)
+            scan = visibility.find_scan(image)
+            if scan and scan.finished_at and not scan.reason and visibility.can_see_image(image):
                 files += [
                     (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
                 ]
