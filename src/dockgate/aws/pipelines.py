@@ -115,7 +115,7 @@ class Pipelines:
                 if pending := self._read_pending(declaration, entry, str(result.get("externalExecutionId", ""))):
                     yield pending
             return
-        for state in self._open_states(pipeline):
+        for state in self._list_waiting_states(pipeline):
             if execution in (None, state.execution):
                 for entry in self._iterate_entries(pipeline, state.execution):
                     if state.is_match(entry) and (pending := self._read_pending(declaration, entry, state.token)):
@@ -129,7 +129,7 @@ class Pipelines:
                 return pending
         return None
 
-    def _open_states(self, pipeline: str) -> list["_State"]:
+    def _list_waiting_states(self, pipeline: str) -> list["_State"]:
         """Waiting approvals from GetPipelineState.
 
         It shows the token in every mode but PARALLEL: then only one execution is in a stage at a time.

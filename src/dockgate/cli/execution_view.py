@@ -10,7 +10,7 @@ from rich.text import Text
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advise_next_steps
-from dockgate.cli.listing_output import STATES, display_digest, shorten_digest, trigger_text
+from dockgate.cli.listing_output import STATES, display_digest, format_trigger, shorten_digest
 from dockgate.delivery.model import BY_POLICY, ApprovalId, Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
@@ -52,7 +52,7 @@ def _iterate_head_lines(execution: Execution) -> Iterator[Text]:
     name = f"{execution.pipeline}  #{execution.number}"
     yield _format_title(name, execution.state, duration, indent=0)
     yield make_line(
-        ("  started ", "dim"), times.format_time(execution.started_at), ("  by ", "dim"), trigger_text(execution)
+        ("  started ", "dim"), times.format_time(execution.started_at), ("  by ", "dim"), format_trigger(execution)
     )
     if execution.finished_at:
         yield make_line(("  ended   ", "dim"), times.format_time(execution.finished_at))

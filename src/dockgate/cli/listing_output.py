@@ -147,7 +147,7 @@ STATES = {
 }
 
 
-def trigger_text(execution: "Execution") -> str:
+def format_trigger(execution: "Execution") -> str:
     """ "push of 3f2a9c1b04 to components main", or what the trigger says."""
     trigger = execution.trigger
     if "commit" in trigger and "fix" not in trigger:

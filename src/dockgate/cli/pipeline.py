@@ -9,12 +9,12 @@ from dockgate.cli import execution_wait, exit_codes, logs, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     format_option,
+    format_trigger,
     make_sort_option,
     print_json,
     print_list,
     select_filters,
     style_state,
-    trigger_text,
 )
 from dockgate.cli.options import DurationType
 from dockgate.cli.output import print_text, print_wrapped
@@ -125,7 +125,7 @@ def executions(name: str, limit: int, state: str | None, result: str | None, sor
             style_state(entry.state),
             times.format_age(entry.started_at),
             times.format_duration(entry.started_at, entry.finished_at),
-            trigger_text(entry),
+            format_trigger(entry),
             entry.reason or "",
         )
         for entry in (parse_answer(Execution, value) for value in answer)

@@ -35,7 +35,7 @@ def make_pipeline_event(execution: Execution, state: str, attempt: int, key: str
     `state` is one of CodePipeline's: STARTED, RESUMED, SUCCEEDED, FAILED, STOPPED. `key` distinguishes the changes to
     one state.
     """
-    detail = {"execution-trigger": _trigger(execution)} if state == "STARTED" else {}
+    detail = {"execution-trigger": _describe_trigger(execution)} if state == "STARTED" else {}
     return _make_execution_event("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
 
 
@@ -90,7 +90,7 @@ def _make_execution_event(
     )
 
 
-def _trigger(execution: Execution) -> dict[str, str]:
+def _describe_trigger(execution: Execution) -> dict[str, str]:
     """Return what started an execution: a push, or a person."""
     trigger = execution.trigger
     if "fix" in trigger:

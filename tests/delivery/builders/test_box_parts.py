@@ -64,7 +64,7 @@ def test_rules_close_private_own_and_blocked_addresses(address: str, verdict: st
 @pytest.mark.real
 def test_nftables_takes_the_rules() -> None:
     rules = network.make_rules(
-        network.host_addresses(), ["10.0.0.0/8", "10.1.0.0/16", "fd00::1"], ["1.1.1.1", "1.1.1.1/32"]
+        network.list_host_addresses(), ["10.0.0.0/8", "10.1.0.0/16", "fd00::1"], ["1.1.1.1", "1.1.1.1/32"]
     )
     command = ["unshare", "--net", "nft", "--check", "-f", "-"]
     result = subprocess.run(command, input=rules, capture_output=True, text=True, check=False)
@@ -80,7 +80,7 @@ def test_addresses_of_the_host_are_all_but_loopback(tmp_path: Path) -> None:
     (tmp_path / "net/if_inet6").write_text(
         "00000000000000000000000000000001 01 80 10 80 lo\nfd000000000000000000000000000002 04 40 00 80 eth0\n"
     )
-    assert network.host_addresses(tmp_path) == ["192.0.2.7", "fd00::2"]
+    assert network.list_host_addresses(tmp_path) == ["192.0.2.7", "fd00::2"]
 
 
 def test_a_proxy_with_a_password_is_not_passed_to_builds() -> None:

@@ -51,7 +51,7 @@ def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple
     set_urls = dict(urls)
     all_urls = {feed.name: url for feed in feeds.load() if (url := set_urls.get(feed.name) or feed.url)}
     names = sorted({*(part.feed for part in parts), *states.feeds, *all_urls})
-    return tuple(_feed_status(name, parts, states.get_state(name), all_urls.get(name)) for name in names)
+    return tuple(_make_feed_status(name, parts, states.get_state(name), all_urls.get(name)) for name in names)
 
 
 def read_advisory_feeds(settings: Settings | None) -> Sequence[FeedStatus]:
@@ -79,7 +79,7 @@ def read_suspect_feeds(database: Path) -> dict[str, str]:
     return {name: state.suspect for name, state in read_states(database).feeds.items() if state.suspect}
 
 
-def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
+def _make_feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
     own_parts = [part for part in parts if part.feed == name]
     reasons = [failure.reason for failure in state.failed_parts]
     more_failures = f" ({format_count(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.images import Base, BuildImages, Layer, Publication
-from dockgate.delivery.builders.sandbox.network import host_addresses
+from dockgate.delivery.builders.sandbox.network import list_host_addresses
 from dockgate.delivery.ports import BaseImage
 from dockgate.scanner.images.archive import open_archive_source
 from dockgate.scanner.images.auth import Issuers
@@ -109,7 +109,7 @@ class RegistryBuildImages(BuildImages):
         if self._has_list:
             return
         with suppress(OSError, UnicodeError):  # a registry without an address here is reached by a proxy, or not at all
-            own_addresses = set(host_addresses())
+            own_addresses = set(list_host_addresses())
             if any(
                 classify_address(address) is not Nearness.PUBLIC or address in own_addresses
                 for address in resolve_addresses(strip_port(registry).strip("[]"))

@@ -235,7 +235,7 @@ class Fixes:
             except StoreError:
                 raise
             except DockgateError as error:
-                notes.append(f"{lock.lock} is not changed: {error}. {_lock_advice(lock)}")
+                notes.append(f"{lock.lock} is not changed: {error}. {_make_lock_advice(lock)}")
         at = parse_time(fix.created_at) or self.clock()
         edit = FilesEdit(fix.parent, texts, AUTHOR, make_commit_message(fix, plan, notes))
         commit = self.files.prepare_files(fix.source, edit, at)
@@ -283,7 +283,7 @@ def summarize(fix: Fix) -> str:
     return "The image passes with these changes, which people have to make."
 
 
-def _lock_advice(lock: LockUpdate) -> str:
+def _make_lock_advice(lock: LockUpdate) -> str:
     packages = " ".join(name for name, _ in lock.packages)
     commands = f"npm install --package-lock-only && npm update --package-lock-only {packages}"
     return f"Run `{commands}` in {lock.folder or 'the root'}"

@@ -27,13 +27,13 @@ def write_keys(sql: sqlite3.Connection) -> None:
     sql.execute("UPDATE ecosystem SET digest = x''")
     for ecosystem, group in groupby(rows, itemgetter(0)):
         text = b"".join(b"%b\n%b" % (name.encode(), digest) for _, name, digest in group)
-        sql.execute("UPDATE ecosystem SET digest = ? WHERE id = ?", (_digest(text), ecosystem))
+        sql.execute("UPDATE ecosystem SET digest = ? WHERE id = ?", (_compute_digest(text), ecosystem))
     for source in CVE_TABLES:
         parts = sql.execute(
             "SELECT feed, name, version, content FROM part"  # noqa: S608 - one of our tables
             f" WHERE id IN (SELECT DISTINCT part FROM {source}) ORDER BY id"
         ).fetchall()
-        sql.execute("INSERT OR REPLACE INTO cve_key VALUES (?, ?)", (source, _digest(canonical.encode(parts))))
+        sql.execute("INSERT OR REPLACE INTO cve_key VALUES (?, ?)", (source, _compute_digest(canonical.encode(parts))))
 
 
 def write_names(sql: sqlite3.Connection) -> None:
@@ -58,7 +58,7 @@ def write_names(sql: sqlite3.Connection) -> None:
 
 def _compute_package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]]:
     records = {
-        number: _digest(f"{body}\n{alias_groups}".encode())
+        number: _compute_digest(f"{body}\n{alias_groups}".encode())
         for number, body, alias_groups in sql.execute("SELECT id, body, alias_groups FROM record")
     }
     # The order of the primary key, so nothing is sorted.
@@ -68,7 +68,7 @@ def _compute_package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str
             b"%b%b\n%b\n" % (records[record], module.encode(), body.encode()) for *_, record, module, body in group
         ]
         texts.sort()  # the numbers of the records depend on the order of the updates
-        yield ecosystem, name, _digest(b"".join(texts))
+        yield ecosystem, name, _compute_digest(b"".join(texts))
 
 
 def dump(value: object) -> str:
@@ -76,5 +76,5 @@ def dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _digest(data: bytes) -> bytes:
+def _compute_digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=_SIZE).digest()

@@ -66,7 +66,7 @@ def make_pasta_command(resolver: str | None) -> list[str]:
     return [*command, "-t", "none", "-u", "none", "-T", "none", "-U", "none"]
 
 
-def host_addresses(proc: Path = Path("/proc")) -> list[str]:
+def list_host_addresses(proc: Path = Path("/proc")) -> list[str]:
     """Every address of this host except loopback (proc(5), net/fib_trie and net/if_inet6)."""
     addresses: set[str] = set()
     previous = ""

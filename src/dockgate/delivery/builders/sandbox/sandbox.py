@@ -192,7 +192,7 @@ class Sandbox(Runner):
             "folders": _FOLDERS,
             "cgroups": list(groups),
             "pasta": network.make_pasta_command(network.find_loopback_resolver()),
-            "rules": network.make_rules(network.host_addresses(), self._allowed_networks, self._blocked_networks),
+            "rules": network.make_rules(network.list_host_addresses(), self._allowed_networks, self._blocked_networks),
             "commands": [list(command) for command in job.commands],
             "silent": sorted(job.silent),
             "environment": {
