@@ -18,6 +18,7 @@ from dockgate.cli.listing_output import (
     print_answer,
     print_json,
     print_list,
+    select_filters,
     shorten_reference,
 )
 from dockgate.cli.options import FILE
@@ -32,11 +33,12 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--name", help="List only policies whose names contain this text.")
 @make_sort_option("name", "-name", "changed", "-changed")
 @format_option
-def list_policies(sort: str, output_format: str) -> None:
+def list_policies(name: str | None, sort: str, output_format: str) -> None:
     """List policies."""
-    policies = Client().get_all("policies", sort=sort)
+    policies = Client().get_all("policies", sort=sort, **select_filters(name=name))
     rows = (_make_row(policy["name"], policy) for policy in policies)
     print_list(policies, output_format, ("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), rows)
 

@@ -3,7 +3,7 @@
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, make_sort_option, print_list
+from dockgate.cli.listing_output import format_option, make_sort_option, print_list, select_filters
 
 
 @click.group()
@@ -12,11 +12,12 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--name", help="List only repositories whose names contain this text.")
 @make_sort_option("name", "-name")
 @format_option
-def list_repositories(sort: str, output_format: str) -> None:
+def list_repositories(name: str | None, sort: str, output_format: str) -> None:
     """List git repositories with clone URL and branches."""
-    repositories = Client().get_all("repositories", sort=sort)
+    repositories = Client().get_all("repositories", sort=sort, **select_filters(name=name))
     rows = (
         (
             repository["name"],

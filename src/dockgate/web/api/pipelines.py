@@ -117,18 +117,23 @@ def list_repositories(
     store: api.StoreDependency,
     sources: api.SourceDependency,
     paging: PagingDependency,
+    name: str = "",
     sort: RepositorySort = "name",
 ) -> list[RepositoryView]:
-    """List the server's git repositories that the caller may see, a page at a time."""
-    return paging.list_entries(read_repository_page(caller, addresses, store, sources, paging.make_query(sort)))
+    """List the server's git repositories that the caller may see, a page at a time.
+
+    `name` is a part of their names, in any case.
+    """
+    return paging.list_entries(read_repository_page(caller, addresses, store, sources, paging.make_query(sort), name))
 
 
 def read_repository_page(
-    caller: Caller, addresses: Addresses, store: Store, sources: SourceServices, query: PageQuery
+    caller: Caller, addresses: Addresses, store: Store, sources: SourceServices, query: PageQuery, name_part: str = ""
 ) -> Page[RepositoryView]:
-    """A page of the repositories that the caller may see."""
+    """A page of the repositories that the caller may see, of those with this part of a name."""
     visible = (name for name in store.repositories.list_names() if caller.can_reach(repository=name))
-    page = make_page(visible, {"name": lambda name: (name,)}, query)
+    matching = (name for name in visible if name_part.lower() in name.lower())
+    page = make_page(matching, {"name": lambda name: (name,)}, query)
     return page.with_entries([_view_repository(addresses, sources, name) for name in page.entries])
 
 

@@ -78,20 +78,28 @@ def list_policies(
     store: api.StoreDependency,
     policies: api.PolicyDependency,
     paging: PagingDependency,
+    name: str = "",
     sort: PolicySort = "name",
 ) -> list[PolicySummary]:
-    """List policies, a page at a time. A limited caller sees those that judge its repositories."""
-    versions = paging.list_entries(read_policy_page(caller, store, policies, paging.make_query(sort)))
+    """List policies, a page at a time. A limited caller sees those that judge its repositories.
+
+    `name` is a part of their names, in any case.
+    """
+    versions = paging.list_entries(read_policy_page(caller, store, policies, paging.make_query(sort), name))
     return [_build_summary(version) for version in versions]
 
 
-def read_policy_page(caller: Caller, store: Store, policies: PolicyServices, query: PageQuery) -> Page[PolicyVersion]:
-    """A page of the policies that the caller may see."""
+def read_policy_page(
+    caller: Caller, store: Store, policies: PolicyServices, query: PageQuery, name_part: str = ""
+) -> Page[PolicyVersion]:
+    """A page of the policies that the caller may see, of those with this part of a name."""
+    visible = list_visible_policies(caller, store, policies)
+    matching = (policy for policy in visible if name_part.lower() in policy.name.lower())
     keys = {
         "name": lambda policy: (policy.name,),
         "changed": lambda policy: (policy.changed_at or "", policy.name),
     }
-    return make_page(list_visible_policies(caller, store, policies), keys, query)
+    return make_page(matching, keys, query)
 
 
 @dataclass(frozen=True, slots=True)

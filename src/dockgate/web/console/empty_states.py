@@ -125,7 +125,9 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply repository.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
+        unmatched="No repository matches.",
     ),
+    "policies": EmptyState("Policies", "A policy says which findings block an image.", unmatched="No policy matches."),
     "commits": EmptyState("Files and commits", "Nothing has been pushed yet.", "Push the first commit:"),
     "waivers": EmptyState(
         "Waivers",

@@ -62,19 +62,20 @@ def show_policies(
     store: api.StoreDependency,
     policies: api.PolicyDependency,
     events: api.EventDependency,
+    name: str = "",
     sort: policy_calls.PolicySort = "name",
     after: Cursor = None,
 ) -> Response:
-    """List policies, and which image repositories they judge."""
+    """List policies, and which image repositories they judge. `name` is a part of the policies' names."""
     query = PageQuery(sort, after)
-    page = policy_calls.read_policy_page(caller, store, policies, query)
+    page = policy_calls.read_policy_page(caller, store, policies, query, name)
     return render_page(
         request,
         caller,
         "policies.html",
         title="Policies",
         policies=page.entries,
-        links=ListLinks.from_page("/policies", list_sort_names(policy_calls.PolicySort), query, page),
+        links=ListLinks.from_page("/policies", list_sort_names(policy_calls.PolicySort), query, page, [("name", name)]),
         assignments=make_page_table(
             request,
             "assignments",

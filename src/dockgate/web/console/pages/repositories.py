@@ -53,13 +53,15 @@ def show_repositories(
     addresses: api.AddressesDependency,
     store: api.StoreDependency,
     sources: api.SourceDependency,
+    name: str = "",
     sort: calls.RepositorySort = "name",
     after: Cursor = None,
 ) -> Response:
-    """List git repositories with their branches."""
+    """List git repositories with their branches. `name` is a part of their names."""
     query = PageQuery(sort, after)
-    page = calls.read_repository_page(caller, addresses, store, sources, query)
-    links = ListLinks.from_page("/repositories", list_sort_names(calls.RepositorySort), query, page)
+    page = calls.read_repository_page(caller, addresses, store, sources, query, name)
+    sorts = list_sort_names(calls.RepositorySort)
+    links = ListLinks.from_page("/repositories", sorts, query, page, [("name", name)])
     return render_page(
         request,
         caller,
