@@ -12,6 +12,7 @@ from pathlib import Path
 from dockgate.delivery.builders.images import Base
 from dockgate.delivery.builders.sandbox.runner import Paths
 from dockgate.shared.digest import get_hex
+from dockgate.shared.references import TagReference, strip_digest
 
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 # containers-transports(5), "dir:".
@@ -56,9 +57,9 @@ def list_load_commands(base: Base, paths: Paths) -> list[list[str]]:
     if _has_docker_format(base):
         pull = [*paths.podman, "pull", "--quiet", f"dir:{paths.scratch}/bases/{_name_docker_folder(base)}"]
         # `FROM name@digest` finds an image with this digest and any name of its repository.
-        name, at_sign, _ = base.name.partition("@")
-        if at_sign and ":" not in name.rpartition("/")[2]:
-            name += f":{get_hex(base.manifest)[:32]}"
+        name = strip_digest(base.name)
+        if name != base.name and TagReference.parse(name) is None:
+            name = str(TagReference(name, get_hex(base.manifest)[:32]))
         return [pull, [*paths.podman, "tag", get_hex(base.config), name]]
     pull = [*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"]
     return [pull] if "@" in base.name else [pull, [*paths.podman, "tag", get_hex(base.config), base.name]]

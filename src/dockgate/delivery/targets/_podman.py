@@ -216,7 +216,11 @@ class Engine:
             return [
                 StoredImage(
                     image.id,
-                    frozenset(name.partition("@")[2] for name in image.attrs.get("RepoDigests") or ()),
+                    frozenset(
+                        reference.digest
+                        for reference in map(ImageReference.parse, image.attrs.get("RepoDigests") or ())
+                        if reference
+                    ),
                     int(image.attrs.get("Size") or 0),
                 )
                 for image in client.images.list()

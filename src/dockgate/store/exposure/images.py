@@ -77,19 +77,19 @@ class Exposures:
     ) -> dict[int, MatchingImage]:
         """The images that contain one of these components, the newest first.
 
-        They come by id, with the pipelines that had asked. They have the fleet's verdicts if wanted. `is_owned`:
-        components that a distribution's package owns count, too.
+        They come by id, with the pipelines that asked for their approval by the time of the scope. They have the
+        fleet's verdicts if wanted. `is_owned`: components that a distribution's package owns count, too.
         """
         if not components:
             return {}
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
         is_matching = table.id.in_(_select_images_with_components(components, is_owned=is_owned))
         of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
-        had_asked = true() if scope.at is None else approval.created_at <= scope.at
+        is_created_by_then = true() if scope.at is None else approval.created_at <= scope.at
         repositories = select_repositories(scope) if has_status else null()
         columns = (table.id, table.digest, table.repository, *of_verdict, repositories, approval.pipeline, approval.id)
         query = select(*columns).outerjoin_from(
-            fleet_images, approvals, and_(approval.image == table.digest, had_asked)
+            fleet_images, approvals, and_(approval.image == table.digest, is_created_by_then)
         )
         if has_status:
             query = query.outerjoin(fleet_verdicts, verdict.image == table.id)
