@@ -23,18 +23,22 @@ class PackageFactory(Protocol):
     """Makes packages from package URLs."""
 
     def __call__(
-        self, purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
+        self,
+        purl: str,
+        version: str,
+        distribution: Distribution | None,
+        source: tuple[str, str | None] | None = None,
     ) -> Package | None:
         """The package of a package URL, None if no ecosystem has its type.
 
-        `version` and `distribution` apply where the URL has none; `source` is (name, version) of the source package,
-        both empty if unknown.
+        `version` and `distribution` apply where the URL has none; `source` is (name, version) of the source package.
+        It is None if unknown, and so is its version.
         """
         ...
 
 
 def make_no_package(
-    purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
+    purl: str, version: str, distribution: Distribution | None, source: tuple[str, str | None] | None = None
 ) -> Package | None:
     """A `PackageFactory` without ecosystems."""
     return None

@@ -60,10 +60,10 @@ _PURL_ARCHITECTURES = {"deb": {"x86_64": "amd64", "aarch64": "arm64"}, "rpm": {"
 _PURL_ARCHITECTURES["apk"] = _PURL_ARCHITECTURES["rpm"]
 
 
-def read_platform(architecture: Any) -> str:
-    """ "linux/amd64", or no text if it is unknown. Inspector scans only Linux images."""
+def read_platform(architecture: Any) -> str | None:
+    """ "linux/amd64", None if it is unknown. Inspector scans only Linux images."""
     name = read_text(architecture).lower()
-    return f"linux/{_ARCHITECTURES.get(name, name)}" if name else ""
+    return f"linux/{_ARCHITECTURES.get(name, name)}" if name else None
 
 
 def read_distribution(platform_name: Any) -> Distribution | None:

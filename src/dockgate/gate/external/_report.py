@@ -90,10 +90,10 @@ def make_finding(
     )
 
 
-def make_platform(system: Any, architecture: Any, variant: Any) -> str:
-    """ "os/arch" or "os/arch/variant", or no text without os or architecture."""
+def make_platform(system: Any, architecture: Any, variant: Any) -> str | None:
+    """ "os/arch" or "os/arch/variant", None without os or architecture."""
     parts = [read_text(part) for part in (system, architecture, variant)]
-    return "/".join(filter(None, parts)) if all(parts[:2]) else ""
+    return "/".join(filter(None, parts)) if all(parts[:2]) else None
 
 
 def make_distribution(family: Any, release: Any) -> Distribution | None:
@@ -120,7 +120,7 @@ def make_package(
     version: str,
     purl: str,
     distribution: Distribution | None,
-    source: tuple[str, str] = ("", ""),
+    source: tuple[str, str | None] | None = None,
 ) -> Package:
     """The package of this package URL.
 
@@ -145,7 +145,7 @@ class ReportBuilder:
     source: str
     image: str
     at: str | None = None
-    platform: str = ""
+    platform: str | None = None
     distribution: Distribution | None = None
     layers: tuple[str, ...] = ()
     created: str | None = None
@@ -176,7 +176,7 @@ class ReportBuilder:
             at=self.at,
             inventory=Inventory(
                 image=self.image,
-                platform=self.platform,
+                platform=self.platform or "",
                 distribution=self.distribution,
                 layers=self.layers,
                 packages=tuple(sorted(packages, key=_rank_package)),

@@ -75,7 +75,7 @@ def _read_run(run: dict[str, Any], location: str, context: ReadContext) -> Exter
         source=read_text(driver.get("name")).lower() or "sarif",
         image=require_image_digest(map(read_digest, candidates), context),
         at=select_latest_time(read_timestamp(invocation.get("endTimeUtc")) for invocation in invocations),
-        platform=read_text(properties.get("platform")),
+        platform=read_text(properties.get("platform")) or None,
         missing_fields={*KEV_FIELDS, *EPSS_FIELDS, "fixed_at", "published"},
     )
     if any(invocation.get("executionSuccessful") is False for invocation in invocations):

@@ -130,7 +130,8 @@ def _read_package(
     purl = read_text(identifier.get("PURL"))
     path = read_text(entry.get("PkgPath")) or read_text(entry.get("FilePath")) or (target if "/" in target else "")
     layer = read_digest(read_mapping(entry.get("Layer")).get("Digest"))
-    source = read_text(entry.get("SrcName")), _read_version(entry, "Src")
+    source_name = read_text(entry.get("SrcName"))
+    source = (source_name, _read_version(entry, "Src") or None) if source_name else None
     package = make_package(context, name, version, purl, report.distribution, source)
     return replace(package, path=path.lstrip("/"), layer=layer or None)
 

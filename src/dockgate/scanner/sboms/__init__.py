@@ -69,7 +69,7 @@ def build_package(
     purl: str,
     version: str,
     distribution: Distribution | None,
-    source: tuple[str, str] = ("", ""),
+    source: tuple[str, str | None] | None = None,
     *,
     ecosystems: Sequence[Ecosystem],
 ) -> Package | None:

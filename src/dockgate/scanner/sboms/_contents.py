@@ -44,16 +44,16 @@ class Item:
     """An item that may be a package.
 
     `reference` is its name within the document, `source` the name and version of what it was built from, `maker` who
-    maintains or sells it ("Docker <support@docker.com>"), each empty if unknown.
+    maintains or sells it ("Docker <support@docker.com>"). Each is None if unknown, the version of the source too.
     """
 
-    reference: str
+    reference: str | None
     name: str
     version: str
     purl: str
     properties: Properties
-    source: tuple[str, str] = ("", "")
-    maker: str = ""
+    source: tuple[str, str | None] | None = None
+    maker: str | None = None
 
     def as_unread(self, reason: str) -> Unread:
         item_name = f"{self.name} {self.version}".strip() or "a component without a name"

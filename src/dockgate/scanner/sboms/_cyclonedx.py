@@ -101,25 +101,27 @@ def _build_item(component: dict[str, Any], properties: Properties) -> Item:
     purl = get_text(component.get("purl"))
     group, name = get_text(component.get("group")), get_text(component.get("name"))
     full_name = f"{group}/{name}" if group and not purl else name
-    reference = get_text(component.get("bom-ref")) or purl or full_name
+    reference = get_text(component.get("bom-ref")) or purl or full_name or None
     version = get_text(component.get("version"))
     return Item(reference, full_name, version, purl, properties, _read_source(properties), _read_maker(component))
 
 
-def _read_maker(component: dict[str, Any]) -> str:
+def _read_maker(component: dict[str, Any]) -> str | None:
     """Syft names the publisher, Trivy the supplier."""
     supplier = component.get("supplier")
-    return get_text(component.get("publisher")) or (
-        get_text(supplier.get("name")) if isinstance(supplier, dict) else ""
-    )
+    supplier_name = get_text(supplier.get("name")) if isinstance(supplier, dict) else None
+    return get_text(component.get("publisher")) or supplier_name or None
 
 
-def _read_source(properties: Properties) -> tuple[str, str]:
+def _read_source(properties: Properties) -> tuple[str, str | None] | None:
     """Join the epoch, version and release that Trivy writes as separate properties."""
+    name = properties.get_first("aquasecurity:trivy:SrcName")
+    if not name:
+        return None
     names = (f"aquasecurity:trivy:Src{part}" for part in ("Epoch", "Version", "Release"))
     epoch, version, release = map(properties.get_first, names)
     full_version = (f"{epoch}:" if epoch not in ("", "0") else "") + version + (f"-{release}" if release else "")
-    return properties.get_first("aquasecurity:trivy:SrcName"), full_version if version else ""
+    return name, full_version if version else None
 
 
 def _find_digest(root: dict[str, Any]) -> str | None:

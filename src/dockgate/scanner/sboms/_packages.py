@@ -74,10 +74,10 @@ def _normalize(purl: Purl, item: Item) -> Purl:
     name, dash, release = qualifiers.get("distro", "").rpartition("-")
     if dash:
         qualifiers["distro"] = f"{find_os_id(name)}-{release}"
-    if item.source[0] and purl.type in _SYSTEMS:
+    if item.source and purl.type in _SYSTEMS:
         source, source_version = item.source
         if purl.type == "rpm":
-            upstream = f"{source}-{source_version.rpartition(':')[2]}.src.rpm"
+            upstream = f"{source}-{(source_version or '').rpartition(':')[2]}.src.rpm"
         else:
             upstream = f"{source}@{source_version}" if source_version else source
         qualifiers.setdefault("upstream", upstream)

@@ -92,7 +92,7 @@ def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) 
         is_group = bool(properties.get_first("aquasecurity:trivy:Class"))
         if is_package(purl) or not (purpose in _NO_PACKAGES or described_ids == {identity} or is_group):
             contents.items.append(
-                Item(identity, name, version, purl, properties, _read_source(package), _read_maker(package))
+                Item(identity or None, name, version, purl, properties, _read_source(package), _read_maker(package))
             )
 
 
@@ -103,18 +103,19 @@ def _find_purl(package: dict[str, Any]) -> str:
     return ""
 
 
-def _read_source(package: dict[str, Any]) -> tuple[str, str]:
+def _read_source(package: dict[str, Any]) -> tuple[str, str | None] | None:
     info = get_text(package.get("sourceInfo"))
     if not info.startswith(_BUILT_FROM):
-        return "", ""
+        return None
     name, _, version = info.removeprefix(_BUILT_FROM).strip().partition(" ")
-    return name, version
+    return (name, version or None) if name else None
 
 
-def _read_maker(package: dict[str, Any]) -> str:
+def _read_maker(package: dict[str, Any]) -> str | None:
     """The supplier: "Person: NAME (ADDRESS)" with Syft, "Organization: NAME <ADDRESS>" with Trivy, "NOASSERTION"."""
     kind, colon, name = get_text(package.get("supplier")).partition(": ")
-    return name.replace(" (", " <").replace(")", ">") if colon and kind in ("Person", "Organization") else ""
+    is_named = name and colon and kind in ("Person", "Organization")
+    return name.replace(" (", " <").replace(")", ">") if is_named else None
 
 
 def _read_properties(package: dict[str, Any]) -> Properties:
