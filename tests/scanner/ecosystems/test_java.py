@@ -266,12 +266,12 @@ def test_a_java_runtime_is_one_program() -> None:
         ("netty-tcnative-2.0.61.Final-linux-x86_64", ("netty-tcnative", "2.0.61.Final-linux-x86_64")),
         ("kafka_2.13-3.6.0", ("kafka_2.13", "3.6.0")),
         ("jsr305-3", ("jsr305", "3")),
-        ("app-latest", ("app-latest", "")),
-        ("app", ("app", "")),
-        ("", ("", "")),
+        ("app-latest", ("app-latest", None)),
+        ("app", ("app", None)),
+        ("", ("", None)),
     ],
 )
-def test_artifact_and_version_of_a_name(stem: str, expected: tuple[str, str]) -> None:
+def test_artifact_and_version_of_a_name(stem: str, expected: tuple[str, str | None]) -> None:
     assert coordinates.split_stem(stem) == expected
 
 

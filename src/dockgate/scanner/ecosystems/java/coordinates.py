@@ -80,7 +80,8 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
         name = manifest.get("short-name", "") or manifest.get("extension-name", "")
         version = _clean_version(manifest.get("plugin-version", "").partition(" ")[0])
         return Coordinates(group, _clean_text(name, _SAFE_CHARACTERS) or stem, version)
-    artifact, version = split_stem(stem)
+    artifact, stem_version = split_stem(stem)
+    version = stem_version or ""
     stated_version = _clean_version(manifest.get("implementation-version", ""))
     before, separator, after = stem.partition(f"-{stated_version}")
     if stated_version and separator and after[:1] in ("", "-"):
@@ -115,8 +116,8 @@ def parse_manifest(raw: bytes) -> dict[str, str]:
     return {key: value.strip() for key, value in attributes.items()}
 
 
-def split_stem(stem: str) -> tuple[str, str]:
-    """Split ARTIFACT-VERSION; the version is empty if there is none.
+def split_stem(stem: str) -> tuple[str, str | None]:
+    """Split ARTIFACT-VERSION; the version is None if there is none.
 
     The version begins at the last part that starts with a digit and contains a dot, unless it follows such a part or a
     qualifier; otherwise at the first part that starts with a digit.
@@ -130,7 +131,7 @@ def split_stem(stem: str) -> tuple[str, str]:
         and parts[at - 1].lower().rstrip("0123456789") not in _QUALIFIERS
     ]
     if not begins:
-        return stem, ""
+        return stem, None
     at = next((at for at in reversed(begins) if "." in parts[at]), begins[0])
     return "-".join(parts[:at]), "-".join(parts[at:])
 

@@ -197,7 +197,7 @@ def _is_among(libraries: list[Coordinates], path: str) -> bool:
         if artifact == library.artifact and (not suffix or (suffix[0] == "-" and suffix[1:2].isdecimal())):
             return True
     _, version = coordinates.split_stem(stem)
-    return bool(libraries) and (not version or any(library.version == version for library in libraries))
+    return bool(libraries) and (version is None or any(library.version == version for library in libraries))
 
 
 def _find_own_coordinates(manifest: Mapping[str, str], path: str, *, is_composed: bool) -> list[Coordinates]:

@@ -52,7 +52,7 @@ def read_database(path: str, file: BinaryIO) -> Extract:
         version_release = f"{header.version}-{header.release}" if header.release else header.version
         evr = f"{header.epoch}:{version_release}" if header.epoch else version_release
         module, vendor = parse_module_stream(header.module), header.vendor or vendors.UNKNOWN_VENDOR
-        rows.append(RpmPackage(header.name, evr, header.arch, header.source_rpm, module, vendor))
+        rows.append(RpmPackage(header.name, evr, header.arch, header.source_rpm or None, module, vendor))
         if header.files:
             paths_size += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
             files.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
@@ -83,4 +83,4 @@ def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:
         arch, epoch, source_rpm = fields[7], fields[8], fields[9]
         if name != KEY_PACKAGE:
             evr = f"{epoch}:{version_release}" if is_digits(epoch) and epoch.strip("0") else version_release
-            yield RpmPackage(name, evr, arch, source_rpm, "", vendor or vendors.UNKNOWN_VENDOR)
+            yield RpmPackage(name, evr, arch, source_rpm or None, "", vendor or vendors.UNKNOWN_VENDOR)

@@ -13,13 +13,13 @@ class RpmPackage(NamedTuple):
     """A package as rpm describes it.
 
     `evr` is "EPOCH:VERSION-RELEASE", without an epoch "VERSION-RELEASE". `source_rpm` is SOURCERPM, such as
-    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); empty if unknown.
+    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); None if unknown.
     """
 
     name: str
     evr: str
     arch: str
-    source_rpm: str
+    source_rpm: str | None
     module: str
     vendor: str
 
@@ -33,15 +33,15 @@ def build_packages(rows: Sequence[RpmPackage], path: str) -> tuple[Package, ...]
     epochs: dict[str, str] = {}
     for row in rows:
         epoch, _, version_release = row.evr.rpartition(":")
-        if "-" in version_release and row.source_rpm.endswith(f"-{version_release}.src.rpm"):
+        if row.source_rpm and "-" in version_release and row.source_rpm.endswith(f"-{version_release}.src.rpm"):
             epochs[row.source_rpm] = epoch
     return tuple(build_package(_add_epoch(row, epochs), path) for row in rows)
 
 
 def _add_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
     """Add the source's epoch to SOURCERPM ("perl-4:5.32.1-481.el9.src.rpm") if the package's differs."""
-    epoch = epochs.get(row.source_rpm)
-    if epoch is None or epoch == row.evr.rpartition(":")[0]:
+    epoch = epochs.get(row.source_rpm) if row.source_rpm else None
+    if not row.source_rpm or epoch is None or epoch == row.evr.rpartition(":")[0]:
         return row
     name, upstream, release = row.source_rpm.rsplit("-", 2)
     return row._replace(source_rpm=f"{name}-{epoch or 0}:{upstream}-{release}")
@@ -51,7 +51,7 @@ def build_package(row: RpmPackage, path: str) -> Package:
     """Build a package that is not yet assigned to a distribution."""
     epoch, colon, version_release = row.evr.rpartition(":")
     source_name, source_version = _find_source(row, epoch + colon)
-    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source_rpm}
+    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source_rpm or ""}
     return Package(
         name=row.name,
         version=row.evr,
@@ -66,16 +66,21 @@ def build_package(row: RpmPackage, path: str) -> Package:
     )
 
 
-def _find_source(row: RpmPackage, epoch: str) -> tuple[str, str]:
-    """Return name and version of the source, empty if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
+def _find_source(row: RpmPackage, epoch: str) -> tuple[str | None, str | None]:
+    """Return name and version of the source, None if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
+    if not row.source_rpm:
+        return None, None
     stem = row.source_rpm.removesuffix(".rpm")
-    if stem != row.source_rpm:
-        stem = stem.removesuffix(".src").removesuffix(".nosrc")
-        name, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
-        version = f"{upstream}-{release}" if name else ""
+    if stem == row.source_rpm:
+        name, _, version = stem.partition("@")
     else:
-        name, _, version = row.source_rpm.partition("@")
-    return name, version if not version or ":" in version else epoch + version
+        parts = stem.removesuffix(".src").removesuffix(".nosrc").rsplit("-", 2)
+        if len(parts) < 3 or not parts[0]:
+            return None, None
+        name, version = parts[0], "-".join(parts[1:])
+    if version and ":" not in version:
+        version = epoch + version
+    return name or None, version or None
 
 
 def parse_module_stream(label: str) -> str:
