@@ -7,6 +7,7 @@ from typing import Any
 from dockgate.gate.model import VexStatus
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.timestamps import to_datetime
+from dockgate.shared.wording import shorten_text
 
 TEXT_LIMIT = 4000  # characters of a text for people; longer texts are cut
 NAME_LIMIT = 1000  # characters of an identifier
@@ -51,45 +52,47 @@ class Node:
             raise self.make_error("this must be a list")
         return [Node(item, f"{self.location}[{number}]") for number, item in enumerate(self.value)]
 
-    def read_text(self) -> str:
-        """A text, empty if the document has none."""
+    def read_text(self) -> str | None:
+        """A text, None if the document has none or an empty one."""
         if self.value is None:
-            return ""
+            return None
         if not isinstance(self.value, str):
             raise self.make_error("this must be a text")
-        return self.value
+        return self.value or None
 
-    def read_name(self) -> str:
-        """An identifier of limited length, empty if the document has none."""
-        name = self.read_text().strip()
+    def read_name(self) -> str | None:
+        """An identifier of limited length, None if the document has none or a blank one."""
+        name = (self.read_text() or "").strip()
         if len(name) > NAME_LIMIT:
             raise self.make_error(f"this has {len(name)} characters, the limit is {NAME_LIMIT}")
-        return name
+        return name or None
 
-    def read_prose(self) -> str:
-        """A text for people, cut at TEXT_LIMIT."""
-        prose = " ".join(self.read_text().split())
-        return prose if len(prose) <= TEXT_LIMIT else prose[: TEXT_LIMIT - 1] + "…"
+    def read_prose(self) -> str | None:
+        """A text for people, cut at TEXT_LIMIT; None if the document has none or a blank one."""
+        prose = shorten_text(" ".join((self.read_text() or "").split()), TEXT_LIMIT)
+        return prose or None
 
     def require_name(self) -> str:
         """An identifier that must be there."""
         name = self.read_name()
-        if not name:
+        if name is None:
             raise self.make_error("this is missing")
         return name
 
     def read_time(self) -> str | None:
         """RFC 3339 with a time zone, None if the document has none."""
+        text = self.read_name()
+        if text is None:
+            return None
         # Go writes nanoseconds; Python 3.11 reads six digits.
-        value = re.sub(r"(\.\d{6})\d+", r"\1", self.read_name())
-        if value:
-            try:
-                has_zone = to_datetime(value).tzinfo is not None
-            except ValueError:
-                has_zone = False
-            if not has_zone:
-                raise self.make_error(f"{self.read_name()!r} is not a time in RFC 3339 with a time zone")
-        return value or None
+        time = re.sub(r"(\.\d{6})\d+", r"\1", text)
+        try:
+            has_zone = to_datetime(time).tzinfo is not None
+        except ValueError:
+            has_zone = False
+        if not has_zone:
+            raise self.make_error(f"{text!r} is not a time in RFC 3339 with a time zone")
+        return time
 
     def read_status(self, words: Mapping[str, VexStatus]) -> VexStatus:
         """The status of one of these words."""
@@ -108,11 +111,11 @@ def select_latest_time(*times: str | None) -> str | None:
 
 
 def drop_duplicates(*names: str | None) -> tuple[str, ...]:
-    """The names that are not empty, each once."""
+    """The names that are there, each once."""
     return tuple(dict.fromkeys(filter(None, names)))
 
 
-def parse_sha256(value: str) -> str | None:
+def parse_sha256(value: str | None) -> str | None:
     """The digest of a SHA-256 hash in hex; None for anything else."""
-    digest = from_hex(value.lower())
-    return digest if is_digest(digest) else None
+    digest = from_hex(value.lower()) if value else None
+    return digest if digest and is_digest(digest) else None

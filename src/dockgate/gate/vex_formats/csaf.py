@@ -48,7 +48,7 @@ class Csaf(Format):
         for key, supported_values in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
             if (node := head.get(key)).read_name() not in supported_values:
                 raise node.make_error(
-                    f"{node.read_name()!r} is not supported; supported: {', '.join(supported_values)}"
+                    f"{node.read_name() or ''!r} is not supported; supported: {', '.join(supported_values)}"
                 )
         is_vex = head.get("category").read_name() == _VEX
         author = head.get("publisher").get("name").require_name()
@@ -91,31 +91,31 @@ def _read_assessments(node: Node, tree: "_Tree", *, should_have_reasons: bool) -
                 raise product_id.make_error(f"{product_id.require_name()} has two contradicting statuses")
     flags = _read_texts_by_product(node.get("flags"), "label", statuses, tree)
     threats = _read_texts_by_product(node.get("threats"), "details", statuses, tree, category="impact")
-    groups: dict[tuple[VexStatus, str, str], list[str]] = {}
+    groups: dict[tuple[VexStatus, str | None, str | None], list[str]] = {}
     for product, status in statuses.items():
-        label, impact = flags.get(product, ""), threats.get(product, "")
-        if label and label not in JUSTIFICATIONS:
+        label, impact = flags.get(product), threats.get(product)
+        if label is not None and label not in JUSTIFICATIONS:
             raise node.get("flags").make_error(f"{label!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}")
         if status is VexStatus.NOT_AFFECTED and not (label or impact):
             if not should_have_reasons:
                 continue
             raise node.make_error(f"{product} is known_not_affected, without a flag or a threat that says why")
         is_unaffected = status is VexStatus.NOT_AFFECTED
-        groups.setdefault((status, label if is_unaffected else "", impact), []).append(product)
+        groups.setdefault((status, label if is_unaffected else None, impact), []).append(product)
     for (status, label, impact), products in groups.items():
         for subjects, packages in tree.list_subjects(products, node):
-            yield status, subjects, packages, label or None, impact or None
+            yield status, subjects, packages, label, impact
 
 
 def _read_texts_by_product(
     node: Node, key: str, products: Iterable[str], tree: "_Tree", category: str | None = None
-) -> dict[str, str]:
+) -> dict[str, str | None]:
     """Product id -> the text under `key` of the first entry for it, or for a group that has it.
 
     Each group is looked at once, and only for these products: thousands of vulnerabilities can name a group of
     thousands.
     """
-    texts: dict[str, str] = {}
+    texts: dict[str, str | None] = {}
     remaining, seen_groups = set(products), set[str]()
     for entry in node.list_items():
         if category and entry.get("category").read_name() != category:
@@ -175,7 +175,7 @@ class _Tree:
             parse_sha256(file_hash.get("value").read_name())
             for entry in helper.get("hashes").list_items()
             for file_hash in entry.get("file_hashes").list_items()
-            if file_hash.get("algorithm").read_name().lower() == "sha256"
+            if (file_hash.get("algorithm").read_name() or "").lower() == "sha256"
         ]
         product = _Product(
             drop_duplicates(helper.get("purl").read_name(), *hashes),

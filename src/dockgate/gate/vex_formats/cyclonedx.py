@@ -50,7 +50,8 @@ class CycloneDx(Format):
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         version = root.get("specVersion")
         if version.read_name() not in _VERSIONS:
-            raise version.make_error(f"{version.read_name()!r} is not supported; supported: {', '.join(_VERSIONS)}")
+            stated_version = version.read_name() or ""
+            raise version.make_error(f"{stated_version!r} is not supported; supported: {', '.join(_VERSIONS)}")
         bom = _Bom(root, digest)
         vulnerabilities = root.get("vulnerabilities").list_items()
         return tuple(statement for vulnerability in vulnerabilities for statement in bom.read_statements(vulnerability))
@@ -78,11 +79,12 @@ class _Bom:
             return []
         state, reason = analysis.get("state"), analysis.get("justification")
         status = state.read_status(_STATES)
-        if reason.read_name() and reason.read_name() not in _JUSTIFICATIONS:
-            raise reason.make_error(f"{reason.read_name()!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}")
-        justification = _JUSTIFICATIONS.get(reason.read_name(), "")
-        words = ((state.read_name(), status.value), (reason.read_name(), justification))
-        original_words = [original for original, translation in words if original != translation]
+        reason_word = reason.read_name()
+        if reason_word is not None and reason_word not in _JUSTIFICATIONS:
+            raise reason.make_error(f"{reason_word!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}")
+        justification = _JUSTIFICATIONS[reason_word] if reason_word is not None else None
+        words = ((state.require_name(), status.value), (reason_word, justification))
+        original_words = [original for original, translation in words if original and original != translation]
         at = select_latest_time(analysis.get("lastUpdated").read_time(), analysis.get("firstIssued").read_time())
         names = [
             node.get("id").require_name(),
@@ -98,7 +100,7 @@ class _Bom:
                 status=status,
                 products=products,
                 packages=packages,
-                justification=justification or None,
+                justification=justification,
                 impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").read_prose())))
                 or None,
                 at=at or select_latest_time(node.get("updated").read_time()) or self._at,
@@ -156,7 +158,7 @@ def _list_identities(component: Node) -> tuple[str, ...]:
             if entry.get("alg").read_name() == "SHA-256"
         ]
         version = component.get("version").read_name()
-        names.append(version if parse_sha256(get_hex(version)) == version else None)
+        names.append(version if version and parse_sha256(get_hex(version)) == version else None)
     return drop_duplicates(*names)
 
 
@@ -170,7 +172,7 @@ def _add_versions(affected_node: Node, names: tuple[str, ...]) -> list[str]:
     ]
     if not entries:
         return list(names)
-    versions = [entry.get("version").read_name() or entry.get("range").read_name() for entry in entries]
+    versions = [entry.get("version").read_name() or entry.get("range").read_name() or "" for entry in entries]
     full_names = []
     for name in names:
         path = strip_qualifiers(name)

@@ -31,7 +31,7 @@ class OpenVex(Format):
     @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         context = root.get("@context")
-        if context.read_name().rstrip("/") not in [_CONTEXT + version for version in _VERSIONS]:
+        if (context.read_name() or "").rstrip("/") not in [_CONTEXT + version for version in _VERSIONS]:
             raise context.make_error("this version is not supported; supported: https://openvex.dev/ns/v0.2.0")
         author = root.get("author").require_name()
         at = select_latest_time(root.get("timestamp").read_time(), root.get("last_updated").read_time())
@@ -50,7 +50,7 @@ FORMAT = OpenVex()
 def _read_statements(node: Node, digest: str, author: str, at: str | None) -> list[VexStatement]:
     status = node.get("status").read_status(_STATUSES)
     justification, impact = node.get("justification").read_name(), node.get("impact_statement").read_prose()
-    if justification and justification not in JUSTIFICATIONS:
+    if justification is not None and justification not in JUSTIFICATIONS:
         raise node.get("justification").make_error(
             f"{justification!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}"
         )
@@ -71,8 +71,8 @@ def _read_statements(node: Node, digest: str, author: str, at: str | None) -> li
             status=status,
             products=drop_duplicates(*products),
             packages=packages,
-            justification=justification or None,
-            impact=impact or node.get("status_notes").read_prose() or None,
+            justification=justification,
+            impact=impact or node.get("status_notes").read_prose(),
             at=select_latest_time(node.get("timestamp").read_time(), node.get("last_updated").read_time()) or at,
         )
         for packages, products in (groups or {(): []}).items()
