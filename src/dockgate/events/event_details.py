@@ -44,8 +44,8 @@ def read_text(detail: Mapping[str, Any], *names: str) -> str:
     return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str))
 
 
-def read_reason(detail: Mapping[str, Any]) -> str:
-    """Return why it happened, in the words of the event, empty if it does not say.
+def read_reason(detail: Mapping[str, Any]) -> str | None:
+    """Return why it happened, in the words of the event, None if it does not say.
 
     Of several failed parts, the reason of the first.
     """
@@ -53,7 +53,7 @@ def read_reason(detail: Mapping[str, Any]) -> str:
         return text
     parts = detail.get("parts")
     part = parts[0] if isinstance(parts, list) and parts else None
-    return read_text(part, "reason") if isinstance(part, Mapping) else ""
+    return (read_text(part, "reason") or None) if isinstance(part, Mapping) else None
 
 
 def format_kind(kind: str) -> str:

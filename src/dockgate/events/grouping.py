@@ -140,7 +140,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else "",
         policy_status,
         _format_names(names),
-        shorten_text(read_reason(detail), 160),
+        shorten_text(read_reason(detail) or "", 160),
     ]
     if is_move:
         parts.append(f"back to {image[:19]}" if image == previous else f"from {previous[:19]} to {image[:19]}")
