@@ -139,9 +139,9 @@ def _read_waivers(account: Account, file: Path) -> ExemptionSet:
     )
 
 
-def _resolve_repository(account: Account, waiver: Waiver) -> str:
+def _resolve_repository(account: Account, waiver: Waiver) -> str | None:
     if not waiver.repository:
-        return ""
+        return None
     try:
         return ecr_registry.strip_registry(waiver.repository, account.id, account.region)
     except UsageError as error:

@@ -41,6 +41,14 @@ def test_repositories_may_be_named_with_their_registry(cloud: Cloud, tmp_path: P
     assert waiver["repository"] == "shop"
 
 
+def test_a_waiver_for_every_repository_is_stored_without_one(cloud: Cloud, tmp_path: Path) -> None:
+    waivers = tmp_path / "waivers.yaml"
+    waivers.write_text("- {id: a, owner: o, reason: r, vulnerability: CVE-2026-1, until: '2030-01-01'}")
+    deploy(cloud, *NETWORK, waivers=waivers)
+    (waiver,) = json.loads(read_document(cloud, read_parameters(cloud)["WaiversKey"]))["waivers"]
+    assert waiver["repository"] is None
+
+
 @pytest.mark.parametrize("registry", ["999999999999.dkr.ecr.eu-west-1", f"{ID}.dkr.ecr.us-east-1"])
 def test_a_repository_of_another_registry_is_refused(cloud: Cloud, registry: str, tmp_path: Path) -> None:
     name, waivers = f"{registry}.amazonaws.com/shop", tmp_path / "waivers.yaml"
