@@ -110,9 +110,9 @@ def test_a_feed_sends_its_clients_no_closer_to_this_machine(tmp_path: Path) -> N
         assert site.requests == []
 
 
-@pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://"])
+@pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://", "http://:80/", "http://[nonsense"])
 def test_an_invalid_url_is_an_error(url: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="the feed kev"):
+    with pytest.raises(DownloadError, match=r"the feed kev cannot be fetched from .*: it is not a valid http.* URL"):
         FEED.fetch(url, "", None, tmp_path)
 
 

@@ -30,6 +30,7 @@ GRACE, SLOWEST = 120.0, 10_000.0
 # Seconds between two looks at the speed of a request, after GRACE. Fewer if that is shorter.
 _CHECK_SECONDS = 10.0
 _REDIRECTS = 20
+_INVALID_URL = "it is not a valid http or https URL"
 _ETAG, _LAST_MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
@@ -114,6 +115,10 @@ class Web:
 
         import httpx
 
+        host = _find_host(origin)
+        if host is None:
+            raise _make_download_error(feed, origin, _INVALID_URL)
+        self._host = host
         self._feed = feed
         self._grace = grace
         self._connections = OpenConnections()
@@ -123,7 +128,6 @@ class Web:
         except OSError as error:
             reason = f"the feed {feed}: the certificates {ca_bundle} cannot be read: {error}"
             raise UnavailableError(reason, "Set DOCKGATE_CA_BUNDLE to a PEM file of certificates.") from error
-        self._host = _find_host(origin)
         self._check = ConnectionCheck(f"the feed {feed}", self._host)
         hooks: dict[str, list[Callable[..., Any]]] = {
             "request": [self._check_destination],
@@ -170,7 +174,7 @@ class Web:
                 reason, is_unreachable, is_stalled = str(error), False, True
                 break
             except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-                reason = "it is not a valid http or https URL"  # the error may have a part of the password
+                reason = _INVALID_URL  # the error may have a part of the password
                 break
             except (ValueError, UnavailableError) as error:
                 reason = str(error).removesuffix(".")
@@ -181,14 +185,7 @@ class Web:
                 is_stalled = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout))
             if pause is not None:
                 time.sleep(pause)
-        raise DownloadError(
-            self._feed,
-            redact_url(url),
-            urlsplit(redact_url(url)).netloc,
-            reason,
-            is_unreachable=is_unreachable,
-            is_stalled=is_stalled,
-        )
+        raise _make_download_error(self._feed, url, reason, is_unreachable=is_unreachable, is_stalled=is_stalled)
 
     def download(self, url: str, into: Path, limit: int = LIMIT) -> Path:
         """Fetch a file, whether or not it changed. Raises DownloadError."""
@@ -294,13 +291,21 @@ class _Speed:
             self._cancel = start_timer(self._pause, self._check)
 
 
-def _find_host(url: str) -> str:
-    """Return the host of a URL as it is written in one, an empty text for an invalid URL."""
+def _make_download_error(
+    feed: str, url: str, reason: str, *, is_unreachable: bool = False, is_stalled: bool = False
+) -> DownloadError:
+    shown_url = redact_url(url)
+    host = urlsplit(shown_url).netloc
+    return DownloadError(feed, shown_url, host, reason, is_unreachable=is_unreachable, is_stalled=is_stalled)
+
+
+def _find_host(url: str) -> str | None:
+    """Return the host of a URL as it is written in one, None for an invalid URL."""
     try:
-        host = urlsplit(url).hostname or ""
+        host = urlsplit(url).hostname
     except ValueError:
-        return ""
-    return f"[{host}]" if ":" in host else host
+        return None
+    return f"[{host}]" if host and ":" in host else host or None
 
 
 def _make_condition(fingerprint: str) -> dict[str, str]:
