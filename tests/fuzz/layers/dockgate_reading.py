@@ -200,7 +200,7 @@ class _Origin:
             raise ImageError(f"there is no blob {digest}")
         return io.BytesIO(self.blobs[digest])  # type: ignore[return-value]
 
-    def read_base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str | None, digest: str) -> bytes:
         raise ImageError("There is no base.")
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ class _BlobStore:
     def open_blob(self, digest: str) -> io.RawIOBase:
         return pieces.Blob(self.read_manifest(digest), 2**20)
 
-    def read_base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str | None, digest: str) -> bytes:
         return self.read_manifest(digest)
 
     def close(self) -> None:

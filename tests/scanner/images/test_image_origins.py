@@ -128,8 +128,8 @@ FIELDS = st.sampled_from(["empty_layer", "created_by", "comment", "config", "Use
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(FIELDS, JSON | st.lists(st.dictionaries(FIELDS, JSON))), st.integers(0, 3))
 def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any], layers: int) -> None:
-    def fetch(name: str, digest: str) -> bytes:
-        raise NotFoundError(name)
+    def fetch(name: str | None, digest: str) -> bytes:
+        raise NotFoundError(name or digest)
 
     metadata = read_metadata(config, (), [Descriptor("sha256:a", 0)] * layers, "linux/amd64", fetch)
     assert 0 <= metadata.base_layers <= layers

@@ -87,20 +87,23 @@ class Rust(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Rust()
 
 
-def _find_source(purl: Purl) -> str:
-    """The source of a crate by its qualifiers: Dockgate's own, or those of cargo-cyclonedx and others."""
+def _find_source(purl: Purl) -> str | None:
+    """The source of a crate by its qualifiers: Dockgate's own, or those of cargo-cyclonedx and others.
+
+    None for crates.io.
+    """
     qualifiers = purl.qualifiers
     if qualifiers.get("vcs_url"):
         return "git"
     if qualifiers.get("download_url", "").startswith("file:"):
         return "local"
-    return qualifiers.get("source") or ("registry" if qualifiers.get("repository_url") else "")
+    return qualifiers.get("source") or ("registry" if qualifiers.get("repository_url") else None)
 
 
-def _make_package(name: str, version: str, source: str, path: str | None = None) -> Package:
-    """Build a package; `source` is empty for crates.io, "git", "local", or cargo-auditable's word."""
-    purl = write_purl("cargo", "", name, version, {"source": source})
-    source_name = name if source in ("", "git") else f"{source}:{name}"
+def _make_package(name: str, version: str, source: str | None, path: str | None = None) -> Package:
+    """Build a package; `source` is None for crates.io, "git", "local", or cargo-auditable's word."""
+    purl = write_purl("cargo", "", name, version, {"source": source or ""})
+    source_name = name if source in (None, "git") else f"{source}:{name}"
     source_version = f"{version} from git" if source == "git" else version
     return build_package("crates.io", name, version, purl, path or "", source=(source_name, source_version))
 
@@ -121,7 +124,7 @@ def _read_list(path: str, compressed_list: bytes) -> Iterator[Package]:
             if crate.get("kind", "runtime") != "build":
                 if not (isinstance(name, str) and name and isinstance(version, str) and isinstance(source, str)):
                     raise UnreadableError("its list of crates has one without a name, version or source")
-                yield _make_package(name, version, "" if source in _CRATES_IO else source, path)
+                yield _make_package(name, version, None if source in _CRATES_IO else source or None, path)
     except RecursionError as error:
         raise UnreadableError("its list of crates is nested too deeply") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -157,6 +160,6 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
     packages: list[Package] = []
     for crate in crates:
         url = crate.get("source", "local")
-        kind = "" if url in _INDICES else url.partition("+")[0]  # cargo-auditable's word, except for "sparse"
+        kind = None if url in _INDICES else url.partition("+")[0] or None  # cargo-auditable's word, except for "sparse"
         packages.append(_make_package(crate["name"], crate["version"], "registry" if kind == "sparse" else kind, path))
     return tuple(packages)

@@ -123,8 +123,8 @@ class DockerArchiveSource(ImageSource):
         return file
 
     @override
-    def read_base_manifest(self, name: str, digest: str) -> bytes:
-        raise NotFoundError(f"{self.name} has no manifest of {name}", "Scan the image in its registry.")
+    def read_base_manifest(self, name: str | None, digest: str) -> bytes:
+        raise NotFoundError(f"{self.name} has no manifest of {name or digest}", "Scan the image in its registry.")
 
     @override
     def close(self) -> None:

@@ -49,8 +49,8 @@ class ImageSource(Protocol):
         """
         ...
 
-    def read_base_manifest(self, name: str, digest: str) -> bytes:
-        """Return the manifest of the base image `name` (empty if unknown), verified.
+    def read_base_manifest(self, name: str | None, digest: str) -> bytes:
+        """Return the manifest of the base image `name` (None if unknown), verified.
 
         Raises DockgateError if it is not available; no request is retried for it.
         """

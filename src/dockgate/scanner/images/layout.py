@@ -114,7 +114,7 @@ class LayoutSource(ImageSource):
         return file
 
     @override
-    def read_base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str | None, digest: str) -> bytes:
         check_digest(digest)
         return self.read_manifest(digest)
 

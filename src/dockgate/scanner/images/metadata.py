@@ -14,8 +14,9 @@ from dockgate.scanner.model import LayerBuildInfo
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError
 
-# Name of a base image, digest of a manifest -> the verified manifest. Raises DockgateError if it is unavailable.
-Fetch = Callable[[str, str], bytes]
+# Name of a base image (None if unknown), digest of a manifest -> the verified manifest. Raises DockgateError if it is
+# unavailable.
+Fetch = Callable[[str | None, str], bytes]
 
 _NAME = "org.opencontainers.image.base.name"
 _DIGEST = "org.opencontainers.image.base.digest"
@@ -49,7 +50,7 @@ def read_metadata(
     base_layer_count, base_name = count_base_layers(config.get("history"), len(layers))
     sources = [*annotations, {_NAME: base_name} if base_name else {}, labels if isinstance(labels, dict) else {}]
     annotation_source = next((source for source in sources if _NAME in source or _DIGEST in source), {})
-    name, digest = _read_text(annotation_source.get(_NAME)), _read_text(annotation_source.get(_DIGEST))
+    name, digest = _read_text(annotation_source.get(_NAME)) or None, _read_text(annotation_source.get(_DIGEST))
     if annotation_source and not name and not digest:  # so builders say that it was made from nothing
         base_layer_count = 0
     elif digest:
@@ -169,7 +170,7 @@ def _parse_history(history: object) -> list[_HistoryEntry]:
     return steps
 
 
-def _fetch_layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
+def _fetch_layers(name: str | None, digest: str, platform: str, fetch: Fetch) -> list[str]:
     """Return the layers of the base image for the platform, empty if it has none. Raises DockgateError."""
     document = parse_manifest(fetch(name, digest), digest)
     if isinstance(document, Index):

@@ -68,8 +68,10 @@ class RegistrySource(ImageSource):
         return response
 
     @override
-    def read_base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str | None, digest: str) -> bytes:
         """Request the manifest from this registry, once, with the credentials in use."""
+        if name is None:
+            raise NotFoundError("the base image has no name", "Name it in the annotation of the base image.")
         base = parse_remote(name)
         check_digest(digest)
         if base.registry != self._reference.registry:
