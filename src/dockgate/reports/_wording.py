@@ -85,13 +85,13 @@ def format_obstacles_title(remediation: "Remediation") -> str:
     return "Still blocking after these upgrades" if remediation.upgrades else "No upgrade makes it pass"
 
 
-def group_upgrades(remediation: "Remediation") -> list[tuple[bool, str, tuple[str, ...]]]:
+def group_upgrades(remediation: "Remediation") -> list[tuple[bool, str | None, tuple[str, ...]]]:
     """The upgrades of the own layers, then those of the base image, without empty groups.
 
-    Each is: whether it is the base image's, a heading (empty for own layers), and the commands.
+    Each is: whether it is the base image's, a heading (None for own layers), and the commands.
     """
     heading = "In the base image: use a newer base image, or upgrade in your image"
-    groups = ((False, "", remediation.commands), (True, heading, remediation.base_commands))
+    groups = ((False, None, remediation.commands), (True, heading, remediation.base_commands))
     return [group for group in groups if any(upgrade.is_in_base is group[0] for upgrade in remediation.upgrades)]
 
 

@@ -186,7 +186,7 @@ def create_definition(
     action, _, cursor = fields.get("do", "").partition(" ")
     try:
         if kind == "policy" and action in ("history", "running"):
-            trial = run_trial(store, policies, caller, text + "\n", "document", action, cursor)  # type: ignore[arg-type]
+            trial = run_trial(store, policies, caller, text + "\n", "document", action, cursor or None)  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _render_new_form(request, caller, store, kind, values, text, result, trial=trial)
         applied_document = delivery.documents.create(text + "\n", "document", caller)

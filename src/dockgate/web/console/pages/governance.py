@@ -202,7 +202,7 @@ def save_policy(
                 request, caller, store, policies, events, name, text=text, comment=comment, result=result
             )
         if action in ("history", "running"):
-            trial = run_trial(store, policies, caller, text + "\n", name, action, cursor)  # type: ignore[arg-type]
+            trial = run_trial(store, policies, caller, text + "\n", name, action, cursor or None)  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _render_policy(
                 request, caller, store, policies, events, name, text=text, comment=comment, result=result, trial=trial

@@ -34,13 +34,13 @@ def run_trial(
     text: str,
     name: str,
     action: Literal["history", "running"],
-    cursor: str,
+    cursor: str | None,
 ) -> Trial:
-    """Try a candidate; `cursor` is where the part begins, empty for the first one.
+    """Try a candidate; `cursor` is where the part begins, None for the first one.
 
     Raises DefinitionError for an invalid text, and BusyError while another part is tried.
     """
-    comparison = policies.dry_run.run(text, name, action, None, PART_LIMIT, cursor or None)
+    comparison = policies.dry_run.run(text, name, action, None, PART_LIMIT, cursor)
     digests = {change.image for change in comparison.changes}
     periods = sorted(store.tag_history.list_periods(digests), key=lambda period: period.until is None)
     tags = {

@@ -98,7 +98,7 @@ class PlatformPage:
     groups: Sequence[tuple[Group, str, int]]
     undetermined: Sequence[str]
     steps: Sequence[NextStep]
-    upgrades: Sequence[tuple[bool, str, tuple[str, ...]]]
+    upgrades: Sequence[tuple[bool, str | None, tuple[str, ...]]]
     obstacles: Sequence[str]
     accepted: Sequence[str]
 
