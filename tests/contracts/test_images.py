@@ -214,7 +214,7 @@ def test_an_image_without_layers_is_one(store: Store) -> None:
 
 
 def test_a_missing_platform_is_reported(store: Store) -> None:
-    with pytest.raises(NotFoundError, match=r"no image for linux/arm64\. It has: linux/amd64"):
+    with pytest.raises(NotFoundError, match=r"no image for linux/arm64; it has: linux/amd64"):
         store(make.make_image(LAYERS))(["linux/arm64"])
 
 

@@ -30,16 +30,16 @@ BROKEN = {
     "gzip, and then no gzip": (gzip.compress(HIDDEN, mtime=0) + b"more", "cannot be decompressed"),
     "gzip of gzip": (gzip.compress(gzip.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
     "gzip of zstd": (gzip.compress(zstandard.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
-    "zstd cut short": (zstandard.compress(HIDDEN)[:-20], "cut short"),
+    "zstd cut short": (zstandard.compress(HIDDEN)[:-20], "truncated"),
     "zstd of gzip": (zstandard.compress(gzip.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
     "zstd with a window of gigabytes": (b"\x28\xb5\x2f\xfd\x00\xf8" + bytes(20), "cannot be decompressed"),
     "a second member with half an entry": (
         gzip.compress(make_header(b"a")) + gzip.compress(HIDDEN[:1000]),
-        "cut short",
+        "truncated",
     ),
     "bzip2": (b"BZh91AY&SY" + bytes(600), "compressed with bzip2 or xz"),
     "noise": (bytes(range(256)) * 16, "is not a whole tar file"),
-    "nothing but a head": (make_header(b"a", b"7777777"), "cut short"),
+    "nothing but a head": (make_header(b"a", b"7777777"), "truncated"),
 }
 
 
@@ -110,7 +110,7 @@ FALSE = {
 def test_tar_files_that_lie_are_unread(check: Check) -> None:
     broken_layers = check.scan_blobs(*FALSE.values(), kind=PLAIN).broken_layers
     assert broken_layers.keys() == {make.compute_sha256(blob) for blob in FALSE.values()}
-    forms = ("cut short", "is not a whole tar file", "has a tar form that no image builder writes")
+    forms = ("truncated", "is not a whole tar file", "has a tar form that no image builder writes")
     assert all(any(form in reason for form in forms) for reason in broken_layers.values())
 
 
@@ -270,8 +270,8 @@ def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
     make.write_oci_archive(archive, {"latest": make.make_image([DEBIAN])})
     data = archive.read_bytes()
     for content, complaint in {
-        data[:3000]: "cut short",
-        make_header(b"index.json", b"77777777777") + END: "cut short",
+        data[:3000]: "truncated",
+        make_header(b"index.json", b"77777777777") + END: "truncated",
         make.pack_tar({"../index.json": b"{}"}): "neither an OCI layout nor a manifest.json",
         make.pack_tar({"oci-layout": b"{}", "index.json": Symlink("index.json")}): "has no index.json",
         make.pack_tar({"oci-layout": b"{}", "index.json": b"[" * 200_000}): "is not JSON",

@@ -90,6 +90,11 @@ def feed(server: ServerSystem, name: str) -> dict[str, Any]:
     return status
 
 
+def is_waiting_for_the_next_attempt(server: ServerSystem, name: str) -> bool:
+    status = feed(server, name)
+    return bool(status["checked_at"] and status["next_at"])
+
+
 def list_event_kinds(server: ServerSystem) -> list[str]:
     events = server.store.event_log.read(limit=1000)
     return [event.detail_type for event in events if event.subject.kind == "feed"]
@@ -117,7 +122,7 @@ def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
 
 def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_path: Path) -> None:
     with ServerSystem(tmp_path, feeds=make_settings(tmp_path, site, 3600.0)) as server:
-        wait_until(lambda: feed(server, "kev")["next_at"])
+        wait_until(lambda: all(is_waiting_for_the_next_attempt(server, name) for name in ("kev", "osv")))
         checked_at = feed(server, "kev")["checked_at"]
         server.clock.ahead = timedelta(minutes=5)  # a feed is fetched once a minute at most
         with Browser(server) as browser:

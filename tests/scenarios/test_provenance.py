@@ -139,7 +139,7 @@ def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
         server.attestor.sign(renamed_payload),
     )
     assert approval["state"] == "Rejected"
-    assert "is not signed by a key that the policy lists" in approval["summary"]
+    assert "no key that the policy lists signed it" in approval["summary"]
     assert "about another image" in approval["summary"]
 
 

@@ -62,7 +62,7 @@ def test_a_message_that_was_not_taken_comes_again(
     queue.expire_receipts()
     wait_until(lambda: not queue.remaining)
     assert receiver.bodies == ["a secret token"]
-    (message,) = [message_text for message_text in caplog.messages if "is left" in message_text]
+    (message,) = [message_text for message_text in caplog.messages if "stays in the queue" in message_text]
     assert name in message
     assert str(error) in message
     assert "secret token" not in caplog.text

@@ -85,4 +85,4 @@ def test_a_broken_layer_is_unread(tmp_path: Path) -> None:
     facts = read_all(LayerCache(folder / "cache", kinds), layers, is_local=True)
     print(*(entry.reason for one in facts for entry in one.unread))
     """
-    assert run(tmp_path, body) == ["The layer cannot be read: no tar"]
+    assert run(tmp_path, body) == ["The layer cannot be read: no tar."]

@@ -93,11 +93,11 @@ def test_package_without_origin_is_its_own_source() -> None:
         (MUSL + b"\nP:busybox\n", "line 5: the entry that begins here has no V"),
         (MUSL + b"\nV:1\n", "line 5: the entry that begins here has no P"),
         (MUSL + b"V:2\n", "line 4: V occurs twice"),
-        (MUSL + b"F:bi", "line 4 is not ended"),
+        (MUSL + b"F:bi", "line 4 has no end"),
         (MUSL + b"nonsense\n", "line 4 is not a field"),
         (MUSL + b" :x\n", "line 4 is not a field"),
         (b"\x7fELF\n", "line 1 is not a field"),
-        (b"\0" * 100, "line 1 is not ended"),
+        (b"\0" * 100, "line 1 has no end"),
     ],
 )
 def test_a_corrupt_database_is_unreadable_and_says_where(content: bytes, reason: str) -> None:

@@ -345,7 +345,7 @@ def test_a_registry_that_goes_away_in_the_middle_is_reported_with_the_layer() ->
     with (
         serve(lambda request: Answer(503) if start(request) else break_off(serve_image(BIG), 1000)(request)) as server,
         open_remote(f"{server.address}/team/app:1") as opened_images,
-        pytest.raises(UnavailableError, match=f"{LAYER}.*answers 503"),
+        pytest.raises(UnavailableError, match=f"{LAYER}.*answered 503"),
     ):
         list_files(opened_images)
 

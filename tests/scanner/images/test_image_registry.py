@@ -182,7 +182,7 @@ def test_a_registry_that_stumbles_is_asked_again(status: int) -> None:
 def test_a_registry_that_keeps_failing_is_given_up() -> None:
     with (
         serve(lambda request: Answer(503)) as server,
-        pytest.raises(UnavailableError, match="answers 503"),
+        pytest.raises(UnavailableError, match="answered 503"),
         open_remote(f"{server.address}/team/app:1"),
     ):
         pass

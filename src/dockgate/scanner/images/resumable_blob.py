@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dockgate.scanner.images.transport import PROGRESS_STEP, RETRIES, Transport, compute_retry_delay
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import format_count
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +106,7 @@ class ResumableBlob(io.RawIOBase):
     def _make_failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(
             f"download of {self._description} stopped at {self._position} bytes:"
-            f" {self._disconnects} connections failed; the last error: {fault}",
+            f" {format_count(self._disconnects, 'connection')} failed; the last error: {fault}",
             "Check the network, then run the same command again: complete layers are not downloaded again.",
         )
 

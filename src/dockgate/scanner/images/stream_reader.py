@@ -148,5 +148,5 @@ class StreamReader:
     def make_truncated_error(self) -> ImageError:
         """Return the error for a stream that ends inside an entry."""
         return ImageError(
-            f"{self.source_name} is cut short: its tar file ends inside an entry, at byte {self.position}"
+            f"{self.source_name} is truncated: its tar file ends inside an entry, at byte {self.position}"
         )

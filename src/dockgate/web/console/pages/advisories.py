@@ -67,5 +67,5 @@ def show_advisories(
         feeds=feeds,
         links=ListLinks("/advisories", list_sort_names(FeedSort), sort),
         troubles=troubles,
-        has_updates=any(feed.off is None and (feed.next_at or feed.checked_at) for feed in feeds),
+        has_updates=any(feed.off is None for feed in feeds),
     )
