@@ -6,7 +6,7 @@ Pages are requested one after the other by a person with a session, over loopbac
 the processor time of this process, which has the server and the client. The slowest of them are then loaded in
 Chromium, with nothing cached: when the largest text or picture is painted, and how far anything moves meanwhile.
 Commands are whole processes, by the clock.
-Not measured: /settings, which asks dbos, and the pages of git. The advisories are those of DOCKGATE_FEEDS.
+Not measured: /settings and /workers, which ask dbos, and the pages of git. The advisories are those of DOCKGATE_FEEDS.
 """
 
 import argparse
@@ -76,9 +76,13 @@ def main(images: int, executions: int, database: str, live: int) -> None:
         with serve_fleet(fleet) as server:
             deliver(server, executions)
             token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
+            server.client.headers["Authorization"] = f"Bearer {token}"
             with Browser(server, token) as browser:
                 browser.timeout = 300
-                kinds = list_paths(browser, digests)
+                verdicts = judge(server, digests[:SCANNED:30])
+                kinds = list_paths(browser, digests) | {
+                    "/verdicts/DIGEST": [f"/verdicts/{verdict}" for verdict in verdicts]
+                }
                 slowest = measure(browser, kinds)[:SLOWEST]
                 paint(server, browser, {kind: kinds[kind][0] for kind in slowest})
                 names = [unquote(path.removeprefix("/vulnerabilities/")) for path in kinds["/vulnerabilities/NAME"]]
@@ -149,6 +153,16 @@ def deliver(server: ServerSystem, count: int) -> None:
         store.executions.advance(execution.id, lambda *_, plan=plan: plan, _fleets.NOW)
 
 
+def judge(server: ServerSystem, digests: Sequence[str]) -> list[str]:
+    """Judge images as after their pushes. Returns the digests of the verdicts."""
+    verdicts = []
+    for digest in digests:
+        repository = server.get(f"/images/{digest}")["places"][0]["repository"]
+        server.use_cases.verdicts.judge_push(digest, repository, 1)
+        verdicts.append(server.get(f"/images/{digest}")["verdicts"][0]["digest"])
+    return verdicts
+
+
 def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]:
     """The pages by their kinds: of some, several."""
     names = re.findall(r'href="(/vulnerabilities/[^"?]+)"', browser.get("/vulnerabilities").text)
@@ -157,7 +171,8 @@ def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]
     kinds = {path: [path] for path in ("/", "/pipelines", "/images", "/vulnerabilities", "/running", "/repositories")}
     kinds |= {path: [path] for path in ("/policies", "/policies/fleet", "/waivers", "/advisories", "/events")}
     kinds |= {path: [path] for path in ("/events/rules", "/people", "/audit", "/search?q=app")}
-    kinds |= {path: [path] for path in ("/queue-count", "/gc")}
+    kinds |= {path: [path] for path in ("/queue-count", "/gc", "/vex", "/attestation-keys")}
+    kinds |= {path: [path] for path in ("/waivers/new", "/new/pipeline", "/images/r", "/events/targets")}
     kinds |= {path: [path] for path in ("/search?q=lib", "/images?severity=CRITICAL", "/images?sort=severity")}
     return kinds | {
         "/search?q=WORDS": [f"/search?q=amounts+invoice+{number}" for number in range(30)],
@@ -167,6 +182,10 @@ def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]
         "/images?epss=0.01&sort=severity": ["/images?epss=0.01&sort=severity"],
         "/images?layer=DIGEST": layers,
         "/images/DIGEST": [f"/images/{digest}" for digest in digests[:SCANNED:10]],
+        **{
+            f"/images/DIGEST?tab={tab}": [f"/images/{digest}?tab={tab}" for digest in digests[:SCANNED:10]]
+            for tab in ("packages", "layers", "documents")
+        },
         "/images/DIGEST?tab=findings": [f"/images/{digest}?tab=findings" for digest in digests[:SCANNED:10]],
         "/images/r/NAME:TAG": [f"/images/r/team-{number % 40}/app-{number % 700}:1.{number}" for number in range(30)],
         "/vulnerabilities/NAME": list(dict.fromkeys(names))[:30],

@@ -39,8 +39,6 @@ from dockgate.web.downloads import REPORT_KINDS, download_text
 
 # Findings on one page, and upgrades that it lists: the command has all.
 PAGE_SIZE, FIRST_UPGRADES, MAX_UPGRADES = 100, 5, 50
-# Findings up to which a verdict is judged again each time that its page is opened: it takes 50 milliseconds.
-REPLAYED_FINDINGS = 100
 # Visitors with a link share the slots of one caller.
 _VISITORS = "visitors of verdicts"
 
@@ -192,10 +190,12 @@ def read_verdict(request: Request, store: api.StoreDependency, digest: str) -> V
 def _replay_verdict(
     request: Request, store: api.StoreDependency, digest: str, stored_verdict: Verdict, is_requested: bool
 ) -> Replay | None:
-    """Return whether the verdict is the same when made again; None if that takes too long."""
+    """Return whether the verdict is the same when made again.
+
+    None if that is neither requested nor remembered: it takes a few tenths of a second, with many findings longer.
+    """
     recent: RecentVerdicts = request.app.state.recent_verdicts
-    count = sum(len(platform.findings) for platform in stored_verdict.platform_verdicts)
-    if count > REPLAYED_FINDINGS and not is_requested:
+    if not is_requested:
         return recent.replays.get(digest)
     case_of = store.verdicts.read_case
     return recent.replays.get_or_make(digest, lambda: replay(RecordedVerdict(stored_verdict, case_of(stored_verdict))))
