@@ -98,7 +98,7 @@ def test_an_undetermined_entry_alone_makes_the_verdict_undetermined_with_its_rea
     )
     verdict = judge(damaged_inventory)
     assert verdict.status is Status.UNDETERMINED
-    assert verdict.summary == "Undetermined: The file ends too early. (and 1 more reason)"
+    assert verdict.summary == "Undetermined: The file ends too early (and 1 more reason)"
 
 
 def test_an_image_without_inventory_is_undetermined() -> None:

@@ -62,12 +62,10 @@ def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:
 def _describe_reasons(verdict: PlatformVerdict) -> str:
     if verdict.status is Status.UNDETERMINED:
         first, *other_entries = verdict.undetermined
-        omission = (
-            f" (and {len(other_entries)} more {'reason' if len(other_entries) == 1 else 'reasons'})"
-            if other_entries
-            else ""
-        )
-        return verdict.status.add_to(f"{first.reason}{omission}")
+        if not other_entries:
+            return verdict.status.add_to(first.reason)
+        count = f"{len(other_entries)} more {'reason' if len(other_entries) == 1 else 'reasons'}"
+        return verdict.status.add_to(f"{first.reason.removesuffix('.')} (and {count})")
     messages = "; ".join(violation.message for violation in verdict.violations)
     violations = [violation for violation in verdict.violations if violation.rule != REFERENCE_RULE]
     packages: dict[str, dict[str, Finding]] = {}
