@@ -218,6 +218,46 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     assert promoted_image.list_changes() == []
 
 
+def test_the_owners_of_a_repository_hear_of_the_changed_verdict_on_what_was_approved_there(
+    promoted_image: Promoted,
+) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    promoted_image.follow("prod/app", PolicyReference("strict"))
+    promoted_image.judge()
+    promoted_image.publish(Severity.LOW)
+    system = promoted_image.system
+    promoted_image.judge()  # before the followed images
+    assert promoted_image.list_changes() == []
+    for _ in range(2):
+        system.use_cases.approved_images.review()
+        promoted_image.judge()
+        assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+        assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
+    system.advisories.advisories.pop()
+    for _ in range(2):
+        system.use_cases.approved_images.review()
+        promoted_image.judge()
+        assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+    assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected"), ("prod/app", "Rejected", "Approved")]
+
+
+def test_an_image_whose_approval_was_rejected_in_a_repository_is_judged_there_again(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    promoted_image.publish(Severity.LOW)
+    # As the answer of an approval, before the owners are notified.
+    promoted_image.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", PolicyReference("strict"))
+    for _ in range(2):
+        promoted_image.judge()
+        assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
+    promoted_image.system.advisories.advisories.pop()
+    for _ in range(2):
+        promoted_image.judge()
+        assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+    assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected"), ("prod/app", "Rejected", "Approved")]
+
+
 def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted_image: Promoted) -> None:
     apply(promoted_image, STRICT, ASSIGNMENT)
     promoted_image.judge()

@@ -1,8 +1,8 @@
 """Verdicts on images that are in several repositories, by the policy and the waivers of each.
 
 The fleet judges an image once, in the repository where it was read. In every other one it is judged as on a push, again
-whenever something changes: such a verdict informs, and approves nothing. What was approved there is followed anyway
-(`services.approvals.followed_images`).
+whenever something changes: such a verdict informs, and approves nothing. What was approved there is judged by
+`services.approvals.followed_images`, and its owners are notified here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,6 +50,8 @@ class RepositoryVerdicts:
         scans = {(repository, image): scan for repository, image, scan in other_locations if repository in clear}
         watches = self.watched_images.read_watches(scans.keys())
         exemptions = self.exemptions.compute(scans.keys(), now)
+        # Another verdict, such as the answer of an approval, may be one that the owners do not know.
+        numbers = self.store.verdicts.list_newest_numbers({image for _, image in scans})
 
         @cache
         def compute_inputs(repository: str) -> tuple[str, bool]:
@@ -63,7 +65,8 @@ class RepositoryVerdicts:
             image_key = location[1], location[0]
             provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
             watch = watches[location].is_watched
-            inputs = database, policy, exemptions[location], scans[location], watch, provenance, now[:13]
+            number = numbers.get(location[1])
+            inputs = database, policy, exemptions[location], scans[location], watch, provenance, number, now[:13]
             return compute_digest(canonical.encode(inputs))
 
         def judge(location: ImageLocation) -> bool:

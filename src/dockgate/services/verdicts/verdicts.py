@@ -173,30 +173,40 @@ class Verdicts:
     def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
         """Judge a pushed image as of now, by the repository's policy.
 
-        Returns the verdict, which `store_renewal` stores. It follows the newest one on the image in this repository.
+        Returns the verdict, which `store_renewal` stores. It follows the newest one on the image in this repository
+        that was not requested: that is the one which the owners of the repository know.
         Returns None, and there is nothing to store,
-        - if there is no such verdict yet: `judge_push` makes the first one;
-        - if `judge_followed` renews it: it is by the repository's policy, which also made a verdict that was requested;
+        - if there is no verdict yet: `judge_push` makes the first one;
+        - if the image is followed by the repository's policy, and `judge_followed` has not renewed the verdict yet;
         - while the image is being scanned;
-        - if both decide the same, which verdicts by two policies never do.
+        - if the newest verdict decides the same, and one that was not requested has its status and its policy. Verdicts
+          by two policies never decide the same.
         """
         loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
         records = [record for record in self.store.verdicts.list_of_image(image) if record.repository == repository]
         if not records:
             return None
         newest_record, policy_name = records[0], loaded_policy.policy.name
-        is_followed = any(record.is_requested for record in records if record.policy == policy_name)
-        if newest_record.policy == policy_name and is_followed:
+        # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
+        previous_record = next((record for record in records if not record.is_requested), newest_record)
+        is_known = not previous_record.is_requested and (previous_record.policy, previous_record.status) == (
+            newest_record.policy,
+            newest_record.status,
+        )
+        is_followed = newest_record.policy == policy_name and self.store.followed_images.is_followed(
+            image, repository, policy_name
+        )
+        if is_followed and is_known:
             return None
         self.provenance.fetch_once(repository, image, policy_name)
-        case = self._build_case(image, loaded_policy, DeploymentContext(repository))
+        context = DeploymentContext(repository, should_keep_baselines=is_followed)
+        case = self._build_case(image, loaded_policy, context)
         if case is None:
             return None
         verdict = self._judge(case)
-        if _extract_decision(self.store.verdicts.get(newest_record.digest)) == _extract_decision(verdict):
+        is_same = _extract_decision(self.store.verdicts.get(newest_record.digest)) == _extract_decision(verdict)
+        if is_known if is_same else is_followed:
             return None
-        # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
-        previous_record = next((record for record in records if not record.is_requested), newest_record)
         return RenewedPushVerdict(verdict, case, repository, previous_record)
 
     def store_renewal(self, renewal: RenewedPushVerdict) -> None:

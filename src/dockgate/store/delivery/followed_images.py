@@ -75,6 +75,15 @@ class FollowedImages:
         with self._database.read() as connection:
             return [FollowedImage(**row) for row in connection.execute(_FOLLOWED_IMAGE.order_by(*key)).mappings()]
 
+    def is_followed(self, image: str, repository: str, policy: PolicyReference) -> bool:
+        """Return whether the verdict of this policy on the image in the repository is followed."""
+        columns = followed_images.c
+        query = select(columns.image).where(
+            columns.image == image, columns.repository == repository, columns.policy == policy
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def read_revision(self, now: str, first_renewal_of: str) -> str:
         """A text that changes whenever an image is followed or is not any more, has another status, or is due.
 
