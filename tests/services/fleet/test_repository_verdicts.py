@@ -218,7 +218,7 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     assert promoted_image.list_changes() == []
 
 
-def test_the_owners_of_a_repository_hear_of_the_changed_verdict_on_what_was_approved_there(
+def test_owners_are_notified_of_the_changed_verdict_on_what_was_approved_in_their_repository(
     promoted_image: Promoted,
 ) -> None:
     apply(promoted_image, STRICT, ASSIGNMENT)
