@@ -107,14 +107,19 @@ def play_side_story(server: Mortal) -> None:
 
 
 def play_waiver_story(server: Mortal) -> None:
-    """A waiver that lapses soon and is announced, another that is revoked, a VEX document that is taken back."""
-    until = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"
-    body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2026-1", "until": until}
-    waivers = [
+    """A waiver that lapses soon and is announced, another that is revoked, a VEX document that is taken back.
+
+    The revoked one lapses late: otherwise a task may announce its end before it is revoked, or not.
+    """
+    fields = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2026-1"}
+    today = datetime.now(UTC)
+    bodies = {"one": {**fields, "until": f"{today + timedelta(days=3):%Y-%m-%d}"}}
+    bodies["two"] = {**fields, "until": f"{today + timedelta(days=90):%Y-%m-%d}"}
+    expiring, revoked = (
         server.repeat_until_done(partial(server.post, "/waivers", body, {"Idempotency-Key": key}))
-        for key in ("one", "two")
-    ]
-    server.repeat_until_done(lambda: server.post(f"/waivers/{waivers[1]['waiver']['id']}/revoke"))
+        for key, body in bodies.items()
+    )
+    server.repeat_until_done(lambda: server.post(f"/waivers/{revoked['waiver']['id']}/revoke"))
     vex = {
         "@context": "https://openvex.dev/ns/v0.2.0",
         "author": "Vendor",
@@ -123,7 +128,7 @@ def play_waiver_story(server: Mortal) -> None:
     }
     document = server.repeat_until_done(lambda: server.post("/vex", vex))["document"]
     server.repeat_until_done(lambda: server.post(f"/vex/{document}/remove"))
-    server.repeat_until_done(lambda: server.get(f"/waivers/{waivers[0]['waiver']['id']}")["announced_at"])
+    server.repeat_until_done(lambda: server.get(f"/waivers/{expiring['waiver']['id']}")["announced_at"])
 
 
 def play_vote_story(server: Mortal) -> None:
