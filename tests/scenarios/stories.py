@@ -115,11 +115,11 @@ def play_waiver_story(server: Mortal) -> None:
     today = datetime.now(UTC)
     bodies = {"one": {**fields, "until": f"{today + timedelta(days=3):%Y-%m-%d}"}}
     bodies["two"] = {**fields, "until": f"{today + timedelta(days=90):%Y-%m-%d}"}
-    expiring, revoked = (
+    expiring_waiver, revoked_waiver = (
         server.repeat_until_done(partial(server.post, "/waivers", body, {"Idempotency-Key": key}))
         for key, body in bodies.items()
     )
-    server.repeat_until_done(lambda: server.post(f"/waivers/{revoked['waiver']['id']}/revoke"))
+    server.repeat_until_done(lambda: server.post(f"/waivers/{revoked_waiver['waiver']['id']}/revoke"))
     vex = {
         "@context": "https://openvex.dev/ns/v0.2.0",
         "author": "Vendor",
@@ -128,7 +128,7 @@ def play_waiver_story(server: Mortal) -> None:
     }
     document = server.repeat_until_done(lambda: server.post("/vex", vex))["document"]
     server.repeat_until_done(lambda: server.post(f"/vex/{document}/remove"))
-    server.repeat_until_done(lambda: server.get(f"/waivers/{expiring['waiver']['id']}")["announced_at"])
+    server.repeat_until_done(lambda: server.get(f"/waivers/{expiring_waiver['waiver']['id']}")["announced_at"])
 
 
 def play_vote_story(server: Mortal) -> None:

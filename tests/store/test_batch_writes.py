@@ -1,17 +1,15 @@
 """Writes that share statements change the same as one after the other."""
 
 import random
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, select
-from tests.parts import wait_until
+from sqlalchemy import Table, select
 from tests.store.factories import (
     FACTORIES,
     LATER,
@@ -21,6 +19,7 @@ from tests.store.factories import (
     open_store_of_kind,
     start_at_gate,
 )
+from tests.store.group_writes import start_group
 from tests.store.images.test_images import CASE, INVENTORY, VERDICT
 
 from dockgate.delivery.model import Answer, ApprovalId, ApprovalState, Approvers, RunState
@@ -30,7 +29,6 @@ from dockgate.gate.model import Verdict
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.store import Store
 from dockgate.store.delivery.settlements import Settlement, write_settlements
-from dockgate.store.engine import Database
 from dockgate.store.images.push_records import write_pushes
 from dockgate.store.records import OutboxKind, PushedImage, ScanState
 from dockgate.store.schema.events import event_log, events
@@ -161,24 +159,6 @@ def test_settlements_at_once_change_the_same_as_one_after_the_other(open_store: 
     assert results[0] == results[1]
 
 
-@contextmanager
-def hold_groups(database: Database, pool: ThreadPoolExecutor) -> Iterator[None]:
-    """Writes that come inside wait for the group of one that is under way until the end."""
-    has_begun, may_end = threading.Event(), threading.Event()
-
-    def wait(_: Connection) -> None:
-        has_begun.set()
-        may_end.wait()
-
-    first_write = pool.submit(database.group_commit, wait)
-    has_begun.wait()
-    try:
-        yield
-    finally:
-        may_end.set()
-        first_write.result()
-
-
 def test_scans_that_end_at_once_are_stored_each_once(open_store: Callable[[str], Any]) -> None:
     images = [f"sha256:{number}" for number in range(4)]
     with open_store("data") as store, ThreadPoolExecutor(len(images) + 2) as pool:
@@ -186,13 +166,11 @@ def test_scans_that_end_at_once_are_stored_each_once(open_store: Callable[[str],
             store.images.add_push(PushedImage("web", image, image, NOW))
             store.images.request_scan(image, "web", NOW)
             store.images.mark_judged("web", image, 1, NOW)
-        with hold_groups(store.database, pool):
-            ends = [
-                pool.submit(store.images.finish_scan, image, 1, [make_platform(image)], None, LATER)
-                for image in (*images, images[0])
-            ]
-            wait_until(lambda: store.database.count_waiting_writes() == len(ends))
-        for end in ends:
+        writes = [
+            partial(store.images.finish_scan, image, 1, [make_platform(image)], None, LATER)
+            for image in (*images, images[0])
+        ]
+        for end in start_group(store.database, pool, writes):
             end.result()
         for image in images:
             scan, platforms = store.images.read_scan_with_platforms(image)

@@ -31,6 +31,12 @@ from tests.store.interleaved_executions import (
     request_and_stop,
     vote_and_answer,
 )
+from tests.store.interleaved_groups import (
+    race_two_groups_of_answers,
+    race_two_groups_of_different_writes,
+    race_two_groups_of_pushes,
+    race_two_groups_of_scan_ends,
+)
 from tests.store.interleaved_services import (
     race_rollout_and_deploy,
     race_two_deploys,
@@ -217,6 +223,8 @@ def request_scans_after_failure(store: Store, peer: Store, number: int) -> Pair:
 
 
 def move_tag_twice(store: Store, peer: Store, number: int) -> Pair:
+    """At the same time, as an older push that is recorded later moves nothing."""
+
     def push(server: Store, digest: str, now: str) -> Any:
         detail = {"repository": "web", "tag": f"v{number}", "digest": f"sha256:{digest}{number}"}
         return server.images.record_push(PushEvent(f"{digest}{number}", PushKind.IMAGE_PUSH, detail, now))
@@ -229,7 +237,7 @@ def move_tag_twice(store: Store, peer: Store, number: int) -> Pair:
         )
         assert len({move.previous for move in moves}) == len(moves) == 2
 
-    return Pair(lambda: push(store, "b", NOW), lambda: push(peer, "c", LATER), check)
+    return Pair(lambda: push(store, "b", NOW), lambda: push(peer, "c", NOW), check)
 
 
 def record_branch_twice(store: Store, peer: Store, number: int) -> Pair:
@@ -291,6 +299,10 @@ def add_pipeline_and_image_of_its_repository(store: Store, peer: Store, number: 
 SCENARIOS: tuple[Scenario, ...] = (
     race_two_answers,
     race_two_verdicts,
+    race_two_groups_of_answers,
+    race_two_groups_of_different_writes,
+    race_two_groups_of_pushes,
+    race_two_groups_of_scan_ends,
     answer_and_stop,
     vote_and_answer,
     request_and_stop,

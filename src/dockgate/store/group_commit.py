@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from copy import copy
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Generic, TypeVar, cast
@@ -26,14 +27,18 @@ T = TypeVar("T")
 BatchWrite = Callable[[Connection, Sequence[Item]], Sequence[T]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job(Generic[Item, T]):
-    """A write that a thread waits for. It has a value or an error once `is_over`."""
+    """A write that a thread waits for. After its group, which `is_over`, it has a value if it `is_written`.
+
+    `error` is the database's failure, which concerns the whole group. With neither, the write is to run alone.
+    """
 
     write: BatchWrite[Item, T]
     item: Item
     value: T | None = None
-    error: BaseException | None = None
+    error: Exception | None = None
+    is_written: bool = False
     is_over: bool = False
 
 
@@ -41,7 +46,7 @@ class GroupCommit:
     """Runs the writes that wait in one transaction.
 
     `lock` excludes the other writes of this process where the database needs that. With `has_row_locks`, a group waits
-    for those of other transactions for a moment only.
+    for those of other transactions for a moment only, because all later writes of this process wait for the group.
     """
 
     def __init__(
@@ -60,12 +65,17 @@ class GroupCommit:
         """Call `write` with the items of all callers that wait with it, and return this item's result."""
         job = _Job(write, item)
         self._jobs.append(job)
-        with self._lock:
-            if not job.is_over:
-                self._run_jobs()
+        try:
+            with self._lock:
+                if not job.is_over:
+                    self._run_jobs()
+        except BaseException:  # a signal, perhaps while it waited
+            with suppress(ValueError):
+                self._jobs.remove(job)
+            raise
         if job.error is not None:
             raise job.error
-        return cast(T, job.value)
+        return cast(T, job.value) if job.is_written else self._run_alone(write, item)
 
     def count_waiting(self) -> int:
         """The number of writes that wait for their group."""
@@ -75,20 +85,16 @@ class GroupCommit:
         """Run all waiting jobs. Only the holder of the lock calls this."""
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
-            if len(jobs) == 1 or not self._run_together(jobs):
-                for job in jobs:
-                    self._run_alone(job)
-        except BaseException as error:
+            self._run_together(jobs)
+        finally:
             for job in jobs:
-                job.error = job.error or error
-        for job in jobs:
-            job.is_over = True
+                job.is_over = True
 
-    def _run_together(self, jobs: Sequence[_Job[Any, Any]]) -> bool:
+    def _run_together(self, jobs: Sequence[_Job[Any, Any]]) -> None:
         """Run the jobs in one transaction, those of each function at once.
 
-        False, and nothing has changed, when another transaction is in their way, or one of them raises an error of its
-        own. Savepoints would keep the others' changes, but cost each job two statements.
+        Nothing has changed, and each is to run alone, when another transaction is in their way, or one of them raises
+        an error of its own. Savepoints would keep the others' changes, but cost each job two statements.
         """
         batches: dict[BatchWrite[Any, Any], list[_Job[Any, Any]]] = {}
         for job in jobs:
@@ -103,21 +109,28 @@ class GroupCommit:
                         job.value = value
         except Exception as error:
             is_conflict = _find_sqlstate(error) in (*_CONFLICTS, _LOCK_TIMEOUT)
-            if isinstance(error.__cause__, OperationalError) and not is_conflict:
-                raise  # the disk's fault, say, which concerns all of them
-            return False
-        return True
+            is_of_all = len(jobs) == 1 or isinstance(error.__cause__, OperationalError)  # the disk's fault, say
+            if is_of_all and not is_conflict:
+                for job in jobs:
+                    job.error = error if job is jobs[0] else copy(error)  # a caller may add notes to its own
+        else:
+            for job in jobs:
+                job.is_written = True
 
-    def _run_alone(self, job: _Job[Any, Any]) -> None:
-        for retries_left in reversed(range(RETRIES + 1)):
+    def _run_alone(self, write: BatchWrite[Item, T], item: Item) -> T:
+        """Run a write in a transaction of its own, and again after conflicts with other transactions."""
+        for _ in range(RETRIES):
             try:
-                with self._open_transaction() as connection:
-                    [job.value] = job.write(connection, [job.item])
-                return
+                return self._run_once(write, item)
             except Exception as error:
-                if not retries_left or _find_sqlstate(error) not in _CONFLICTS:
-                    job.error = error
-                    return
+                if _find_sqlstate(error) not in _CONFLICTS:
+                    raise
+        return self._run_once(write, item)
+
+    def _run_once(self, write: BatchWrite[Item, T], item: Item) -> T:
+        with self._open_transaction() as connection:
+            [value] = write(connection, [item])
+        return value
 
 
 def call_each(connection: Connection, functions: Sequence[Callable[[Connection], T]]) -> list[T]:
