@@ -295,7 +295,7 @@ def follow(connection: Connection, repository: str, image: str, at: str) -> None
     key = {"image": image, "repository": repository, "policy": "fleet"}
     state = {"status": Status.APPROVED, "verdict": f"sha256:{0:064}", "summary": "", "changed_at": at, "changes": 0}
     connection.execute(followed_images.insert().values(**key, **state))
-    callback = {"url": "https://ci.example.org/", "secret": "", "status": Status.APPROVED, "messages": 0}
+    callback = {"receiver": "ci.example.org", "callback": "", "status": Status.APPROVED, "messages": 0}
     approval = f"external/bench-{image[7:15]}/gate/{image[7:]}"
     connection.execute(followed_callbacks.insert().values(**key, **callback, approval=approval))
 

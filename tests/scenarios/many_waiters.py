@@ -35,7 +35,7 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store, open_store
 from dockgate.store.delivery.approvals import Approvals
-from dockgate.store.events.outbox import add_entries, make_webhook_entry
+from dockgate.store.events.outbox import add_entries
 from dockgate.store.schema.delivery import approvals
 
 REPOSITORY = "elsewhere.example/app"
@@ -86,7 +86,7 @@ class Crowd:
 
     def store_approvals(self, waiting: int, digests: int, callback: Callback | None = None) -> None:
         """Store approvals as `ApprovalRequests.ask` does, in turn on each digest. The database counts the answers."""
-        waits, to_deliver = [], []
+        waits = []
         for number in range(waiting):
             image = digest(number % digests)
             reference, url = f"{REPOSITORY}@{image}", callback.url if callback else None
@@ -95,13 +95,11 @@ class Crowd:
             waits.append(
                 Approval(name, "token", image, REPOSITORY, PolicyReference("default"), "", "2026-11-26", "2999-01-01")
             )
-            if callback is not None:
-                to_deliver.append(make_webhook_entry(name, callback))
         store = open_store(self.folder, self.database_url)
         with store.database.write() as connection:
             connection.execute(insert(approvals), [asdict(wait) for wait in waits])
-            if to_deliver:
-                add_entries(connection, to_deliver)
+            if callback is not None:
+                add_entries(connection, [store.callbacks.make_entry(wait.id, callback) for wait in waits])
             connection.exec_driver_sql("CREATE TABLE answers (approval TEXT, state TEXT)")
             for statement in _COUNT_ANSWERS[connection.dialect.name]:
                 connection.exec_driver_sql(statement)

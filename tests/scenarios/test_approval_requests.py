@@ -1,14 +1,17 @@
 """Pipelines elsewhere ask for approvals: each is answered once, however it waits, and whatever comes first."""
 
 import json
+import re
 import socket
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import inspect, select, table
 from standardwebhooks import Webhook
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
@@ -18,6 +21,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval, ApprovalId
+from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.shared.timestamps import format_time as text
@@ -25,6 +29,7 @@ from dockgate.web.threads import Threads
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://ci.example/answers"
+BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 ASSIGNMENT = """\
 kind: PolicyAssignment
 name: passing
@@ -287,6 +292,36 @@ def test_an_approval_without_a_scan_request_gets_one(server: ServerSystem) -> No
         )
     )
     wait_until(lambda: server.get("/approvals/external/a/1/b/c/answer")["state"] == "Approved", seconds=20)
+
+
+def test_no_row_of_the_database_shows_a_callback(server: ServerSystem) -> None:
+    """Neither before nor after its answer and the next verdict: backups of the database answer no pipeline."""
+    url = f"{URL}/of-a-pipeline"
+    image = server.plan_foreign_image("encrypted", PlannedFindings())
+    request = ask(server, "encrypted", callback={"url": url, "secret": SECRET})
+    assert list_readable_texts(server, "encrypted", request["approval"]["id"])
+    assert list_readable_texts(server, url, SECRET) == []
+    let_scan_end(server, image)
+    wait_until(lambda: list_callbacks(server, request))
+    followed_image = {row.image: row for row in server.store.followed_images.list()}[image]
+    verdict, now = followed_image.verdict, followed_image.changed_at
+    server.store.followed_images.change(followed_image, Status.REJECTED, verdict, "", now)
+    assert list_readable_texts(server, url, SECRET) == []
+
+
+def list_readable_texts(server: ServerSystem, *wanted_texts: str) -> list[str]:
+    """The texts that a value of any table contains, as it is or in base64 as dbos stores objects."""
+    values: list[bytes] = []
+    with server.store.database.read() as connection:
+        inspector = inspect(connection)
+        tables = [
+            (schema, name) for schema in inspector.get_schema_names() for name in inspector.get_table_names(schema)
+        ]
+        for schema, name in tables:
+            for row in connection.execute(select("*").select_from(table(name, schema=schema))):
+                values += [value if isinstance(value, bytes) else str(value).encode() for value in row]
+    values += [b64decode(value) for value in values if BASE64.fullmatch(value)]
+    return [text for text in wanted_texts if any(text.encode() in value for value in values)]
 
 
 @pytest.mark.parametrize(

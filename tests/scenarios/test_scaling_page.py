@@ -178,7 +178,7 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     site.play("3. Share the files")
     remaining = {path.name for path in (node1.folder / "data").iterdir()}
     assert remaining <= {"podman", "run", "scratch", *(f"dockgate.db{suffix}" for suffix in ("", "-shm", "-wal"))}
-    assert (site.folder / "shared" / "target-secrets.key").exists()
+    assert (site.folder / "shared" / "secrets.key").exists()
     site.play("4. Start the servers")
     (site.folder / "haproxy" / "haproxy.cfg").write_text(site.substitute(read_configuration(), site.hosts["lb"]))
     site.play("5. Balance")

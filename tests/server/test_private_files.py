@@ -28,7 +28,7 @@ def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) ->
         "dockgate.db",
         "dockgate.db-wal",
         "keys/signing.pem",
-        "target-secrets.key",
+        "secrets.key",
         "git/web.git/objects/ab/cd",
         "registry/docker/data",
     )

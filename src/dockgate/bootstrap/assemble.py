@@ -229,8 +229,8 @@ def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTa
     """The senders of the outbox's entries."""
     store = adapters.store
     handlers: list[OutboxHandler] = [
-        WebhookHandler(store.approvals, adapters.webhooks, adapters.answer_senders, adapters.clock),
-        VerdictChangeHandler(adapters.webhooks, adapters.clock),
+        WebhookHandler(store.approvals, store.callbacks, adapters.webhooks, adapters.answer_senders, adapters.clock),
+        VerdictChangeHandler(store.callbacks, adapters.webhooks, adapters.clock),
         EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]
     if adapters.attestor is not None:

@@ -48,25 +48,24 @@ def make_delivery(approval: Approval, callback: Callback) -> Delivery:
     return Delivery(make_message_id(approval.id), callback.url, callback.secret, encode_event(approval))
 
 
-def make_change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
-    """The delivery of a changed verdict on an approved image. `change` is its key: approval and number.
+def make_change_delivery(change: str, callback: Callback, data: Mapping[str, Any], at: str) -> Delivery:
+    """The delivery of a verdict on an approved image that changed at a time.
 
-    `payload` has the callback's `url` and `secret`, the time `at`, and the fields of the event's data.
+    `change` is its key: approval and number. `data` is the event's.
     """
-    data = {name: value for name, value in payload.items() if name not in ("url", "secret", "at")}
     body = canonical.encode(
         {
             "specversion": "1.0",
             "id": change,
             "source": "dockgate",
             "type": VERDICT_CHANGED,
-            "subject": payload["image"],
-            "time": payload["at"],
+            "subject": data["image"],
+            "time": at,
             "datacontenttype": "application/json",
-            "data": data,
+            "data": dict(data),
         }
     ).decode()
-    return Delivery(make_message_id(change), payload["url"], payload["secret"], body)
+    return Delivery(make_message_id(change), callback.url, callback.secret, body)
 
 
 def encode_event(approval: Approval) -> str:

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from dockgate.shared.errors import UnavailableError, UsageError
-from dockgate.store.events.secret_box import KEY_FILE
+from dockgate.store.secret_box import KEY_FILE
 
 # All that a server keeps in its data folder.
 DATA_ENTRIES = (

@@ -15,6 +15,7 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.shared.folder_mark import require_mark
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.delivery.callbacks import CallbackBox
 from dockgate.store.delivery.execution_results import ExecutionResults
 from dockgate.store.delivery.executions import ExecutionTable
 from dockgate.store.delivery.fixes import FixTable
@@ -33,7 +34,6 @@ from dockgate.store.events.outbox import Outbox
 from dockgate.store.events.push_events import PushEvents
 from dockgate.store.events.receivers import OutboxReceivers
 from dockgate.store.events.rules import EventRuleTable, EventTargetTable, PipelineStarts
-from dockgate.store.events.secret_box import SecretBox
 from dockgate.store.exposure.component_search import ComponentSearch
 from dockgate.store.exposure.images import Exposures
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityLists
@@ -71,6 +71,7 @@ from dockgate.store.retention.images import ImageRetention
 from dockgate.store.retention.retention_time import RetentionTimes
 from dockgate.store.retention.rows import ExpiredRows
 from dockgate.store.schema.store import identity
+from dockgate.store.secret_box import SecretBox
 from dockgate.store.signals import Signals
 from dockgate.store.statements import lock_name
 from dockgate.store.workers import WorkerTable
@@ -95,6 +96,7 @@ class Store:
     source_commits: SourceCommits
     followed_images: FollowedImages
     approvals: Approvals
+    callbacks: CallbackBox
     fixes: FixTable
     services: Services
     service_risks: ServiceRisks
@@ -223,6 +225,8 @@ def _require_folder(folder: Path, database: Database) -> None:
 
 def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) -> Store:
     outbox = Outbox(database)
+    box = SecretBox(folder, partial(_require_folder, folder, database))
+    callbacks = CallbackBox(box)
     return Store(
         id=_find_or_create_id(database),
         repositories=Repositories(database),
@@ -232,7 +236,8 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         execution_results=ExecutionResults(database),
         source_commits=SourceCommits(database),
         followed_images=FollowedImages(database, outbox),
-        approvals=Approvals(database, outbox),
+        approvals=Approvals(database, outbox, callbacks),
+        callbacks=callbacks,
         fixes=FixTable(database),
         services=Services(database, outbox),
         rollouts=RolloutTable(database),
@@ -253,7 +258,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         event_log=EventLog(database),
         outbox=outbox,
         event_rules=EventRuleTable(database),
-        event_targets=EventTargetTable(database, SecretBox(folder, partial(_require_folder, folder, database))),
+        event_targets=EventTargetTable(database, box),
         event_cursor=EventCursor(database),
         event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
         pipeline_starts=PipelineStarts(database),

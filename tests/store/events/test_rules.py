@@ -19,8 +19,8 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.events.receivers import FAILURES_LIMIT, OVERDUE_FAILURES, QueueLength
 from dockgate.store.events.rules import EventTargetTable
-from dockgate.store.events.secret_box import KEY_FILE, SecretBox
 from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
+from dockgate.store.secret_box import KEY_FILE, SecretBox
 
 NOW, LATER, LATEST = "2026-11-28T12:00:00.000Z", "2026-11-28T12:00:01.000Z", "2026-11-28T13:00:00.000Z"
 RULE = Rule(

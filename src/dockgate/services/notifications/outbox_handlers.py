@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from dockgate.attestations.statements import build_statement, list_covered_digests
 from dockgate.delivery.model import ApprovalId
 from dockgate.delivery.ports import AnswerSender, Attestor
-from dockgate.delivery.webhook_delivery import Callback, make_change_delivery, make_delivery, make_headers
+from dockgate.delivery.webhook_delivery import make_change_delivery, make_delivery, make_headers
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
@@ -17,6 +17,7 @@ from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableE
 from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
 from dockgate.shared.interfaces import override
 from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.delivery.callbacks import CallbackBox
 from dockgate.store.gate.provenance import ProvenanceStatements
 from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -32,13 +33,14 @@ class WebhookHandler(OutboxHandler):
     is_answer = True
 
     approvals: Approvals
+    callbacks: CallbackBox
     webhooks: Webhooks
     answer_senders: Mapping[str, AnswerSender]
     clock: Callable[[], datetime]
 
     @override
     def send(self, entry: OutboxEntry) -> None:
-        callback = Callback(entry.payload["url"], entry.payload["secret"])
+        callback = self.callbacks.decrypt(entry.payload["callback"])
         webhook = make_delivery(self.approvals.get(ApprovalId(entry.key)), callback)
         sender = self.answer_senders.get(urlsplit(callback.url).scheme)
         try:
@@ -58,12 +60,15 @@ class VerdictChangeHandler(OutboxHandler):
     effect = EffectKind.DELIVER
     receiver_limit = 4
 
+    callbacks: CallbackBox
     webhooks: Webhooks
     clock: Callable[[], datetime]
 
     @override
     def send(self, entry: OutboxEntry) -> None:
-        webhook = make_change_delivery(entry.key, entry.payload)
+        data = {name: value for name, value in entry.payload.items() if name not in ("callback", "at")}
+        callback = self.callbacks.decrypt(entry.payload["callback"])
+        webhook = make_change_delivery(entry.key, callback, data, entry.payload["at"])
         try:
             self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
         except (MessageRefusedError, ReceiverGoneError) as error:

@@ -11,10 +11,11 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.model import Verdict
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.delivery.callbacks import CallbackBox
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.delivery.settlements import Decision, Settlement, lock_waiting, write_decisions, write_settlements
 from dockgate.store.engine import Database
-from dockgate.store.events.outbox import Outbox, add_entries, make_webhook_entry
+from dockgate.store.events.outbox import Outbox, add_entries
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 from dockgate.store.identity.principals import require_principal
 from dockgate.store.queries import is_one_of, make_row, make_text_list, select_as, split_into_batches
@@ -50,9 +51,10 @@ _OPEN_EXECUTIONS = (
 class Approvals:
     """Approvals and votes. The approvals table."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox, callbacks: CallbackBox) -> None:
         self._database = database
         self._outbox = outbox
+        self._callbacks = callbacks
         self._watchers: list[Callable[[Sequence[ApprovalId]], None]] = []
 
     def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
@@ -61,6 +63,7 @@ class Approvals:
         With a callback, the answer is sent there once the approval is settled. An approval whose action has ended
         meanwhile, because it was stopped, is stored as cancelled.
         """
+        entries = [self._callbacks.make_entry(approval.id, callback)] if callback is not None else []
         with self._database.write() as connection:
             _lock_execution(connection, approval.id)
             state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval.id))
@@ -71,8 +74,8 @@ class Approvals:
                     summary="the action ended before the approval was requested",
                     settled_at=approval.created_at,
                 )
-            if insert_if_new(connection, approvals, make_row(approval)) and callback is not None:
-                add_entries(connection, [make_webhook_entry(approval.id, callback)])
+            if insert_if_new(connection, approvals, make_row(approval)):
+                add_entries(connection, entries)
             return _get(connection, approval.id)
 
     def watch(self, watcher: Callable[[Sequence[ApprovalId]], None]) -> None:
@@ -87,7 +90,7 @@ class Approvals:
     def find_callback(self, approval_id: ApprovalId) -> Callback | None:
         """Return the receiver of the answer of an approval. None for an approval without a callback."""
         payloads = [entry.payload for entry in self._outbox.list_entries(OutboxKind.WEBHOOK, key=approval_id)]
-        return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
+        return self._callbacks.decrypt(payloads[0]["callback"]) if payloads else None
 
     def list_for_image(self, image: str) -> Sequence[Approval]:
         """All approvals on an image, settled or not, oldest first."""

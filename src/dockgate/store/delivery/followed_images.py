@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
@@ -31,7 +30,7 @@ _SCHEMES = ("http", "https")
 ApprovalKey = tuple[ApprovalId, str, str, PolicyReference]
 
 _FOLLOWED_IMAGE = select_as(FollowedImage, followed_images)
-_CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
+_CALLBACKS = select(outbox.c.key, outbox.c.receiver, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
 )
 _LOCK_NOT_APPROVED = lock_rows(
@@ -228,13 +227,13 @@ def follow_images(connection: Connection, approvals_by_verdict: Mapping[str, Seq
             "image": approvals_by_id[key][1],
             "repository": approvals_by_id[key][2],
             "policy": approvals_by_id[key][3],
-            "url": payload["url"],
-            "secret": payload["secret"],
+            "receiver": receiver,
+            "callback": payload["callback"],
             "status": Status.APPROVED,
             "messages": 0,
         }
-        for key, payload in connection.execute(_CALLBACKS, {"keys": make_text_list(list(approvals_by_id))})
-        if urlsplit(payload["url"]).scheme in _SCHEMES
+        for key, receiver, payload in connection.execute(_CALLBACKS, {"keys": make_text_list(list(approvals_by_id))})
+        if payload["scheme"] in _SCHEMES
     ]
     insert_all_new(connection, followed_callbacks, callbacks)
 
@@ -279,10 +278,9 @@ def _enqueue_callbacks(
         OutboxEntry(
             OutboxKind.VERDICT_CHANGE,
             key=f"{row.approval}/{row.messages + 1}",
-            receiver=urlsplit(row.url).netloc,
+            receiver=row.receiver,
             payload={
-                "url": row.url,
-                "secret": row.secret,
+                "callback": row.callback,
                 "approval": row.approval,
                 "image": followed_image.image,
                 "repository": followed_image.repository,

@@ -8,7 +8,6 @@ table.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,7 +25,6 @@ from sqlalchemy import (
 )
 
 from dockgate.delivery.model import ApprovalId
-from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.store.engine import Database
 from dockgate.store.events.receivers import FAILURES_LIMIT
@@ -285,12 +283,6 @@ def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
     An entry that exists, by its kind, key and receiver, stays as it is.
     """
     insert_all_new(connection, outbox, [make_row(entry) for entry in entries])
-
-
-def make_webhook_entry(approval_id: ApprovalId, callback: Callback) -> OutboxEntry:
-    """The entry of an answer by callback. It is not due before the approval is settled."""
-    payload = {"url": callback.url, "secret": callback.secret}
-    return OutboxEntry(OutboxKind.WEBHOOK, approval_id, urlsplit(callback.url).netloc, payload)
 
 
 def get_registry_receiver(repository: str) -> str:

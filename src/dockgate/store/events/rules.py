@@ -9,7 +9,6 @@ from dockgate.events.model import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
-from dockgate.store.events.secret_box import SecretBox
 from dockgate.store.schema.events import (
     event_rules,
     event_targets,
@@ -20,6 +19,7 @@ from dockgate.store.schema.events import (
     sent_summaries,
     unsettled_states,
 )
+from dockgate.store.secret_box import SecretBox
 from dockgate.store.statements import insert_if_new, lock_name
 
 

@@ -182,8 +182,8 @@ followed_callbacks = Table(
     define_text("image"),
     define_text("repository"),
     define_typed_text("policy", PolicyReference),
-    define_text("url"),
-    define_text("secret"),
+    define_text("receiver"),
+    define_text("callback"),
     Column("status", EnumText(Status), nullable=False),
     Column("messages", Integer, nullable=False),
 )

@@ -62,7 +62,7 @@ event_rules = Table(
     define_text("changed_by"),
 )
 
-# `secrets` are encrypted: see `store.events.secret_box`.
+# `secrets` are encrypted: see `store.secret_box`.
 event_targets = Table(
     "event_targets",
     metadata,

@@ -1,4 +1,4 @@
-"""Secrets of targets, encrypted in the database by a key that lies in a file beside it."""
+"""Secrets of targets and callbacks, encrypted in the database by a key that lies in a file beside it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,7 +8,12 @@ from pathlib import Path
 from dockgate.shared.errors import StoreError
 from dockgate.shared.files import create_file
 
-KEY_FILE = "target-secrets.key"
+KEY_FILE = "secrets.key"
+
+_ADVICE = (
+    "Restore that file from a backup. Without one, remove it, apply the Target documents again, "
+    "and request the waiting approvals that have callbacks again."
+)
 
 
 class SecretBox:
@@ -34,8 +39,8 @@ class SecretBox:
             values: dict[str, str] = json.loads(self._fernet.decrypt(data))
         except InvalidToken:
             raise StoreError(
-                f"the secrets of targets were encrypted with another key than the one in {self._path}",
-                "Restore that file from a backup, or apply the Target documents again.",
+                f"secrets in the database were encrypted with another key than the one in {self._path}",
+                _ADVICE,
             ) from None
         return values
 
@@ -49,6 +54,6 @@ class SecretBox:
             return Fernet(self._path.read_bytes())
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"the key of target secrets in {self._path} cannot be used: {error}",
-                "Restore that file from a backup; without it, remove it and apply the Target documents again.",
+                f"the key of the secrets in {self._path} cannot be used: {error}",
+                _ADVICE,
             ) from error
