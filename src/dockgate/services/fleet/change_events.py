@@ -64,7 +64,7 @@ class ChangeEvents:
             changes.list_vulnerabilities_of(unapproved_images, self._recent_findings) if self._recent_findings else {}
         )
         less_waived_locations = {
-            self._get_location(verdict)
+            self._get_location(verdict): stored_verdict.since
             for verdict in changing
             if (stored_verdict := self.stored_verdicts.get(verdict.image)) is not None
             and stored_verdict.waived > verdict.waived

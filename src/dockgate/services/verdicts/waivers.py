@@ -1,7 +1,7 @@
 """Record waivers and VEX documents, select those of an image, and announce their end."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -267,22 +267,26 @@ class ServerWaivers:
         names = [{entry.name, *entry.aliases} for entry in vulnerabilities if name in (entry.name, *entry.aliases)]
         return {name}.union(set.intersection(*names) if names else ())
 
-    def explain_ends(self, locations: Collection[ImageLocation], since: str) -> dict[ImageLocation, str]:
+    def explain_ends(self, locations: Mapping[ImageLocation, str], since: str) -> dict[ImageLocation, str]:
         """Return which waivers that may have counted for images (repository and digest) ended since that time.
 
-        Images that no such waiver names are left out.
+        Each location has a time from which on its image had the verdict that is to be explained: a waiver that ended
+        before did not count then. Images that no such waiver names are left out.
         """
         ended_waivers = self.store.waivers.list_ended(since, self.clock.now()) if locations else ()
         reasons = {
-            location: "; ".join(islice(_describe_ends(ended_waivers, *location), ENDS_LIMIT)) for location in locations
+            location: "; ".join(islice(_describe_ends(ended_waivers, *location, verdict_since), ENDS_LIMIT))
+            for location, verdict_since in locations.items()
         }
         return {location: reason for location, reason in reasons.items() if reason}
 
 
-def _describe_ends(ended_waivers: Sequence[WaiverRecord], repository: str, image: str) -> Iterator[str]:
-    """Yield how each of the waivers ended that may have counted for an image."""
+def _describe_ends(ended_waivers: Sequence[WaiverRecord], repository: str, image: str, since: str) -> Iterator[str]:
+    """Yield how each of the waivers ended since that time that may have counted for an image."""
     for record in ended_waivers:
         waiver = record.waiver
+        if max(filter(None, (record.revoked_at or waiver.until, record.fix_announced_at))) < since:
+            continue
         if (not waiver.image or waiver.image == image) and patterns.is_match(repository, waiver.repository or "**"):
             if record.revoked_at:
                 yield f"the waiver {waiver.id} was revoked by {record.revoked_by}"
