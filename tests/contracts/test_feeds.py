@@ -24,7 +24,7 @@ from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 from dockgate.shared.errors import NotFoundError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.coverage import is_covered_by
-from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch
+from dockgate.vulnerabilities.feed import ONLY_PART, FaultyRecord, Feed, FeedFetch
 from dockgate.vulnerabilities.model import Advisory
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
@@ -48,7 +48,7 @@ class FeedOrigin:
 
     def __init__(self, feed: Feed, into: Path) -> None:
         self.feed = feed
-        self.part = PARTS.get(feed.name, "")
+        self.part = PARTS.get(feed.name, ONLY_PART)
         self.into = into
 
     def fetch(self, fingerprint: str | None = None) -> FeedFetch:
@@ -135,12 +135,12 @@ def test_a_missing_feed_file_is_named_in_the_error(feed_origin: FeedOrigin) -> N
 
 
 def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> None:
-    part = PARTS.get(feed.name, "")
+    part = PARTS.get(feed.name, ONLY_PART)
     assert ("*" in feed.file) == bool(part) == bool(feed.get_ecosystem(part))
     with serve_files({}) as site:
         parts = feed.list_parts(site.url, ((feed.get_ecosystem(part) or "").partition(":")[0],))
         assert part in parts
-        assert list(feed.list_parts(site.url, ())) == ([] if part else [""])
+        assert list(feed.list_parts(site.url, ())) == ([ONLY_PART] if part == ONLY_PART else [])
     spoken = {row.ecosystem for row in feed.parse(BytesIO(SAMPLES[feed.name][0]), part) if isinstance(row, Advisory)}
     assert all(is_covered_by(name, feed.get_ecosystem(part)) for name in spoken)
     assert bool(spoken) == bool(part)
@@ -162,7 +162,7 @@ def test_a_feed_file_is_parsed_the_same_each_time(feed: Feed, tmp_path: Path) ->
 def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:
     (tmp_path / "nonsense").write_bytes(b"nonsense\n")
     with (tmp_path / "nonsense").open("rb") as stream, pytest.raises(UnreadableError):
-        list(feed.parse(stream, PARTS.get(feed.name, "")))
+        list(feed.parse(stream, PARTS.get(feed.name, ONLY_PART)))
 
 
 def test_a_feed_download_is_retried_a_few_times(feed: Feed, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ RECORD_LIMIT = 16 * 1024 * 1024
 # publishers withdraw records, but not so many.
 FEW_RECORDS = 100
 LOST_FRACTION = 5
+# The name of the part of a feed that has only one. Not None: the name is part of a database key, and the database's
+# digest covers it.
+ONLY_PART = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Feed(Protocol):
     name: str
     # Increase it whenever the same bytes would be parsed differently: they are then fetched and parsed again.
     version: int
-    # Its path in a folder. With parts: "osv/*/all.zip", where "*" is the part.
+    # Its path in a folder. With several parts: "osv/*/all.zip", where "*" is the part.
     file: str
     # Seconds after which a server fetches it again.
     period: float
@@ -109,9 +112,7 @@ class Feed(Protocol):
     url: str | None
 
     def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """The parts at `url` for these OSV ecosystems (without release).
-
-        A feed without parts has one with an empty name.
+        """The parts at `url` for these OSV ecosystems (without release), or ONLY_PART.
 
         Never fails: without a list of parts, returns all of them.
         """
@@ -120,7 +121,7 @@ class Feed(Protocol):
     def get_ecosystem(self, part: str) -> str | None:
         """The OSV ecosystem that the part covers completely: "Debian", "Amazon Linux:2023".
 
-        It is covered with all its releases. None for a feed without parts.
+        It is covered with all its releases. None for ONLY_PART.
         """
         ...
 
@@ -133,7 +134,7 @@ class Feed(Protocol):
         ca_bundle: Path | None = None,
         lookup: RecordLookup | None = None,
     ) -> FeedFetch:
-        """Fetch one part (its name is empty for a feed without parts) from a folder (Path) or a URL (str).
+        """Fetch one part, named as by `list_parts`, from a folder (Path) or a URL (str).
 
         `fingerprint` is that of the last fetch from this origin, None at first. If it still matches, nothing is
         fetched. `lookup` returns the stored records. Only with it may the result be a set of changed records. Downloads

@@ -27,7 +27,7 @@ _FLAPPING_PERIOD, _FLAPPING_PATIENCE = timedelta(days=1), timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class PartFailure:
-    """A part of a feed that could not be updated: "osv Debian", or "kev" for a feed without parts.
+    """A part of a feed that could not be updated: "osv Debian", or "kev" for a feed with one part.
 
     `attempts` counts those in a row that failed.
     """

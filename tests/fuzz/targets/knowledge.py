@@ -22,7 +22,7 @@ from dockgate.services.packages import Purls
 from dockgate.shared.errors import DatabaseError, UnreadableError, UsageError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.transfer import pack, unpack
-from dockgate.vulnerabilities.feed import Feed
+from dockgate.vulnerabilities.feed import ONLY_PART, Feed
 from dockgate.vulnerabilities.feeds import _records, amazon, cvss, epss, kev, osv
 
 _DATA = Path(__file__).parent.parent.parent
@@ -211,19 +211,19 @@ def _list_targets() -> Iterator[Target]:
         (
             Part(
                 "kev",
-                partial(_parse, kev.FEED, ""),
+                partial(_parse, kev.FEED, ONLY_PART),
                 lambda: [feed_files.make_kev({"CVE-1": "2026-01-01"}, "2026-02-01")],
                 mutate_json,
             ),
             Part(
                 "epss",
-                partial(_parse, epss.FEED, ""),
+                partial(_parse, epss.FEED, ONLY_PART),
                 _make_rows("#model_version:v1", "cve,epss,percentile", "CVE-1,0.5,0.25", "CVE-2,2,x"),
                 mutate_compressed(mutate_lines),
             ),
             Part(
                 "cvss",
-                partial(_parse, cvss.FEED, ""),
+                partial(_parse, cvss.FEED, ONLY_PART),
                 _make_rows(
                     "cve,version,vector,source",
                     "CVE-1,3.1,CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H,nvd",

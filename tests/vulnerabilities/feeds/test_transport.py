@@ -8,6 +8,7 @@ import pytest
 from tests.vulnerabilities.feeds.feed_site import serve_files
 
 from dockgate.shared.errors import DownloadError, UnavailableError
+from dockgate.vulnerabilities.feed import ONLY_PART
 from dockgate.vulnerabilities.feeds._transport import Web
 from dockgate.vulnerabilities.feeds.kev import FEED
 
@@ -15,7 +16,7 @@ from dockgate.vulnerabilities.feeds.kev import FEED
 def test_a_client_error_is_not_retried(tmp_path: Path) -> None:
     with serve_files({}) as site:
         with pytest.raises(UnavailableError, match="404 Not Found"):
-            FEED.fetch(f"{site.url}/kev.json", "", None, tmp_path)
+            FEED.fetch(f"{site.url}/kev.json", ONLY_PART, None, tmp_path)
         assert site.requests == ["/kev.json 404"]
 
 
@@ -23,7 +24,7 @@ def test_a_truncated_download_is_an_error(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"x" * 1000}) as site:
         site.cut.add("/kev.json")
         with pytest.raises(UnavailableError):
-            FEED.fetch(f"{site.url}/kev.json", "", None, tmp_path)
+            FEED.fetch(f"{site.url}/kev.json", ONLY_PART, None, tmp_path)
         assert site.requests == ["/kev.json 200"] * 3
 
 
@@ -31,7 +32,7 @@ def test_an_unrequested_304_is_an_error(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"{}"}) as site:
         site.failing["/kev.json"] = [304] * 3
         with pytest.raises(UnavailableError, match="304"):
-            FEED.fetch(f"{site.url}/kev.json", "", None, tmp_path)
+            FEED.fetch(f"{site.url}/kev.json", ONLY_PART, None, tmp_path)
 
 
 def test_a_download_above_its_limit_is_an_error(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_redirects_end(tmp_path: Path) -> None:
     with serve_files({}) as site:
         site.redirects = {"/a": f"{site.url}/b", "/b": f"{site.url}/a"}
         with pytest.raises(DownloadError, match="redirects more than 20 times"):
-            FEED.fetch(f"{site.url}/a", "", None, tmp_path)
+            FEED.fetch(f"{site.url}/a", ONLY_PART, None, tmp_path)
 
 
 def test_a_host_that_stops_in_the_middle_of_a_file_is_stalled(tmp_path: Path) -> None:
@@ -93,9 +94,9 @@ def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:
         secure.redirects = {"/same": f"{secure.url}/kev.json", "/down": f"{plain.url}/kev.json"}
         plain.redirects = {"/up": f"{secure.url}/kev.json"}
         for url in (f"{secure.url}/same", f"{plain.url}/up"):
-            assert FEED.fetch(url, "", None, tmp_path, certificate).path
+            assert FEED.fetch(url, ONLY_PART, None, tmp_path, certificate).path
         with pytest.raises(UnavailableError, match="from https to http"):
-            FEED.fetch(f"{secure.url}/down", "", None, tmp_path, certificate)
+            FEED.fetch(f"{secure.url}/down", ONLY_PART, None, tmp_path, certificate)
         assert plain.requests == []
 
 
@@ -103,7 +104,7 @@ def test_a_feed_sends_its_clients_no_closer_to_this_machine(tmp_path: Path) -> N
     with serve_files({"/kev.json": b"{}"}) as site:
         site.redirects = {"/metadata": "http://169.254.169.254/latest/meta-data"}
         with pytest.raises(DownloadError, match=r"the feed kev sends its clients to 169\.254.* at a metadata address"):
-            FEED.fetch(f"{site.url}/metadata", "", None, tmp_path)
+            FEED.fetch(f"{site.url}/metadata", ONLY_PART, None, tmp_path)
         assert site.requests == []
         with Web("kev", "http://192.0.2.1", None) as web, pytest.raises(DownloadError, match="at a loopback address"):
             web.fetch(f"{site.url}/kev.json", None, tmp_path)  # as a mirror in a list of the feed's
@@ -113,7 +114,7 @@ def test_a_feed_sends_its_clients_no_closer_to_this_machine(tmp_path: Path) -> N
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://", "http://:80/", "http://[nonsense"])
 def test_an_invalid_url_is_an_error(url: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"the feed kev cannot be fetched from .*: it is not a valid http.* URL"):
-        FEED.fetch(url, "", None, tmp_path)
+        FEED.fetch(url, ONLY_PART, None, tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "nonsense"])
@@ -122,14 +123,14 @@ def test_unreadable_certificates_are_an_error(content: str | None, tmp_path: Pat
     if content:
         bundle.write_text(content)
     with pytest.raises(UnavailableError, match=r"ca\.pem"):
-        FEED.fetch("http://127.0.0.1/kev.json", "", None, tmp_path, bundle)
+        FEED.fetch("http://127.0.0.1/kev.json", ONLY_PART, None, tmp_path, bundle)
 
 
 def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
     with serve_files({}) as site:
         url = site.url.replace("//", "//user:secret@") + "/kev.json?token=secret"
         with pytest.raises(UnavailableError) as error_info:
-            FEED.fetch(url, "", None, tmp_path)
+            FEED.fetch(url, ONLY_PART, None, tmp_path)
     assert "secret" not in str(error_info.value)
     assert "/kev.json" in str(error_info.value)
 
@@ -137,5 +138,5 @@ def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["http://user:secret@host:nonsense/", "http://user:secret@[nonsense"])
 def test_secrets_in_an_invalid_url_are_not_in_the_message(url: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError) as error_info:
-        FEED.fetch(url, "", None, tmp_path)
+        FEED.fetch(url, ONLY_PART, None, tmp_path)
     assert "secret" not in str(error_info.value)

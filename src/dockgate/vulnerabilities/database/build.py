@@ -11,7 +11,7 @@ from dockgate.shared.timestamps import format_seconds
 from dockgate.vulnerabilities.database.coverage import FILE, is_covered_by, read_coverage
 from dockgate.vulnerabilities.database.parts import Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, lock_database
-from dockgate.vulnerabilities.feed import Feed, FeedStatement
+from dockgate.vulnerabilities.feed import ONLY_PART, Feed, FeedStatement
 
 Report = Callable[[str], None]
 
@@ -72,10 +72,10 @@ def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
 
 
 def _find_parts(folder: Path, feed: Feed) -> tuple[str, ...]:
-    """The parts of a feed in a folder, sorted; a feed without parts has one with an empty name."""
+    """The names of the parts of a feed in a folder, sorted."""
     wildcard_index = Path(feed.file).parts.index("*") if "*" in feed.file else None
     paths = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
-    return tuple("" if wildcard_index is None else path.parts[wildcard_index] for path in paths)
+    return tuple(ONLY_PART if wildcard_index is None else path.parts[wildcard_index] for path in paths)
 
 
 def _describe_files(feed: Feed) -> str:

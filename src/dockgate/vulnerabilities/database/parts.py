@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
-from dockgate.vulnerabilities.feed import FaultyRecord
+from dockgate.vulnerabilities.feed import ONLY_PART, FaultyRecord
+
+
+def format_part(feed: str, name: str) -> str:
+    """A part of a feed for people: "osv Debian", "kev"."""
+    return feed if name == ONLY_PART else f"{feed} {name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One file of a feed in the database.
 
-    `name` is the OSV ecosystem, empty for a feed without parts; `source` the folder or URL it came from; `version` that
+    `name` is the OSV ecosystem or ONLY_PART; `source` the folder or URL it came from; `version` that
     of the feed's parser; `content` the SHA-256 of the file. `checked_at` is the last successful check, `changed_at` the
     last that brought new content, both RFC 3339 in UTC. `statements` counts what was read, `faults` are the records
     that could not be read.
@@ -28,8 +33,8 @@ class Part:
 
     @property
     def title(self) -> str:
-        """The part for people: "osv Debian", "kev"."""
-        return f"{self.feed} {self.name}".rstrip()
+        """The part for people, as `format_part`."""
+        return format_part(self.feed, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,8 @@ class Failure:
 
     @property
     def title(self) -> str:
-        """The part for people, as `Part.title`."""
-        return f"{self.feed} {self.name}".rstrip()
+        """The part for people, as `format_part`."""
+        return format_part(self.feed, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from dockgate.shared.redaction import redact_url
 from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.vulnerabilities.database.build import Report, parse
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
+from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result, format_part
 from dockgate.vulnerabilities.database.writer import Writer, lock_database
-from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed
+from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, ONLY_PART, Feed
 from dockgate.vulnerabilities.model import strip_release
 
 # Failed connections to a host, or files that it stopped sending, after which an update stops asking it: each takes
@@ -49,11 +49,11 @@ def update(
     """Fetch what changed, and replace the database at `path` atomically.
 
     `urls` maps names of feeds to URLs that replace `Feed.url`. Feeds without a URL are not fetched, and the result
-    names them. `ecosystems` are those to fetch of feeds with parts. All other parts stay in the database with the time
-    of their last check, and so do parts whose feed fails, which the result lists. Unchanged parts count as checked.
-    `report` gets a line for each part. A part that would lose many records, or have new unreadable ones, is a failure
-    (`_compute_limits`); `can_shrink` permits the former. The database is not replaced if no feed answers or nothing
-    would be covered.
+    names them. `ecosystems` are those to fetch of feeds with several parts. All other parts stay in the database with
+    the time of their last check, and so do parts whose feed fails, which the result lists. Unchanged parts count as
+    checked. `report` gets a line for each part. A part that would lose many records, or have new unreadable ones, is a
+    failure (`_compute_limits`); `can_shrink` permits the former. The database is not replaced if no feed answers or
+    nothing would be covered.
 
     Raises ConflictError while another process writes, DatabaseError if the old database is broken.
     """
@@ -72,7 +72,7 @@ def update(
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
                     unreachable.record(error)
                     failures.append(_make_failure(feed.name, name, error, has_old_data=old_part is not None))
-                    report(f"{feed.name} {name}".rstrip() + ": failed")
+                    report(f"{format_part(feed.name, name)}: failed")
                     continue
                 parts[feed.name, name] = part
                 is_unchanged = old_part is not None and old_part.content == part.content
@@ -170,8 +170,9 @@ def _renew(
     )
     if fetched_files.path is None:
         if old_part is None:
+            content = "its file" if name == ONLY_PART else name
             raise UnavailableError(
-                f"the feed {feed.name} reports {name or 'its file'} as unchanged, but never sent it",
+                f"the feed {feed.name} reports {content} as unchanged, but never sent it",
                 "Run `dockgate db update` again.",
             )
         part = replace(old_part, fingerprint=fetched_files.fingerprint, checked_at=time)

@@ -15,7 +15,7 @@ from dockgate.shared.interfaces import override
 from dockgate.shared.open_connections import OpenConnections, start_timer
 from dockgate.shared.redaction import redact_url
 from dockgate.shared.retry import RetrySchedule
-from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup
+from dockgate.vulnerabilities.feed import ONLY_PART, Feed, FeedFetch, RecordLookup
 
 if TYPE_CHECKING:
     import httpx
@@ -37,7 +37,7 @@ _ETAG, _LAST_MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 class FetchedFeed(Feed):
     """The fetching that all feeds share.
 
-    A feed adds `parse`; one with parts, or more than one file, overrides more.
+    A feed adds `parse`; one with several parts, or more than one file, overrides more.
     """
 
     name: str
@@ -51,7 +51,7 @@ class FetchedFeed(Feed):
 
     @override
     def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        return ("",)
+        return (ONLY_PART,)
 
     @override
     def get_ecosystem(self, part: str) -> str | None:
