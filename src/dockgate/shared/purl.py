@@ -36,10 +36,10 @@ def write_purl(
     namespace: str,
     name: str,
     version: str = "",
-    qualifiers: Mapping[str, str] | None = None,
+    qualifiers: Mapping[str, str | None] | None = None,
     subpath: str = "",
 ) -> str:
-    """Return the package URL in canonical form: sorted qualifiers, without empty ones."""
+    """Return the package URL in canonical form: sorted qualifiers, without absent and empty ones."""
     text = f"pkg:{kind}/"
     if namespace:
         text += "/".join(map(quote_part, namespace.split("/"))) + "/"

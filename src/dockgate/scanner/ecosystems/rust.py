@@ -102,7 +102,7 @@ def _find_source(purl: Purl) -> str | None:
 
 def _make_package(name: str, version: str, source: str | None, path: str | None = None) -> Package:
     """Build a package; `source` is None for crates.io, "git", "local", or cargo-auditable's word."""
-    purl = write_purl("cargo", "", name, version, {"source": source or ""})
+    purl = write_purl("cargo", "", name, version, {"source": source})
     source_name = name if source in (None, "git") else f"{source}:{name}"
     source_version = f"{version} from git" if source == "git" else version
     return build_package("crates.io", name, version, purl, path or "", source=(source_name, source_version))

@@ -130,7 +130,7 @@ class Apk(Ecosystem):
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         if distribution is None:
-            return replace(package, purl=write_package_url(package, "", ""), vendor=None)
+            return replace(package, purl=write_package_url(package, "", None), vendor=None)
         return self.assign_distribution(package, distribution)
 
     @override

@@ -50,7 +50,7 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
         )
         if not fields.get("o"):
             without_origin.append(len(packages))
-        packages.append(replace(package, purl=write_package_url(package, "", "")))
+        packages.append(replace(package, purl=write_package_url(package, "", None)))
         if files:
             owns[name] = tuple(files)
     if 2 * len(without_origin) <= len(packages):
@@ -98,8 +98,8 @@ def _read_entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[st
         yield first_line, fields, files
 
 
-def write_package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
+def write_package_url(package: Package, namespace: str, distro: str | None, vendor: str | None = None) -> str:
     """Write the package URL, with the origin as `upstream` if it differs."""
-    upstream = package.source_name if package.source_name != package.name else ""
-    qualifiers = {"arch": package.arch or "", "distro": distro, "upstream": upstream, "vendor": vendor or ""}
+    upstream = package.source_name if package.source_name != package.name else None
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor}
     return write_purl("apk", namespace, package.name, package.version, qualifiers)

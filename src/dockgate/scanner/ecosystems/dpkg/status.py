@@ -52,7 +52,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
             or fields.get(b"maintainer")
             or None,
         )
-        packages.append(replace(package, purl=write_package_url(package, "", "")))
+        packages.append(replace(package, purl=write_package_url(package, "", None)))
     if not is_status_file and not packages and not removed_names:
         raise UnreadableError("it has no entry")
     return Extract(packages=tuple(packages), removed_names=tuple(removed_names))
@@ -126,12 +126,12 @@ def has_copyright(name: str, paths: tuple[str, ...]) -> bool:
     return f"{documents}/copyright" in paths or documents in paths
 
 
-def write_package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
+def write_package_url(package: Package, namespace: str, distro: str | None, vendor: str | None = None) -> str:
     """Write the package URL, with the source as `upstream` if it differs, because advisories name it."""
-    source = ""
+    source: str | None = None
     if package.source_version != package.version:
         source = f"{package.source_name}@{package.source_version}"
     elif package.source_name != package.name:
         source = package.source_name
-    qualifiers = {"arch": package.arch or "", "distro": distro, "upstream": source, "vendor": vendor or ""}
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor}
     return write_purl("deb", namespace, package.name, package.version, qualifiers)

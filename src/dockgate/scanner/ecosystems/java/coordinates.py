@@ -10,7 +10,7 @@ The evidence is used in this order:
 `Bundle-SymbolicName`, GROUP.ARTIFACT if maven-bundle-plugin or sbt-osgi wrote it. For (c) and (d), domains of vendors
 with many groups do not count, because manifests written by hand contain them too.
 
-3. Otherwise the group stays empty: no advisory matches it, and the package is undetermined.
+3. Otherwise the group stays unknown: no advisory matches it, and the package is undetermined.
 """
 
 from collections.abc import Mapping
@@ -33,11 +33,11 @@ _VERSION_SAFE = _SAFE_CHARACTERS | frozenset("+~")
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A Maven package; unknown parts are empty."""
+    """A Maven package. Group and version are None if unknown, the artifact is then empty."""
 
-    group: str
+    group: str | None
     artifact: str
-    version: str
+    version: str | None
 
 
 def from_pom_properties(raw: bytes, path: str) -> Coordinates:
@@ -47,25 +47,25 @@ def from_pom_properties(raw: bytes, path: str) -> Coordinates:
         name, equals, value = line.partition("=")
         if equals and not name.lstrip().startswith(("#", "!")):
             values[name.strip()] = value.strip()
-    return _complete_by_path(path, values.get("groupId", ""), values.get("artifactId", ""), values.get("version", ""))
+    return _complete_by_path(path, values.get("groupId"), values.get("artifactId"), values.get("version"))
 
 
 def from_pom(raw: bytes, path: str) -> Coordinates:
     """Read the pom.xml; group and version may be its parent's. Raises UnreadableError."""
     values = {element.path: element.text for element in parse_elements(raw)}
 
-    def get_value(name: str) -> str:
-        return values.get(f"project/{name}") or values.get(f"project/parent/{name}", "")
+    def get_value(name: str) -> str | None:
+        return values.get(f"project/{name}") or values.get(f"project/parent/{name}")
 
-    return _complete_by_path(path, get_value("groupId"), values.get("project/artifactId", ""), get_value("version"))
+    return _complete_by_path(path, get_value("groupId"), values.get("project/artifactId"), get_value("version"))
 
 
-def _complete_by_path(path: str, group: str, artifact: str, version: str) -> Coordinates:
+def _complete_by_path(path: str, group: str | None, artifact: str | None, version: str | None) -> Coordinates:
     """Build coordinates; the folders META-INF/maven/GROUP/ARTIFACT replace values that are missing or illegal."""
     _, _, group_folder, artifact_folder, _ = path.split("/")
     return Coordinates(
         _clean_text(group, _SAFE_CHARACTERS) or _clean_text(group_folder, _SAFE_CHARACTERS),
-        _clean_text(artifact, _SAFE_CHARACTERS) or _clean_text(artifact_folder, _SAFE_CHARACTERS),
+        _clean_text(artifact, _SAFE_CHARACTERS) or _clean_text(artifact_folder, _SAFE_CHARACTERS) or "",
         _clean_text(version, _VERSION_SAFE),
     )
 
@@ -76,26 +76,27 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     Tools that merge jars may copy a manifest. So a manifest whose version contradicts the file name is ignored.
     """
     stem = file.rpartition(".")[0] or file
-    if group := _clean_text(manifest.get("group-id", ""), _SAFE_CHARACTERS):
-        name = manifest.get("short-name", "") or manifest.get("extension-name", "")
+    if group := _clean_text(manifest.get("group-id"), _SAFE_CHARACTERS):
+        name = manifest.get("short-name") or manifest.get("extension-name")
         version = _clean_version(manifest.get("plugin-version", "").partition(" ")[0])
         return Coordinates(group, _clean_text(name, _SAFE_CHARACTERS) or stem, version)
-    artifact, stem_version = split_stem(stem)
-    version = stem_version or ""
-    stated_version = _clean_version(manifest.get("implementation-version", ""))
-    before, separator, after = stem.partition(f"-{stated_version}")
-    if stated_version and separator and after[:1] in ("", "-"):
-        artifact, version = before, stated_version
-    is_foreign = bool(version and stated_version) and not (
-        version.startswith(stated_version) or stated_version.startswith(version)
-    )
+    artifact, version = split_stem(stem)
+    stated_version = _clean_version(manifest.get("implementation-version"))
+    is_foreign = False
+    if stated_version:
+        before, separator, after = stem.partition(f"-{stated_version}")
+        if separator and after[:1] in ("", "-"):
+            artifact, version = before, stated_version
+        is_foreign = version is not None and not (
+            version.startswith(stated_version) or stated_version.startswith(version)
+        )
     if not is_foreign:
-        version = stated_version or version or _clean_version(manifest.get("bundle-version", ""))
+        version = stated_version or version or _clean_version(manifest.get("bundle-version"))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
             return Coordinates(*find_tomcat_library(artifact), version)
     if library := find_library(artifact):
         return Coordinates(*library, version)
-    return Coordinates("" if is_foreign else _find_group(manifest, artifact), artifact, version)
+    return Coordinates(None if is_foreign else _find_group(manifest, artifact), artifact, version)
 
 
 def parse_manifest(raw: bytes) -> dict[str, str]:
@@ -141,24 +142,24 @@ def is_java_runtime(manifest: Mapping[str, str]) -> bool:
     return (manifest.get("specification-title"), manifest.get("implementation-title")) == _RUNTIME
 
 
-def _find_group(manifest: Mapping[str, str], artifact: str) -> str:
+def _find_group(manifest: Mapping[str, str], artifact: str) -> str | None:
     attribute = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
-    vendor = _clean_text(manifest.get(attribute, ""), _SAFE_CHARACTERS)
-    if "." in vendor and vendor not in _VENDORS:
+    vendor = _clean_text(manifest.get(attribute), _SAFE_CHARACTERS)
+    if vendor and "." in vendor and vendor not in _VENDORS:
         return vendor
-    bundle = _clean_text(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE_CHARACTERS)
+    bundle = _clean_text(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE_CHARACTERS) or ""
     for name in (artifact, artifact.partition("_2.")[0], artifact.partition("_3")[0]):
         group = bundle.removesuffix(f".{name}")
         if group != bundle and "." in group and group not in _VENDORS:
             return group
-    return ""
+    return None
 
 
-def _clean_version(version: str) -> str:
-    """Return a manifest's version, or no text if it is a sentence or a placeholder."""
-    return _clean_text(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
+def _clean_version(version: str | None) -> str | None:
+    """Return a manifest's version, None if it is a sentence or a placeholder."""
+    return _clean_text(version, _VERSION_SAFE) if version and any(char.isdecimal() for char in version) else None
 
 
-def _clean_text(value: str, allowed_characters: frozenset[str]) -> str:
-    """Return the value if its characters are legal, or no text for a placeholder or white space."""
-    return value if value and allowed_characters.issuperset(value) else ""
+def _clean_text(value: str | None, allowed_characters: frozenset[str]) -> str | None:
+    """Return the value if its characters are legal, None for a placeholder or white space."""
+    return value if value and allowed_characters.issuperset(value) else None

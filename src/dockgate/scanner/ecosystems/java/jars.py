@@ -53,8 +53,9 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
 def make_package(library: Coordinates, path: str) -> Package:
     """Build the package GROUP:ARTIFACT, or ARTIFACT if the group is unknown."""
     name = f"{library.group}:{library.artifact}" if library.group else library.artifact
-    purl = write_purl("maven", library.group, library.artifact, library.version)
-    return build_package("Maven", name, library.version, purl, path)
+    version = library.version or ""
+    purl = write_purl("maven", library.group or "", library.artifact, version)
+    return build_package("Maven", name, version, purl, path)
 
 
 class _LimitError(UnreadableError):

@@ -116,9 +116,10 @@ class Rpm(Ecosystem):
         qualifiers = purl.qualifiers
         epoch = qualifiers.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
-        module = parse_module_stream(qualifiers.get("rpmmod", "") or qualifiers.get("modularitylabel", ""))
-        arch, upstream, vendor = (qualifiers.get(key, "") for key in ("arch", "upstream", "vendor"))
-        package = build_package(RpmPackage(purl.name, version, arch, upstream or None, module, vendor), "")
+        module = qualifiers.get("rpmmod") or qualifiers.get("modularitylabel")
+        arch, upstream, vendor = (qualifiers.get(key) or None for key in ("arch", "upstream", "vendor"))
+        row = RpmPackage(purl.name, version, arch, upstream, parse_module_stream(module) if module else None, vendor)
+        package = build_package(row, "")
         if distro := qualifiers.get("distro", ""):
             stated_distribution = parse_distribution(distro)
             # The document's distribution may have more detail: openEuler's release and CentOS Stream are only in its

@@ -51,11 +51,12 @@ def read_database(path: str, file: BinaryIO) -> Extract:
             continue
         version_release = f"{header.version}-{header.release}" if header.release else header.version
         evr = f"{header.epoch}:{version_release}" if header.epoch else version_release
-        module, vendor = parse_module_stream(header.module), header.vendor or vendors.UNKNOWN_VENDOR
-        rows.append(RpmPackage(header.name, evr, header.arch, header.source_rpm or None, module, vendor))
+        module = parse_module_stream(header.module) if header.module else None
+        vendor = header.vendor or vendors.UNKNOWN_VENDOR
+        rows.append(RpmPackage(header.name, evr, header.arch, header.source_rpm, module, vendor))
         if header.files:
             paths_size += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
-            files.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
+            files.setdefault(f"{header.name}:{header.arch or ''}", []).extend(header.files)
     owned_paths = {name: tuple(paths) for name, paths in files.items()}
     return Extract(build_packages(rows, path), owned_paths, unread_parts=tuple(unread_parts))
 
@@ -72,15 +73,16 @@ def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:
     Fields by tabs, "(none)" if absent: name, version-release, two times, vendor, epoch, size, arch, epoch, SOURCERPM.
     """
     for count, line in enumerate(file, 1):
-        fields = ["" if field == "(none)" else field for field in decode_text(line.rstrip(b"\r\n")).split("\t")]
-        if fields == [""]:
+        text = decode_text(line.rstrip(b"\r\n"))
+        fields = [None if field in ("", "(none)") else field for field in text.split("\t")]
+        if fields == [None]:
             continue
         if len(fields) < 10 or not fields[0] or not fields[1]:
             raise UnreadableError(f"line {count} is not a package: {decode_text(line[:60])!r}")
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, version_release, vendor = fields[0], fields[1], fields[4]
-        arch, epoch, source_rpm = fields[7], fields[8], fields[9]
+        arch, epoch, source_rpm = fields[7:10]
         if name != KEY_PACKAGE:
-            evr = f"{epoch}:{version_release}" if is_digits(epoch) and epoch.strip("0") else version_release
-            yield RpmPackage(name, evr, arch, source_rpm or None, "", vendor or vendors.UNKNOWN_VENDOR)
+            evr = f"{epoch}:{version_release}" if epoch and is_digits(epoch) and epoch.strip("0") else version_release
+            yield RpmPackage(name, evr, arch, source_rpm, None, vendor or vendors.UNKNOWN_VENDOR)

@@ -38,17 +38,17 @@ _ABSENT = frozenset((1, 2, 4))  # RPMFILE_STATE_REPLACED (now another package's)
 class Header:
     """A header's relevant content.
 
-    `epoch` is 0 if absent, `module` "name:stream:version:context:arch" or empty.
+    `epoch` is 0 if absent; other absent values are None. `module` is "name:stream:version:context:arch".
     """
 
     name: str
     epoch: int
     version: str
-    release: str
-    arch: str
-    source_rpm: str
-    module: str
-    vendor: str
+    release: str | None
+    arch: str | None
+    source_rpm: str | None
+    module: str | None
+    vendor: str | None
     # Relative paths of installed files, without folders and without ghosts, which other programs write.
     files: tuple[str, ...]
 
@@ -88,10 +88,10 @@ class _Tags:
             if tag in _TAGS_READ
         }
 
-    def read_string(self, tag: int) -> str:
-        """Return the tag's first value, an empty one if it is absent."""
+    def read_string(self, tag: int) -> str | None:
+        """Return the tag's first value, None if it is absent or empty."""
         values = self.read_strings(tag)
-        return values[0] if values else ""
+        return (values[0] or None) if values else None
 
     def read_strings(self, tag: int, *, limit: int = 0) -> list[str]:
         """Return the tag's values, [] if absent. With a `limit` of bytes each, bad UTF-8 becomes surrogates."""

@@ -13,15 +13,16 @@ class RpmPackage(NamedTuple):
     """A package as rpm describes it.
 
     `evr` is "EPOCH:VERSION-RELEASE", without an epoch "VERSION-RELEASE". `source_rpm` is SOURCERPM, such as
-    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); None if unknown.
+    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); `module` is "nodejs:18". What is unknown is
+    None.
     """
 
     name: str
     evr: str
-    arch: str
+    arch: str | None
     source_rpm: str | None
-    module: str
-    vendor: str
+    module: str | None
+    vendor: str | None
 
 
 def build_packages(rows: Sequence[RpmPackage], path: str) -> tuple[Package, ...]:
@@ -51,7 +52,7 @@ def build_package(row: RpmPackage, path: str) -> Package:
     """Build a package that is not yet assigned to a distribution."""
     epoch, colon, version_release = row.evr.rpartition(":")
     source_name, source_version = _find_source(row, epoch + colon)
-    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source_rpm or ""}
+    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source_rpm}
     return Package(
         name=row.name,
         version=row.evr,
@@ -60,9 +61,9 @@ def build_package(row: RpmPackage, path: str) -> Package:
         source_name=source_name or row.name,
         source_version=source_version or row.evr,
         path=path,
-        arch=row.arch or None,
+        arch=row.arch,
         module=row.module or (ANY_MODULE if _MODULAR in version_release else None),
-        vendor=row.vendor or None,
+        vendor=row.vendor,
     )
 
 
