@@ -8,8 +8,8 @@ from typing import Any
 from dockgate.shared.wording import shorten_text, to_one_line
 
 
-def read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and severities (empty where unknown): of texts, or of objects with `id` and `severity`.
+def read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    """Names and severities (None where unknown): of texts, or of objects with `id` and `severity`.
 
     At most 100.
     """
@@ -17,12 +17,14 @@ def read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tu
     nested_details = detail.get("packageVulnerabilityDetails")
     if not values and isinstance(nested_details, Mapping):
         values = {"id": nested_details.get("vulnerabilityId"), "severity": detail.get("severity")}
-    names: dict[str, str] = {}
+    names: dict[str, str | None] = {}
     for value in (values if isinstance(values, list | tuple) else [values])[:100]:
         name = value.get("id") if isinstance(value, Mapping) else value
         if name:
-            severity = value.get("severity") if isinstance(value, Mapping) else ""
-            names.setdefault(intern(shorten_text(to_one_line(str(name)), 60)), intern(str(severity or "")))
+            severity = value.get("severity") if isinstance(value, Mapping) else None
+            names.setdefault(
+                intern(shorten_text(to_one_line(str(name)), 60)), intern(str(severity)) if severity else None
+            )
     return tuple(names), tuple(names.values())
 
 
@@ -35,13 +37,13 @@ def read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def read_text(detail: Mapping[str, Any], *names: str) -> str:
-    """Return the first field of these that has a value, in one line.
+def read_text(detail: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first field of these that has a value, in one line, None without any.
 
-    Others than texts are returned as JSON. Empty without any.
+    Others than texts are returned as JSON.
     """
     value = next((detail[name] for name in names if detail.get(name)), "")
-    return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str))
+    return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str)) or None
 
 
 def read_reason(detail: Mapping[str, Any]) -> str | None:
@@ -53,7 +55,7 @@ def read_reason(detail: Mapping[str, Any]) -> str | None:
         return text
     parts = detail.get("parts")
     part = parts[0] if isinstance(parts, list) and parts else None
-    return (read_text(part, "reason") or None) if isinstance(part, Mapping) else None
+    return read_text(part, "reason") if isinstance(part, Mapping) else None
 
 
 def format_kind(kind: str) -> str:

@@ -51,7 +51,7 @@ _OF_EACH_REPOSITORY = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding
 
 _SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
 # What has no status, such as a waiver that ends, is worse than what is approved.
-_STATUSES = ("Rejected", "Undetermined", "", "Approved")
+_STATUSES = ("Rejected", "Undetermined", None, "Approved")
 # The states of CodePipeline as statuses; others are as none.
 _STATES = {"FAILED": "Rejected", "STARTED": "Approved", "RESUMED": "Approved", "SUCCEEDED": "Approved"}
 
@@ -63,19 +63,19 @@ class EventSummary:
     `name` is the subject for people, with the image that a service runs or the tag that has moved.
     `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
     image is, None unless the subject is the image there. `policy` is whose verdict the event is about, None for none.
-    `previous` is the status or the image before, None if the event does not say.
+    `previous` is the status or the image before. It, the status and severities are None if the event does not say.
     """
 
     kind: str
     subject: str
     name: str
-    status: str
+    status: str | None
     image: str
     repository: str | None
     policy: str | None
     text: str
     vulnerabilities: tuple[str, ...]
-    severities: tuple[str, ...]
+    severities: tuple[str | None, ...]
     rank: tuple[int, int, int, str]
     previous: str | None
 
@@ -118,11 +118,11 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     kind = intern(to_one_line(str(event.get("detail-type", "event"))))
     names, severities = read_vulnerabilities(detail)
     service, status, policy = (read_text(detail, *keys) for keys in (("service",), ("status", "state"), ("policy",)))
-    policy = PolicyReference(policy).label
+    policy = PolicyReference(policy).label if policy else None
     resource = read_image_resource(detail)
     image = read_text(detail, "image", "image-digest", "digest") or read_text(resource, "imageHash")
     repository = read_text(detail, "repository", "repository-name") or read_text(resource, "repositoryName")
-    repository = parse_ecr_repository(repository)
+    repository = parse_ecr_repository(repository) if repository else None
     image_name = str(ImageReference(repository, image)) if repository and image else repository or image
     subject = (
         service
@@ -130,25 +130,26 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         or read_text(detail, "pipeline", "waiver", "feed")
         or to_one_line(str(event.get("id", "")))
     )
-    previous = intern(read_text(detail, "previous"))
+    previous = _intern(read_text(detail, "previous"))
     is_move = kind == TAG_MOVED
-    tag_name = f"{repository}:{read_text(detail, 'tag')}" if is_move else None
+    tag = read_text(detail, "tag") if is_move else None
+    tag_name = f"{repository}:{tag}" if repository and tag else None
     name = tag_name or (f"{service} ({image_name})" if service and image_name else subject)
-    policy_status = intern(_format_status(status, policy, previous))
+    policy_status = _intern(_format_status(status, policy, previous))
     parts = [
         *(name, format_kind(kind)),
-        _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else "",
+        _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else None,
         policy_status,
         _format_names(names),
         shorten_text(read_reason(detail) or "", 160),
     ]
-    if is_move:
+    if is_move and image and previous:
         parts.append(f"back to {image[:19]}" if image == previous else f"from {previous[:19]} to {image[:19]}")
-    rank_status = _STATES.get(status, status)
+    rank_status = _STATES.get(status, status) if status else None
     rank = (
         0 if service else 1,
         min(map(_rank_severity, severities), default=len(_SEVERITIES)),
-        _STATUSES.index(rank_status if rank_status in _STATUSES else ""),
+        _STATUSES.index(rank_status if rank_status in _STATUSES else None),
         subject,
     )
     text = shorten_text(": ".join(filter(None, parts)), 400)
@@ -159,21 +160,26 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         name,
         policy_status,
         image or subject,
-        intern(repository) if is_about_image else None,
-        intern(policy) if policy else None,
+        _intern(repository) if is_about_image else None,
+        _intern(policy),
         text,
         names,
         severities,
         rank,
-        previous or None,
+        previous,
     )
 
 
-def _format_deadline(detail: Mapping[str, Any], time: str) -> str:
+def _intern(text: str | None) -> str | None:
+    """The text as one object for all events that have it, which saves memory."""
+    return intern(text) if text else None
+
+
+def _format_deadline(detail: Mapping[str, Any], time: str) -> str | None:
     """Say until when the image is to be replaced, or at the time of the event, since when it should have been."""
     deadline, event_time = parse_time(read_text(detail, "deadline")), parse_time(time)
     if deadline is None:
-        return ""
+        return None
     is_passed = event_time is not None and deadline <= event_time
     return f"{'its deadline passed at' if is_passed else 'replace it before'} {format_seconds(deadline)}"
 
@@ -182,7 +188,7 @@ def _format_names(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
-def _format_status(status: str, policy: str, previous: str) -> str:
+def _format_status(status: str | None, policy: str | None, previous: str | None) -> str | None:
     text = f"{status} by {policy}" if status and policy else status
     return f"{text}, as before" if status and status == previous else text
 
@@ -245,7 +251,7 @@ def _find_state_key(event: Mapping[str, Any]) -> bytes | None:
     return _compute_state_key(name, values) if any(values) else None
 
 
-def _compute_state_key(name: str, values: Sequence[str]) -> bytes:
+def _compute_state_key(name: str, values: Sequence[str | None]) -> bytes:
     """Return a key of 16 bytes. It is short because a group has up to 10,000 of them."""
     return hashlib.sha256(json.dumps([name, *values]).encode()).digest()[:16]
 
@@ -293,7 +299,7 @@ def _add_repositories(summary: EventSummary, repositories: Collection[str]) -> E
     )
 
 
-def _add_image(count: _Count, summary: EventSummary, severity: str) -> None:
+def _add_image(count: _Count, summary: EventSummary, severity: str | None) -> None:
     count.images.add(summary.image)
     if summary.rank[0] == 0:
         count.running_images.add(summary.image)
