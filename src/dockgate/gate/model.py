@@ -138,7 +138,8 @@ class VexStatement:
     """One statement of a VEX document, in a form that all formats share.
 
     `document` is the document's digest and `format` "openvex", "cyclonedx" or "csaf". `author` is the author that the
-    document names. `signer` vouches for it, None if it has no signer.
+    document names; it is empty if a CycloneDX document names none, because the API and events have it as a text.
+    `signer` vouches for it, None if it has no signer.
     `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
     document is attached to), `packages` are purls inside the products (empty: the products themselves).
     `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339; each is None if

@@ -66,10 +66,17 @@ def _split_at_stars(pattern: str) -> tuple[str, ...]:
 def is_package_match(pattern: str, package: Package) -> bool:
     """Return whether a pattern of package URLs matches the package or its source."""
     path, version = split(pattern)
-    for own_path, own_version in list_identities(package):
-        if is_match(own_path, path) and (not version or is_match(own_version, version)):
-            return True
-    return False
+    return any(_is_identity_match(path, version, identity) for identity in list_identities(package))
+
+
+def is_purl_match(pattern: str, purl: str) -> bool:
+    """Return what `is_package_match` does, for a package of which only the purl is known."""
+    return _is_identity_match(*split(pattern), split(purl))
+
+
+def _is_identity_match(path: str, version: str | None, identity: tuple[str, str | None]) -> bool:
+    own_path, own_version = identity
+    return is_match(own_path, path) and (version is None or is_match(own_version or "", version))
 
 
 def is_covering(pattern: str, narrow_pattern: str) -> bool:
@@ -80,12 +87,12 @@ def is_covering(pattern: str, narrow_pattern: str) -> bool:
 def is_covering_packages(pattern: str, narrow_pattern: str) -> bool:
     """Return whether a pattern of package URLs is known to match all packages that another one matches."""
     (path, version), (narrow_path, narrow_version) = split(pattern), split(narrow_pattern)
-    is_version_covered = not version or (bool(narrow_version) and is_covering(version, narrow_version))
+    is_version_covered = version is None or (narrow_version is not None and is_covering(version, narrow_version))
     return is_version_covered and is_covering(path, narrow_path)
 
 
-def list_identities(package: Package) -> tuple[tuple[str, str], ...]:
-    """Path and version of the package, and those of its source if they differ.
+def list_identities(package: Package) -> tuple[tuple[str, str | None], ...]:
+    """Path and version of the package (None if unknown), and those of its source if they differ.
 
     A package from `matching.set_versions` counts with its new version, although its purl has the old one.
     """
@@ -108,17 +115,14 @@ def build_current_purl(package: Package) -> str:
     return f"{name}@{quote(package.version, safe=':')}{package.purl[end:]}"
 
 
-def _is_upgraded(package: Package, version: str) -> bool:
+def _is_upgraded(package: Package, version: str | None) -> bool:
     """Return whether the purl has another version. In rpm purls the epoch is a qualifier."""
-    return bool(version) and package.version != version and not package.version.endswith(f":{version}")
+    return version is not None and package.version != version and not package.version.endswith(f":{version}")
 
 
 @lru_cache(maxsize=8192)
-def split(purl: str) -> tuple[str, str]:
-    """The path "type/namespace/name" and the version, decoded and normalised for the type.
-
-    The version is empty if the URL has none.
-    """
+def split(purl: str) -> tuple[str, str | None]:
+    """The path "type/namespace/name" and the version (None without one), decoded and normalised for the type."""
     text = strip_scheme(strip_qualifiers(purl)).strip("/")
     folder, _, last = text.rpartition("/")
     name, _, version = last.partition("@")
@@ -129,7 +133,7 @@ def split(purl: str) -> tuple[str, str]:
         path = path.lower()
     if kind == "pypi":
         path = f"{kind}{normalize_pypi_name(path[len(kind) :])}"
-    return path, unquote(version)
+    return path, unquote(version) or None
 
 
 def _extend_within_segments(text: str, starts: set[int]) -> set[int]:

@@ -94,7 +94,8 @@ def _is_valid(waiver: Waiver) -> bool:
 
 def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collection[str]) -> Waiver | None:
     if is_purl(path):
-        return next((waiver for waiver in waivers if _is_purl_match(_get_subject(waiver), path)), None)
+        purl_waivers = (waiver for waiver in waivers if is_purl(_get_subject(waiver)))
+        return next((waiver for waiver in purl_waivers if patterns.is_purl_match(_get_subject(waiver), path)), None)
     if not path.strip("/"):
         return None
     should_name_image = _is_protected(path.strip("/"), protected_paths)
@@ -127,10 +128,7 @@ def _find_for_undetermined(
         for waiver in package_waivers:
             if any(patterns.is_package_match(_get_subject(waiver), package) for package in subjects):
                 return waiver
-        return next(
-            (waiver for waiver in package_waivers if _is_purl_match(_get_subject(waiver), undetermined_entry.subject)),
-            None,
-        )
+        return _find_for_path(package_waivers, undetermined_entry.subject, protected_paths)
     named_packages = [
         next((waiver for waiver in package_waivers if patterns.is_package_match(_get_subject(waiver), package)), None)
         for package in packages
@@ -146,14 +144,6 @@ def _find_for_undetermined(
 def _get_subject(waiver: Waiver) -> str:
     """The content that the waiver accepts: `waivers` here are only those that name some."""
     return waiver.unread or ""
-
-
-def _is_purl_match(pattern: str, purl: str) -> bool:
-    """Return what `patterns.is_package_match` does, for a package of which only the purl is known."""
-    if not is_purl(pattern):
-        return False
-    (path, version), (purl_name, own_version) = patterns.split(pattern), patterns.split(purl)
-    return patterns.is_match(purl_name, path) and (not version or patterns.is_match(own_version, version))
 
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:

@@ -169,7 +169,7 @@ def is_package(purl: str, package: Package) -> bool:
     """
     path, version = patterns.split(purl)
     for own_path, own_version in patterns.list_identities(package):
-        if own_path == path and version in ("", own_version):
+        if own_path == path and version in (None, own_version):
             package_qualifiers = _parse_qualifiers(package.purl)
             return all(package_qualifiers.get(key, value) == value for key, value in _parse_qualifiers(purl).items())
     return False

@@ -33,7 +33,8 @@ class BuildInfo:
 
     `go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the import path of the main package, `main`
     its module or None. `modules` are the required modules, with replacements applied. `settings` are those of `go
-    version -m` ("-ldflags"), quoted where Go quotes them.
+    version -m` ("-ldflags"), quoted where Go quotes them. `package` is empty if unknown: it replaces "main" in the
+    names of packages, which stay as they are in stored inventories.
 
     Not a dataclass, because creating one at every start takes too long (`formats.executable`).
     """
@@ -61,7 +62,7 @@ def read(executable: Executable) -> BuildInfo | None:
             go, info = _read_strings(executable, raw, at)
             if not go:
                 raise UnreadableError("it is a Go program whose build information is damaged")
-            return _parse_info(go, info)
+            return _parse_info(go, info) if info is not None else BuildInfo(go)
     if _is_go(executable):
         raise UnreadableError("it is a Go program without build information, so its modules cannot be determined")
     return None
@@ -77,11 +78,11 @@ def _is_go(executable: Executable) -> bool:
     )
 
 
-def _read_strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
-    """Toolchain and list of modules, both empty if missing: after the header since Go 1.18, by its pointers before."""
+def _read_strings(executable: Executable, raw: bytes, at: int) -> tuple[str | None, str | None]:
+    """Toolchain and list of modules, None if missing: after the header since Go 1.18, by its pointers before."""
     header = raw[at : at + _HEADER]
     if len(header) < _HEADER:
-        return "", ""
+        return None, None
     size, flags = header[14], header[15]
     if flags & _INLINE:
         go, after = _read_counted_string(raw, at + _HEADER)
@@ -91,7 +92,7 @@ def _read_strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str
         addresses = (int.from_bytes(header[start : start + size], order) for start in (16, 16 + size))
         go, info = (_read_pointed_string(executable, address, size, order) for address in addresses)
     is_intact = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
-    return decode_text(go), decode_text(info[_SENTINEL:-_SENTINEL]) if is_intact else ""
+    return decode_text(go) or None, decode_text(info[_SENTINEL:-_SENTINEL]) if is_intact else None
 
 
 def _read_counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
