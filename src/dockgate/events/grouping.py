@@ -130,12 +130,12 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         or read_text(detail, "pipeline", "waiver", "feed")
         or to_one_line(str(event.get("id", "")))
     )
-    previous = _intern(read_text(detail, "previous"))
+    previous = _make_shared_text(read_text(detail, "previous"))
     is_move = kind == TAG_MOVED
     tag = read_text(detail, "tag") if is_move else None
     tag_name = f"{repository}:{tag}" if repository and tag else None
     name = tag_name or (f"{service} ({image_name})" if service and image_name else subject)
-    policy_status = _intern(_format_status(status, policy, previous))
+    policy_status = _make_shared_text(_format_status(status, policy, previous))
     parts = [
         *(name, format_kind(kind)),
         _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else None,
@@ -160,8 +160,8 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         name,
         policy_status,
         image or subject,
-        _intern(repository) if is_about_image else None,
-        _intern(policy),
+        _make_shared_text(repository) if is_about_image else None,
+        _make_shared_text(policy),
         text,
         names,
         severities,
@@ -170,7 +170,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     )
 
 
-def _intern(text: str | None) -> str | None:
+def _make_shared_text(text: str | None) -> str | None:
     """The text as one object for all events that have it, which saves memory."""
     return intern(text) if text else None
 

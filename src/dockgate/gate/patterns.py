@@ -122,7 +122,7 @@ def _is_upgraded(package: Package, version: str | None) -> bool:
 
 @lru_cache(maxsize=8192)
 def split(purl: str) -> tuple[str, str | None]:
-    """The path "type/namespace/name" and the version (None without one), decoded and normalised for the type."""
+    """The path "type/namespace/name" and the version or None, decoded and normalised for the type."""
     text = strip_scheme(strip_qualifiers(purl)).strip("/")
     folder, _, last = text.rpartition("/")
     name, _, version = last.partition("@")
