@@ -70,7 +70,7 @@ TEXT_CUT = re.compile(r"\.(?:r?partition|r?split|remove(?:prefix|suffix))\(|\[[0
 IMAGE_NAME = re.compile(r"(?:repository|reference)\}@\{|(?<!/)\{[\w.]*registry\}/\{")
 REFERENCES = (
     "src/dockgate/scanner/images/cosign_attestations.py",
-    "src/dockgate/scanner/images/reference.py",
+    "src/dockgate/scanner/registry_reference.py",
     "src/dockgate/shared/references.py",
 )
 UNDERSCORE = re.compile(r"(?<=\w)_(?=\w)")

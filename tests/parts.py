@@ -28,8 +28,8 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, grant, parse_scopes
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.pipelines.build_images import RegistryBuildImages

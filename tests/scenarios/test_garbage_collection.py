@@ -23,7 +23,7 @@ from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.server import registry_service
 from dockgate.server.registry_storage import DistributionStorage
 from dockgate.services.registry.push_permits import PushPermits

@@ -26,8 +26,8 @@ from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
 from dockgate.delivery.registry_access import OPERATOR, PULL, PUSH, SERVER, SERVICE, Login
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 pytestmark = pytest.mark.real

@@ -12,7 +12,7 @@ from tests.registryd import run_registry
 from tests.scanner.images.make import make_image
 
 from dockgate.delivery.service_model import Service, TaskDefinition, TaskState
-from dockgate.scanner.images.manifest import MANIFESTS
+from dockgate.scanner.manifest import MANIFESTS
 from dockgate.server.deploy_targets import DeployTargets, compute_task_memory
 from dockgate.shared.references import ImageReference
 

@@ -9,7 +9,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ImageError
 
 if TYPE_CHECKING:
-    from dockgate.scanner.images.manifest import Descriptor, Index
+    from dockgate.scanner.manifest import Descriptor, Index
 
 # Manifests of one index, at most: each is asked for by itself.
 _PLATFORMS = 32
@@ -27,7 +27,7 @@ class Indexes:
         () for a digest that is not an index, None for one that does not exist (yet). Raises ImageError for an index
         that cannot be judged by its images.
         """
-        from dockgate.scanner.images import manifest
+        from dockgate.scanner import manifest
 
         data = self._read_manifests(repository, [digest]).get(digest)
         if data is None:
@@ -48,7 +48,7 @@ class Indexes:
 
     def _require_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
         """Raise ImageError unless every other manifest has the form of an attestation manifest."""
-        from dockgate.scanner.images import manifest
+        from dockgate.scanner import manifest
         from dockgate.scanner.images.attestation_form import find_objection
 
         attestations = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
@@ -69,7 +69,7 @@ class Indexes:
 
     def _read_manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
         """The manifests in ECR, by digest. Raises ImageError for one that does not match its digest."""
-        from dockgate.scanner.images import manifest
+        from dockgate.scanner import manifest
 
         answer = self._ecr.batch_get_image(
             repositoryName=repository,

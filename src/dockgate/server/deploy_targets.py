@@ -14,7 +14,7 @@ from dockgate.delivery.targets.ecs_location import EcsLocation
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.image_copy import copy_image
-from dockgate.scanner.images.reference import parse_remote
+from dockgate.scanner.registry_reference import parse_remote
 from dockgate.shared.aws import Client, load_boto3
 from dockgate.shared.interfaces import override
 from dockgate.shared.references import ImageReference

@@ -176,7 +176,8 @@ def _select_applicable(
 
 def _get_repository(reference: str) -> str:
     """The repository in its registry, as waivers name it; the reference itself for what lies elsewhere."""
-    from dockgate.scanner.images.reference import RegistryReference, parse_reference
+    from dockgate.scanner.images.reference import parse_reference
+    from dockgate.scanner.registry_reference import RegistryReference
 
     try:
         image = parse_reference(reference)

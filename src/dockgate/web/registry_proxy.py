@@ -26,8 +26,8 @@ from starlette.types import Receive, Scope, Send
 from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PUSH
-from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
-from dockgate.scanner.images.reference import TAG
+from dockgate.scanner.manifest import INDEXES, MANIFESTS
+from dockgate.scanner.registry_reference import TAG
 from dockgate.server.connections import compute_max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import compute_digest, is_digest

@@ -12,6 +12,7 @@ from tests.fuzz.target import MEMORY, Part, Target, check_advice
 
 from dockgate.scanner.images import reference
 from dockgate.scanner.images.credentials import find_credentials, parse_helper_output
+from dockgate.scanner.registry_reference import RegistryReference, is_loopback, parse_remote
 from dockgate.shared.errors import UsageError
 
 _DIGEST = "sha256:" + "0" * 64
@@ -31,9 +32,9 @@ def _parse_reference(data: bytes) -> None:
             check_advice(error)
             return
     assert not str(result).startswith("-")
-    if isinstance(result, reference.RegistryReference):
-        assert reference.parse_remote(str(result)) == result
-        reference.is_loopback(result.registry)
+    if isinstance(result, RegistryReference):
+        assert parse_remote(str(result)) == result
+        is_loopback(result.registry)
 
 
 _REFERENCES = (
@@ -123,7 +124,7 @@ TARGETS = (
     Target(
         "reference",
         (Part("reference", _parse_reference, lambda: [item.encode() for item in _REFERENCES], mutate_lines),),
-        ("dockgate.scanner.images.reference",),
+        ("dockgate.scanner.images.reference", "dockgate.scanner.registry_reference"),
     ),
     Target(
         "credentials",

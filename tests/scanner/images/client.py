@@ -13,9 +13,9 @@ from dockgate.scanner.images import OpenedImages
 from dockgate.scanner.images.auth import Authorizer
 from dockgate.scanner.images.credentials import Credentials
 from dockgate.scanner.images.oci_image import read_images
-from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.images.registry import RegistrySource
 from dockgate.scanner.images.transport import Transport
+from dockgate.scanner.registry_reference import parse_remote
 
 IMAGE = make.make_image([{"one": b"1"}, {"two": b"2" * 3000}])
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

@@ -9,7 +9,7 @@ from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images import open_images
 from dockgate.scanner.images.image_copy import copy_image
-from dockgate.scanner.images.reference import RegistryReference
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.errors import ImageError
 
 FIRST, SECOND = make_image([{"one": b"1"}, {"two": b"2"}]), make_image([{"one": b"other"}], platform="linux/arm64")

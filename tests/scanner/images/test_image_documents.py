@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.images import make
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.manifest import CONFIG_NAMES, NAMES, Index, Manifest, load_object, parse_manifest
+from dockgate.scanner.manifest import CONFIG_NAMES, NAMES, Index, Manifest, load_object, parse_manifest
 from dockgate.shared.errors import ImageError
 
 DIGEST = "sha256:" + "a" * 64

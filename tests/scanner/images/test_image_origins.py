@@ -13,8 +13,8 @@ from tests.scanner.images.client import open_remote
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.manifest import Descriptor
 from dockgate.scanner.images.metadata import count_base_layers, read_commands, read_metadata
+from dockgate.scanner.manifest import Descriptor
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import ImageError, NotFoundError
 

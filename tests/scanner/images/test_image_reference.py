@@ -9,11 +9,10 @@ from dockgate.scanner.images.reference import (
     EngineReference,
     FileReference,
     FolderReference,
-    RegistryReference,
     StdinReference,
-    is_loopback,
     parse_reference,
 )
+from dockgate.scanner.registry_reference import RegistryReference, is_loopback
 from dockgate.shared.errors import UsageError
 
 DIGEST = "sha256:" + "a" * 64

@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 import pytest
 
 from dockgate.scanner.images.auth import Authorizer
-from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.images.registry import RegistrySource
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
+from dockgate.scanner.registry_reference import parse_remote
 from dockgate.shared.errors import TooSlowError
 
 DIGEST = "sha256:" + "1" * 64

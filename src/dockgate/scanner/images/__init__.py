@@ -15,7 +15,8 @@ from dockgate.scanner.ports import Image
 if TYPE_CHECKING:
     from dockgate.scanner.images.auth import Issuers
     from dockgate.scanner.images.blobs import ImageSource
-    from dockgate.scanner.images.reference import EngineReference, FileReference, RegistryReference, StdinReference
+    from dockgate.scanner.images.reference import EngineReference, FileReference, StdinReference
+    from dockgate.scanner.registry_reference import RegistryReference
 
 
 class OpenedImages(NamedTuple):
@@ -71,7 +72,8 @@ def open_images(
     Raises UsageError for an invalid reference; NotFoundError if the image, tag or platform does not exist; DeniedError
     and UnavailableError from registries and engines; ImageError for broken images.
     """
-    from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse_reference
+    from dockgate.scanner.images.reference import FolderReference, parse_reference
+    from dockgate.scanner.registry_reference import RegistryReference
 
     parsed_reference = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed_reference, FolderReference):
@@ -100,7 +102,8 @@ def _open_source(
     seconds: float | None,
 ) -> "ImageSource":
     """Open a source. Each kind is imported when it is used, so that a scan starts fast."""
-    from dockgate.scanner.images.reference import EngineReference, RegistryReference, StdinReference
+    from dockgate.scanner.images.reference import EngineReference, StdinReference
+    from dockgate.scanner.registry_reference import RegistryReference
 
     if isinstance(reference, RegistryReference):
         from dockgate.scanner.images.registry import open_registry_source

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, cast
 
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, FileSlice, ImageSource, check_document, open_file
 from dockgate.scanner.images.layout import Files, LayoutSource
-from dockgate.scanner.images.manifest import CONFIG_NAMES, load_json, load_object
 from dockgate.scanner.images.reference import FileReference
 from dockgate.scanner.images.spool import spool
 from dockgate.scanner.images.stream_reader import Source, StreamReader
 from dockgate.scanner.images.tar import Member, read_members
+from dockgate.scanner.manifest import CONFIG_NAMES, load_json, load_object
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError

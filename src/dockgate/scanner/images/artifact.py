@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.scanner.images.blobs import copy_blob
-from dockgate.scanner.images.manifest import MANIFESTS, load_object
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import check_digest, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.manifest import MANIFESTS, load_object
+from dockgate.scanner.registry_reference import check_digest, parse_remote
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ImageError, UnavailableError
 

@@ -13,9 +13,10 @@ from dockgate.scanner.images.archive import open_file_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import read_document
 from dockgate.scanner.images.layout import Folder, LayoutSource
-from dockgate.scanner.images.manifest import load_object
-from dockgate.scanner.images.reference import FileReference, parse_remote
+from dockgate.scanner.images.reference import FileReference
 from dockgate.scanner.images.registry import RegistrySource, open_registry_source
+from dockgate.scanner.manifest import load_object
+from dockgate.scanner.registry_reference import parse_remote
 from dockgate.shared.digest import Digest, is_digest
 from dockgate.shared.errors import (
     DockgateError,

@@ -9,7 +9,7 @@ from typing import Any
 
 from dockgate.scanner.images.attestation_form import NAMES, find_objection, get_media_type
 from dockgate.scanner.images.blobs import ImageSource, read_document
-from dockgate.scanner.images.manifest import (
+from dockgate.scanner.manifest import (
     CONFIG_NAMES,
     CONFIGS,
     NOT_RUNNABLE,
@@ -17,7 +17,7 @@ from dockgate.scanner.images.manifest import (
     format_platform,
     load_object,
 )
-from dockgate.scanner.images.reference import check_digest
+from dockgate.scanner.registry_reference import check_digest
 from dockgate.shared.errors import ImageError, UsageError
 
 _STATEMENT_TYPE = "https://in-toto.io/Statement/"

@@ -6,7 +6,7 @@ platform unknown/unknown) and the OCI artifact form (`artifactType`, an empty co
 
 from collections.abc import Iterable
 
-from dockgate.scanner.images.manifest import CONFIGS, MANIFESTS, NOT_RUNNABLE, Descriptor, load_object
+from dockgate.scanner.manifest import CONFIGS, MANIFESTS, NOT_RUNNABLE, Descriptor, load_object
 
 _TYPE, _SUBJECT = "vnd.docker.reference.type", "vnd.docker.reference.digest"
 _ATTESTATION = "attestation-manifest"

@@ -14,8 +14,8 @@ from functools import cache, partial
 from urllib.parse import urlencode, urlsplit
 
 from dockgate.scanner.images.credentials import Credentials, find_credentials
-from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.transport import Transport
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.destinations import require_destination
 from dockgate.shared.errors import DeniedError, UnavailableError
 

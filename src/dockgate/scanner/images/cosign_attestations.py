@@ -12,11 +12,11 @@ from typing import Any
 
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, read_document
-from dockgate.scanner.images.manifest import MANIFESTS, Index, load_object, parse_manifest
 from dockgate.scanner.images.oci_image import list_child_manifests
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference, check_digest
 from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.manifest import MANIFESTS, Index, load_object, parse_manifest
+from dockgate.scanner.registry_reference import RegistryReference, check_digest
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError, NotFoundError

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.scanner.images.ecr import ECR_TOKENS, EcrTokens
-from dockgate.scanner.images.reference import DOCKER_HUB
+from dockgate.scanner.registry_reference import DOCKER_HUB
 from dockgate.shared.errors import UsageError
 
 _HUB_KEY = "https://index.docker.io/v1/"

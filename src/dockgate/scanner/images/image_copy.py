@@ -6,11 +6,11 @@ from pathlib import Path
 
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, copy_blob
-from dockgate.scanner.images.manifest import INDEXES, MANIFESTS, Descriptor, Index, load_object, parse_manifest
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.images.spool import find_large_file_folder
+from dockgate.scanner.manifest import INDEXES, MANIFESTS, Descriptor, Index, load_object, parse_manifest
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.errors import ImageError
 
 

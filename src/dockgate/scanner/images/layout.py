@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, ImageSource, open_file, read_document
-from dockgate.scanner.images.manifest import Descriptor, Index, parse_manifest
-from dockgate.scanner.images.reference import check_digest
+from dockgate.scanner.manifest import Descriptor, Index, parse_manifest
+from dockgate.scanner.registry_reference import check_digest
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ImageError, NotFoundError
 from dockgate.shared.interfaces import override

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from dockgate.scanner.images.manifest import Descriptor, Index, Manifest, parse_manifest
+from dockgate.scanner.manifest import Descriptor, Index, Manifest, parse_manifest
 from dockgate.scanner.model import LayerBuildInfo
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError

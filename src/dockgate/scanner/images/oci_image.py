@@ -7,7 +7,9 @@ from typing import Any
 
 from dockgate.scanner.images.attestation_check import AttestationCheck
 from dockgate.scanner.images.blobs import ImageSource, read_document
-from dockgate.scanner.images.manifest import (
+from dockgate.scanner.images.metadata import read_metadata
+from dockgate.scanner.images.tar_layer import TarLayer
+from dockgate.scanner.manifest import (
     CONFIG_NAMES,
     INDEXES,
     NOT_RUNNABLE,
@@ -18,8 +20,6 @@ from dockgate.scanner.images.manifest import (
     load_object,
     parse_manifest,
 )
-from dockgate.scanner.images.metadata import read_metadata
-from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.ports import ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, NotFoundError
 from dockgate.shared.host_platform import detect_host_platform

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockgate.scanner.images.auth import Issuers, create_authorizer, make_denied_error
-from dockgate.scanner.images.manifest import MANIFESTS
-from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
+from dockgate.scanner.manifest import MANIFESTS
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.destinations import require_destination
 from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import DockgateError, UnavailableError

@@ -1,8 +1,4 @@
-"""Parse references: texts that name an image, or a file or folder that is read like one.
-
-Grammar of names, tags and digests: OCI distribution spec 1.1, "Pulling manifests", and OCI image spec 1.1, "Digests".
-The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's; other tools accept them too.
-"""
+"""Parse references: texts that name an image, or a file or folder that is read like one."""
 
 import re
 from dataclasses import dataclass
@@ -10,42 +6,15 @@ from os.path import isdir, isfile  # unlike Path's, false for what can be no pat
 from pathlib import Path
 from typing import NamedTuple
 
-from dockgate.shared.digest import DIGEST_ADVICE, Digest
+from dockgate.scanner.registry_reference import DOCKER_HUB, NAME_LIMIT, RegistryReference, check_digest, parse_remote
 from dockgate.shared.errors import UsageError
-from dockgate.shared.host_port import strip_port
-from dockgate.shared.references import RepositoryReference
-
-DOCKER_HUB = "docker.io"
 
 _SCHEMES = {"oci": "folder", "oci-archive": "file", "docker-archive": "file"}
 _ENGINES = {"podman": "podman", "containers-storage": "podman", "docker": "docker", "docker-daemon": "docker"}
 _FOLDER = "dir:"
 _STANDARD_INPUT = "-"
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
-TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 # Endings of the names of archives and bills of materials; image names hardly ever end so.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
-# Characters of registry and repository together, as registries limit them.
-_MAX_LENGTH = 255
-
-
-class RegistryReference(NamedTuple):
-    """An image in a registry.
-
-    `registry` is "host" or "host:port". At least one of `tag` and `digest` is set; the digest takes precedence.
-    """
-
-    registry: str
-    repository: str
-    tag: str | None = None
-    digest: str | None = None
-
-    def __str__(self) -> str:
-        tag = f":{self.tag}" if self.tag else ""
-        digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.registry}/{self.repository}{tag}{digest}"
 
 
 class FileReference(NamedTuple):
@@ -125,47 +94,6 @@ def parse_reference(text: str) -> ImageReference:
     return image_reference
 
 
-def parse_remote(text: str) -> RegistryReference:
-    """Parse the name of an image in a registry. Raises UsageError."""
-    name, at, digest = text.partition("@")
-    if at:
-        check_digest(digest)
-    registry, repository = _split_name(name)
-    repository, _, tag = repository.partition(":")
-    if tag and not re.fullmatch(TAG, tag):
-        raise UsageError(
-            f"{tag!r} in {text!r} is not a tag", "A tag has up to 128 letters, digits, dots, dashes and _."
-        )
-    if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _MAX_LENGTH:
-        raise UsageError(f"{text!r} is not an image reference", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST].")
-    if not all(re.fullmatch(_COMPONENT, part) for part in repository.split("/")):
-        lower = text.replace(repository, repository.lower())
-        hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
-        raise UsageError(f"{repository!r} in {text!r} is not a repository name", hint)
-    return RegistryReference(registry, repository, tag or (None if digest else "latest"), digest or None)
-
-
-def check_digest(digest: str) -> None:
-    """Raise UsageError unless it is "sha256:" with 64 or "sha512:" with 128 lower-case hex digits."""
-    if not Digest.parse(digest).is_known:
-        raise UsageError(f"{digest!r} is not a digest", DIGEST_ADVICE)
-
-
-def is_loopback(registry: str) -> bool:
-    """Return whether the registry ("host" or "host:port") is this machine. The name is not resolved."""
-    from dockgate.shared import addresses  # loading ipaddress takes longer than opening a layout
-
-    return addresses.is_loopback(strip_port(registry))
-
-
-def _split_name(name: str) -> tuple[str, str]:
-    """Split off the registry, by default Docker Hub, whose official images are in "library"."""
-    reference = RepositoryReference.parse(name)
-    if reference.registry in (None, DOCKER_HUB, "index.docker.io"):
-        return DOCKER_HUB, reference.name if "/" in reference.name else f"library/{reference.name}"
-    return reference.registry, reference.name
-
-
 def _parse_file(scheme: str, text: str) -> FileReference:
     """Parse `PATH`, `PATH:TAG` or `PATH@DIGEST`.
 
@@ -193,7 +121,7 @@ def _parse_engine(engine: str, name: str) -> EngineReference:
     """Refuse only what cannot be a name: engines accept short names (`app`) and ids too."""
     parts = name.split("/")
     is_valid = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
-    if not is_valid or len(name) > 2 * _MAX_LENGTH:
+    if not is_valid or len(name) > 2 * NAME_LIMIT:
         raise UsageError(
             f"{name!r} is not a name of an image in {engine}'s store",
             f"Its form is {engine}:NAME[:TAG]; an image in a registry is named without {engine}: before it.",

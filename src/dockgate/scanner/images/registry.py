@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, create_authorizer, make_denied_error
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, ImageSource, check_document
-from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
-from dockgate.scanner.images.reference import RegistryReference, check_digest, parse_remote
 from dockgate.scanner.images.resumable_blob import ResumableBlob
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
+from dockgate.scanner.manifest import INDEXES, MANIFESTS
+from dockgate.scanner.registry_reference import RegistryReference, check_digest, parse_remote
 from dockgate.shared.digest import Digest, compute_digest
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override

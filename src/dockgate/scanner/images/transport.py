@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import dockgate
 from dockgate.scanner.images.chunk_stream import ChunkStream
-from dockgate.scanner.images.reference import is_loopback
 from dockgate.scanner.images.time_limit import TimeLimit
+from dockgate.scanner.registry_reference import is_loopback
 from dockgate.shared.destinations import ConnectionCheck, RefusedAddressError, require_destination
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.host_port import strip_port

@@ -17,8 +17,9 @@ from dockgate.gate.external._fields import read_timestamp
 from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
-from dockgate.scanner.images.reference import RegistryReference, parse_reference
+from dockgate.scanner.images.reference import parse_reference
 from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_aws_errors
 from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import ImageError, UsageError

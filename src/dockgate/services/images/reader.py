@@ -8,9 +8,9 @@ from pathlib import Path
 from dockgate.gate.patterns import is_match
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.reference import RegistryReference, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.model import ScannedPlatform
+from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.services.images import image_inventory
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeniedError, UsageError

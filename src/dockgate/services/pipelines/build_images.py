@@ -19,10 +19,10 @@ from dockgate.scanner.images.archive import open_archive_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, copy_blob, read_document
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
-from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load_object, parse_manifest
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load_object, parse_manifest
+from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.shared.addresses import Nearness, classify_address
 from dockgate.shared.destinations import resolve_addresses
 from dockgate.shared.digest import compute_digest, from_hex

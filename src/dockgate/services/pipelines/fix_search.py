@@ -17,9 +17,9 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase
 from dockgate.gate.replay.case_diff import rebase_inventories
 from dockgate.gate.rule import Rule
-from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
+from dockgate.scanner.registry_reference import parse_remote
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
 from dockgate.services.verdicts.verdicts import Verdicts

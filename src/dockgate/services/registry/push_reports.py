@@ -8,7 +8,7 @@ from typing import Any
 from dockgate.delivery.model import REPOSITORY
 from dockgate.events import pushes
 from dockgate.events.ports import PushNotificationFormat, RegistryDeletion, RegistryPush
-from dockgate.scanner.images.reference import TAG
+from dockgate.scanner.registry_reference import TAG
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 

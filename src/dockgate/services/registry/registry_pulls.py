@@ -26,7 +26,7 @@ import msgspec
 from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.delivery.ports import Registry
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
-from dockgate.scanner.images import manifest as manifests
+from dockgate.scanner import manifest as manifests
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.refused_pulls import RefusedPull, RefusedPulls

@@ -9,7 +9,7 @@ from dockgate.delivery.ports import RegistryContent, Target
 from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
 from dockgate.gate.policy_choice import Watch
 from dockgate.gate.watch import WatchState, compute_watch_state
-from dockgate.scanner.images import manifest as manifests
+from dockgate.scanner import manifest as manifests
 from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.digest import is_digest

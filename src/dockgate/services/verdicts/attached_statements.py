@@ -12,7 +12,8 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import list_provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
-from dockgate.scanner.images.reference import FileReference, RegistryReference, parse_reference
+from dockgate.scanner.images.reference import FileReference, parse_reference
+from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.services.images.image_inventory import DOCUMENT
 from dockgate.shared.digest import Digest, compute_digest, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError

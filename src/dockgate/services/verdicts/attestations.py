@@ -22,7 +22,7 @@ from dockgate.scanner.images.cosign_attestations import (
     list_manifests,
     read_attestations,
 )
-from dockgate.scanner.images.reference import parse_remote
+from dockgate.scanner.registry_reference import parse_remote
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.interfaces import override

@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dockgate.scanner.images.reference import check_digest
+from dockgate.scanner.registry_reference import check_digest
 from dockgate.shared.errors import ImageError, NotAnImageError, UsageError
 from dockgate.shared.strict_json import RepeatedNameError, make_object
 
