@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from tests.ports import find_free_port
 
 from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.registry_images import RegistryBuildImages
 from dockgate.delivery.builders.sandbox.runner import Job, Limits, Runner
 from dockgate.delivery.builders.sandbox.sandbox import PODMAN
 from dockgate.delivery.builders.workspaces import Workspaces
@@ -32,7 +33,6 @@ from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
-from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.registry_tokens import RegistryAccess, make_authfile
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import parse_repository

@@ -12,6 +12,7 @@ from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.registry_images import RegistryBuildImages
 from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.network import select_proxies
 from dockgate.delivery.builders.sandbox.runner import Limits
@@ -37,7 +38,6 @@ from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.services.images.reader import ImageAccess
-from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.registry.webhook_secrets import WebhookSecrets

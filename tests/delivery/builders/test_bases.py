@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tests.parts import Host
 
+from dockgate.delivery.builders.registry_images import require_no_hidden_source
 from dockgate.delivery.ports import BaseImage, BuildRequest
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference
-from dockgate.services.pipelines.build_images import require_no_hidden_source
 from dockgate.shared.errors import BuildError, ImageError
 
 pytestmark = pytest.mark.real

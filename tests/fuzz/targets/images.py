@@ -284,7 +284,7 @@ TARGETS = (
     Target(
         "documents",
         (Part("documents", _read_documents, _list_document_seeds, _mutate_document),),
-        tuple(f"dockgate.scanner.images.{name}" for name in ("oci_image", "manifest", "metadata")),
+        ("dockgate.scanner.images.oci_image", "dockgate.scanner.manifest", "dockgate.scanner.images.metadata"),
     ),
     Target(
         "archive",

@@ -1,5 +1,6 @@
 """Builders of images, one file each: `podman.py`. The interface is `delivery.ports.Builder`.
 
-`dockerfile.py` and `dockerfile_instructions.py` find the images that a Dockerfile names, `workspaces.py` has the
-folders of repositories, `failure_reason.py` explains why a build failed. `sandbox/` isolates builds from the host.
+`images.py` is the interface between builders and registries, `registry_images.py` downloads base images and pushes
+results. `workspaces.py` has the folders of repositories, `failure_reason.py` explains why a build failed. `sandbox/`
+isolates builds from the host.
 """

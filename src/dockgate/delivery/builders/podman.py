@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dockgate.delivery.builders.base_layout import list_load_commands, write_layout
-from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.failure_reason import summarize_failure
 from dockgate.delivery.builders.images import Base, BuildImages, Layer
 from dockgate.delivery.builders.sandbox.runner import Job, Outcome, Paths, Runner
 from dockgate.delivery.builders.sandbox.sandbox import make_limit_options
 from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.dockerfile import find_base_images
 from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest, get_hex

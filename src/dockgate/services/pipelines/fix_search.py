@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from dockgate.delivery.builders.dockerfile import find_base_images
+from dockgate.delivery.dockerfile import find_base_images
 from dockgate.delivery.fixes import BaseChange, FixDetails, FixKind, FixPlan, NeededUpgrade, ProjectFiles, plan_fix
 from dockgate.delivery.model import Action, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import collect_variables, resolve_variables, select_latest_runs

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockgate.delivery.builders.dockerfile import find_base_images
+from dockgate.delivery.dockerfile import find_base_images
 from dockgate.delivery.fixes import FixPlan, LockUpdate
 from dockgate.delivery.ports import Builder, BuildRequest, RegistryContent
 from dockgate.delivery.source_ports import Source

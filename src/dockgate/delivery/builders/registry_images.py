@@ -11,9 +11,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.images import Base, BuildImages, Layer, Publication
 from dockgate.delivery.builders.sandbox.network import list_host_addresses
+from dockgate.delivery.dockerfile import find_base_images
 from dockgate.delivery.ports import BaseImage
 from dockgate.scanner.images.archive import open_archive_source
 from dockgate.scanner.images.auth import Issuers

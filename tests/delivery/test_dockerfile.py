@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dockgate.delivery.builders.dockerfile import find_base_images
+from dockgate.delivery.dockerfile import find_base_images
 from dockgate.shared.errors import BuildError
 
 

@@ -8,7 +8,7 @@ from tests.scanner.images.client import serve_image
 from tests.scanner.images.test_image_time_limit import run_silent_registry
 from tests.scanner.images.webserver import serve
 
-from dockgate.services.pipelines.build_images import RegistryBuildImages
+from dockgate.delivery.builders.registry_images import RegistryBuildImages
 from dockgate.shared.errors import BuildError
 
 # Two layers of little size, each with a megabyte inside.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.builders.dockerfile_instructions import BLANKS, read_instructions, split_words
+from dockgate.delivery.dockerfile_instructions import BLANKS, read_instructions, split_words
 from dockgate.shared.errors import BuildError
 from dockgate.shared.host_platform import detect_architecture
 
