@@ -17,8 +17,8 @@ from tests.scanner.images import make
 from tests.scanner.images.make import Folder, Hardlink, Symlink
 from tests.scanner.images.webserver import Answer, serve
 
-from dockgate.scanner.images import OpenedImages, open_images
-from dockgate.scanner.ports import Entry, Image, ImageMetadata, Layer
+from dockgate.scanner.images import open_images
+from dockgate.scanner.ports import Entry, Image, ImageMetadata, Layer, OpenedImages
 from dockgate.shared.errors import ImageError, NotFoundError
 
 LAYERS: list[make.Layer] = [

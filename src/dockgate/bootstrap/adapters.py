@@ -19,6 +19,7 @@ from dockgate.delivery.builders.sandbox.runner import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.labels import Labels
 from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registries.images import ImageAccess
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.sources.git import GitHost, run_http_backend
 from dockgate.delivery.sources.git_files import GitFiles
@@ -37,7 +38,6 @@ from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.services.images.external_findings import InspectorFindings
-from dockgate.services.images.reader import ImageAccess
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.registry.webhook_secrets import WebhookSecrets

@@ -38,12 +38,14 @@ class ImageArgument(NamedTuple):
 
     def scan(self, settings: Settings, *, should_hash: bool = False, is_quiet: bool = False) -> "ScannedImage":
         """Scan the image, with progress on a terminal. Raises the errors of `image_inventory.scan`."""
+        from dockgate.scanner.images import open_images
         from dockgate.services.images import image_inventory
 
         with show_progress(is_quiet=is_quiet) as show:
             return image_inventory.scan(
                 self.reference,
                 settings,
+                open_images,
                 platform=self.platform,
                 is_insecure=self.is_insecure,
                 ca_bundle=self.ca_bundle,

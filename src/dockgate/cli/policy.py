@@ -216,12 +216,15 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     The entry has the digests of the uncompressed layers. The command computes them: it does not trust the image's own
     metadata.
     """
+    from dockgate.scanner.images import open_images
     from dockgate.services.images.image_inventory import read_base_layers
 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}
     print_text("base_image:\n  images:")
-    images = read_base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.is_insecure)
+    images = read_base_layers(
+        argument.reference, open_images, argument.platform, ca_bundle=bundle, is_insecure=argument.is_insecure
+    )
     for platform, layers in images:
         first, *further_fields = {**entry, "platform": platform}.items()
         print_text(f"    - {first[0]}: {json.dumps(first[1])}")

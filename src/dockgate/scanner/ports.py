@@ -5,7 +5,8 @@ The contract suites in `tests/contracts` test each implementation.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from dockgate.scanner.model import Distribution, LayerBuildInfo, Package
@@ -94,6 +95,42 @@ class Image(Protocol):
     @property
     def layers(self) -> Sequence[Layer]:
         """The layers, base first."""
+        ...
+
+
+class OpenedImages(NamedTuple):
+    """Opened images. `digest` is of the manifest or index, `images` are those of the requested platforms.
+
+    Layers can be read until `close`, also in several threads. If `is_local` (on this machine), also in forked
+    processes.
+    """
+
+    digest: str
+    images: Sequence[Image]
+    close: Callable[[], None]
+    is_local: bool = True
+
+    def __enter__(self) -> "OpenedImages":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ImageOpener(Protocol):
+    """Opens the images that a reference names."""
+
+    def __call__(
+        self,
+        reference: str,
+        platforms: Sequence[str] | None = None,
+        *,
+        ca_bundle: Path | None = None,
+        is_insecure: bool = False,
+    ) -> OpenedImages:
+        """Open the images: see `images.open_images`, which has the forms of references and what is raised."""
         ...
 
 

@@ -15,13 +15,13 @@ from tests.scanner.layers import (
     make_status,
 )
 
+from dockgate.scanner.cache.image_reader import read_images
 from dockgate.scanner.cache.inventory_cache import PARTS, InventoryCache
 from dockgate.scanner.inventory import combine_facts
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import ImageMetadata
-from dockgate.services.images.image_inventory import read
 from dockgate.shared.errors import ImageError
 
 BASE = [
@@ -67,10 +67,10 @@ def test_a_cached_inventory_is_returned(tmp_path: Path, path: str) -> None:
 
 def test_an_image_of_known_layers_is_neither_read_nor_put_together(tmp_path: Path) -> None:
     image, layers = make_image(), tmp_path / "layers"
-    first = read([image], layers, image_cache=InventoryCache(tmp_path / "images"))
+    first = read_images([image], layers, image_cache=InventoryCache(tmp_path / "images"))
     for path in [path for path in layers.rglob("*") if path.is_file()]:
         path.unlink()
-    assert read([image], layers, image_cache=InventoryCache(tmp_path / "images")) == first
+    assert read_images([image], layers, image_cache=InventoryCache(tmp_path / "images")) == first
     assert [layer.read for layer in image.layers] == [1, 1]
 
 
@@ -78,8 +78,8 @@ def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
     cached_image, new = make_image(FakeLayer("sha256:1", BASE)), make_image(FakeLayer("sha256:2", OWN))
     images = [new, cached_image, make_image()]
-    (first,) = read([cached_image], tmp_path, image_cache=cache)
-    result = read(images, tmp_path, image_cache=cache)
+    (first,) = read_images([cached_image], tmp_path, image_cache=cache)
+    result = read_images(images, tmp_path, image_cache=cache)
     assert result[1] == first
     assert result == tuple(combine_facts(image, read_layer_facts(image), ECOSYSTEMS) for image in images)
 
@@ -104,16 +104,16 @@ def test_the_same_layers_in_another_order_are_another_image(tmp_path: Path) -> N
 def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path) -> None:
     cache, folder = InventoryCache(tmp_path / "images"), tmp_path / "layers"
     image = replace(make_image(), diff_ids=("sha256:content", "sha256:content"))
-    (scanned_inventory,) = read([image], folder, image_cache=cache)
+    (scanned_inventory,) = read_images([image], folder, image_cache=cache)
     assert cache.find(image, should_hash=True) is None
-    (judged_inventory,) = read([image], folder, image_cache=cache, should_hash=True)
+    (judged_inventory,) = read_images([image], folder, image_cache=cache, should_hash=True)
     assert judged_inventory == replace(scanned_inventory, diff_ids=("sha256:content", "sha256:content"))
     assert cache.find(image, should_hash=True) == cache.find(image) == judged_inventory
 
 
 def test_a_cached_inventory_with_other_claims_is_not_used(tmp_path: Path) -> None:
     cache, image = InventoryCache(tmp_path / "images"), replace(make_image(), diff_ids=("sha256:content",) * 2)
-    read([image], tmp_path / "layers", image_cache=cache, should_hash=True)
+    read_images([image], tmp_path / "layers", image_cache=cache, should_hash=True)
     second = make_image(
         FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json")
     )
@@ -122,7 +122,7 @@ def test_a_cached_inventory_with_other_claims_is_not_used(tmp_path: Path) -> Non
         replace(second, diff_ids=image.diff_ids),
     ):
         assert cache.find(changed_image) is None
-        (result,) = read([changed_image], tmp_path / "layers", image_cache=cache, should_hash=True)
+        (result,) = read_images([changed_image], tmp_path / "layers", image_cache=cache, should_hash=True)
         assert result.unread != ()
 
 
@@ -183,7 +183,7 @@ def test_a_cached_inventory_of_other_layers_is_not_used(tmp_path: Path) -> None:
 def test_the_images_of_an_index_that_follow_too_many_packages_are_unread(tmp_path: Path) -> None:
     """256 images of an index that share one full layer would fill the memory."""
     platforms = [make_image() for _ in range(4)]
-    first, second, *later_inventories = read(platforms, tmp_path, packages_limit=4)
+    first, second, *later_inventories = read_images(platforms, tmp_path, packages_limit=4)
     assert len(first.packages) == len(second.packages) == 2
     assert [len(inventory.packages) for inventory in later_inventories] == [2, 0]
     reason = "The layer is not read: the images before it in the index have more than 4 packages."

@@ -9,12 +9,12 @@ from tests.registryd import PASSWORD, USER
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json
 
-from dockgate.scanner.images import OpenedImages
 from dockgate.scanner.images.auth import Authorizer
 from dockgate.scanner.images.credentials import Credentials
 from dockgate.scanner.images.oci_image import read_images
 from dockgate.scanner.images.registry import RegistrySource
 from dockgate.scanner.images.transport import Transport
+from dockgate.scanner.ports import OpenedImages
 from dockgate.scanner.registry_reference import parse_remote
 
 IMAGE = make.make_image([{"one": b"1"}, {"two": b"2" * 3000}])

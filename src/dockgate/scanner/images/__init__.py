@@ -5,39 +5,17 @@ They are read entry by entry, without trusting their content.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
-from dockgate.scanner.ports import Image
+from dockgate.scanner.ports import OpenedImages
 
 if TYPE_CHECKING:
     from dockgate.scanner.images.auth import Issuers
     from dockgate.scanner.images.blobs import ImageSource
     from dockgate.scanner.images.reference import EngineReference, FileReference, StdinReference
     from dockgate.scanner.registry_reference import RegistryReference
-
-
-class OpenedImages(NamedTuple):
-    """Opened images. `digest` is of the manifest or index, `images` are those of the requested platforms.
-
-    Layers can be read until `close`, also in several threads. If `is_local` (on this machine), also in forked
-    processes.
-    """
-
-    digest: str
-    images: Sequence[Image]
-    close: Callable[[], None]
-    is_local: bool = True
-
-    def __enter__(self) -> "OpenedImages":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_images(

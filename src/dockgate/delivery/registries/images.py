@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.gate.patterns import is_match
+from dockgate.scanner.cache.image_reader import read_images
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.scanner.registry_reference import RegistryReference, parse_remote
-from dockgate.services.images import image_inventory
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.shared.host_port import strip_port
@@ -67,12 +67,12 @@ class ImageAccess:
         image_name = self._name_image(repository, digest)
         with open_images(
             image_name,
-            [image_inventory.ALL_PLATFORMS],
+            ["all"],
             ca_bundle=self.ca_bundle,
             issuers=self.issuers,
             seconds=SCAN_SECONDS,
         ) as opened_images:
-            inventories = image_inventory.read(opened_images.images, self.cache, should_hash=True)
+            inventories = read_images(opened_images.images, self.cache, should_hash=True)
             return [
                 ScannedPlatform(inventory, image.metadata.layers)
                 for image, inventory in zip(opened_images.images, inventories, strict=True)
