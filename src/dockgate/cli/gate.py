@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -219,12 +220,12 @@ def _find_provenance(
                 "Add the rule provenance to the policy.",
             )
         return None
+    from dockgate.scanner.images import attached_documents
     from dockgate.services.verdicts import attached_statements
 
     bundle = argument.ca_bundle or settings.ca_bundle
-    return attached_statements.look_up(
-        argument.reference, digest, policy, statements, ca_bundle=bundle, is_insecure=argument.is_insecure
-    )
+    read_beside = partial(attached_documents.read_beside, ca_bundle=bundle, is_insecure=argument.is_insecure)
+    return attached_statements.look_up(argument.reference, digest, policy, read_beside, statements)
 
 
 def _judge_inspector_findings(

@@ -26,6 +26,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import compute_fingerprint, list_provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, write_statement
 from dockgate.gate.rule import RuleInput
+from dockgate.scanner.images.attached_documents import read_beside
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
 from dockgate.services.verdicts.attached_statements import (
     find_vex_signer,
@@ -250,11 +251,11 @@ def layout(tmp_path: Path) -> Path:
 
 
 def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
-    result = look_up(f"oci:{layout}:1", IMAGE.digest, make_policy())
+    result = look_up(f"oci:{layout}:1", IMAGE.digest, make_policy(), read_beside)
     assert result is not None
     assert result.unavailable is None
     assert is_passing(result, make_policy())
-    second = look_up(f"oci:{layout}:2", SECOND_IMAGE.digest, make_policy())
+    second = look_up(f"oci:{layout}:2", SECOND_IMAGE.digest, make_policy(), read_beside)
     assert second is not None
     assert (second.statements, second.refused) == ((), ("A statement is not accepted: it is about another image.",))
 
@@ -262,7 +263,7 @@ def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
 def test_statements_in_an_archive_of_a_layout_count(tmp_path: Path) -> None:
     file = tmp_path / "image.tar"
     make.write_oci_archive(file, {"1": IMAGE, "att": make_attached_image(GOOD)})
-    assert is_passing(look_up(f"oci-archive:{file}:1", IMAGE.digest, make_policy()), make_policy())
+    assert is_passing(look_up(f"oci-archive:{file}:1", IMAGE.digest, make_policy(), read_beside), make_policy())
 
 
 def test_a_file_may_hold_statements(tmp_path: Path) -> None:
@@ -270,13 +271,13 @@ def test_a_file_may_hold_statements(tmp_path: Path) -> None:
     make.write_image_layout(tmp_path / "layout", [{"etc/os-release": b"ID=debian\n"}])
     file.write_bytes(b"\n".join((b"{}", GOOD)))
     for reference in (f"oci:{tmp_path / 'layout'}", "podman:shop", "-", "sbom:bill.json"):
-        assert is_passing(look_up(reference, IMAGE.digest, make_policy(), [file]), make_policy())
+        assert is_passing(look_up(reference, IMAGE.digest, make_policy(), read_beside, [file]), make_policy())
     for wrong in (b"", b"{}", b"\xff"):
         file.write_bytes(wrong)
         with pytest.raises(UsageError, match="contains no SLSA Provenance"):
-            look_up("podman:shop", IMAGE.digest, make_policy(), [file])
+            look_up("podman:shop", IMAGE.digest, make_policy(), read_beside, [file])
     with pytest.raises(UsageError, match="cannot be read"):
-        look_up("podman:shop", IMAGE.digest, make_policy(), [tmp_path / "missing"])
+        look_up("podman:shop", IMAGE.digest, make_policy(), read_beside, [tmp_path / "missing"])
 
 
 @pytest.mark.parametrize(
@@ -287,13 +288,13 @@ def test_where_nothing_can_lie_beside_an_image_nothing_is_known(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make.write_docker_archive(tmp_path / "image.tar", {"shop:1": IMAGE})
-    result = look_up(reference, IMAGE.digest, make_policy())
+    result = look_up(reference, IMAGE.digest, make_policy(), read_beside)
     assert result is not None
     assert result.unavailable is not None
 
 
 def test_a_policy_without_the_rule_asks_nothing() -> None:
-    assert look_up("podman:shop", IMAGE.digest, limit_findings(HIGH=0)) is None
+    assert look_up("podman:shop", IMAGE.digest, limit_findings(HIGH=0), read_beside) is None
 
 
 def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
@@ -348,7 +349,7 @@ def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path:
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["payloadType"] == dsse.IN_TOTO
     assert run_cosign(*request, "--type", "slsaprovenance", name, folder=tmp_path).returncode != 0
-    assert is_passing(look_up(name, digest, make_policy()), make_policy())
+    assert is_passing(look_up(name, digest, make_policy(), read_beside), make_policy())
 
 
 @pytest.mark.real
@@ -365,8 +366,8 @@ def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path
     assert result.returncode == 0, result.stderr
     rule = {"builders": [{"id": BUILDER, "keys": [(tmp_path / "cosign.pub").read_text()]}]}
     foreign_policy = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
-    assert is_passing(look_up(name, digest, foreign_policy), foreign_policy)
-    assert not is_passing(look_up(name, digest, make_policy()), make_policy())
+    assert is_passing(look_up(name, digest, foreign_policy, read_beside), foreign_policy)
+    assert not is_passing(look_up(name, digest, make_policy(), read_beside), make_policy())
 
 
 @pytest.mark.real
@@ -380,6 +381,6 @@ def test_a_statement_copied_beside_another_image_does_not_count(running: Running
         key=("k", "v"),
         replaces={"p": "q"},
     )
-    result = look_up(f"{running.address}/copied:1", digest, make_policy())
+    result = look_up(f"{running.address}/copied:1", digest, make_policy(), read_beside)
     assert result is not None
     assert result.refused == ("A statement is not accepted: it is about another image.",)

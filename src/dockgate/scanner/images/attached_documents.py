@@ -13,10 +13,10 @@ from dockgate.scanner.images.archive import open_file_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import read_document
 from dockgate.scanner.images.layout import Folder, LayoutSource
-from dockgate.scanner.images.reference import FileReference
+from dockgate.scanner.images.reference import FileReference, parse_reference
 from dockgate.scanner.images.registry import RegistrySource, open_registry_source
 from dockgate.scanner.manifest import load_object
-from dockgate.scanner.registry_reference import parse_remote
+from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.shared.digest import Digest, is_digest
 from dockgate.shared.errors import (
     DockgateError,
@@ -62,6 +62,21 @@ def read_documents(
                 with suppress(ImageError):
                     _read_into(documents, image_source, digest, size)
         return list(documents.values())
+
+
+def read_beside(
+    reference: str, digest: str, *, ca_bundle: Path | None = None, is_insecure: bool = False
+) -> list[bytes] | None:
+    """Read the documents attached to the image of this digest, in the registry or layout that `reference` names.
+
+    None for references of other kinds, and without a digest: nothing can be attached there. Raises what
+    `read_documents` and `read_layout` do.
+    """
+    image = parse_reference(reference) if is_digest(digest) else None
+    if isinstance(image, RegistryReference):
+        image_name = str(image._replace(tag=None, digest=digest))
+        return read_documents(image_name, ca_bundle=ca_bundle, is_insecure=is_insecure)
+    return read_layout(image.path, digest) if isinstance(image, FileReference) else None
 
 
 def read_layout(path: Path, image: str) -> list[bytes]:

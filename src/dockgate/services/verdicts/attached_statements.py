@@ -1,7 +1,7 @@
 """VEX documents and provenance statements that are attached to images, and their signatures."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,17 @@ from dockgate.gate import vex_formats
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import list_provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
-from dockgate.scanner.images import attached_documents
-from dockgate.scanner.images.reference import FileReference, parse_reference
-from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.services.images.image_inventory import DOCUMENT
-from dockgate.shared.digest import Digest, compute_digest, is_digest
+from dockgate.shared.digest import Digest, compute_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 from dockgate.shared.strict_json import parse_json
 
 # Bytes of one envelope.
 SIZE_LIMIT = 2**20
 _FILE_LIMIT = 16 * SIZE_LIMIT
+
+# Reads the documents attached to the image that a reference names, whose digest is known. None if none can be attached.
+ReadBeside = Callable[[str, str], Sequence[bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,13 @@ def look_up(
     reference: str,
     digest: str,
     policy: Policy,
+    read_beside: ReadBeside,
     files: Sequence[Path] = (),
-    *,
-    ca_bundle: Path | None = None,
-    is_insecure: bool = False,
 ) -> ProvenanceFacts | None:
     """Return the provenance of an image for a local verdict; None if the policy does not need it.
 
-    The image's registry or layout is read, and `files` hold more statements. Raises UsageError for a file that cannot
-    be read, or contains no provenance statement.
+    Beside what is attached to the image, `files` hold more statements. Raises UsageError for a file that cannot be
+    read, or contains no provenance statement.
     """
     keys = list_provenance_keys(policy)
     if not keys:
@@ -76,23 +74,15 @@ def look_up(
     documents = [text for file in files for text in _read_envelopes(file)]
     unavailable = None
     try:
-        documents += select_envelopes(_fetch_beside(reference, digest, ca_bundle, is_insecure))
+        attached_documents = None if reference.startswith(DOCUMENT) else read_beside(reference, digest)
+        if attached_documents is None:
+            raise UnavailableError(
+                f"documents cannot be attached to {reference}", "Name the image in a registry or in an OCI layout."
+            )
+        documents += select_envelopes(attached_documents)
     except DockgateError as error:
         unavailable = str(error)
     return collect(digest, documents, keys, verify, unavailable)
-
-
-def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecure: bool) -> Sequence[bytes]:
-    if not reference.startswith(DOCUMENT) and is_digest(digest):
-        image = parse_reference(reference)
-        if isinstance(image, RegistryReference):
-            image_name = str(image._replace(tag=None, digest=digest))
-            return attached_documents.read_documents(image_name, ca_bundle=ca_bundle, is_insecure=is_insecure)
-        if isinstance(image, FileReference):
-            return attached_documents.read_layout(image.path, digest)
-    raise UnavailableError(
-        f"documents cannot be attached to {reference}", "Name the image in a registry or in an OCI layout."
-    )
 
 
 def _read_envelopes(file: Path) -> list[str]:
