@@ -13,8 +13,8 @@ from tests.scanner.images.make import make_image
 
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import build_statement
+from dockgate.delivery.registries.attestor import RegistryAttestor
 from dockgate.gate.policy_reference import PolicyReference
-from dockgate.services.verdicts.attestations import RegistryAttestor
 
 KEYS = {
     "keys": [{"id": "k2", "pem": "PEM 2\n", "is_current": True}, {"id": "k1", "pem": "PEM 1\n", "is_current": False}]

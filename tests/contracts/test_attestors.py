@@ -20,15 +20,27 @@ from dockgate.attestations.dsse import Signer, create_key
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import PREDICATE_TYPE, build_statement
 from dockgate.delivery.ports import Attestor
+from dockgate.delivery.registries.attestor import RegistryAttestor
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.provenance import write_statement
-from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
+from dockgate.scanner.images.cosign_attestations import (
+    RegistryRepository,
+    add_attestation,
+    read_attestations,
+    read_image_attestations,
+)
 from dockgate.services.verdicts import attached_statements, attestations
 from dockgate.shared.errors import UnavailableError, UsageError
 
 VERDICT = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
 IMAGE = make_image([{"etc/os-release": b"ID=debian\n"}])
 FIRST_VERDICT, SECOND_VERDICT = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def verify(
+    reference: str, key: Path, policy: str, now: datetime | None = None
+) -> tuple[str, tuple[attestations.VerifiedAttestation, ...]]:
+    return attestations.verify(reference, key, policy, read_image_attestations, now)
 
 
 def write(key: str, days: float = 30) -> Callable[[str, str], bytes]:
@@ -60,7 +72,7 @@ def run_memory(folder: Path) -> Iterator[World]:
 def run_real(folder: Path) -> Iterator[World]:
     with run_registry(folder / "registry") as running:
         digest = running.push("team/app", "1", IMAGE)
-        attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
+        attestor = RegistryAttestor(Keys(folder / "keys"), running.address)
         repository = RegistryRepository(running.address, "team/app")
         yield World(
             attestor,
@@ -143,7 +155,7 @@ def attest(
     covered_digests: Sequence[str] = (),
 ) -> Path:
     """Attests a digest; returns the file of the public key."""
-    attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
+    attestor = RegistryAttestor(Keys(folder / "keys"), running.address)
     attestor.attest("team/app", digest, key, PolicyReference(policy), write(key, days), covered_digests)
     public = folder / "public.pem"
     public.write_text(attestor.list_keys()[0].pem)
@@ -188,7 +200,7 @@ def test_cosign_verifies_an_attestation_with_our_key_alone(running: Running, tmp
 def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Running, tmp_path: Path) -> None:
     """An admission controller asks for the one or the other; neither stands in for the other."""
     digest = running.push("team/app", "1", IMAGE)
-    attestor = attestations.RegistryAttestor(Keys(tmp_path / "keys"), running.address)
+    attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
     envelope = attestor.sign(write_statement(RECORD, "team/app", digest))
     attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
     public = tmp_path / "public.pem"
@@ -196,7 +208,7 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     assert run_cosign(running, digest, public, "slsaprovenance1")[0] == 0
     assert run_cosign(running, digest, public)[0] != 0
     reference = f"{running.address}/team/app@{digest}"
-    assert attestations.verify(reference, public, "strict") == (digest, ())
+    assert verify(reference, public, "strict") == (digest, ())
     attest(running, digest, tmp_path)
     for kind in ("slsaprovenance1", PREDICATE_TYPE):
         code, _, errors = run_cosign(running, digest, public, kind)
@@ -230,7 +242,7 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     code, _, errors = run_cosign(running, other_digest, public)
     assert code != 0
     assert "digest" in errors or "subject" in errors or "attestation" in errors
-    _, (attestation,) = attestations.verify(f"{running.address}/team/app@{other_digest}", public, "strict")
+    _, (attestation,) = verify(f"{running.address}/team/app@{other_digest}", public, "strict")
     assert (attestation.claim, attestation.refusal) == (None, "the statement is about another image")
 
 
@@ -247,7 +259,7 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
     add_attestation(repository, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=annotations)
     assert len(read_attestations(repository, digest)) == 1
     assert run_cosign(running, digest, public)[0] != 0
-    _, (attestation,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
+    _, (attestation,) = verify(f"{running.address}/team/app@{digest}", public, "strict")
     assert attestation.claim is None
     assert (attestation.refusal or "").startswith("no trusted key")
 
@@ -284,7 +296,7 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     add_attestation(repository, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
     for key, policy in ((FIRST_VERDICT, "p"), (SECOND_VERDICT, "p"), (FIRST_VERDICT, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
-    _, attestations_of_image = attestations.verify(f"{running.address}/team/app:1", public, "strict")
+    _, attestations_of_image = verify(f"{running.address}/team/app:1", public, "strict")
     assert [attestation.claim.verdict if attestation.claim else "" for attestation in attestations_of_image] == [
         "",
         SECOND_VERDICT,
@@ -298,13 +310,13 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     reference = f"{running.address}/team/app@{digest}"
-    _, (attestation,) = attestations.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
+    _, (attestation,) = verify(reference, public, "strict", datetime(2026, 12, 1, tzinfo=UTC))
     assert attestation.claim is not None
-    _, (attestation,) = attestations.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
+    _, (attestation,) = verify(reference, public, "strict", datetime(2027, 1, 1, tzinfo=UTC))
     assert "expired" in (attestation.refusal or "")
-    assert attestations.verify(f"{running.address}/team/unseen@{FIRST_VERDICT}", public, "strict") == (
+    assert verify(f"{running.address}/team/unseen@{FIRST_VERDICT}", public, "strict") == (
         FIRST_VERDICT,
         (),
     )
     with pytest.raises(UsageError, match="not a public key"):
-        attestations.verify(reference, Path(__file__), "strict")
+        verify(reference, Path(__file__), "strict")

@@ -18,6 +18,7 @@ from dockgate.delivery.builders.sandbox.network import select_proxies
 from dockgate.delivery.builders.sandbox.runner import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.labels import Labels
+from dockgate.delivery.registries.attestor import RegistryAttestor
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.images import ImageAccess
 from dockgate.delivery.registry_access import SERVER
@@ -41,7 +42,7 @@ from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
-from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
+from dockgate.services.verdicts.attestations import KEYS
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import make_console_url

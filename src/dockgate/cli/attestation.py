@@ -1,5 +1,6 @@
 """`dockgate attestation`: signed approval statements, and the keys that sign them."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -87,11 +88,13 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
 
     No server is needed. Exits 0 when such an approval of this digest exists, 1 when not, 2 on an error.
     """
+    from dockgate.scanner.images.cosign_attestations import read_image_attestations
     from dockgate.services.verdicts import attestations
     from dockgate.shared.escaping import clean_text
 
     bundle = ca_bundle or from_environment().ca_bundle
-    digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, is_insecure=insecure)
+    read_attestations = partial(read_image_attestations, ca_bundle=bundle, is_insecure=insecure)
+    digest, signed_approvals = attestations.verify(image, key, policy, read_attestations)
     claims = [entry.claim for entry in signed_approvals if entry.claim]
     print_text(digest)
     for claim in claims:

@@ -8,8 +8,8 @@ import pytest
 from tests.scanner.images.test_image_time_limit import run_silent_registry
 
 from dockgate.attestations.keys import Keys
+from dockgate.delivery.registries.attestor import RegistryAttestor
 from dockgate.gate.policy_reference import PolicyReference
-from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import TooSlowError
 
 IMAGE = "sha256:" + "1" * 64

@@ -7,9 +7,9 @@ from tests.registryd import run_registry
 from tests.scanner.images.make import Layer, make_image, write_image_layout
 
 from dockgate.attestations.keys import Keys
+from dockgate.delivery.registries.attestor import RegistryAttestor
 from dockgate.delivery.registries.images import ImageAccess
 from dockgate.gate.policy_reference import PolicyReference
-from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError
 from dockgate.shared.references import ImageReference
 

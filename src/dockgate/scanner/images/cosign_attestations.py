@@ -16,7 +16,7 @@ from dockgate.scanner.images.oci_image import list_child_manifests
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.manifest import MANIFESTS, Index, load_object, parse_manifest
-from dockgate.scanner.registry_reference import RegistryReference, check_digest
+from dockgate.scanner.registry_reference import RegistryReference, check_digest, parse_remote
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError, NotFoundError
@@ -87,6 +87,22 @@ def list_manifests(repository: RegistryRepository, digest: str) -> tuple[str, ..
         document = parse_manifest(data, digest)
         descriptors = list_child_manifests(image_source, document) if isinstance(document, Index) else []
     return tuple(dict.fromkeys(descriptor.digest for descriptor in descriptors if is_digest(descriptor.digest)))
+
+
+def read_image_attestations(
+    reference: str, *, ca_bundle: Path | None = None, is_insecure: bool = False
+) -> tuple[str, tuple[bytes, ...]]:
+    """The digest of the image that `reference` names, and the envelopes attached to it.
+
+    An image without such a digest has none. Raises NotFoundError for a tag that does not exist.
+    """
+    image = parse_remote(reference)
+    repository = RegistryRepository(image.registry, image.repository, ca_bundle, is_insecure)
+    digest = image.digest
+    if not digest:
+        with closing(repository.open(tag=image.tag)) as origin:
+            digest, _ = origin.read_root()
+    return digest, read_attestations(repository, digest)
 
 
 def read_attestations(repository: RegistryRepository, digest: str) -> tuple[bytes, ...]:
