@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -134,15 +135,18 @@ def _add_registry_options(function: F) -> F:
 @command.command("export")
 @click.argument("target", metavar="FILE|oci:REFERENCE")
 @_add_registry_options
-def export(target: str, database: Path | None, output_format: str, insecure: bool, **registry: Any) -> None:
+def export(target: str, database: Path | None, output_format: str, insecure: bool, ca_bundle: Path | None) -> None:
     """Export the database to a file or a registry.
 
     A registry stores it as an OCI artifact. The export keeps the times at which the feeds were checked. It is signed
     with the key of the data folder, which also signs attestations: `dockgate db key` prints the public key.
     """
-    path = choose_database_path(database)
+    from dockgate.scanner.images.artifact import push_artifact
+
+    path, settings = choose_database_path(database), from_environment()
+    push = partial(push_artifact, ca_bundle=ca_bundle or settings.ca_bundle, is_insecure=insecure)
     with show_progress() as report:
-        transfer = advisories.export(from_environment(), path, target, report, is_insecure=insecure, **registry)
+        transfer = advisories.export(settings, path, target, report, push)
     _print_transfer("exported to", transfer, output_format)
 
 
@@ -156,15 +160,20 @@ def export(target: str, database: Path | None, output_format: str, insecure: boo
 @click.option("--digest", metavar="sha256:...", help="Require this digest: the export prints it.")
 @click.option("--allow-older", "can_be_older", is_flag=True, help="Import even if the present database is newer.")
 @_add_registry_options
-def bring(source: str, database: Path | None, output_format: str, insecure: bool, **trust: Any) -> None:
+def bring(
+    source: str, database: Path | None, output_format: str, insecure: bool, ca_bundle: Path | None, **trust: Any
+) -> None:
     """Import an exported database from a file or a registry.
 
     State what to trust: --key, --digest, or a REFERENCE with the digest of its manifest. The import replaces the
     present database, and keeps the times at which the exporter checked the feeds.
     """
+    from dockgate.scanner.images.artifact import pull_artifact
+
     path = choose_database_path(database)
+    pull = partial(pull_artifact, ca_bundle=ca_bundle or from_environment().ca_bundle, is_insecure=insecure)
     with show_progress() as report:
-        transfer = advisories.import_database(from_environment(), path, source, report, is_insecure=insecure, **trust)
+        transfer = advisories.import_database(path, source, report, pull, **trust)
     _print_transfer("imported from", transfer, output_format)
 
 

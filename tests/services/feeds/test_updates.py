@@ -11,6 +11,7 @@ from tests.vulnerabilities.feeds.feed_files import (
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.config import FeedUpdateSettings, Settings, from_environment
+from dockgate.scanner.images.artifact import pull_artifact, push_artifact
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds import advisories
 from dockgate.services.feeds.updates import FeedUpdates
@@ -117,8 +118,10 @@ def test_a_database_from_a_folder_or_an_import_is_not_replaced(site: Site, tmp_p
     assert "built from a folder" in (server.get_status("osv").off or "")
     assert server.get_status("osv").next_at is None
     file = str(tmp_path / "export")
-    digest = advisories.export(server.settings, server.settings.advisories, file, lambda line: None).content
-    advisories.import_database(server.settings, server.settings.advisories, file, lambda line: None, digest=digest)
+    digest = advisories.export(
+        server.settings, server.settings.advisories, file, lambda line: None, push_artifact
+    ).content
+    advisories.import_database(server.settings.advisories, file, lambda line: None, pull_artifact, digest=digest)
     server.run(0.1)
     assert "imported" in (server.get_status("osv").off or "")
     assert server.installs == 2

@@ -47,7 +47,7 @@ def push_artifact(
 
 
 def pull_artifact(
-    reference: str, kind: str, into: Path, *, limit: int, ca_bundle: Path | None = None, is_insecure: bool = False
+    reference: str, kind: str, into: Path, limit: int, *, ca_bundle: Path | None = None, is_insecure: bool = False
 ) -> str:
     """Write the file of an artifact of the type `kind` to `into`. Returns the digest of its manifest.
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from dockgate.vulnerabilities.database.transfer import Header, Trust
 
 Report = Callable[[str], None]
+# As `scanner.images.artifact` does: takes a reference, the type of the artifact and its file, then the annotations to
+# push or the bytes to pull at most. Returns the digest of the manifest.
+PushArtifact = Callable[[str, str, Path, Mapping[str, str]], str]
+PullArtifact = Callable[[str, str, Path, int], str]
 
 # Before a reference to an artifact in a registry.
 REGISTRY = "oci:"
@@ -136,9 +140,7 @@ def export(
     path: Path,
     target: str,
     report: Report,
-    *,
-    ca_bundle: Path | None = None,
-    is_insecure: bool = False,
+    push_artifact: PushArtifact,
 ) -> Transfer:
     """Write the signed database at `path` to a file, or to a registry ("oci:…").
 
@@ -159,30 +161,25 @@ def export(
         report(f"writing {target}")
         header = pack_into(Path(target))
         return Transfer(target, header.digest, content=from_hex(header.content), key=signer.public.id)
-    from dockgate.scanner.images.artifact import push_artifact
-
-    bundle = ca_bundle or settings.ca_bundle
     with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
         report("packing the database")
         file = Path(folder) / "advisories"
         header = pack_into(file)
         report(f"pushing {reference}")
         annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
-        manifest = push_artifact(reference, ARTIFACT, file, annotations, ca_bundle=bundle, is_insecure=is_insecure)
+        manifest = push_artifact(reference, ARTIFACT, file, annotations)
     return Transfer(reference, header.digest, manifest, from_hex(header.content), signer.public.id)
 
 
 def import_database(
-    settings: Settings,
     path: Path,
     source: str,
     report: Report,
+    pull_artifact: PullArtifact,
     *,
     key: Path | None = None,
     digest: str | None = None,
     can_be_older: bool = False,
-    ca_bundle: Path | None = None,
-    is_insecure: bool = False,
 ) -> Transfer:
     """Install an exported database at `path`, from a file or a registry, if it is trusted (`_make_trust`).
 
@@ -203,15 +200,12 @@ def import_database(
         raise NotFoundError(
             f"there is no file {source}", f"One in a registry is named with it: oci:registry.example/{source}."
         )
-    from dockgate.scanner.images.artifact import pull_artifact
-
     trust = _make_trust(key, digest, is_pinned="@sha256:" in reference)
-    bundle = ca_bundle or settings.ca_bundle
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as folder:
         report(f"fetching {reference}")
         file = Path(folder) / "advisories"
-        manifest = pull_artifact(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, is_insecure=is_insecure)
+        manifest = pull_artifact(reference, ARTIFACT, file, SIZE_LIMIT)
         header = unpack(file, path, trust, can_be_older=can_be_older)
         record_origin(path, "import")
         return Transfer(reference, header.digest, manifest, from_hex(header.content))
