@@ -15,8 +15,8 @@ from tests.ports import find_free_port
 from tests.scenarios import slow_http
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
-from dockgate.delivery.registry_access import SERVER, SERVICE, Access
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import SERVER, SERVICE, TOKEN_SECONDS, Access
 from dockgate.identity.model import Role
 from dockgate.server import registry_service
 from dockgate.server.supervisor import ChildProcess

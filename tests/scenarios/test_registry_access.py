@@ -23,8 +23,8 @@ from tests.scenarios import slow_http
 from tests.scenarios.registry_site import MANIFEST, NOTHING, Site, open_site
 
 from dockgate.delivery.registries.distribution import DistributionRegistry
-from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
-from dockgate.delivery.registry_access import OPERATOR, PULL, PUSH, SERVER, SERVICE, Login
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import OPERATOR, PULL, PUSH, SERVER, SERVICE, TOKEN_SECONDS, Login
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference

@@ -18,6 +18,10 @@ SERVER = "dockgate/server"
 # The subject of logins made by a person who can read the server's data folder.
 OPERATOR = "dockgate/operator"
 PULL, PUSH = "pull", "push"
+# How long a registry token is valid, and how much longer docker-registry accepts it.
+TOKEN_SECONDS, LEEWAY_SECONDS = 300, 60
+# How long a token may be valid after it was permitted: clocks of servers differ, and it may be issued a moment later.
+PERMIT_SECONDS = TOKEN_SECONDS + LEEWAY_SECONDS + 60
 # Scopes in one request; `docker push` asks for one, and one more for each repository that it mounts layers from.
 SCOPE_LIMIT = 32
 _REPOSITORY_LIMIT = 255

@@ -8,7 +8,7 @@ import pytest
 from tests.services.collection_site import Site
 from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
-from dockgate.delivery.registries.tokens import PERMIT_SECONDS
+from dockgate.delivery.registry_access import PERMIT_SECONDS
 from dockgate.delivery.retention import Retention
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject

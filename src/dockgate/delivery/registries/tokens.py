@@ -19,15 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dockgate.delivery.registry_access import SERVER, SERVICE, Access, Login
+from dockgate.delivery.registry_access import LEEWAY_SECONDS, SERVER, SERVICE, TOKEN_SECONDS, Access, Login
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.files import create_file, replace_file
 
 ISSUER = "dockgate"
-# How long a registry token is valid, and how much longer docker-registry accepts it.
-TOKEN_SECONDS, LEEWAY_SECONDS = 300, 60
-# How long a token may be valid after it was permitted: clocks of servers differ, and it may be issued a moment later.
-PERMIT_SECONDS = TOKEN_SECONDS + LEEWAY_SECONDS + 60
 # How long a program's login is valid: longer than the longest push or pull.
 LOGIN_SECONDS = 3600
 LOGIN_USER = "dockgate-login"

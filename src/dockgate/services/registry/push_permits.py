@@ -6,8 +6,7 @@ None is issued while a collection removes images.
 import time
 from collections.abc import Callable
 
-from dockgate.delivery.registries.tokens import PERMIT_SECONDS
-from dockgate.delivery.registry_access import PUSH
+from dockgate.delivery.registry_access import PERMIT_SECONDS, PUSH
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import BusyError
 from dockgate.store.retention.collections import PushBarrier

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.delivery.model import REPOSITORY
-from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
+from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import (
     OPERATOR,
     PULL,
     PUSH,
     SERVER,
     SERVICE,
+    TOKEN_SECONDS,
     Access,
     Login,
     PushRules,

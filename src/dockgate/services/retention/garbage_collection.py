@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
-from dockgate.delivery.registries.tokens import PERMIT_SECONDS
+from dockgate.delivery.registry_access import PERMIT_SECONDS
 from dockgate.delivery.retention import StoredImage
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
