@@ -16,9 +16,9 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
+from dockgate.aws.inspector_findings import InspectorFindings
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.store import Store
 from dockgate.store.delivery.approvals import Approvals
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.attestations.keys import Keys
+from dockgate.aws.inspector_findings import InspectorFindings
 from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings
@@ -28,6 +29,7 @@ from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.identity.ports import IdentityProvider
+from dockgate.scanner.cache.image_reader import read_images
 from dockgate.scanner.images.auth import Issuers
 from dockgate.server import podman_service
 from dockgate.server.bind_config import find_registry_name, read_listen_address
@@ -38,7 +40,6 @@ from dockgate.services.approvals import codepipeline
 from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mapping
-from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
@@ -71,7 +72,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     images = ImageAccess(
         registry_address,
         settings.registries,
-        settings.cache,
+        partial(read_images, cache=settings.cache, should_hash=True),
         settings.ca_bundle,
         issuers,
         public_registry=find_registry_name(settings),

@@ -235,12 +235,18 @@ def _judge_inspector_findings(
     external_reports: tuple[ExternalReport, ...],
     all_waivers: ExemptionSet,
 ) -> GateReport:
+    from dockgate.aws.inspector_findings import InspectorFindings
+    from dockgate.scanner.images.registry import read_digest
     from dockgate.services import local_gate
     from dockgate.services.images import external_findings
 
     if not argument.reference or argument.platform != "all":
         raise UsageError("--inspector needs an image name, and takes no --platform", "Pass IMAGE without --platform.")
-    digest, reports = external_findings.ask_inspector(argument.reference, argument.ca_bundle or settings.ca_bundle)
+    digest, reports = external_findings.ask_inspector(
+        argument.reference,
+        InspectorFindings(),
+        partial(read_digest, ca_bundle=argument.ca_bundle or settings.ca_bundle),
+    )
     digests = {digest, *(entry.inventory.image for entry in reports)}
     for entry in external_reports:
         if entry.inventory.image not in digests:

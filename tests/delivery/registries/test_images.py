@@ -1,5 +1,6 @@
 """Which registries a server reads images in."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from dockgate.attestations.keys import Keys
 from dockgate.delivery.registries.attestor import RegistryAttestor
 from dockgate.delivery.registries.images import ImageAccess
 from dockgate.gate.policy_reference import PolicyReference
+from dockgate.scanner.cache.image_reader import read_images
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError
 from dockgate.shared.references import ImageReference
 
@@ -18,7 +20,7 @@ OWN = "127.0.0.1:7421"
 
 
 def reach(folder: Path, *registries: str) -> ImageAccess:
-    return ImageAccess(OWN, registries, folder, None)
+    return ImageAccess(OWN, registries, partial(read_images, cache=folder), None)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
 def test_every_spelling_of_our_public_registry_is_ours(tmp_path: Path, name: str) -> None:
     """Else a request could name the image there, and be judged by another policy than that of its repository."""
     for public in ("images.example", "images.example:443"):
-        own_access = ImageAccess(OWN, (OWN,), tmp_path, None, public_registry=public)
+        own_access = ImageAccess(OWN, (OWN,), partial(read_images, cache=tmp_path), None, public_registry=public)
         assert own_access.resolve(f"{name}/team/app@{DIGEST}") == ImageReference("team/app", DIGEST)
 
 
@@ -86,7 +88,7 @@ def test_a_registry_with_the_name_of_a_scheme_is_no_folder_of_the_server(
 def test_an_image_that_must_exist_is_looked_up(tmp_path: Path) -> None:
     with run_registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
-        access = ImageAccess(running.address, (), tmp_path, None)
+        access = ImageAccess(running.address, (), partial(read_images, cache=tmp_path), None)
         assert access.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == ImageReference(
             "team/app", digest
         )
@@ -104,7 +106,7 @@ def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
         make_image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}}),
     )
     with run_registry(tmp_path / "registry") as running:
-        access = ImageAccess(running.address, (), tmp_path / "cache", None)
+        access = ImageAccess(running.address, (), partial(read_images, cache=tmp_path / "cache"), None)
         for item in (true_image, lying):
             (platform,) = access.read("team/app", running.push("team/app", "1", item))
             inventory = platform.inventory

@@ -1,16 +1,15 @@
 """The images that a server reads, in its own registry and in others."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.gate.patterns import is_match
-from dockgate.scanner.cache.image_reader import read_images
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.registry import open_registry_source
-from dockgate.scanner.model import ScannedPlatform
+from dockgate.scanner.images.registry import read_digest
+from dockgate.scanner.model import Inventory, ScannedPlatform
+from dockgate.scanner.ports import Image
 from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeniedError, UsageError
@@ -22,6 +21,9 @@ SCAN_SECONDS = 3600.0
 # For which digest a tag has, and for what lies beside an image.
 QUESTION_SECONDS = 60.0
 
+# Returns the inventory of each image.
+InventoryReader = Callable[[Sequence[Image]], Sequence[Inventory]]
+
 
 @dataclass(frozen=True, slots=True)
 class ImageAccess:
@@ -29,14 +31,14 @@ class ImageAccess:
 
     `own_registry` is our registry's address, and `public_registry` what others call it by (None for nothing else).
     `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
-    `issuers` make the tokens for our own registry.
+    `read_inventories` reads opened images, `issuers` make the tokens for our own registry.
 
     All calls raise DeniedError for a registry that is not allowed, and the errors of registries.
     """
 
     own_registry: str
     registries: Sequence[str]
-    cache: Path
+    read_inventories: InventoryReader
     ca_bundle: Path | None
     issuers: Issuers | None = None
     public_registry: str | None = None
@@ -51,11 +53,7 @@ class ImageAccess:
         if digest and not is_digest(digest):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if should_check_existence or not digest:
-            source = open_registry_source(
-                image, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
-            )
-            with closing(source) as origin:
-                digest, _ = origin.read_root()
+            digest = read_digest(image, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
         registry = normalize_registry(image.registry)
         is_own = (
             registry == normalize_registry(self.own_registry) and RepositoryReference.parse(image.repository).is_own
@@ -72,7 +70,7 @@ class ImageAccess:
             issuers=self.issuers,
             seconds=SCAN_SECONDS,
         ) as opened_images:
-            inventories = read_images(opened_images.images, self.cache, should_hash=True)
+            inventories = self.read_inventories(opened_images.images)
             return [
                 ScannedPlatform(inventory, image.metadata.layers)
                 for image, inventory in zip(opened_images.images, inventories, strict=True)

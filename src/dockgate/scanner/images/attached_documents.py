@@ -67,10 +67,10 @@ def read_documents(
 def read_beside(
     reference: str, digest: str, *, ca_bundle: Path | None = None, is_insecure: bool = False
 ) -> list[bytes] | None:
-    """Read the documents attached to the image of this digest, in the registry or layout that `reference` names.
+    """Read the documents attached to an image, in the registry or layout that `reference` names.
 
-    None for references of other kinds, and without a digest: nothing can be attached there. Raises what
-    `read_documents` and `read_layout` do.
+    `digest` is the image's. None for references of other kinds, and without a digest: nothing can be attached there.
+    Raises what `read_documents` and `read_layout` do.
     """
     image = parse_reference(reference) if is_digest(digest) else None
     if isinstance(image, RegistryReference):

@@ -2,7 +2,7 @@
 
 import io
 import json
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,3 +183,17 @@ def _read_error_text(data: bytes) -> str:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
     return f" (it says: {''.join(character for character in text if character.isprintable())[:200]})"
+
+
+def read_digest(
+    reference: RegistryReference,
+    *,
+    ca_bundle: Path | None = None,
+    issuers: Issuers | None = None,
+    seconds: float | None = None,
+) -> str:
+    """Return the digest of the existing image that is named. Raises what `read_root` does."""
+    with closing(
+        open_registry_source(reference, ca_bundle=ca_bundle, issuers=issuers, seconds=seconds)
+    ) as image_source:
+        return image_source.read_root()[0]
