@@ -72,7 +72,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     images = ImageAccess(
         registry_address,
         settings.registries,
-        partial(read_images, cache=settings.cache, should_hash=True),
+        partial(read_images, cache=settings.cache),
         settings.ca_bundle,
         issuers,
         public_registry=find_registry_name(settings),

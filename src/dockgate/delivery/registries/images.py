@@ -1,8 +1,9 @@
 """The images that a server reads, in its own registry and in others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from dockgate.gate.patterns import is_match
 from dockgate.scanner.images import attached_documents, open_images
@@ -21,8 +22,13 @@ SCAN_SECONDS = 3600.0
 # For which digest a tag has, and for what lies beside an image.
 QUESTION_SECONDS = 60.0
 
-# Returns the inventory of each image.
-InventoryReader = Callable[[Sequence[Image]], Sequence[Inventory]]
+
+class InventoryReader(Protocol):
+    """Reads the inventory of each image."""
+
+    def __call__(self, images: Sequence[Image], *, should_hash: bool) -> Sequence[Inventory]:
+        """`should_hash`: the content of layers is hashed, and compared with the diff_ids of the image's config."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class ImageAccess:
             issuers=self.issuers,
             seconds=SCAN_SECONDS,
         ) as opened_images:
-            inventories = self.read_inventories(opened_images.images)
+            inventories = self.read_inventories(opened_images.images, should_hash=True)
             return [
                 ScannedPlatform(inventory, image.metadata.layers)
                 for image, inventory in zip(opened_images.images, inventories, strict=True)
