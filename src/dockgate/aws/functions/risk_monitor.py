@@ -1,6 +1,7 @@
 """Running images: a new finding or an expired waiver marks them at risk and sends a notice.
 
-Further notices say once that the deadline is near, and that it has passed. They keep running.
+Further notices say once that the deadline is near, and that it has passed. An image that cannot be judged has a notice
+of its own, and no deadline. All keep running.
 """
 
 import json
@@ -25,11 +26,20 @@ _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 _LONGEST_SUBJECT = 99
 # What a subject says of the service.
 _STATES = {
+    RiskStage.UNJUDGED: "cannot be judged",
     RiskStage.BEGAN: "is at risk until {date}",
     RiskStage.DEADLINE_NEAR: "is at risk, deadline near on {date}",
     RiskStage.DEADLINE_PASSED: "is at risk, deadline passed on {date}",
 }
+_UPGRADE = "Deploy an image with the upgrades that the verdict names"
+_ADVICE = {
+    RiskStage.UNJUDGED: "Until it can be judged, its next deploy is rejected. The verdict names the cause.",
+    RiskStage.BEGAN: f"{_UPGRADE} before then.",
+    RiskStage.DEADLINE_NEAR: f"{_UPGRADE} before then.",
+    RiskStage.DEADLINE_PASSED: f"{_UPGRADE} now.",
+}
 _LOG_EVENTS = {
+    RiskStage.UNJUDGED: "ServiceUnjudged",
     RiskStage.BEGAN: "ServiceAtRisk",
     RiskStage.DEADLINE_NEAR: "DeadlineNear",
     RiskStage.DEADLINE_PASSED: "DeadlinePassed",
@@ -106,17 +116,27 @@ class RiskMonitor:
             return
         judged_image = self.verdicts.judge(digest, repository, scan_state)
         if judged_image.verdict.status is Status.APPROVED:
-            if self.waits.clear_risk(digest, service):
+            had_marks = self.waits.clear_risk(digest, service), self.waits.clear_unjudged(digest, service)
+            if any(had_marks):
                 self.log_event("ServiceSafe", service=service, digest=digest)
-            return
-        until = int(self.clock() + self.risk_days * 86400)
-        if notice := self.waits.mark_risk(digest, service, until, int(self.notice_days * 86400)):
+        elif notice := self._mark(service, digest, judged_image.verdict.status):
             self._warn(service, judged_image, notice)
+
+    def _mark(self, service: str, digest: str, status: Status) -> RiskNotice | None:
+        """Mark an image that is not approved, and return the notice that is due.
+
+        A risk begins when the image is rejected. It stays, with its deadline, while the image cannot be judged.
+        """
+        if status is Status.UNDETERMINED and not self.waits.is_at_risk(digest, service):
+            return self.waits.mark_unjudged(digest, service)
+        self.waits.clear_unjudged(digest, service)
+        until = int(self.clock() + self.risk_days * 86400)
+        return self.waits.mark_risk(digest, service, until, int(self.notice_days * 86400))
 
     def _warn(self, service: str, judged_image: JudgedImage, notice: RiskNotice) -> None:
         """Send a notice once; if that fails, the next run sends it."""
         verdict, evidence = judged_image.verdict, None
-        stored_evidence = self.waits.read_risk_evidence(verdict.image, service)
+        stored_evidence = self.waits.read_notice_evidence(verdict.image, service, notice.stage)
         try:
             evidence = self.verdicts.keep_evidence(
                 judged_image, [Evidence(**stored_evidence)] if stored_evidence else []
@@ -124,7 +144,7 @@ class RiskMonitor:
             if self.topic:
                 self.sns.publish(**_make_message(self.topic, service, judged_image, evidence.page, notice))
         except Exception:
-            self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
+            self.waits.release_notice(verdict.image, service, notice.stage, asdict(evidence) if evidence else None)
             raise
         self.waits.confirm_notice(verdict.image, service, notice.stage)
         details = {"digest": verdict.image, "until": _format_date(notice.until), "verdict": evidence.page}
@@ -156,15 +176,13 @@ def _make_message(topic: str, service: str, judged_image: JudgedImage, page: str
     """The arguments of `publish`. The first notice may say that the deadline has passed, as when an image returns."""
     date = _format_date(notice.until)
     state = _STATES[notice.stage].format(date=date)
-    is_over = notice.stage is RiskStage.DEADLINE_PASSED
-    upgrade = "Deploy an image with the upgrades that the verdict names"
     message = {
         "service": service,
         "image": judged_image.verdict.image,
         "summary": judged_image.verdict.summary,
         "until": date,
         "verdict": page,
-        "advice": f"It keeps running. {upgrade} now." if is_over else f"It keeps running. {upgrade} before then.",
+        "advice": f"It keeps running. {_ADVICE[notice.stage]}",
     }
     subject = f"{service} {state}"
     if len(subject) > _LONGEST_SUBJECT:
@@ -172,5 +190,5 @@ def _make_message(topic: str, service: str, judged_image: JudgedImage, page: str
     return {"TopicArn": topic, "Subject": subject, "Message": json.dumps(message, indent=2)}
 
 
-def _format_date(until: int) -> str:
-    return datetime.fromtimestamp(until, UTC).date().isoformat()
+def _format_date(until: int | None) -> str | None:
+    return None if until is None else datetime.fromtimestamp(until, UTC).date().isoformat()

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 NAMESPACE = "Dockgate"
 _COUNTED_EVENTS = (
     *("ApprovalRequested", "ApprovalAnswered", "ApprovalContradicted", "ApprovalRecovered", "ApprovalNotListed"),
-    *("PipelineFailed", "ScanEnded", "ServiceAtRisk", "DeadlineNear", "DeadlinePassed"),
+    *("PipelineFailed", "ScanEnded", "ServiceAtRisk", "ServiceUnjudged", "DeadlineNear", "DeadlinePassed"),
     *("MessageFailed", "MessageRefused", "ServiceFailed", "SweepIncomplete", "SweepFailed"),
 )
 _MEASURED_UNITS = {"seconds": "Seconds"}

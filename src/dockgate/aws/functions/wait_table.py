@@ -1,10 +1,11 @@
 """The DynamoDB table of approvals and scans, one item each.
 
-An item's key is `digest` and `half`: "approval#TOKEN" for each waiting approval, "scan#REPOSITORY" for the last scan of
-the image there, "findings#REPOSITORY" for the last list of its findings, "platforms" for an index and "index#DIGEST"
-for a manifest in an index, "risk#SERVICE" for a service whose image would no longer be approved. The images that a
-service runs are at the digest "service#NAME". Every write is conditional or idempotent, so that it may be repeated.
-Items expire by `ttl` (epoch seconds) long after they are settled.
+An item's key is `digest` and `half`: "approval#TOKEN" for each waiting approval, "scan#REPOSITORY" for the last scan
+of the image there, "findings#REPOSITORY" for the last list of its findings, "platforms" for an index and
+"index#DIGEST" for a manifest in an index, "risk#SERVICE" for a service whose image would be rejected now,
+"unjudged#SERVICE" for one whose image cannot be judged. The images that a service runs are at the digest
+"service#NAME". Every write is conditional or idempotent, so that it may be repeated. Items expire by `ttl` (epoch
+seconds) long after they are settled.
 """
 
 import time
@@ -26,14 +27,16 @@ LEASE_SECONDS = 120
 # The index by `state`, whose sort key is `waiting_since`.
 INDEX = "state"
 
-_APPROVAL, _SCAN, _INDEX, _RISK = "approval#", "scan#", "index#", "risk#"
+_APPROVAL, _SCAN, _INDEX = "approval#", "scan#", "index#"
+_RISK, _UNJUDGED = "risk#", "unjudged#"
 _FINDINGS = "findings#"
 _PLATFORMS, _SERVICE = "platforms", "service#"
 
 
 class RiskStage(IntEnum):
-    """What a notice of a service at risk says: it is at risk, its deadline is near, or has passed."""
+    """What a notice says of a service: not judged, at risk, deadline near, or deadline passed."""
 
+    UNJUDGED = -1
     BEGAN = 0
     DEADLINE_NEAR = 1
     DEADLINE_PASSED = 2
@@ -41,9 +44,9 @@ class RiskStage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RiskNotice:
-    """A notice that is to be sent: the deadline in epoch seconds, and what it says."""
+    """A notice that is to be sent: what it says, and the deadline in epoch seconds, None without a risk."""
 
-    until: int
+    until: int | None
     stage: RiskStage
 
 
@@ -229,29 +232,51 @@ class WaitTable(SeenLists):
         is_claimed = self._table.update(key, "SET lease = :lease", condition, values=values)
         return notice if is_claimed else None
 
+    def mark_unjudged(self, digest: str, service: str) -> RiskNotice | None:
+        """Mark that the image of a service cannot be judged, and claim the notice of it.
+
+        Returns None if that notice was sent or is being sent by another.
+        """
+        now, key = self._read_clock(), _make_key(digest, _UNJUDGED + service)
+        lease = now + LEASE_SECONDS
+        is_claimed = self._table.put(
+            {**key, "ttl": self._compute_ttl(), "lease": lease}, "attribute_not_exists(digest)"
+        ) or self._table.update(key, "SET lease = :lease", "lease < :now", values={":lease": lease, ":now": now})
+        return RiskNotice(None, RiskStage.UNJUDGED) if is_claimed else None
+
+    def is_at_risk(self, digest: str, service: str) -> bool:
+        """Return whether a service that runs this image is marked as at risk."""
+        return self._table.get(_make_key(digest, _RISK + service)) is not None
+
     def confirm_notice(self, digest: str, service: str, stage: RiskStage) -> None:
         """Record that the notice was sent."""
         change, values = "SET announced = :stage REMOVE lease", {":stage": stage}
-        self._table.update(_make_key(digest, _RISK + service), change, "attribute_exists(digest)", values=values)
+        self._table.update(_make_notice_key(digest, service, stage), change, "attribute_exists(digest)", values=values)
 
-    def release_notice(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
+    def release_notice(
+        self, digest: str, service: str, stage: RiskStage, evidence: Mapping[str, str] | None = None
+    ) -> None:
         """Release the notice after a failure, so that the next run can retry at once.
 
         `evidence` is what was stored.
         """
         change, values = "SET lease = :past", {":past": 0, **({":evidence": dict(evidence)} if evidence else {})}
         change += ", evidence = :evidence" if evidence else ""
-        self._table.update(_make_key(digest, _RISK + service), change, "attribute_exists(lease)", values=values)
+        self._table.update(_make_notice_key(digest, service, stage), change, "attribute_exists(lease)", values=values)
 
-    def read_risk_evidence(self, digest: str, service: str) -> Mapping[str, str]:
+    def read_notice_evidence(self, digest: str, service: str, stage: RiskStage) -> Mapping[str, str]:
         """The evidence that an earlier attempt to send the notice stored, {} for none."""
-        mark = self._table.get(_make_key(digest, _RISK + service)) or {}
+        mark = self._table.get(_make_notice_key(digest, service, stage)) or {}
         evidence: Mapping[str, str] = mark.get("evidence", {})
         return evidence
 
     def clear_risk(self, digest: str, service: str) -> bool:
-        """Remove the mark, and return whether there was one."""
+        """Remove the mark that a service is at risk, and return whether there was one."""
         return self._table.delete(_make_key(digest, _RISK + service))
+
+    def clear_unjudged(self, digest: str, service: str) -> bool:
+        """Remove the mark that an image cannot be judged, and return whether there was one."""
+        return self._table.delete(_make_key(digest, _UNJUDGED + service))
 
     def find_running_images(self, service: str) -> frozenset[str] | None:
         """The digests that a service ran at the last check; None if it was never checked."""
@@ -269,10 +294,10 @@ class WaitTable(SeenLists):
         if noted_images is not None and noted_images == set(digests):
             return
         for digest in before.difference(digests):
-            change = "SET lease = :past"
-            self._table.update(
-                _make_key(digest, _RISK + service), change, "attribute_exists(digest)", values={":past": 0}
-            )
+            for mark in (_RISK, _UNJUDGED):
+                key_of_mark = _make_key(digest, mark + service)
+                change, exists = "SET lease = :past", "attribute_exists(digest)"
+                self._table.update(key_of_mark, change, exists, values={":past": 0})
         self._table.put({**key, "images": sorted(digests), "ttl": self._compute_ttl()})
 
     def _is_waiting(self, item: Mapping[str, Any]) -> bool:
@@ -304,6 +329,10 @@ def _find_stage(item: Mapping[str, Any], now: int, notice_seconds: int) -> RiskS
         return RiskStage.DEADLINE_PASSED
     notice = min(notice_seconds, (until - int(item.get("began", 0))) // 2)
     return RiskStage.DEADLINE_NEAR if now >= until - notice else RiskStage.BEGAN
+
+
+def _make_notice_key(digest: str, service: str, stage: RiskStage) -> dict[str, Any]:
+    return _make_key(digest, (_UNJUDGED if stage is RiskStage.UNJUDGED else _RISK) + service)
 
 
 def _make_key(digest: str, half: str) -> dict[str, Any]:
