@@ -20,6 +20,8 @@ from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.model import Severity
 
 CVE = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+# Only images of `bravo` have it.
+BRAVO_CVE = make_advisory("high-fixed-0", Severity.HIGH, "2").id
 ASSIGNMENT = """\
 kind: PolicyAssignment
 name: bravo
@@ -58,7 +60,7 @@ class Projects:
         self.shared_image = self._plan_foreign_image("shared", PlannedFindings({"CRITICAL": 1}))
         for project in ("bravo", "alpha"):
             self.push(self.shared_image, f"{project}/base", "1")
-        self.bravo_only = self._plan_foreign_image("only-bravo", PlannedFindings({"CRITICAL": 1}))
+        self.bravo_only = self._plan_foreign_image("only-bravo", PlannedFindings({"CRITICAL": 1, "HIGH": 1}))
         self.push(self.bravo_only, "bravo/base", "2")
         self.promoted_image = self._plan_foreign_image("promoted", PlannedFindings({"CRITICAL": 1}))
         for project in ("alpha", "bravo"):

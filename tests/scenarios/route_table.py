@@ -38,7 +38,7 @@ ROUTES = {
     f"POST {V}/gc": Row(ADMINISTER),
     f"POST {V}/feeds/update": Row(ACCEPT),
     f"GET {V}/search": Row(READ, ALWAYS),  # of what the caller may see
-    f"GET {V}/vulnerabilities": Row(READ),
+    f"GET {V}/vulnerabilities": Row(READ, ALWAYS),  # of what the caller may see
     f"GET {V}/repositories/{{name}}/tree": Row(READ, REPOSITORY),
     f"GET {V}/repositories/{{name}}/commits": Row(READ, REPOSITORY),
     f"GET {V}/repositories/{{name}}/commits/{{commit}}": Row(READ, REPOSITORY),
@@ -188,7 +188,7 @@ PAGES = {
     "POST /definitions/check": Row(READ),
     "GET /pipelines/{name}/definition": Row(READ, PIPELINE),
     "POST /pipelines/{name}/definition": Row(ADMINISTER),  # a pipeline may name any repository and service
-    "GET /vulnerabilities": Row(READ),
+    "GET /vulnerabilities": Row(READ, ALWAYS),  # of what the caller may see
     "GET /vulnerabilities/{name:path}": Row(READ, ALWAYS),  # of what the token may see
     "GET /packages/{question:path}": Row(READ, ALWAYS),  # of what the token may see
     "GET /exposure/report": Row(READ, ALWAYS),  # of what the token may see
@@ -218,7 +218,7 @@ PAGES = {
     "GET /vex": Row(READ),
     "POST /vex": Row(ACCEPT),
     "POST /vex/{digest}/remove": Row(ACCEPT),
-    "GET /advisories": Row(READ),
+    "GET /advisories": Row(READ, ALWAYS),  # nothing of images
     "POST /advisories/update": Row(ACCEPT),
     "GET /events": Row(READ, ALWAYS),  # those that the token may see
     "GET /events/rules": Row(READ),

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE
-from tests.scenarios.projects_site import CVE, LIMITED, Projects
+from tests.scenarios.projects_site import BRAVO_CVE, CVE, LIMITED, Projects
 from tests.scenarios.route_table import ROUTES, V
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_findings import make_trivy_report
@@ -54,6 +54,8 @@ def iterate_paths(projects: Projects) -> Iterator[str]:
             "status=Approved",
         ):
             yield f"{prefix}/images?{query}&include_moved=true"
+        for query in ("q=CVE-", "severity=HIGH", "only=fixable", "only=exploited", "sort=name", "sort=epss", "limit=1"):
+            yield f"{prefix}/vulnerabilities?{query}"
     for question in (CVE, "critical-fixed-0", "pkg:deb/debian/critical-fixed-0", "brav", "only-bravo"):
         yield f"{V}/exposure?q={question}&include_moved=true"
         yield f"{V}/packages?q={question}"
@@ -85,6 +87,47 @@ def test_no_answer_names_what_is_in_another_project(projects: Projects, who: str
         if projects.bravo_only in answer.text:
             leaks.append((path, projects.bravo_only))
     assert not leaks, "\n".join(f"{path}: {text}" for path, text in leaks)
+
+
+@pytest.mark.parametrize("who", [*LIMITED, "admin"])
+def test_vulnerabilities_are_those_of_the_own_images(projects: Projects, who: str) -> None:
+    """A pipeline alone covers no image repository: its token sees no vulnerability, as it sees no image."""
+
+    def list_page(query: str) -> dict[str, int]:
+        entries = projects.call("GET", f"/vulnerabilities?{query}", who).json()["vulnerabilities"]
+        return {entry["name"]: entry["images"] for entry in entries}
+
+    own_images, high_ones = projects.call("GET", "/images?limit=1000", who).json()["images"], list_page("severity=HIGH")
+    has_images, sees_all = bool(own_images), who == "admin"
+    everything = list_page("limit=1000")
+    assert (CVE in everything) == has_images
+    assert (BRAVO_CVE in everything) == sees_all
+    assert high_ones == ({BRAVO_CVE: 1} if sees_all else {})
+    assert bool(list_page(f"q={BRAVO_CVE}")) == sees_all
+    if has_images:
+        answer = projects.call("GET", f"/exposure?q={CVE}&limit=1000", who).json()
+        assert everything[CVE] == answer["total"] == len(answer["images"])
+    pages, cursor = dict[str, int](), ""
+    while cursor is not None:
+        page = projects.call("GET", f"/vulnerabilities?limit=1&after={cursor}", who).json()
+        pages |= {entry["name"]: entry["images"] for entry in page["vulnerabilities"]}
+        cursor = page["next"]
+    assert pages == everything
+    page = projects.get("/vulnerabilities", who)
+    assert page.status == 200
+    assert set(re.findall(r"/vulnerabilities/(CVE-[0-9-]+)", page.text)) == set(everything)
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_the_state_of_the_feeds_is_shown_to_every_reader(projects: Projects, who: str) -> None:
+    answer = projects.get("/advisories", who)
+    assert answer.status == 200
+    assert "Debian" in answer.text
+    assert 'action="/advisories/update"' not in answer.text
+    for path in ("/vulnerabilities", "/advisories"):
+        assert f'href="{path}"' in answer.text
+    headers = {**projects.make_headers(who), "Sec-Fetch-Site": "same-origin"}
+    assert projects.client.post("/advisories/update", headers=headers).status_code == 403
 
 
 def test_an_admin_sees_every_project(projects: Projects) -> None:

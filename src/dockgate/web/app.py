@@ -23,6 +23,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import CONSOLE_HOST, LOOPBACK_NAMES, is_loopback
 from dockgate.shared.interfaces import override
+from dockgate.shared.recent_values import RecentValues
 from dockgate.web import registry_endpoints
 from dockgate.web.authorization import (
     MAX_RECORDED,
@@ -36,7 +37,7 @@ from dockgate.web.authorization import (
 from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
-from dockgate.web.console.recent_values import RecentValues, RecentVerdicts
+from dockgate.web.console.recent_values import RecentVerdicts
 from dockgate.web.error_responses import add_error_schema, get_request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse

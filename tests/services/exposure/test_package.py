@@ -1,6 +1,7 @@
 """Lists of vulnerabilities and packages, and what is known of a package, on both databases."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,14 @@ from dockgate.vulnerabilities.model import Cve, Severity
 
 NOW_TAGGED = ExposureScope()
 SIX = make_advisory("CVE-2026-9", "six", "2", severity="LOW")
+SEVEN = make_advisory("CVE-2026-9", "seven", "9", severity="CRITICAL")
 
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     with open_store_of_kind(request.param, tmp_path) as store:
         cves = {"CVE-2026-9": Cve("CVE-2026-9", None, "2026-11-01", "2026-11-22", 0.6, 0.9)}
-        package_fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, SIX], cves), today=10)
+        package_fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, SIX, SEVEN], cves), today=10)
         package_fleet.push(
             "a", "team/web", "1", make_package("idna", "3.6"), make_package("flask", "2"), make_package("six", "1")
         )
@@ -97,7 +99,7 @@ def test_pages_agree_for_a_while_on_which_vulnerabilities_no_image_has(fleet: Fl
 
 
 def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
-    count = fleet.store.vulnerability_lists.count_open_vulnerabilities
+    count = partial(fleet.store.vulnerability_lists.count_open_vulnerabilities, scope=NOW_TAGGED)
     assert (count(VulnerabilityFilter(), 10), count(VulnerabilityFilter(), 2)) == (3, 2)
     assert count(VulnerabilityFilter(severity=Severity.HIGH), 10) == 2
     assert count(VulnerabilityFilter(is_fixable=True, start="CVE-2026-1"), 10) == 1
@@ -105,7 +107,7 @@ def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
 
 def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:
     entries = make_lists(fleet).list_open_vulnerabilities(VulnerabilityFilter(), 10, scope=NOW_TAGGED)
-    packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries])
+    packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries], scope=NOW_TAGGED)
     assert [packages[entry.id] for entry in entries] == [[("six", ["2"])], [("idna", ["3.7"])], [("flask", [])]]
 
 
@@ -122,6 +124,52 @@ def test_the_images_of_each_vulnerability_are_counted_as_its_page_lists_them(fle
     assert count_images() == {"CVE-2026-9": 0, "CVE-2026-1": 2, "CVE-2026-2": 0}
     assert count_images() == {name: fleet.find_exposure(name).total for name in count_images()}
     assert count_images(digest("a")) == {"CVE-2026-9": 1, "CVE-2026-1": 3, "CVE-2026-2": 1}
+
+
+def test_a_scope_of_some_repositories_has_what_their_images_have_alone(fleet: Fleet) -> None:
+    """Names, severities, fixed versions, packages and numbers are those of these images."""
+    fleet.push("s", "secret/app", "1", make_package("seven", "1"), make_package("flask", "2"))
+    lists = make_lists(fleet)
+
+    def describe(*repositories: str, **fields: object) -> list[tuple[str, Severity, bool, list[str], int]]:
+        scope = ExposureScope(repositories=repositories or None)
+        filters = VulnerabilityFilter(**fields)  # type: ignore[arg-type]
+        entries = lists.list_open_vulnerabilities(filters, 10, scope=scope)
+        assert lists.count_open_vulnerabilities(filters, 10, scope=scope) == len(entries)
+        numbers = [entry.id for entry in entries]
+        packages, counts = lists.list_packages(numbers, scope=scope), lists.count_images(numbers, scope)
+        return [
+            (entry.name, entry.severity, entry.is_fixed, [name for name, _ in packages[entry.id]], counts[entry.id])
+            for entry in entries
+        ]
+
+    nine, idna = ("CVE-2026-9", Severity.LOW, True, ["six"], 1), ("CVE-2026-1", Severity.HIGH, True, ["idna"], 1)
+    flask = ("CVE-2026-2", Severity.HIGH, False, ["flask"], 1)
+    assert describe("team/web") == [nine, idna, flask]
+    assert describe("team/api") == [idna]
+    assert describe("team/none") == []
+    assert describe("team/web", severity=Severity.LOW) == [nine]
+    assert describe("team/web", severity=Severity.CRITICAL) == []
+    assert describe("team/api", start="CVE-2026-2") == describe("team/api", is_exploited=True) == []
+    assert describe()[0] == ("CVE-2026-9", Severity.CRITICAL, True, ["seven", "six"], 2)
+    only_nine = lists.list_packages(
+        [lists.list_open_vulnerabilities(VulnerabilityFilter(), 1, scope=NOW_TAGGED)[0].id],
+        scope=ExposureScope(repositories=["team/web"]),
+    )
+    assert list(only_nine.values()) == [[("six", ["2"])]]
+
+
+def test_scopes_are_remembered_apart(fleet: Fleet) -> None:
+    lists = VulnerabilityLists(fleet.store.database, fresh_factor=1e9)
+
+    def list_names_in(*repositories: str, running: tuple[str, ...] = ()) -> list[str]:
+        scope = ExposureScope(repositories=repositories, running_images=running)
+        return [entry.name for entry in lists.list_open_vulnerabilities(VulnerabilityFilter(), 10, scope=scope)]
+
+    assert list_names_in("team/web") == ["CVE-2026-9", "CVE-2026-1", "CVE-2026-2"]
+    assert list_names_in("team/api") == ["CVE-2026-1"]
+    assert list_names_in() == []
+    assert list_names_in(running=(digest("b"),)) == ["CVE-2026-1"]
 
 
 def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:

@@ -4,7 +4,7 @@ Answers say since when, where it runs, and who waived it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.ports import Advisories
@@ -94,11 +94,15 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request, look_up or self.look_up(question, request.as_of))
 
+    def make_present_scope(self, caller: Caller | None, running_images: Iterable[RunningImage]) -> ExposureScope:
+        """All images that have a tag or run now, as far as the caller sees them. `running_images` is all that runs."""
+        visible = {entry.digest for entry in running_images if self._can_see(entry, caller)}
+        return ExposureScope(None, self._list_repositories(caller), visible)
+
     def find_matching_images(self, look_up: LookUp, caller: Caller | None) -> dict[int, MatchingImage]:
         """The images that are there now, and of which the caller may see that they contain it, by id."""
         if look_up.images is None:
-            visible = {entry.digest for entry in look_up.running_images if self._can_see(entry, caller)}
-            scope = ExposureScope(None, self._list_repositories(caller), visible)
+            scope = self.make_present_scope(caller, look_up.running_images)
             is_owned = not look_up.subject.is_vulnerability
             look_up.images = self.store.exposures.list_images(look_up.subject.components, scope, is_owned=is_owned)
         return look_up.images

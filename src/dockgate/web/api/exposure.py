@@ -118,9 +118,11 @@ class VulnerabilityPage:
 
 
 @router.get("/vulnerabilities")
+@api.mark_self_checking
 def list_vulnerabilities(
     caller: api.ReadCaller,
     store: api.StoreDependency,
+    fleet: api.FleetDependency,
     q: str = "",
     severity: Severity | None = None,
     only: Literal["", "exploited", "fixable"] = "",
@@ -128,12 +130,15 @@ def list_vulnerabilities(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: Cursor = None,
 ) -> VulnerabilityPage:
-    """List vulnerabilities of packages in images, those whose name begins with `q`."""
+    """List vulnerabilities of packages in images, those whose name begins with `q`.
+
+    A limited caller sees those of images in its repositories, as they are there.
+    """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    scope = make_present_scope(store)
+    scope = fleet.exposure_search.make_present_scope(caller, store.services.list_running_images())
     page = read_vulnerability_page(store, filters, PageQuery(sort, after, limit, is_forward_only=True), scope)
     numbers = [entry.id for entry in page.entries]
-    packages = store.vulnerability_lists.list_packages(numbers)
+    packages = store.vulnerability_lists.list_packages(numbers, scope=scope)
     images = store.vulnerability_lists.count_images(numbers, scope)
     entries = [
         ListedVulnerability(
@@ -164,13 +169,8 @@ def read_vulnerability_page(
         partial(make_position, sort=filters.sort),
         POSITIONS[filters.sort],
         query,
-        partial(lists.count_open_vulnerabilities, filters),
+        partial(lists.count_open_vulnerabilities, filters, scope=scope),
     )
-
-
-def make_present_scope(store: Store) -> ExposureScope:
-    """All images that have a tag or run now."""
-    return ExposureScope(None, None, {entry.digest for entry in store.services.list_running_images()})
 
 
 @router.get("/vulnerabilities/{name}")

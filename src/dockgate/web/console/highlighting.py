@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from dockgate.web.console.recent_values import RecentValues
+from dockgate.shared.recent_values import RecentValues
 from dockgate.web.console.terminal_text import escape_invisible
 from dockgate.web.console.text_pages import MAX_LINE, TextPage
 

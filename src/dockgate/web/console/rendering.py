@@ -65,14 +65,14 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
         NavigationItem("Overview", "/", "house", is_filtered=True),
         NavigationItem("Pipelines", "/pipelines", "workflow", is_filtered=True, below=("executions", "approvals")),
         NavigationItem("Images", "/images", "box", is_filtered=True, below=("verdicts",)),
-        NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert", below=("packages",)),
+        NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert", is_filtered=True, below=("packages",)),
         NavigationItem("Running", "/running", "server", is_filtered=True),
     ),
     (NavigationItem("Repositories", "/repositories", "git-branch", is_filtered=True),),
     (
         NavigationItem("Policies", "/policies", "scale", is_filtered=True),
         NavigationItem("Waivers", "/waivers", "file-check", is_filtered=True, below=("vex",)),
-        NavigationItem("Advisories", "/advisories", "rss"),
+        NavigationItem("Advisories", "/advisories", "rss", is_filtered=True),
         NavigationItem("Events", "/events", "list", is_filtered=True),
     ),
     (

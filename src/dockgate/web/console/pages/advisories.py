@@ -42,6 +42,7 @@ def update_feeds(caller: api.AcceptCaller, clock: api.ClockDependency, upkeep: a
 
 
 @router.get("/advisories")
+@api.mark_self_checking
 def show_advisories(
     request: Request,
     caller: api.ReadCaller,
@@ -50,7 +51,7 @@ def show_advisories(
     upkeep: api.UpkeepDependency,
     sort: FeedSort = "feed",
 ) -> Response:
-    """Show what the advisory database covers, and how old it is."""
+    """Show what the advisory database covers, and how old it is: nothing of images."""
     database = describe_advisory_database(fleet.advisories)
     feeds = make_page(
         read_advisory_feeds(upkeep.update_settings), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)

@@ -11,6 +11,7 @@ from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Caller
 from dockgate.services.attention import MAX_ROWS
 from dockgate.shared.errors import UsageError
+from dockgate.shared.recent_values import RecentValues
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 from dockgate.web import api
@@ -18,7 +19,6 @@ from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
 from dockgate.web.console.pages.queue_items import describe_change, list_queue_items
 from dockgate.web.console.pages.stages import make_execution_rows
-from dockgate.web.console.recent_values import RecentValues
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.task_counts import count_running_tasks

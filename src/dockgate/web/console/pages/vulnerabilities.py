@@ -31,7 +31,7 @@ from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.exposure import make_present_scope, read_vulnerability_page
+from dockgate.web.api.exposure import read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
@@ -109,23 +109,25 @@ _MEDIA_TYPES = {
 
 
 @router.get("/vulnerabilities")
+@api.mark_self_checking
 def show_vulnerabilities(
     request: Request,
     caller: api.ReadCaller,
     store: api.StoreDependency,
+    fleet: api.FleetDependency,
     q: str = "",
     severity: Severity | None = None,
     only: str = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     after: Cursor = None,
 ) -> Response:
-    """List the vulnerabilities of packages in images, the most urgent first.
+    """List the vulnerabilities of packages in images that the caller may see, the most urgent first.
 
     With `only`, only exploited or fixable ones.
     """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     query = PageQuery(sort, after)
-    scope = make_present_scope(store)
+    scope = fleet.exposure_search.make_present_scope(caller, store.services.list_running_images())
     page = read_vulnerability_page(store, filters, query, scope)
     numbers = [entry.id for entry in page.entries]
     return render_page(
@@ -134,7 +136,7 @@ def show_vulnerabilities(
         "vulnerabilities.html",
         title="Vulnerabilities",
         entries=page.entries,
-        packages=store.vulnerability_lists.list_packages(numbers),
+        packages=store.vulnerability_lists.list_packages(numbers, scope=scope),
         images=store.vulnerability_lists.count_images(numbers, scope),
         severities=list(Severity),
         q=q,

@@ -1,6 +1,6 @@
 """Values that were read a moment ago, by digest."""
 
-from dockgate.web.console.recent_values import RecentValues
+from dockgate.shared.recent_values import RecentValues
 
 
 def test_a_value_is_made_once_while_it_is_among_the_last_ones() -> None:
