@@ -90,6 +90,14 @@ def test_the_logs_of_an_execution_lead_to_each_other(browser: Browser) -> None:
     assert 'rel="next"' not in page
 
 
+def test_the_log_of_a_rejected_approval_has_the_state_of_the_other_pages(site: Site, browser: Browser) -> None:
+    path = f"/executions/{site.execution}"
+    for page in (path, f"{path}/ContainerVulnerabilityAssessment/Approval/1"):
+        head = browser.get(page).text.partition("<h1>")[2].partition("Find in the log")[0]
+        assert "Rejected" in head, page
+        assert "Failed" not in head, page
+
+
 def _read_part(html: str, part: str) -> str:
     """The opening tag and the content of a page's part, up to the next one."""
     return html.partition(f'<div id="{part}"')[2].partition("<form")[0]

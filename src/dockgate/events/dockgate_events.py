@@ -87,7 +87,7 @@ def make_feed_failed(
 ) -> NewEvent:
     """The event that an advisory feed cannot be updated since then.
 
-    `failures` are its parts with reasons; the old data stays.
+    `failures` are its parts with reasons; earlier data, if any, stays in use.
     """
     parts = [{"part": part, "reason": reason} for part, reason in failures]
     detail = {"feed": feed, "since": since, "parts": parts, "advice": advice}

@@ -61,7 +61,10 @@ _WORDS = {
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),
     "feed.suspect": ("The feed {} brings no new records", "Its publisher, or a mirror, may have stopped."),
     "feed.stale": ("The feed {} is stale", "New verdicts that need it are Undetermined."),
-    "feed.failed": ("The feed {} cannot be updated", "The old data stays. `dockgate db status` shows its state."),
+    "feed.failed": (
+        "The feed {} cannot be updated",
+        "Earlier data, if any, stays in use. `dockgate db status` shows its state.",
+    ),
     "feed.recovered": ("The feed {} is updated again", ""),
 }
 # Kinds whose title names the image.

@@ -30,6 +30,8 @@ def test_a_stale_feed_says_what_that_does_and_why_it_is() -> None:
 def test_a_failing_feed_says_since_when_and_a_suspect_one_why() -> None:
     failing = replace(FEED, reason="timed out", failing_since=RECENT, suspect="x")
     assert find_feed_trouble(failing, NOW) == FeedTrouble("Failed", "Updates began to fail 2 h ago: timed out")
+    new = FeedTrouble("Failed", "There is no data of it yet. Updates began to fail 2 h ago: timed out")
+    assert find_feed_trouble(replace(failing, checked_at=None), NOW) == new
     suspect = replace(FEED, suspect="the newest record of osv npm is of 2026-10-01")
     trouble = find_feed_trouble(suspect, NOW)
     assert trouble == FeedTrouble(

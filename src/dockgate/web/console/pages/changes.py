@@ -141,7 +141,10 @@ def _make_service_change(event: StoredEvent, state: str, sentence: str) -> Chang
 
 def _make_feed_change(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
     state, sentence = {
-        "feed.failed": (RunState.FAILED, "It cannot be updated; the old data stays."),
+        "feed.failed": (
+            RunState.FAILED,
+            "It cannot be updated; earlier data, if any, stays in use.",
+        ),
         "feed.stale": ("Stale", "It was last checked too long ago."),
         "feed.suspect": ("Suspect", f"Its newest record is of {detail.get('newest')}."),
         "feed.recovered": ("Recovered", "It is updated again."),

@@ -212,6 +212,7 @@ def show_log(
     """
     key = ActionKey(execution_id, stage, action, attempt)
     run = store.executions.get_run(key)
+    rejections = store.execution_results.list_rejections([execution_id]) if run.state is RunState.FAILED else {}
     lines, is_cut = _read_lines(store.logs, key)
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
@@ -232,6 +233,7 @@ def show_log(
         execution_id=execution_id,
         key=key,
         run=run,
+        state=rejections.get(key, run.state),
         logs=_list_logs(store, key),
         q=q,
         line=line,

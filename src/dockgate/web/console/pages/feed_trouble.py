@@ -27,8 +27,9 @@ def find_feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
         last_check = f"Last checked {format_age(feed.checked_at, now)}: new verdicts that need it are Undetermined."
         return FeedTrouble("Stale", last_check + failing)
     if feed.reason:
+        no_data = "" if feed.checked_at else "There is no data of it yet. "
         began = f"Updates began to fail {format_age(feed.failing_since, now)}" if feed.failing_since else "Updates fail"
-        return FeedTrouble(RunState.FAILED, f"{began}: {feed.reason}")
+        return FeedTrouble(RunState.FAILED, f"{no_data}{began}: {feed.reason}")
     if feed.suspect:
         return FeedTrouble("Suspect", f"It is checked and brings nothing: {feed.suspect}, unusually old for it.")
     return None
