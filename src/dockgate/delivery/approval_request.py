@@ -80,7 +80,13 @@ def make_scope(approval: Approval) -> dict[str, str]:
 
     An outside pipeline chooses its name itself, so it belongs to no pipeline: none has an empty name.
     """
-    return {"repository": approval.repository, "pipeline": get_pipeline_name(approval) if approval.action else ""}
+    return make_image_scope(approval.repository, approval.id, approval.pipeline)
+
+
+def make_image_scope(repository: str, approval: ApprovalId, pipeline: str | None) -> dict[str, str]:
+    """Return what `make_scope` does, of an approval of an image in this repository. `pipeline` is as in `Approval`."""
+    action = approval.action
+    return {"repository": repository, "pipeline": (pipeline or action.pipeline) if action else ""}
 
 
 def _require_name(field: str, text: str | None, is_required: bool) -> None:

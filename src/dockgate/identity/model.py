@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from dockgate.shared.errors import DeniedError, UsageError
 
@@ -207,18 +208,27 @@ class Session:
     ended_at: str | None = None
 
 
+class DeliveryCounts(NamedTuple):
+    """How many versions of pipelines, and how many git repositories there are: neither are deleted."""
+
+    pipeline_versions: int
+    repositories: int
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The caller of a request: a principal, and its token (None on loopback while no principals exist).
 
     `permission` is the one that the request needs: `is_limited`, `can_reach` and `require` are about it. `projects`
-    says where the principal has permissions that its roles do not give everywhere.
+    says where the principal has permissions that its roles do not give everywhere. They follow from all pipelines and
+    git repositories: `counts` says how many versions and names there were at authentication, None if that is unknown.
     """
 
     principal: Principal
     token: Token | None = None
     permission: Permission = Permission.READ
     projects: Mapping[Permission, RepositoryScope] = field(default_factory=dict, hash=False)
+    counts: DeliveryCounts | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:

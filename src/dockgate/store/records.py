@@ -3,11 +3,12 @@
 Times are RFC 3339 text in UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
+from dockgate.delivery.model import ApprovalId
 from dockgate.events.subject import EventSubject
 from dockgate.gate.model import Status, VexSigner, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -68,6 +69,25 @@ class PushedImage:
     digest: str
     pushed_at: str
     pushed_by: str | None = None
+
+
+class ImageApproval(NamedTuple):
+    """The repository and the id of an approval of an image, and its pipeline outside, None for one of ours."""
+
+    repository: str
+    id: ApprovalId
+    pipeline: str | None
+
+
+class ImagePlaces(NamedTuple):
+    """Where an image is or was: its pushes, newest first, its approvals, and the repository of its newest scan.
+
+    The last is None without a scan.
+    """
+
+    pushes: Sequence[PushedImage]
+    approvals: Sequence[ImageApproval]
+    scanned_in: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,10 @@ def test_an_unknown_event_is_not_found(store: Store) -> None:
 def test_repositories_are_named_once(store: Store) -> None:
     for name in ("web", "Api", "web"):
         store.repositories.put(name, NOW)
-    assert list(store.repositories.list_names()) == ["Api", "web"]
+    assert list(store.repositories.list_names()) == list(store.repositories.list_names(2)) == ["Api", "web"]
+    store.repositories.put("other", NOW)
+    assert list(store.repositories.list_names(2)) == ["Api", "web"]
+    assert list(store.repositories.list_names(3)) == ["Api", "other", "web"]
 
 
 def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:

@@ -36,7 +36,7 @@ def test_the_first_principal_is_added_once_with_a_token(store: Store) -> None:
     assert not store.principals.has_any()
     store.principals.add_first(ADA, TOKEN)
     assert store.principals.has_any()
-    assert store.tokens.find(TOKEN.id) == (TOKEN, ADA)
+    assert store.tokens.find(TOKEN.id) == (TOKEN, ADA, (0, 0))
     with pytest.raises(ConflictError, match="already"):
         store.principals.add_first(replace(ADA, name="eve"), replace(TOKEN, id="ba9876543210", principal="eve"))
     assert [principal.name for principal in store.principals.list()] == ["ada"]
@@ -97,7 +97,7 @@ def test_no_other_token_takes_an_id_that_exists(store_with_people: Store) -> Non
     store_with_people.tokens.add(session_token)
     with pytest.raises(ConflictError, match="another token 'aaaaaaaaaaaa'"):
         store_with_people.tokens.add(replace(session_token, digest="e" * 64))
-    assert store_with_people.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
+    assert store_with_people.tokens.find("aaaaaaaaaaaa") == (session_token, ADA, (0, 0))
 
 
 def test_a_token_has_a_limited_number_of_sessions(store_with_people: Store) -> None:
@@ -142,7 +142,7 @@ def test_tokens_are_found_and_listed(store_with_people: Store) -> None:
     )
     for _ in range(2):
         store_with_people.tokens.add(limited_token)
-    assert store_with_people.tokens.find(limited_token.id) == (limited_token, BEN)
+    assert store_with_people.tokens.find(limited_token.id) == (limited_token, BEN, (0, 0))
     assert list(store_with_people.tokens.list()) == [limited_token, TOKEN]
     assert list(store_with_people.tokens.list(limit=1)) == [limited_token]
     assert list(store_with_people.tokens.list(after=limited_token.id)) == [TOKEN]

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from dockgate.gate.model import Status
-from dockgate.services.images.location_verdicts import read_location_verdicts
+from dockgate.gate.model import Status, Waiver
+from dockgate.services.images.location_verdicts import LocationVerdicts, list_waived_patterns
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import SplitRepositories
 from dockgate.store import Store
@@ -29,10 +29,10 @@ class ImageStatus(NamedTuple):
 def read_image_statuses(
     store: Store,
     watched_images: WatchedImages,
-    now: str,
     images: Mapping[int, MatchingImage],
     running: Sequence[ImageLocation],
     running_digests: Collection[str],
+    active_waivers: Sequence[Waiver],
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in its repositories, by its id.
 
@@ -53,7 +53,7 @@ def read_image_statuses(
     statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
     if other_repositories:
         statuses |= _judge_elsewhere(
-            store, watched_images, now, images, other_repositories, running_digests, split_names
+            store, watched_images, images, other_repositories, running_digests, split_names, active_waivers
         )
     return statuses
 
@@ -61,11 +61,11 @@ def read_image_statuses(
 def _judge_elsewhere(
     store: Store,
     watched_images: WatchedImages,
-    now: str,
     images: Mapping[int, MatchingImage],
     by_image: Mapping[int, Collection[str]],
     running_digests: Collection[str],
     split_names: SplitRepositories,
+    active_waivers: Sequence[Waiver],
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in these repositories: Undetermined where its policy is not clear."""
     locations = {
@@ -74,7 +74,7 @@ def _judge_elsewhere(
         for repository in repositories
     }
     watches = watched_images.read_watches(locations, running_digests, split_names)
-    verdicts = read_location_verdicts(store, now, locations, watches, {})
+    verdicts = LocationVerdicts(watches, {}, list_waived_patterns(active_waivers))
     if other_digests := {
         location[1] for location in locations if not verdicts.has_fleet_verdict(location, *locations[location])
     }:

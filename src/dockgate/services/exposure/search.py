@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.ports import Advisories
-from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.answer import (
@@ -17,13 +16,13 @@ from dockgate.services.exposure.answer import (
     Exposure,
     ExposureFilter,
     ExposureRequest,
-    ExposureSort,
     ExposureState,
     RunningService,
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
 from dockgate.services.exposure.finding_waivers import WaiverFinder
+from dockgate.services.exposure.image_lists import ImageLists, Matches, find_previous_page, select_page
 from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
 from dockgate.services.exposure.images import ImageContents, Subject, view_image
 from dockgate.services.exposure.question_names import is_package_known, is_vulnerability_name, refuse_other_name
@@ -33,15 +32,15 @@ from dockgate.services.exposure.unknown_images import (
     ask_advisories,
     explain_missing_history,
 )
-from dockgate.services.exposure.waived_findings import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
-from dockgate.services.exposure.waiver_history import CachedWaiverHistory
+from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT, group_images
+from dockgate.services.exposure.waiver_history import CachedWaiverHistory, WaiverHistory
 from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import is_purl
 from dockgate.store import Store
-from dockgate.store.exposure.records import AffectedComponent, ExposureScope, MatchingImage, RunningImage
+from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState, MatchingImage, RunningImage
 from dockgate.store.fleet.records import Component, Vulnerability
 from dockgate.vulnerabilities.aliases import rank_alias
 from dockgate.vulnerabilities.model import strip_release
@@ -108,13 +107,17 @@ class ExposureSearch:
         return look_up.images
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
-        subject = look_up.subject
-        matches = self._find_visible_images(request, look_up)
+        subject, is_limited = look_up.subject, request.caller is not None and request.caller.is_limited
+        state, history = None, None
+        if subject.is_vulnerability:
+            state = self.store.component_search.read_index_state(has_repositories=is_limited)
+            history = self.waiver_history.read(state.waiver_revision)
+        matches = self._find_visible_images(request, look_up, state, history)
         names = _list_names(subject)
         is_owned = not subject.is_vulnerability
         unknown = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
-        if subject.is_vulnerability:
-            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
+        if state and history:
+            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request, state, history)
         else:
             is_named = bool(matches.ids) or self._is_package_known(question, matches.scope)
             knowledge, waiver_finder = AdvisoryKnowledge(is_named), None
@@ -123,15 +126,15 @@ class ExposureSearch:
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
         contents = ImageContents(self.store, subject, matches.scope, waiver_finder, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, matches, names)
-        lists = _ImageLists(matches, blocking)
+        lists = ImageLists(matches, blocking)
         if waiver_finder and waiver_finder.has_any:
             groups = [[number] for number in matches.ids]
             if len(groups) > self.ungrouped_limit:
                 facts = self.store.exposures.read_facts(matches.ids, subject.components, matches.scope)
                 groups = group_images(waiver_finder, subject.list_findings(), matches.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
-        page, has_more = _select_page(lists.by_filter[request.only], request)
-        previous = _find_previous_page(lists.by_filter[request.only], request)
+        page, has_more = select_page(lists.by_filter[request.only], request)
+        previous = find_previous_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
@@ -139,7 +142,7 @@ class ExposureSearch:
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
-            is_limited=request.caller is not None and request.caller.is_limited,
+            is_limited=is_limited,
             state=_determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=_find_exploited_day(entries, request.as_of),
@@ -184,14 +187,15 @@ class ExposureSearch:
         refuse_other_name(question)
         return False
 
-    def _find_visible_images(self, request: ExposureRequest, look_up: LookUp) -> "_Matches":
+    def _find_visible_images(
+        self, request: ExposureRequest, look_up: LookUp, state: IndexState | None, history: WaiverHistory | None
+    ) -> Matches:
         """The images that contain the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
         running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
-        scope = ExposureScope(
-            request.as_of, self._list_repositories(request.caller), digests, request.should_include_moved
-        )
+        repositories = self._list_repositories(request.caller, state.repositories if state else None)
+        scope = ExposureScope(request.as_of, repositories, digests, request.should_include_moved)
         images = self.store.exposures.list_images(
             subject.components,
             scope,
@@ -207,12 +211,17 @@ class ExposureSearch:
             if entry.digest in running_digests
         ]
         statuses: Mapping[int, ImageStatus] = {}
-        if subject.is_vulnerability and is_now:
+        watched_images = self.watched_images
+        if history and is_now:
+            watched_images = watched_images.with_assignments(history.assignments)
             locations = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
             run_anywhere = {entry.digest for entry in look_up.running_images}
             now = self.clock.now()
-            statuses = read_image_statuses(self.store, self.watched_images, now, images, locations, run_anywhere)
-        return _Matches(images, statuses, scope._replace(running_images=running_digests), services)
+            waivers = history.list_active(now)
+            statuses = read_image_statuses(self.store, watched_images, images, locations, run_anywhere, waivers)
+        return Matches(
+            images, statuses, scope._replace(running_images=running_digests), services, watched_images.selection
+        )
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
         """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
@@ -221,23 +230,26 @@ class ExposureSearch:
         begin = self.store.exposures.read_history_begin()
         return explain_missing_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
 
-    def _find_blocking(self, request: ExposureRequest, matches: "_Matches", names: Sequence[str]) -> BlockingVerdicts:
+    def _find_blocking(self, request: ExposureRequest, matches: Matches, names: Sequence[str]) -> BlockingVerdicts:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
         should_read_more = request.only is ExposureFilter.BLOCKED
         repositories = {
             matches.images[number].digest: matches.statuses[number].repositories for number in matches.rejected_images
         }
-        selection, scope = self.watched_images.selection, matches.scope
         return find_blocking_verdicts(
-            self.store, repositories, selection, names, scope, should_read_more=should_read_more
+            self.store, repositories, matches.selection, names, matches.scope, should_read_more=should_read_more
         )
 
     def _ask_advisories(
-        self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
+        self,
+        names: Sequence[str],
+        unknown: UnknownImages,
+        request: ExposureRequest,
+        state: IndexState,
+        history: WaiverHistory,
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
         """Return what the advisories know of a vulnerability, and what accepts it; add images that may have it."""
         as_of = request.as_of
-        state = self.store.component_search.read_index_state()
         knowledge = ask_advisories(self.store, self.advisories, names, state)
         uncertain = {
             "the advisory database does not cover packages of it": knowledge.uncovered_components,
@@ -249,7 +261,7 @@ class ExposureSearch:
         waiver_finder = WaiverFinder(
             self.store,
             self.waivers,
-            self.waiver_history.read(state.waiver_revision),
+            history,
             as_of or self.clock.now(),
             names,
             as_of,
@@ -274,91 +286,15 @@ class ExposureSearch:
             return Subject(True, components, vulnerabilities, affected_components, past_components)
         return Subject(False, self.packages.find(question))
 
-    def _list_repositories(self, caller: Caller | None) -> Collection[str] | None:
+    def _list_repositories(self, caller: Caller | None, names: Sequence[str] | None = None) -> Collection[str] | None:
+        """The repositories that a limited caller sees; None for other callers. `names` are all, None to read them."""
         if caller is None or not caller.is_limited:
             return None
-        return [name for name in self.store.exposures.list_repositories() if caller.can_reach(repository=name)]
+        names = self.store.exposures.list_repositories() if names is None else names
+        return [name for name in names if caller.can_reach(repository=name)]
 
     def _can_see(self, entry: RunningImage, caller: Caller | None) -> bool:
         return caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))
-
-
-class _Matches:
-    """The images that contain it, by id, and the services that run them, as the caller sees them.
-
-    `statuses` are none for a question about a package or the past. `ids` are in the order of the answer;
-    `rejected_images` are those of rejected images, `scope` says which images count.
-    """
-
-    def __init__(
-        self,
-        images: Mapping[int, MatchingImage],
-        statuses: Mapping[int, ImageStatus],
-        scope: ExposureScope,
-        services: list[RunningService],
-    ) -> None:
-        self.images = images
-        self.statuses = statuses
-        self.scope = scope
-        self.services = services
-        self.ids = list(images)
-        self.rejected_images = [number for number in statuses if statuses[number].status is Status.REJECTED]
-
-
-class _ImageLists:
-    """The ids of images by the filter that selects them. `waived_of` images were looked at for waivers."""
-
-    def __init__(self, matches: _Matches, blocking: BlockingVerdicts) -> None:
-        images, running = matches.images, matches.scope.running_images
-        self.waived_of = len(images)
-        self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
-            None: matches.ids,
-            ExposureFilter.RUNNING: [number for number in matches.ids if images[number].digest in running],
-            ExposureFilter.BLOCKED: [
-                number for number in matches.rejected_images if blocking.is_blocking(images[number].digest)
-            ],
-            ExposureFilter.REJECTED: matches.rejected_images,
-            ExposureFilter.WAIVED: (),
-        }
-
-    def add_waived(
-        self,
-        groups: Sequence[Sequence[int]],
-        request: ExposureRequest,
-        contents: ImageContents,
-        unknown_ids: Sequence[int],
-    ) -> None:
-        """List the images of these groups in which it is waived; reads the contents of the page, too, at once."""
-        parts = groups if request.only is ExposureFilter.WAIVED else [self.by_filter[request.only]]
-        likely = [number for part in parts for number in _select_page(part, request)[0]][:GROUP_LIMIT]
-        waived_images, looked_at = find_waived(
-            groups, likely, lambda numbers: contents.read([*numbers, *unknown_ids]), contents.is_waived
-        )
-        self.by_filter[ExposureFilter.WAIVED] = waived_images
-        self.waived_of += looked_at - sum(map(len, groups))
-
-
-def _select_page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
-    """Return the page of a list, whose newest come first, that is asked for, and whether another follows."""
-    preceding_count = len(_list_preceding(numbers, request))
-    sorted_numbers = numbers[::-1] if request.sort is ExposureSort.OLDEST else numbers
-    next_numbers = sorted_numbers[preceding_count:]
-    return list(next_numbers[: request.limit]), len(next_numbers) > request.limit
-
-
-def _find_previous_page(numbers: Sequence[int], request: ExposureRequest) -> int | None:
-    """Return the cursor of the page before; None if it is the first one, or there is none."""
-    preceding = _list_preceding(numbers, request)
-    return preceding[-request.limit - 1] if len(preceding) > request.limit else None
-
-
-def _list_preceding(numbers: Sequence[int], request: ExposureRequest) -> Sequence[int]:
-    """Return the part of a list, whose newest come first, that lies before the page, in the order of the pages."""
-    if request.after is None:
-        return ()
-    if request.sort is ExposureSort.OLDEST:
-        return [number for number in reversed(numbers) if number <= request.after]
-    return [number for number in numbers if number >= request.after]
 
 
 def _determine_state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from dockgate.gate.model import Waiver
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.gate.waivers import is_active
 from dockgate.services.policies.timeline import PolicyTimeline
 from dockgate.services.verdicts.waivers import VexDocument
 from dockgate.store import Store
@@ -20,6 +23,19 @@ class WaiverHistory:
     def waivers(self) -> Sequence[WaiverRecord]:
         """All of them, also revoked ones, newest first."""
         return self._store.waivers.list()
+
+    @cached_property
+    def assignments(self) -> Sequence[PolicyAssignment]:
+        """The policy assignments of today."""
+        return [record.assignment for record in self._store.policy_assignments.list()]
+
+    def list_active(self, now: str) -> Sequence[Waiver]:
+        """The waivers that count at this time, oldest first: it is not before any change of them."""
+        return [
+            record.waiver
+            for record in reversed(self.waivers)
+            if not record.revoked_at and is_active(record.waiver, now)
+        ]
 
     @cached_property
     def documents(self) -> Sequence[VexDocument]:

@@ -65,7 +65,7 @@ class People:
         parts = read_token(text)
         record = self.store.tokens.find(parts[0]) if parts else None
         now = self._compute_time_in(0)
-        token, principal = record or (Token("", "", _NO_DIGEST, "", ""), Principal("", ()))
+        token, principal, counts = record or (Token("", "", _NO_DIGEST, "", ""), Principal("", ()), None)
         is_owner = token.is_of(parts[1] if parts else "")
         if not is_owner or not token.is_valid(now) or token.is_session or principal.disabled_at:
             raise UnknownCallerError(
@@ -74,7 +74,7 @@ class People:
             )
         if token.last_used_at is None or token.last_used_at < self._compute_time_in(-USED_SECONDS):
             self.store.tokens.mark_used(token.id, now)
-        return Caller(principal, token)
+        return Caller(principal, token, counts=counts)
 
     def authenticate_local(self, is_local: bool) -> Caller:
         """Return LOCAL for a local request without a token, while there are no principals.
@@ -143,7 +143,8 @@ class People:
         limited_permissions = [permission for permission in Permission if caller.principal.list_patterns(permission)]
         if not limited_permissions:
             return caller
-        pipelines, git_repositories = self.store.pipelines.list_all(), self.store.repositories.list_names()
+        versions, names = caller.counts or (None, None)
+        pipelines, git_repositories = self.store.pipelines.list_all(versions), self.store.repositories.list_names(names)
         projects = {
             permission: make_project(caller.principal.list_patterns(permission), pipelines, git_repositories)
             for permission in limited_permissions

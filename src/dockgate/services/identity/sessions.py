@@ -70,13 +70,13 @@ class Sessions:
         record = self.store.sessions.find(hash_secret(secret))
         if record is None or not self._is_active(record[0]):
             raise _make_not_signed_in_error()
-        session, token, principal = record
+        session, (token, principal, counts) = record
         now = self.clock.now()
         if not token.is_valid(now) or principal.disabled_at:
             raise _make_not_signed_in_error()
         if session.seen_at < format_time(self.clock() - timedelta(minutes=SEEN_MINUTES)):
             self.store.sessions.mark_seen(session.digest, now)
-        return Caller(principal, token)
+        return Caller(principal, token, counts=counts)
 
     def end(self, secret: str) -> None:
         """Sign out. Does nothing for an unknown session."""
@@ -109,8 +109,8 @@ class Sessions:
         now = self.clock.now()
         self.store.sessions.end(session_digest, now)
         record = self.store.sessions.find(session_digest)
-        if record is not None and record[1].is_session:
-            self.store.tokens.revoke(record[1].id, now)
+        if record is not None and record[1].token.is_session:
+            self.store.tokens.revoke(record[1].token.id, now)
 
     def _is_active(self, session: Session) -> bool:
         now = self.clock()

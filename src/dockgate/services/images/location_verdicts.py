@@ -4,10 +4,11 @@ The fleet judges an image once, by the policy and the waivers of the repository 
 others, it is judged by `services.fleet.repository_verdicts`, which records every verdict.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.gate import patterns
+from dockgate.gate.model import Waiver
 from dockgate.services.images.watched_images import WatchedRepository
 from dockgate.store import Store
 from dockgate.store.records import ImageLocation, NewestVerdict, VerdictRecord
@@ -65,9 +66,12 @@ def read_location_verdicts(
     active = store.waivers.list_active(now) if has_same_policy else ()
     if records is None:
         records = store.verdicts.list_newest_by_location({digest for _, digest in locations}) if locations else {}
-    return LocationVerdicts(
-        watches, records, [record.waiver.repository for record in active if record.waiver.repository]
-    )
+    return LocationVerdicts(watches, records, list_waived_patterns(record.waiver for record in active))
+
+
+def list_waived_patterns(active_waivers: Iterable[Waiver]) -> list[str]:
+    """Return the repositories for which these waivers alone count."""
+    return [waiver.repository for waiver in active_waivers if waiver.repository]
 
 
 def select_newest_verdicts(records: Sequence[VerdictRecord]) -> Mapping[ImageLocation, Sequence[NewestVerdict]]:

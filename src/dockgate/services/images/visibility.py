@@ -6,11 +6,11 @@ An image can be in several repositories, under one digest: each of them has verd
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.delivery.approval_request import make_scope
+from dockgate.delivery.approval_request import make_image_scope
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
-from dockgate.store.records import PushedImage, Scan, VerdictRecord
+from dockgate.store.records import ImagePlaces, PushedImage, VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class ImageVisibility:
 
     store: Store
     caller: Caller
-    # What was read, by image: its newest scan, its pushes, and its repositories (every one, and the visible ones).
-    _scans: dict[str, Scan | None] = field(default_factory=dict, init=False)
-    _pushes: dict[str, Sequence[PushedImage]] = field(default_factory=dict, init=False)
+    # What was read, by image: where it is, its verdicts, and its repositories (every one, and the visible ones).
+    _places: dict[str, ImagePlaces] = field(default_factory=dict, init=False)
+    _verdicts: dict[str, Sequence[VerdictRecord]] = field(default_factory=dict, init=False)
     _repositories: dict[str, tuple[Collection[str], Sequence[str]]] = field(default_factory=dict, init=False)
 
     def list_repositories(self, image: str) -> Sequence[str]:
@@ -34,29 +34,35 @@ class ImageVisibility:
         repositories, _ = self._read(image)
         return repositories
 
-    def find_scan(self, image: str) -> Scan | None:
-        """Return the newest scan of an image, visible or not; None for none. It is read once."""
-        if image not in self._scans:
-            self._scans[image] = self.store.images.find_newest_scan(image)
-        return self._scans[image]
-
     def list_pushes(self, image: str) -> Sequence[PushedImage]:
-        """Return the pushes of an image, visible or not. They are read once."""
-        if image not in self._pushes:
-            self._pushes[image] = self.store.images.list_pushed(digest=image)
-        return self._pushes[image]
+        """Return the pushes of an image, visible or not."""
+        return self._read_places(image).pushes
+
+    def _read_places(self, image: str) -> ImagePlaces:
+        """Where an image is or was, which is read once."""
+        if image not in self._places:
+            self._places[image] = self.store.image_uses.read_places(image)
+        return self._places[image]
+
+    def _list_all_verdicts(self, image: str) -> Sequence[VerdictRecord]:
+        """All verdicts on an image, newest first, which are read once."""
+        if image not in self._verdicts:
+            self._verdicts[image] = self.store.verdicts.list_of_image(image)
+        return self._verdicts[image]
 
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
-        """Every repository of an image and the visible ones, which are read once."""
+        """Every repository of an image and the visible ones."""
         if image not in self._repositories:
-            scan, approvals = self.find_scan(image), self.store.approvals.list_for_image(image)
+            places = self._read_places(image)
             approved_repositories = {
-                approval.repository for approval in approvals if self.caller.can_reach(**make_scope(approval))
+                approval.repository
+                for approval in places.approvals
+                if self.caller.can_reach(**make_image_scope(approval.repository, approval.id, approval.pipeline))
             }
             all_repositories = {
-                *(pushed_image.repository for pushed_image in self.list_pushes(image)),
-                *(approval.repository for approval in approvals),
-                *((scan.repository,) if scan else ()),
+                *(pushed_image.repository for pushed_image in places.pushes),
+                *(approval.repository for approval in places.approvals),
+                *((places.scanned_in,) if places.scanned_in is not None else ()),
             }
             reachable_repositories = {name for name in all_repositories if self.caller.can_reach(repository=name)}
             self._repositories[image] = all_repositories, sorted(reachable_repositories | approved_repositories)
@@ -73,7 +79,7 @@ class ImageVisibility:
 
     def list_verdicts(self, image: str) -> Sequence[VerdictRecord]:
         """Return the visible verdicts on an image, newest first."""
-        records = self.store.verdicts.list_of_image(image)
+        records = self._list_all_verdicts(image)
         if not self.caller.is_limited:
             return records
         visible = self.list_repositories(image)
@@ -84,7 +90,8 @@ class ImageVisibility:
 
         Raises DeniedError if none is visible.
         """
-        made_in = self.store.verdicts.list_repositories(image, verdict)
+        records = reversed(self._list_all_verdicts(image))
+        made_in = list(dict.fromkeys(record.repository for record in records if record.digest == verdict))
         if self.caller.is_limited:
             visible = self.list_repositories(image)
             made_in = [name for name in made_in if name in visible]

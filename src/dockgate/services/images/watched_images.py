@@ -5,7 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dockgate.delivery.service_model import Service
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
@@ -64,6 +64,10 @@ class WatchedImages:
     registry: str
     _recorded_at: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def with_assignments(self, assignments: Sequence[PolicyAssignment]) -> "WatchedImages":
+        """The same, by policy assignments that were read just now."""
+        return replace(self, selection=replace(self.selection, known_assignments=assignments))
 
     def list_repositories(
         self, image: str, running: Collection[RunningImage] | None = None

@@ -62,13 +62,15 @@ class PolicySelection:
     """Selects policies.
 
     `policies` returns a policy by its name, or raises NotFoundError or DefinitionError. `policy_versions` returns all
-    versions of one; without it, policies were always what they are.
+    versions of one; without it, policies were always what they are. `known_assignments` are those of the moment, for
+    questions that are answered at once; None to read them.
     """
 
     store: Store
     policies: Callable[[str], Policy]
     read_file: ReadRepositoryFile
     policy_versions: ReadVersions | None = None
+    known_assignments: Sequence[PolicyAssignment] | None = None
 
     def read(self, name: str) -> LoadedPolicy:
         """Return the policy with this name, usable or not."""
@@ -276,7 +278,9 @@ class PolicySelection:
         except (NotFoundError, DefinitionError):
             return False
 
-    def _list_assignments(self) -> list[PolicyAssignment]:
+    def _list_assignments(self) -> Sequence[PolicyAssignment]:
+        if self.known_assignments is not None:
+            return self.known_assignments
         return [record.assignment for record in self.store.policy_assignments.list()]
 
     def _has_policy(self, name: str) -> bool:

@@ -97,10 +97,15 @@ class Pipelines:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
 
-    def list_all(self) -> Sequence[Pipeline]:
-        """Every version of every pipeline, sorted by name and version. Read again when there is a new one."""
+    def list_all(self, count: int | None = None) -> Sequence[Pipeline]:
+        """Every version of every pipeline, sorted by name and version. Read again when there is a new one.
+
+        `count` is how many there are if that was read just now, None to ask.
+        """
         with self._database.read() as connection:
-            if connection.scalar(select(func.count()).select_from(pipelines)) == len(self._versions):
+            if count is None:
+                count = connection.scalar(select(func.count()).select_from(pipelines))
+            if count == len(self._versions):
                 return self._versions
             query = select(pipelines.c.body).order_by(pipelines.c.name, pipelines.c.version)
             self._versions = versions = list(connection.scalars(query))
@@ -130,13 +135,21 @@ class Repositories:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # All, as of the last `list_names`.
+        self._names: Sequence[str] = ()
 
     def put(self, name: str, now: str) -> None:
         """Add a repository. Does nothing if it exists."""
         with self._database.write() as connection:
             insert_if_new(connection, repositories, {"name": name, "created_at": now})
 
-    def list_names(self) -> Sequence[str]:
-        """The names of all repositories, sorted."""
+    def list_names(self, count: int | None = None) -> Sequence[str]:
+        """The names of all repositories, sorted.
+
+        `count` is how many there are if that was read just now: then they are read again only if there is a new one.
+        """
+        if count is not None and count == len(self._names):
+            return self._names
         with self._database.read() as connection:
-            return sorted(connection.scalars(select(repositories.c.name)))
+            self._names = names = sorted(connection.scalars(select(repositories.c.name)))
+        return names

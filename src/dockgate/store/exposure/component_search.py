@@ -28,6 +28,7 @@ from dockgate.store.schema.fleet import (
     fleet_findings,
     fleet_past_findings,
     fleet_state,
+    fleet_tags,
     fleet_undetermined,
     fleet_vulnerabilities,
 )
@@ -87,11 +88,16 @@ class ComponentSearch:
                     return entries
         return {}
 
-    def read_index_state(self) -> IndexState:
-        """Return how far the index can answer for the components that it has."""
+    def read_index_state(self, *, has_repositories: bool = False) -> IndexState:
+        """Return how far the index can answer for the components that it has.
+
+        `has_repositories`: with all repositories, as `Exposures.list_repositories`.
+        """
         components, undetermined_entries = fleet_components.c, fleet_undetermined.c
         no_number = cast(null(), Integer)
+        repositories = select(literal("repository"), no_number, fleet_tags.c.repository).distinct()
         query = union_all(
+            *([repositories] if has_repositories else ()),
             select(literal("state"), no_number, fleet_state.c.name),
             select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
             select(
@@ -113,6 +119,7 @@ class ComponentSearch:
             ],
             unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
             waiver_revision=by_kind["waivers"][0][1],
+            repositories=sorted(name for _, name in by_kind.get("repository", ())) if has_repositories else None,
         )
 
     def list_affected_components(

@@ -156,7 +156,7 @@ class IndexState(NamedTuple):
 
     `uncomparable_components` are those that cannot be compared with the advisories of some names;
     `unmatched_components` were not looked up yet. `waiver_revision` is a text that changes whenever waivers, VEX
-    documents or policies do.
+    documents or policies do. `repositories` are all that have or had an image, None where they were not asked for.
     """
 
     is_matched: bool
@@ -164,6 +164,7 @@ class IndexState(NamedTuple):
     uncomparable_components: Sequence[tuple[int, frozenset[str]]]
     unmatched_components: Sequence[int]
     waiver_revision: str
+    repositories: Sequence[str] | None = None
 
     def list_uncomparable(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""

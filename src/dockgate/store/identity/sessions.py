@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select, update
 
-from dockgate.identity.model import Principal, Session, Token
+from dockgate.identity.model import Session
 from dockgate.store.engine import Database
-from dockgate.store.identity.tokens import HOLDER, read_holder
+from dockgate.store.identity.tokens import HOLDER, HOLDER_WIDTH, Holder, read_holder
 from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.identity import sessions, tokens
 
 _SESSION = select_as(Session, sessions)
 # One query with each request of a browser: a token, its principal, and the session.
 _SIGNED_IN = HOLDER.add_columns(*_SESSION.selected_columns).join(sessions, sessions.c.token == tokens.c.id)
-_HOLDER_WIDTH = len(HOLDER.selected_columns)
 # Sessions of one token: the next one ends the oldest.
 MAX_OF_TOKEN = 100
 
@@ -39,11 +38,11 @@ class SessionTable:
             connection.execute(delete(sessions).where(is_of_token, sessions.c.digest.not_in(newest_sessions)))
             connection.execute(insert(sessions).values(**make_row(session)))
 
-    def find(self, digest: str) -> tuple[Session, Token, Principal] | None:
+    def find(self, digest: str) -> tuple[Session, Holder] | None:
         """The session of this digest, with its token and the token's principal; None for an unknown one."""
         with self._database.read() as connection:
             row = connection.execute(_SIGNED_IN.where(sessions.c.digest == digest)).first()
-            return None if row is None else (Session(*row[_HOLDER_WIDTH:]), *read_holder(row))
+            return None if row is None else (Session(*row[HOLDER_WIDTH:]), read_holder(row))
 
     def list_of_principal(self, principal: str) -> Sequence[Session]:
         """The sessions of a principal's tokens, newest first."""

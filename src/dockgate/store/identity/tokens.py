@@ -2,22 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, update
+from sqlalchemy import Select, func, select, update
 
-from dockgate.identity.model import Principal, Token
+from dockgate.identity.model import DeliveryCounts, Principal, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.identity.principals import PRINCIPAL, require_principal
 from dockgate.store.queries import count_rows, find_sort_column, make_after_row_conditions, make_row, select_as
+from dockgate.store.schema.delivery import pipelines, repositories
 from dockgate.store.schema.identity import principals, tokens
 from dockgate.store.statements import insert_if_new
 
 _TOKEN = select_as(Token, tokens)
 # A token with its principal, for `read_holder`.
-HOLDER = _TOKEN.add_columns(*PRINCIPAL.selected_columns).join(principals, principals.c.name == tokens.c.principal)
+HOLDER = _TOKEN.add_columns(
+    *PRINCIPAL.selected_columns,
+    *(select(func.count()).select_from(table).scalar_subquery() for table in (pipelines, repositories)),
+).join(principals, principals.c.name == tokens.c.principal)
 _TOKEN_FIELDS = len(fields(Token))
+_PRINCIPAL_END = _TOKEN_FIELDS + len(fields(Principal))
+# Columns of `HOLDER`.
+HOLDER_WIDTH = _PRINCIPAL_END + len(DeliveryCounts._fields)
+
+
+class Holder(NamedTuple):
+    """A token, its principal, and what a caller's projects follow from."""
+
+    token: Token
+    principal: Principal
+    counts: DeliveryCounts
 
 
 class Tokens:
@@ -35,8 +50,8 @@ class Tokens:
                 if Token(**present_row) != token:
                     raise ConflictError(f"there is another token {token.id!r}", "Create the token again.")
 
-    def find(self, token_id: str) -> tuple[Token, Principal] | None:
-        """A token and its principal, None for an unknown token."""
+    def find(self, token_id: str) -> Holder | None:
+        """A token with its principal, None for an unknown token."""
         with self._database.read() as connection:
             row = connection.execute(HOLDER.where(tokens.c.id == token_id)).first()
             return None if row is None else read_holder(row)
@@ -83,7 +98,10 @@ def _select_tokens(principal: str | None) -> Select[Any]:
     return _TOKEN if principal is None else _TOKEN.where(tokens.c.principal == principal)
 
 
-def read_holder(row: Sequence[Any]) -> tuple[Token, Principal]:
+def read_holder(row: Sequence[Any]) -> Holder:
     """The token and the principal of a row that begins with the columns of `HOLDER`."""
-    principal_end = _TOKEN_FIELDS + len(fields(Principal))
-    return Token(*row[:_TOKEN_FIELDS]), Principal(*row[_TOKEN_FIELDS:principal_end])
+    return Holder(
+        Token(*row[:_TOKEN_FIELDS]),
+        Principal(*row[_TOKEN_FIELDS:_PRINCIPAL_END]),
+        DeliveryCounts(*row[_PRINCIPAL_END:HOLDER_WIDTH]),
+    )

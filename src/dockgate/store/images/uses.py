@@ -2,16 +2,31 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 
-from dockgate.delivery.model import ApprovalState
+from dockgate.delivery.model import ApprovalId, ApprovalState
 from dockgate.gate.watch import ImageUse
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import is_one_of, make_text_list
+from dockgate.store.records import ImageApproval, ImagePlaces, PushedImage
 from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.fleet import fleet_images, fleet_verdicts
-from dockgate.store.schema.images import image_uses, pushed_images
+from dockgate.store.schema.images import image_uses, pushed_images, scans
 from dockgate.store.statements import insert_if_new
 
 _NULL = null()
@@ -52,6 +67,26 @@ _RECORDED_USE = select(
     literal(0),
 ).where(is_one_of(image_uses.c.image, "images"))
 _USES = union_all(_PUSHES, _APPROVALS, _RECORDED_USE)
+# Each column's type is that of the first query.
+_PLACES = union_all(
+    select(
+        literal("push").label("kind"),
+        pushed_images.c.repository,
+        type_coerce(pushed_images.c.tag, Text).label("name"),
+        type_coerce(pushed_images.c.pushed_at, Text).label("at"),
+        type_coerce(pushed_images.c.pushed_by, Text).label("by"),
+    ).where(pushed_images.c.digest == bindparam("image")),
+    select(
+        literal("approval"),
+        approvals.c.repository,
+        type_coerce(approvals.c.id, Text),
+        cast(_NULL, Text),
+        type_coerce(approvals.c.pipeline, Text),
+    ).where(approvals.c.image == bindparam("image")),
+    select(literal("scan"), scans.c.repository, literal(""), cast(_NULL, Text), cast(_NULL, Text)).where(
+        scans.c.image == bindparam("image")
+    ),
+)
 
 
 class ImageUses:
@@ -90,6 +125,19 @@ class ImageUses:
             image: [ImageUse(repository, **times) for repository, times in sorted(repositories.items())]
             for image, repositories in values.items()
         }
+
+    def read_places(self, image: str) -> ImagePlaces:
+        """Where an image was pushed, its newest scan was requested, and approvals of it were."""
+        with self._database.read() as connection:
+            rows = connection.execute(_PLACES, {"image": image}).all()
+        pushes = [PushedImage(row.repository, row.name, image, row.at, row.by) for row in rows if row.kind == "push"]
+        pushes.sort(key=lambda push: (push.repository, push.tag))
+        pushes.sort(key=lambda push: push.pushed_at, reverse=True)
+        return ImagePlaces(
+            pushes,
+            [ImageApproval(row.repository, ApprovalId(row.name), row.by) for row in rows if row.kind == "approval"],
+            next((row.repository for row in rows if row.kind == "scan"), None),
+        )
 
     def read_revision(self, since: str) -> str:
         """Return a text that changes when an image without a current verdict is first used since a time.

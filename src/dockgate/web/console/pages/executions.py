@@ -152,7 +152,7 @@ def _list_artifacts(
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
             visibility = ImageVisibility(store, caller)
-            scan = visibility.find_scan(image)
+            scan = store.images.find_newest_scan(image)
             if scan and scan.finished_at and not scan.reason and visibility.can_see_image(image):
                 files += [
                     (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
