@@ -125,8 +125,8 @@ ROUTES = {
     f"GET {V}/vulnerabilities/{{name}}": Row(READ, ALWAYS),  # public knowledge
     f"GET {V}/packages": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/trends": Row(READ),
-    f"GET {V}/tag-findings": Row(READ),
-    f"GET {V}/repository-findings": Row(READ),
+    f"GET {V}/tag-findings": Row(READ, ALWAYS),  # of a repository that it reaches, which the query names
+    f"GET {V}/repository-findings": Row(READ, ALWAYS),  # as above
     f"GET {V}/rules": Row(READ),
     f"GET {V}/rules/{{name}}": Row(READ),
     f"POST {V}/rules/{{name}}/test": Row(READ),

@@ -118,6 +118,18 @@ def test_vulnerabilities_are_those_of_the_own_images(projects: Projects, who: st
     assert set(re.findall(r"/vulnerabilities/(CVE-[0-9-]+)", page.text)) == set(everything)
 
 
+@pytest.mark.parametrize("who", ["repository token", "token", "project"])
+def test_findings_over_time_are_those_of_the_own_repositories(projects: Projects, who: str) -> None:
+    for project, status in (("alpha", 200), ("bravo", 403)):
+        for path in (
+            f"/repository-findings?repository={project}/base",
+            f"/tag-findings?repository={project}/base&tag=1",
+        ):
+            assert projects.call("GET", path, who).status_code == status, path
+            assert projects.call("GET", path, "admin").status_code == 200, path
+            assert projects.call("GET", path, "pipeline token").status_code == 403, path
+
+
 @pytest.mark.parametrize("who", LIMITED)
 def test_the_state_of_the_feeds_is_shown_to_every_reader(projects: Projects, who: str) -> None:
     answer = projects.get("/advisories", who)

@@ -204,6 +204,7 @@ def get_trends(caller: api.ReadCaller, fleet: api.FleetDependency) -> FindingTre
 
 
 @router.get("/tag-findings")
+@api.mark_self_checking
 def tag_findings(
     caller: api.ReadCaller,
     store: api.StoreDependency,
@@ -213,12 +214,15 @@ def tag_findings(
     days: Days = DAYS,
 ) -> TagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
+    caller.require(repository=repository)
     return find_of_tag(store, repository, tag, clock(), days)
 
 
 @router.get("/repository-findings")
+@api.mark_self_checking
 def get_repository_findings(caller: api.ReadCaller, store: api.StoreDependency, repository: str) -> RepositoryFindings:
     """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
+    caller.require(repository=repository)
     return find_of_repository(store, repository)
 
 
