@@ -84,7 +84,7 @@ def make_scope(approval: Approval) -> dict[str, str]:
 
 
 def make_image_scope(repository: str, approval: ApprovalId, pipeline: str | None) -> dict[str, str]:
-    """Return what `make_scope` does, of an approval of an image in this repository. `pipeline` is as in `Approval`."""
+    """Return what `make_scope` does, of an approval of an image. `pipeline` is as in `Approval`."""
     action = approval.action
     return {"repository": repository, "pipeline": (pipeline or action.pipeline) if action else ""}
 

@@ -72,7 +72,7 @@ class PushedImage:
 
 
 class ImageApproval(NamedTuple):
-    """The repository and the id of an approval of an image, and its pipeline outside, None for one of ours."""
+    """An approval of an image: its repository and id, and a pipeline outside, None for one of ours."""
 
     repository: str
     id: ApprovalId
@@ -80,9 +80,9 @@ class ImageApproval(NamedTuple):
 
 
 class ImagePlaces(NamedTuple):
-    """Where an image is or was: its pushes, newest first, its approvals, and the repository of its newest scan.
+    """Where an image is or was: its pushes, newest first, and its approvals.
 
-    The last is None without a scan.
+    `scanned_in` is the repository of its newest scan, None without one.
     """
 
     pushes: Sequence[PushedImage]

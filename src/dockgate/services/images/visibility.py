@@ -53,16 +53,16 @@ class ImageVisibility:
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
         """Every repository of an image and the visible ones."""
         if image not in self._repositories:
-            places = self._read_places(image)
+            image_places = self._read_places(image)
             approved_repositories = {
                 approval.repository
-                for approval in places.approvals
+                for approval in image_places.approvals
                 if self.caller.can_reach(**make_image_scope(approval.repository, approval.id, approval.pipeline))
             }
             all_repositories = {
-                *(pushed_image.repository for pushed_image in places.pushes),
-                *(approval.repository for approval in places.approvals),
-                *((places.scanned_in,) if places.scanned_in is not None else ()),
+                *(pushed_image.repository for pushed_image in image_places.pushes),
+                *(approval.repository for approval in image_places.approvals),
+                *((image_places.scanned_in,) if image_places.scanned_in is not None else ()),
             }
             reachable_repositories = {name for name in all_repositories if self.caller.can_reach(repository=name)}
             self._repositories[image] = all_repositories, sorted(reachable_repositories | approved_repositories)
