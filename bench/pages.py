@@ -6,7 +6,8 @@ Pages are requested one after the other by a person with a session, over loopbac
 the processor time of this process, which has the server and the client. The slowest of them are then loaded in
 Chromium, with nothing cached: when the largest text or picture is painted, and how far anything moves meanwhile.
 Commands are whole processes, by the clock.
-Not measured: /settings and /workers, which ask dbos, and the pages of git. The advisories are those of DOCKGATE_FEEDS.
+The advisories are those of DOCKGATE_FEEDS. Postgres has gathered statistics on the fleet before, as its autovacuum does
+within a minute or two of such a change.
 """
 
 import argparse
@@ -42,8 +43,10 @@ import _fleets
 import fleet as fleets
 from dockgate.cli.main import reduce_garbage_collection
 from dockgate.config import Settings
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ActionKey, RunState
 from dockgate.delivery.pipeline import Plan
+from dockgate.delivery.sources.git import GitHost
+from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.events.model import PushEvent, PushKind
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Inventory, ScannedPlatform
@@ -53,6 +56,8 @@ from dockgate.store.records import ScanState
 from dockgate.store.schema.images import scans
 
 PIPELINES, SCANNED = 40, 300
+# Of one repository, and of the log of one action.
+FILES, COMMITS, LINES = 300, 200, 100_000
 REQUESTS, COMMANDS, BAR = 30, 15, 0.100
 # Pages that are loaded in a browser, how often each, and seconds until the largest paint.
 SLOWEST, LOADS, PAINT_BAR = 10, 5, 1.0
@@ -71,17 +76,24 @@ def main(images: int, executions: int, database: str, live: int) -> None:
         fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
         fleet.verdict_renewal.renew()
         fleets.print_counts(fleet)
+        if database == "postgres":
+            with fleet.store.database.write() as connection:
+                connection.exec_driver_sql("ANALYZE")
         gc.freeze()  # the generated fleet is no part of the server, whose process collects garbage as its command does
         reduce_garbage_collection()
         with serve_fleet(fleet) as server:
             deliver(server, executions)
+            log = write_log(server)
+            commit_files(fleet, "app-1")
             token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
             server.client.headers["Authorization"] = f"Bearer {token}"
             with Browser(server, token) as browser:
                 browser.timeout = 300
                 verdicts = judge(server, digests[:SCANNED:30])
-                kinds = list_paths(browser, digests) | {
-                    "/verdicts/DIGEST": [f"/verdicts/{verdict}" for verdict in verdicts]
+                commits = [entry["id"] for entry in server.get(f"/repositories/app-1/commits?limit={COMMITS}")]
+                kinds = list_paths(browser, digests, commits) | {
+                    "/verdicts/DIGEST": [f"/verdicts/{verdict}" for verdict in verdicts],
+                    **{f"LOG{query}": [log + query] for query in ("", "?q=package-99", "?line=50000")},
                 }
                 slowest = measure(browser, kinds)[:SLOWEST]
                 paint(server, browser, {kind: kinds[kind][0] for kind in slowest})
@@ -119,7 +131,8 @@ def serve_fleet(fleet: fleets.Fleet) -> Iterator[ServerSystem]:
     """A server on the fleet's store, without background work."""
     settings = Settings(fleet.folder, fleet.folder)
     assert settings.advisories == fleet.advisories
-    server = ServerSystem(fleet.folder, open_store=lambda _: fleet.store, feeds=settings)
+    host, files = GitHost(fleet.folder / "git"), GitFiles(fleet.folder / "git")
+    server = ServerSystem(fleet.folder, open_store=lambda _: fleet.store, feeds=settings, source=host, files=files)
     server.thread.start()
     wait_until(lambda: server.web.started)
     try:
@@ -153,6 +166,35 @@ def deliver(server: ServerSystem, count: int) -> None:
         store.executions.advance(execution.id, lambda *_, plan=plan: plan, _fleets.NOW)
 
 
+def write_log(server: ServerSystem) -> str:
+    """The page of the long log of an action that has ended."""
+    execution = server.store.executions.start("app-1", "log", {"commit": "0" * 40}, _fleets.NOW)
+    key = ActionKey(execution.id, "Build", "Build", 1)
+    server.store.executions.advance(execution.id, lambda *_: Plan(start=(key,)), _fleets.NOW)
+    server.store.executions.finish(key, RunState.SUCCEEDED, _fleets.NOW)
+    lines = [f"\x1b[32m#{number}\x1b[0m RUN apt-get install package-{number} 1.{number}" for number in range(LINES)]
+    server.store.logs.append(key, *lines)
+    return f"/executions/{execution.id}/Build/Build/1"
+
+
+def commit_files(fleet: fleets.Fleet, repository: str) -> None:
+    """Commits of a git repository, each of which changes a file."""
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
+
+        def run_git(*arguments: str) -> None:
+            identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+            subprocess.run(["git", *identity, *arguments], cwd=name, check=True, capture_output=True)
+
+        run_git("init", "-b", "main")
+        for number in range(FILES):
+            Path(name, f"module_{number}.py").write_text("".join(f"value_{line} = {line}\n" for line in range(200)))
+        for number in range(COMMITS):
+            Path(name, f"module_{number % FILES}.py").write_text(f"value = {number}\n" * 200)
+            run_git("add", "--all")
+            run_git("commit", "-m", f"Round amounts of invoice {number} to cents")
+        run_git("push", str(fleet.folder / "git" / f"{repository}.git"), "main")
+
+
 def judge(server: ServerSystem, digests: Sequence[str]) -> list[str]:
     """Judge images as after their pushes. Returns the digests of the verdicts."""
     verdicts = []
@@ -163,15 +205,19 @@ def judge(server: ServerSystem, digests: Sequence[str]) -> list[str]:
     return verdicts
 
 
-def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]:
-    """The pages by their kinds: of some, several."""
+def list_paths(browser: Browser, digests: Sequence[str], commits: Sequence[str]) -> dict[str, list[str]]:
+    """The pages by their kinds: of some, several. `commits` are those of a repository, the newest first."""
     names = re.findall(r'href="(/vulnerabilities/[^"?]+)"', browser.get("/vulnerabilities").text)
     packages = re.findall(r'href="(/packages/[^"?]+)"', browser.get("/vulnerabilities").text)
     layers = re.findall(r'href="(/images\?layer=[^"]+)"', browser.get(f"/images/{digests[0]}?tab=layers").text)
     kinds = {path: [path] for path in ("/", "/pipelines", "/images", "/vulnerabilities", "/running", "/repositories")}
     kinds |= {path: [path] for path in ("/policies", "/policies/fleet", "/waivers", "/advisories", "/events")}
     kinds |= {path: [path] for path in ("/events/rules", "/people", "/audit", "/search?q=app")}
-    kinds |= {path: [path] for path in ("/queue-count", "/gc", "/vex", "/attestation-keys")}
+    kinds |= {path: [path] for path in ("/queue-count", "/gc", "/vex", "/attestation-keys", "/settings", "/workers")}
+    git = "/repositories/app-1"
+    kinds |= {path: [path] for path in (git, f"{git}/files/module_1.py?at=main", f"{git}/edit/module_1.py?at=main")}
+    kinds |= {f"{git}/commits/ID": [f"{git}/commits/{commit}" for commit in commits[:30]]}
+    kinds |= {f"{git}/commits/ID?against=ID": [f"{git}/commits/{commits[0]}?against={commits[len(commits) // 2]}"]}
     kinds |= {path: [path] for path in ("/waivers/new", "/new/pipeline", "/images/r", "/events/targets")}
     kinds |= {path: [path] for path in ("/search?q=lib", "/images?severity=CRITICAL", "/images?sort=severity")}
     return kinds | {

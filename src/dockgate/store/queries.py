@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     ColumnElement,
     Connection,
     Dialect,
@@ -80,6 +81,28 @@ def _compile_for_postgres(items: _Items, compiler: SQLCompiler, **options: Any) 
     return f"(SELECT unnest{compiler.process(items.clause_expr, **options)})"
 
 
+class _IsAmong(FunctionElement[bool]):
+    """Whether a column is one of the items of a list, looked up for each row: Postgres hashes the items once.
+
+    With `_Items` in a correlated subquery it would do so for each row of the outer query.
+    """
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_IsAmong, "sqlite")
+def _compile_lookup_for_sqlite(lookup: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+    column, items = (compiler.process(clause, **options) for clause in lookup.clauses)
+    return f"({column} IN (SELECT value FROM json_each({items})))"  # noqa: S608 - a parameter
+
+
+@compiles(_IsAmong, "postgresql")
+def _compile_lookup_for_postgres(lookup: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+    column, items = (compiler.process(clause, **options) for clause in lookup.clauses)
+    return f"({column} = ANY ({items}))"
+
+
 def find_sort_column(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
     """The column to sort by, with the largest or the smallest first."""
     return column.desc() if is_descending else column.asc()
@@ -131,6 +154,16 @@ def is_one_of_numbers(column: ColumnElement[int], values: Collection[int]) -> Co
 def is_one_of_texts(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
     """Return whether the column is one of the texts, which are one parameter however many they are."""
     return column.bool_op("IN")(_Items(literal(make_text_list(sorted(values)), _List(Text))))
+
+
+def is_among_texts(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Return whether the column is one of the texts, for a condition on each of many rows."""
+    return _IsAmong(column, literal(make_text_list(sorted(values)), _List(Text)))
+
+
+def is_among_numbers(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
+    """Return whether the column is one of the numbers, as `is_among_texts`."""
+    return _IsAmong(column, literal(sorted(values), _List(Integer)))
 
 
 def make_text_list(values: Sequence[str]) -> list[str]:

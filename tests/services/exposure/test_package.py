@@ -173,9 +173,18 @@ def test_scopes_are_remembered_apart(fleet: Fleet) -> None:
 
 
 def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:
-    assert fleet.store.vulnerability_lists.list_names_starting_with("idna", 10) == ([], ["Idna_x", "idna"])
-    assert fleet.store.vulnerability_lists.list_names_starting_with("ghsa-2026-1", 10)[0] == ["GHSA-2026-1"]
-    assert fleet.store.vulnerability_lists.list_names_starting_with("_", 10) == ([], [])
+    list_names = fleet.store.vulnerability_lists.list_names_starting_with
+    assert list_names("idna", 10, scope=NOW_TAGGED) == ([], ["Idna_x", "idna"])
+    assert list_names("ghsa-2026-1", 10, scope=NOW_TAGGED)[0] == ["GHSA-2026-1"]
+    assert list_names("_", 10, scope=NOW_TAGGED) == ([], [])
+
+
+def test_a_scope_of_some_repositories_finds_the_names_of_its_images_alone(fleet: Fleet) -> None:
+    list_names, scope = make_lists(fleet).list_names_starting_with, ExposureScope(repositories=["team/api"])
+    assert list_names("i", 10, scope=scope) == ([], ["idna"])
+    assert list_names("six", 10, scope=scope) == list_names("cve-2026-9", 10, scope=scope) == ([], [])
+    assert list_names("cve-2026-", 10, scope=scope)[0] == ["CVE-2026-1"]
+    assert list_names("six", 10, scope=NOW_TAGGED)[1] == ["six"]
 
 
 def test_images_are_counted_by_component_and_location(fleet: Fleet) -> None:

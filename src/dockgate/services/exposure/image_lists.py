@@ -1,4 +1,4 @@
-"""The images of an answer to where something is: all that match, the lists that filters select, and pages of these."""
+"""The images of an answer: those that match, and the pages of what filters select."""
 
 from collections.abc import Mapping, Sequence
 

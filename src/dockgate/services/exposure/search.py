@@ -6,6 +6,7 @@ Answers say since when, where it runs, and who waived it.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.identity.model import Caller
@@ -94,7 +95,10 @@ class ExposureSearch:
             return self._find(question, request, look_up or self.look_up(question, request.as_of))
 
     def make_present_scope(self, caller: Caller | None, running_images: Iterable[RunningImage]) -> ExposureScope:
-        """All images that have a tag or run now, as far as the caller sees them. `running_images` is all that runs."""
+        """All images that have a tag or run now, as far as the caller sees them.
+
+        `running_images` is all that runs.
+        """
         visible = {entry.digest for entry in running_images if self._can_see(entry, caller)}
         return ExposureScope(None, self._list_repositories(caller), visible)
 
@@ -108,16 +112,12 @@ class ExposureSearch:
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
         subject, is_limited = look_up.subject, request.caller is not None and request.caller.is_limited
-        state, history = None, None
-        if subject.is_vulnerability:
-            state = self.store.component_search.read_index_state(has_repositories=is_limited)
-            history = self.waiver_history.read(state.waiver_revision)
-        matches = self._find_visible_images(request, look_up, state, history)
-        names = _list_names(subject)
-        is_owned = not subject.is_vulnerability
+        records = self._read_records(has_repositories=is_limited) if subject.is_vulnerability else None
+        matches = self._find_visible_images(request, look_up, records)
+        names, is_owned = _list_names(subject), not subject.is_vulnerability
         unknown = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
-        if state and history:
-            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request, state, history)
+        if records:
+            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request, records)
         else:
             is_named = bool(matches.ids) or self._is_package_known(question, matches.scope)
             knowledge, waiver_finder = AdvisoryKnowledge(is_named), None
@@ -187,14 +187,16 @@ class ExposureSearch:
         refuse_other_name(question)
         return False
 
-    def _find_visible_images(
-        self, request: ExposureRequest, look_up: LookUp, state: IndexState | None, history: WaiverHistory | None
-    ) -> Matches:
+    def _read_records(self, *, has_repositories: bool) -> "_Records":
+        state = self.store.component_search.read_index_state(has_repositories=has_repositories)
+        return _Records(state, self.waiver_history.read(state.waiver_revision))
+
+    def _find_visible_images(self, request: ExposureRequest, look_up: LookUp, records: "_Records | None") -> Matches:
         """The images that contain the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
         running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
-        repositories = self._list_repositories(request.caller, state.repositories if state else None)
+        repositories = self._list_repositories(request.caller, records.state.repositories if records else None)
         scope = ExposureScope(request.as_of, repositories, digests, request.should_include_moved)
         images = self.store.exposures.list_images(
             subject.components,
@@ -212,12 +214,12 @@ class ExposureSearch:
         ]
         statuses: Mapping[int, ImageStatus] = {}
         watched_images = self.watched_images
-        if history and is_now:
-            watched_images = watched_images.with_assignments(history.assignments)
+        if records and is_now:
+            watched_images = watched_images.with_assignments(records.history.assignments)
             locations = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
             run_anywhere = {entry.digest for entry in look_up.running_images}
             now = self.clock.now()
-            waivers = history.list_active(now)
+            waivers = records.history.list_active(now)
             statuses = read_image_statuses(self.store, watched_images, images, locations, run_anywhere, waivers)
         return Matches(
             images, statuses, scope._replace(running_images=running_digests), services, watched_images.selection
@@ -245,11 +247,10 @@ class ExposureSearch:
         names: Sequence[str],
         unknown: UnknownImages,
         request: ExposureRequest,
-        state: IndexState,
-        history: WaiverHistory,
+        records: "_Records",
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
         """Return what the advisories know of a vulnerability, and what accepts it; add images that may have it."""
-        as_of = request.as_of
+        as_of, state = request.as_of, records.state
         knowledge = ask_advisories(self.store, self.advisories, names, state)
         uncertain = {
             "the advisory database does not cover packages of it": knowledge.uncovered_components,
@@ -261,7 +262,7 @@ class ExposureSearch:
         waiver_finder = WaiverFinder(
             self.store,
             self.waivers,
-            history,
+            records.history,
             as_of or self.clock.now(),
             names,
             as_of,
@@ -297,6 +298,13 @@ class ExposureSearch:
         return caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))
 
 
+class _Records(NamedTuple):
+    """The state of the index, and what may excuse findings as of it."""
+
+    state: IndexState
+    history: WaiverHistory
+
+
 def _determine_state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:
     if has_images:
         return ExposureState.PRESENT
@@ -321,6 +329,7 @@ def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Calle
     return {
         number: sorted(name for name in image.pipelines if caller is None or caller.can_reach(pipeline=name))
         for number, image in images.items()
+        if image.pipelines
     }
 
 

@@ -6,6 +6,7 @@ Read from their bundles, and from where the images were.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
     union_all,
 )
 
@@ -63,6 +65,7 @@ from dockgate.store.schema.fleet import (
 )
 from dockgate.store.schema.images import scans
 
+_NO_NAMES = frozenset[str]()
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
@@ -87,7 +90,8 @@ class Exposures:
         of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
         is_created_by_then = true() if scope.at is None else approval.created_at <= scope.at
         repositories = select_repositories(scope) if has_status else null()
-        columns = (table.id, table.digest, table.repository, *of_verdict, repositories, approval.pipeline, approval.id)
+        request = approval.pipeline, type_coerce(approval.id, Text)
+        columns = (table.id, table.digest, table.repository, *of_verdict, repositories, *request)
         query = select(*columns).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, is_created_by_then)
         )
@@ -97,10 +101,11 @@ class Exposures:
             rows = connection.execute(query.where(is_matching, is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
             for number, digest, repository, policy, status, repositories, pipeline, approval_id in rows.all():
-                names = frozenset((repositories or "").split())
-                image = images.setdefault(number, MatchingImage(digest, repository, policy, status, names, set()))
-                if name := pipeline or _find_pipeline(approval_id):
-                    image.pipelines.add(name)
+                if number not in images:  # most of thousands have neither repositories nor an approval here
+                    names = frozenset(repositories.split()) if repositories else _NO_NAMES
+                    images[number] = MatchingImage(digest, repository, policy, status, names)
+                if approval_id and (name := pipeline or _find_pipeline(ApprovalId(approval_id))):
+                    images[number] = images[number]._replace(pipelines=images[number].pipelines | {name})
         return images
 
     def list_image_periods(
@@ -245,7 +250,7 @@ class Exposures:
                 in_scope = in_scope.offset(0)
             image_in_scope = in_scope.subquery().c.id
             is_unread = exists().where(platforms.image == image_in_scope, platforms.unread > literal_column("0"))
-            other_images = select(image_in_scope).where(
+            unaffected_images = select(image_in_scope).where(
                 image_in_scope.in_(_select_images_with_packages(packages)),
                 ~is_one_of_numbers(image_in_scope, exposed_images),
                 ~is_unread,
@@ -253,15 +258,12 @@ class Exposures:
             )
             # A package of a distribution is in thousands of images, which are not rows of the answer.
             queries.append(
-                select(literal(len(groups)), func.count(), literal(0)).select_from(other_images.limit(limit).subquery())
+                select(literal(len(groups)), func.count(), literal(0)).select_from(
+                    unaffected_images.limit(limit).subquery()
+                )
             )
         if components and not scope.should_include_moved:
-            moved_images = select(func.count()).where(
-                image.in_(_select_images_with_components(components, is_owned=is_owned)),
-                ~is_one_of_numbers(image, exposed_images),
-                is_in_scope(scope._replace(should_include_moved=True)),
-            )
-            queries.append(select(literal(-2), moved_images.scalar_subquery(), literal(0)))
+            queries.append(self._count_moved_images(components, scope, exposed_images, is_owned=is_owned))
         answer = PartlyRead([], [[] for _ in groups], 0, 0)
         with self._database.read() as connection:
             for number, value, count in connection.execute(union_all(*queries)).all():
@@ -274,6 +276,18 @@ class Exposures:
                 else:
                     answer.images_by_group[number].append(value)
         return answer
+
+    def _count_moved_images(
+        self, components: Collection[int], scope: ExposureScope, exposed_images: Collection[int], *, is_owned: bool
+    ) -> Select[Any]:
+        other_images = _select_images_with_components(components, is_owned=is_owned).where(
+            ~is_one_of_numbers(fleet_image_bundles.c.image, exposed_images)
+        )
+        if not self._database.is_sqlite:
+            # Before anything else: of thousands that contain it, few are not exposed.
+            other_images = other_images.offset(0)
+        is_moved = fleet_images.c.id.in_(other_images), is_in_scope(scope._replace(should_include_moved=True))
+        return select(literal(-2), select(func.count()).where(*is_moved).scalar_subquery(), literal(0))
 
     def read_history_begin(self) -> HistoryBegin:
         """Since when the index can answer about the past."""
@@ -355,9 +369,9 @@ class Exposures:
         return answer
 
 
-def _find_pipeline(approval: ApprovalId | None) -> str | None:
+def _find_pipeline(approval: ApprovalId) -> str | None:
     """The pipeline of ours that waits for the approval, None if one from outside asked for it."""
-    action = approval.action if approval else None
+    action = approval.action
     return action.pipeline if action else None
 
 

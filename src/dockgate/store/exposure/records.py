@@ -83,7 +83,7 @@ class MatchingImage(NamedTuple):
     policy: str | None
     status: Status | None
     repositories: frozenset[str]
-    pipelines: set[str]
+    pipelines: frozenset[str] = frozenset()
 
 
 class ImageFacts(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select, true
 
 from dockgate.store.exposure.records import ExposureScope
-from dockgate.store.queries import is_one_of_texts
+from dockgate.store.queries import is_among_texts
 from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
 
@@ -76,4 +76,4 @@ def is_in(
     repositories: Collection[str] | None, column: ColumnElement[str] = fleet_tags.c.repository
 ) -> ColumnElement[bool]:
     """Return whether a repository is one of these; None for any."""
-    return true() if repositories is None else is_one_of_texts(column, repositories)
+    return true() if repositories is None else is_among_texts(column, repositories)

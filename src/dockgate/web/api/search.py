@@ -12,7 +12,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
 from dockgate.services.pipelines.visible_services import list_visible_services
-from dockgate.services.web_services import Addresses, PolicyServices
+from dockgate.services.web_services import Addresses, FleetServices, PolicyServices
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.purl import is_purl
@@ -20,6 +20,7 @@ from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.web.api import (
     AddressesDependency,
+    FleetDependency,
     PolicyDependency,
     ReadCaller,
     StoreDependency,
@@ -65,6 +66,7 @@ def search_objects(
     addresses: AddressesDependency,
     store: StoreDependency,
     policies: PolicyDependency,
+    fleet: FleetDependency,
     q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)],
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by name.
@@ -72,11 +74,11 @@ def search_objects(
     The beginning or a part of a name is enough. An image is also found by REPOSITORY:TAG and REPOSITORY@DIGEST. Commits
     are found by seven digits of their id, those of executions also by words of their message.
     """
-    return find_matches(caller, addresses, store, policies, q.strip())
+    return find_matches(caller, addresses, store, policies, fleet, q.strip())
 
 
 def find_matches(
-    caller: Caller, addresses: Addresses, store: Store, policies: PolicyServices, words: str
+    caller: Caller, addresses: Addresses, store: Store, policies: PolicyServices, fleet: FleetServices, words: str
 ) -> list[Match]:
     """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
@@ -93,9 +95,9 @@ def find_matches(
         for kind in ("image", "verdict"):
             digests = list_visible_digests(kind, start, caller, store)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
-    vulnerabilities, packages = (
-        ([], []) if caller.is_limited else store.vulnerability_lists.list_names_starting_with(words, MAX_NAMES)
-    )
+    running_images = store.services.list_running_images() if caller.is_limited else ()
+    scope = fleet.exposure_search.make_present_scope(caller, running_images)
+    vulnerabilities, packages = store.vulnerability_lists.list_names_starting_with(words, MAX_NAMES, scope=scope)
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
     matches += [(name, "vulnerability", make_vulnerability_path(name)) for name in vulnerabilities]

@@ -325,6 +325,7 @@ def search_objects(
     addresses: api.AddressesDependency,
     store: api.StoreDependency,
     policies: api.PolicyDependency,
+    fleet: api.FleetDependency,
     q: str = "",
 ) -> Response:
     """Find a vulnerability, package, image, execution, service or another thing.
@@ -332,7 +333,7 @@ def search_objects(
     An exact match opens at once.
     """
     words = q.strip()
-    matches = search_calls.find_matches(caller, addresses, store, policies, words)
+    matches = search_calls.find_matches(caller, addresses, store, policies, fleet, words)
     name = strip_own_registry(words, addresses.registry_names).lower()
     exact = [match.page for match in matches if match.name.lower() == name]
     if len(exact) == 1:
