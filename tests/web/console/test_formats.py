@@ -23,6 +23,11 @@ def test_long_names_break_between_words_and_cannot_act() -> None:
     assert "\u202e" not in parts[2]
 
 
+def test_an_address_breaks_after_a_part_of_its_path_and_not_after_its_scheme() -> None:
+    html = formats.mark_breakable("https://feeds.example/all/kev.json")
+    assert html == '<bdi class="foreign">https://feeds.example/<wbr>all/<wbr>kev.json</bdi>'
+
+
 def test_no_line_of_a_command_ends_within_a_word_with_a_hyphen() -> None:
     command = "apt-get satisfy -y 'a-b (>= 2)' </pre>"
     html = formats.mark_command(command)

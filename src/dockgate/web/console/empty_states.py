@@ -90,7 +90,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
     ),
     "vulnerabilities": EmptyState(
         "Vulnerabilities",
-        "No package of a scanned image has a known vulnerability.",
+        "No package of a scanned image that you may see has a known vulnerability.",
         "Images are scanned when they are pushed. “Advisories” shows whether the feeds are up to date.",
         unmatched="No vulnerability matches.",
     ),
@@ -116,7 +116,9 @@ EMPTY_STATES: dict[str, EmptyState] = {
     "changes": EmptyState(
         "Changes of a service",
         "Its desired count was never changed.",
-        "Administrators change it below.",
+        "Change it below.",
+        permission=Permission.ADMINISTER,
+        step_of_others="Administrators change it.",
     ),
     "repositories": EmptyState(
         "Repositories",

@@ -23,7 +23,7 @@ from dockgate.web.console.terminal_text import escape_invisible
 # Characters that a list shows of a message or of a name from outside.
 MAX_BEGINNING = 200
 # Where a line may break in a name.
-_BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
+_BREAKS = re.compile(r"(?<=[^/]/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
 # A word with a hyphen and the punctuation at it, such as "(CVE-2026-1": most are names.
 _HYPHENATED = re.compile(r"((?<!\S)\S*-\S*)")
 # A moment, or a digest or commit, of which people see the first digits.
