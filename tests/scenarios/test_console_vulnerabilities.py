@@ -200,7 +200,7 @@ def test_a_limited_token_sees_its_repositories_only(site: Site) -> None:
         assert site.rejected_image not in browser.get(f"/vulnerabilities/{CRITICAL}").text
         assert site.rejected_image not in browser.get("/packages/critical-fixed-0").text
         assert site.rejected_image not in browser.get(f"/exposure/report?q={CRITICAL}&form=json").text
-        assert browser.get("/vulnerabilities").status_code == 403
+        assert CRITICAL not in browser.get("/vulnerabilities").text
 
 
 def test_images_are_sorted_by_a_link_that_keeps_the_filter(site: Site, browser: Browser) -> None:

@@ -95,8 +95,7 @@ def find_matches(
         for kind in ("image", "verdict"):
             digests = list_visible_digests(kind, start, caller, store)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
-    running_images = store.services.list_running_images() if caller.is_limited else ()
-    scope = fleet.exposure_search.make_present_scope(caller, running_images)
+    scope = fleet.exposure_search.make_present_scope(caller, ())
     vulnerabilities, packages = store.vulnerability_lists.list_names_starting_with(words, MAX_NAMES, scope=scope)
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
