@@ -65,6 +65,19 @@ def test_a_life_is_closed_while_the_tag_names_another_image(fleet: Fleet) -> Non
     steps = [(10, True, "first seen"), (12, False, "package upgraded"), (15, True, "tag moved back")]
     assert list_life(fleet) == steps
     assert list_life(fleet, 13) == steps[:2]
+    # Also in an answer that is about present tags alone: that one is about the exposure of today.
+    (entry,) = fleet.find_exposure("CVE-2026-1").images[-1].packages
+    assert [(int(step.at[8:10]), step.is_open, step.why) for step in entry.life] == steps
+    assert (entry.since, entry.until) == (format_day(15), None)
+
+
+def test_an_image_that_was_always_in_a_repository_is_exposed_since_its_first_tag(fleet: Fleet) -> None:
+    for fleet.today, name, tag in ((10, "a", "latest"), (12, "a", "1"), (15, "b", "latest")):
+        fleet.push(name, "team/web", tag, make_package("idna", "3.6" if name == "a" else "3.7"))
+    for should_include_moved in (False, True):
+        entry = fleet.find_exposure("CVE-2026-1", should_include_moved=should_include_moved).images[-1].packages[0]
+        assert (entry.since, entry.until) == (format_day(10), None)
+        assert [step.why for step in entry.life] == ["first seen"]
 
 
 def test_an_exposure_that_ended_before_its_advisory_came_back_has_its_own_times(fleet: Fleet) -> None:

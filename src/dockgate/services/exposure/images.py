@@ -55,6 +55,8 @@ class ImageContents:
         # By id, and by digest.
         self.images: dict[int, IndexedImage] = {}
         self.tag_periods: dict[str, Sequence[TagPeriod]] = {}
+        # By digest: the times in which the image was in any repository of the scope, with the tags that moved on.
+        self._stays: dict[str, Sequence[_Stay]] = {}
         # Digests of images that are used, also when their tags have moved on.
         self._used_images: set[str] = set()
 
@@ -63,12 +65,16 @@ class ImageContents:
         missing_numbers = [number for number in numbers if number not in self.images]
         if not missing_numbers:
             return
-        for image, periods in self._store.exposures.list_image_periods(missing_numbers, self._scope):
+        history = self._scope._replace(should_include_moved=True)
+        for image, periods in self._store.exposures.list_image_periods(missing_numbers, history):
             self.images[image.id] = image
-            self.tag_periods[image.digest] = periods
+            self.tag_periods[image.digest] = [period for period in periods if self._scope.has_period(period)]
+            self._stays[image.digest] = _merge_stays(periods)
         missing_digests = [self.images[number].digest for number in missing_numbers]
-        if self._scope.should_include_moved:  # otherwise no period has ended
+        if self._scope.should_include_moved:
             self._used_images |= self._store.exposures.list_used_images(missing_digests, self._scope)
+        elif self._scope.at is None:  # otherwise they would not be in the answer
+            self._used_images.update(missing_digests)
         is_owned = not self._subject.is_vulnerability
         for occurrence in self._store.exposures.list_occurrences(
             missing_numbers, self._subject.components, is_owned=is_owned
@@ -77,7 +83,7 @@ class ImageContents:
         present_components = {
             occurrence.component for number in missing_numbers for occurrence in self._occurrences.get(number, ())
         }
-        stays = [stay for digest in missing_digests for stay in _merge_stays(self.tag_periods[digest])]
+        stays = [stay for digest in missing_digests for stay in self._stays[digest]]
         ended_periods = [period for stay in stays for period in stay.ended_periods]
         components = [self._subject.components[number] for number in present_components]
         names = {(component.ecosystem, component.name) for component in components}
@@ -108,11 +114,12 @@ class ImageContents:
 
     def _read_packages(self, image: IndexedImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
-        periods, subject = self.tag_periods[image.digest], self._subject
-        stays = _merge_stays(periods)
+        subject = self._subject
+        stays = [*self._stays[image.digest]]
         if stays and image.digest in self._used_images:
-            stays = [*stays[:-1], _Stay(stays[-1].since, None, [])]
-        since = min((period.since for period in periods), default=image.seen_at)
+            stays[-1] = _Stay(stays[-1].since, None, [])
+        # With tags that moved on, the answer is about all the times in which the image was there.
+        since = stays[0 if self._scope.should_include_moved else -1].since if stays else image.seen_at
         repositories = self._list_repositories(image)
         entries: list[tuple[ComponentOccurrence, AffectedComponent | None]] = [
             (occurrence, affected_component)
