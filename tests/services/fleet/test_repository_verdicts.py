@@ -242,6 +242,19 @@ def test_owners_are_notified_of_the_changed_verdict_on_what_was_approved_in_thei
     assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected"), ("prod/app", "Rejected", "Approved")]
 
 
+def test_the_end_of_a_watch_is_announced_once_in_each_repository(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, f"{ASSIGNMENT}watch: 2d after push\n")
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    system = promoted_image.system
+    for hours in (47, 2, 2):
+        system.clock.ahead += timedelta(hours=hours)
+        promoted_image.judge()
+    events = system.store.event_log.read(limit=1000)
+    ends = [event.body["detail"] for event in events if event.detail_type == "watch.ended"]
+    assert [(end["repository"], end["policy"], end["status"]) for end in ends] == [("prod/app", "strict", "Rejected")]
+
+
 def test_an_image_whose_approval_was_rejected_in_a_repository_is_judged_there_again(promoted_image: Promoted) -> None:
     apply(promoted_image, STRICT, ASSIGNMENT)
     promoted_image.judge()

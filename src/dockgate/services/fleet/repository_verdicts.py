@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from dockgate.events.dockgate_events import make_verdict_changed
+from dockgate.events.dockgate_events import make_verdict_changed, make_watch_ended
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
@@ -27,6 +27,9 @@ from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
 from dockgate.store.records import ImageLocation, VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
+
+# An older end is not announced: a restart would announce it again once its event is deleted.
+ANNOUNCED_DAYS = 1.0
 
 
 @dataclass(slots=True)
@@ -76,7 +79,9 @@ class RepositoryVerdicts:
         self._round_robin.run(scans, compute_state, judge, "judging")
 
     def _judge(self, repository: str, image: str) -> None:
-        if not self.watched_images.read_state(repository, image).is_watched:
+        watch = self.watched_images.read_state(repository, image)
+        if not watch.is_watched:
+            self._announce_end(repository, image, watch.until)
             return
         renewal = self.verdicts.renew_push(image, repository)
         if renewal is None:
@@ -99,6 +104,21 @@ class RepositoryVerdicts:
             )
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)
+
+    def _announce_end(self, repository: str, image: str, until: str | None) -> None:
+        """Record the event that the image is not watched there any more, if it ended a day ago at most.
+
+        Each end has one event, because its id has the time.
+        """
+        before = self.watched_images.retention_clock.compute_time_before(ANNOUNCED_DAYS)
+        if until is None or until <= before or find_unused_images(self.store, {(repository, image)}):
+            return
+        records = self.store.verdicts.list_of_image(image)
+        known_records = (record for record in records if record.repository == repository and not record.is_requested)
+        record = next(known_records, None)
+        if record is not None:
+            event = make_watch_ended(image, repository, record.policy, record.status, until, self.clock.now())
+            self.store.event_log.record([event])
 
     def _list_new_vulnerabilities(self, verdict: Verdict, before: VerdictRecord) -> list[dict[str, str]]:
         """Return the vulnerabilities that are new or changed severity since the last verdict, worst first."""
