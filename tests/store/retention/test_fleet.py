@@ -17,6 +17,7 @@ from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_bundles,
     fleet_components,
+    fleet_due_images,
     fleet_image_bundles,
     fleet_images,
     fleet_platforms,
@@ -32,6 +33,7 @@ TABLES = (
     fleet_bundle_components,
     fleet_components,
     fleet_tags,
+    fleet_due_images,
 )
 
 

@@ -19,6 +19,7 @@ from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_bundles,
     fleet_components,
+    fleet_due_images,
     fleet_ended_verdicts,
     fleet_findings,
     fleet_image_bundles,
@@ -143,7 +144,13 @@ def _delete_images(connection: Connection, ids: Sequence[int], digests: Sequence
         fleet_images.c.id,
     ):
         connection.execute(delete(column.table).where(column.in_(ids)))
-    for name in (fleet_tags.c.digest, scan_inventories.c.image, scans.c.image, reports.c.image):
+    for name in (
+        fleet_tags.c.digest,
+        fleet_due_images.c.image,
+        scan_inventories.c.image,
+        scans.c.image,
+        reports.c.image,
+    ):
         connection.execute(delete(name.table).where(name.in_(digests)))
     _delete_unused(connection, bundles - set(_iterate_present(connection, table.bundle, bundles)))
 
