@@ -151,6 +151,18 @@ def test_other_documents_are_refused(data: bytes, reason: str) -> None:
         vex_formats.read(data, "x")
 
 
+def test_an_affected_version_that_is_not_stated_is_refused() -> None:
+    """It would be every version of the package."""
+    analysis, affected = {"state": "not_affected"}, {"ref": "pkg:npm/a", "versions": [{"status": "affected"}]}
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "vulnerabilities": [{"id": "CVE-2024-1", "analysis": analysis, "affects": [affected]}],
+    }
+    with pytest.raises(UsageError, match=r"affects\[0\].versions\[0\]: this has neither a version nor a range"):
+        vex_formats.read(json.dumps(document).encode(), "x")
+
+
 def test_deeply_nested_branches_and_components_are_refused() -> None:
     branch: dict[str, Any] = {"name": "x"}
     component: dict[str, Any] = {"name": "x"}

@@ -163,19 +163,26 @@ def _list_identities(component: Node) -> tuple[str, ...]:
 
 
 def _add_versions(affected_node: Node, names: tuple[str, ...]) -> list[str]:
-    """The names; one without a version gets each affected version.
+    """The names; one without a version gets each listed version: the affected ones, or all if none is affected.
 
     Ranges are not compared, and match nothing.
     """
-    entries = [
-        entry for entry in affected_node.get("versions").list_items() if entry.get("status").read_name() != "unaffected"
-    ]
+    entries = affected_node.get("versions").list_items()
     if not entries:
         return list(names)
-    versions = [entry.get("version").read_name() or entry.get("range").read_name() or "" for entry in entries]
+    affected_entries = [entry for entry in entries if entry.get("status").read_name() != "unaffected"]
+    versions = [_read_version(entry) for entry in affected_entries or entries]
     full_names = []
     for name in names:
         path = strip_qualifiers(name)
         has_version = get_version(name) is not None
         full_names += [name] if has_version else [f"{path}@{version}{name[len(path) :]}" for version in versions]
     return full_names
+
+
+def _read_version(entry: Node) -> str:
+    """The version, or the range."""
+    version = entry.get("version").read_name() or entry.get("range").read_name()
+    if version is None:
+        raise entry.make_error("this has neither a version nor a range")
+    return version
