@@ -26,8 +26,8 @@ from dockgate.shared.purl import Purl
 
 @dataclass
 class Kind:
-    """An ecosystem of files "*.pkg" whose text says what it extracts: lines "name version", "lock", "alone",
-    "unread PATH REASON", "owns NAME PATH", "release R"."""
+    """An ecosystem of files "*.pkg" whose text says what it extracts: lines "name version", "nameless version", "lock",
+    "alone", "unread PATH REASON", "owns NAME PATH", "release R"."""
 
     name: str = "kind"
     version: int = 1
@@ -59,6 +59,8 @@ class Kind:
                     owns[f"pkg:kind/{name}"] = (owned_path,)
                 case ["release" | "lock" | "alone", *_]:
                     pass
+                case ["nameless", version]:
+                    packages.append(Package("", version, "pkg:kind/x", "Kind", "x", version, path))
                 case [name, version]:
                     purl = f"pkg:kind/{name}"
                     packages.append(Package(name, version, purl, "Kind", name, version, path))
@@ -240,6 +242,13 @@ def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_install
         "usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n"
     )
     assert list_names(read_inventory([*release, requirements, installed_metadata])) == ["Django 3.2", "a 1"]
+
+
+def test_a_file_with_a_package_that_has_no_name_is_unread() -> None:
+    """No advisory would match the package, whatever an ecosystem made of the file."""
+    result = read([make_file("app.pkg", "a 1\nnameless 1")])
+    assert not result.packages
+    assert ["a package without a name" in entry.reason for entry in result.unread] == [True]
 
 
 def test_a_file_that_names_a_package_with_a_very_long_name_is_unread() -> None:

@@ -15,7 +15,7 @@ from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import ImageError, UnreadableError
 
 # Increment it when the same layer gives other facts. If only one ecosystem does, increment `Ecosystem.version` instead.
-FACTS_VERSION = 18
+FACTS_VERSION = 19
 
 # Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
 # in use take some 100 million.

@@ -1,4 +1,4 @@
-"""Limit the length of what a file says of a package."""
+"""Limit the length of what a file says of a package, and require a name."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,8 +15,13 @@ _texts_of_package = attrgetter(*[field.name for field in fields(Package) if fiel
 
 
 def check_lengths(packages: Sequence[Package]) -> None:
-    """Raise UnreadableError if a package has longer fields than PACKAGE_LIMIT allows."""
+    """Raise UnreadableError if a package has no name, or fields longer than PACKAGE_LIMIT.
+
+    No advisory would match a package without a name.
+    """
     for package in packages:
+        if not package.name:
+            raise UnreadableError("it has a package without a name")
         texts = _texts_of_package(package)
         if sum(len(text) for text in texts if text) > PACKAGE_LIMIT:
             raise UnreadableError(

@@ -251,3 +251,17 @@ def test_invalid_xml_and_entities_are_unread(pom: bytes) -> None:
 def test_deep_xml_is_read() -> None:
     pom = b"<project>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"<version>1</version></project>"
     assert [item.version for item in read(archive([("META-INF/maven/g/a/pom.xml", pom)])).packages] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["pom.properties", "pom.xml"])
+def test_a_library_without_a_legal_name_is_unread(name: str) -> None:
+    """A package without a name would match no advisory."""
+    content = {
+        "pom.properties": b"artifactId=a b\ngroupId=g\nversion=1\n",
+        "pom.xml": b"<project><version>1</version></project>",
+    }
+    extract = read(archive([(f"META-INF/maven/g/a b/{name}", content[name])]))
+    assert extract.packages == ()
+    ((part, reason),) = extract.unread_parts
+    assert part == f"META-INF/maven/g/a b/{name}"
+    assert "artifactId is missing" in reason

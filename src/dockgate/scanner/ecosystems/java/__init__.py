@@ -24,7 +24,7 @@ class Java(StandaloneEcosystem):
     """Java packages, ecosystem Maven."""
 
     name = "java"
-    version = 6
+    version = 7
     osv_names: tuple[str, ...] = ("Maven",)
     purl_types: tuple[str, ...] = ("maven",)
     triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)

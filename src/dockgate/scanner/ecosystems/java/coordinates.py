@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from dockgate.scanner.ecosystems.java.known_groups import find_library, find_tomcat_library
 from dockgate.scanner.formats.content import decode_text
 from dockgate.scanner.formats.xml import parse_elements
+from dockgate.shared.errors import UnreadableError
 
 # Domains with many groups: a manifest with only such a domain does not state the group.
 _VENDORS = frozenset(
@@ -33,7 +34,7 @@ _VERSION_SAFE = _SAFE_CHARACTERS | frozenset("+~")
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A Maven package. Group and version are None if unknown, the artifact is then empty."""
+    """A Maven package. Group and version are None if unknown."""
 
     group: str | None
     artifact: str
@@ -41,7 +42,10 @@ class Coordinates:
 
 
 def from_pom_properties(raw: bytes, path: str) -> Coordinates:
-    """Read META-INF/maven/GROUP/ARTIFACT/pom.properties; its folders replace missing values."""
+    """Read META-INF/maven/GROUP/ARTIFACT/pom.properties; its folders replace missing values.
+
+    Raises UnreadableError.
+    """
     values: dict[str, str] = {}
     for line in decode_text(raw).splitlines():
         name, equals, value = line.partition("=")
@@ -61,11 +65,17 @@ def from_pom(raw: bytes, path: str) -> Coordinates:
 
 
 def _complete_by_path(path: str, group: str | None, artifact: str | None, version: str | None) -> Coordinates:
-    """Build coordinates; the folders META-INF/maven/GROUP/ARTIFACT replace values that are missing or illegal."""
+    """Build coordinates; the folders META-INF/maven/GROUP/ARTIFACT replace values that are missing or illegal.
+
+    Raises UnreadableError if the artifact is neither in the file nor in its folder.
+    """
     _, _, group_folder, artifact_folder, _ = path.split("/")
+    clean_artifact = _clean_text(artifact, _SAFE_CHARACTERS) or _clean_text(artifact_folder, _SAFE_CHARACTERS)
+    if clean_artifact is None:
+        raise UnreadableError("its artifactId is missing or has characters that Maven does not allow")
     return Coordinates(
         _clean_text(group, _SAFE_CHARACTERS) or _clean_text(group_folder, _SAFE_CHARACTERS),
-        _clean_text(artifact, _SAFE_CHARACTERS) or _clean_text(artifact_folder, _SAFE_CHARACTERS) or "",
+        clean_artifact,
         _clean_text(version, _VERSION_SAFE),
     )
 
