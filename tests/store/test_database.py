@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event
+from sqlalchemy import event, text
 from tests.engines import sync_sqlite
 from tests.store.factories import IMAGE, NOW, make_approval
 
@@ -68,14 +68,16 @@ def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
         assert second_store.approvals.get(ApprovalId("a")) == make_approval("a")
 
 
-def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("revision", ["9999", "0001", "0001-00000000"])
+def test_tables_of_another_version_are_refused_and_left_alone(store: Store, tmp_path: Path, revision: str) -> None:
+    """Of a newer one, or of an earlier state before the first release."""
     with store.database.write() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConflictError, match="newer version") as error_info:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    with pytest.raises(ConflictError, match="another version") as error_info:
         open_store(tmp_path / "data")
     assert "Install that version" in str(error_info.value.advice)
     with store.database.read() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9999"
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == revision
 
 
 def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:

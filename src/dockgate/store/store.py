@@ -191,7 +191,7 @@ def open_store(
     Tables are in `folder/dockgate.db`, or in the database of `url` (postgresql+psycopg://…); artifacts in `blobs`, or
     in `folder/blobs`; the output of actions in `folder/logs`. `limits` bounds files in bytes. UnavailableError when
     the folder or database cannot be used, and, before anything is changed, when a server has claimed another folder;
-    ConflictError when a newer version of Dockgate has upgraded the tables.
+    ConflictError when the tables are those of another version of Dockgate.
     """
     database = _open_database(folder, url)
     try:

@@ -4,13 +4,19 @@ Revisions are files in `versions/`, named `revision_ID.py` in their order, uncha
 """
 
 import logging
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import UniqueConstraint, inspect, text
 
 from dockgate.shared.errors import ConflictError
 from dockgate.store.engine import Database
+from dockgate.store.schema.base import metadata
 from dockgate.store.statements import lock_migrations
+
+# The revision of what is not released, whose tables may still change.
+_UNRELEASED = "0001"
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +24,7 @@ _log = logging.getLogger(__name__)
 def migrate(database: Database) -> None:
     """Run the missing revisions, all or none.
 
-    ConflictError when a newer version of Dockgate has changed the tables, because going on would lose its data.
+    ConflictError when the tables are those of another version of Dockgate, because going on would lose its data.
     """
     if is_current(database):
         return
@@ -36,7 +42,7 @@ def migrate(database: Database) -> None:
         for present_revision in present_revisions:
             if present_revision not in revisions:
                 raise ConflictError(
-                    f"the tables in {database.name} are from a newer version of Dockgate (revision {present_revision})",
+                    f"the tables in {database.name} are from another version of Dockgate (revision {present_revision})",
                     "Install that version again, or give this one a folder of its own with DOCKGATE_DATA.",
                 )
         if present_revisions:
@@ -62,9 +68,29 @@ def has_tables(database: Database) -> bool:
 
 def is_current(database: Database) -> bool:
     """Return whether the last revision has run."""
-    head = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
     with database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
         revisions = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
-    return [f"revision_{revision}" for revision in revisions] == [head]
+    return list(revisions) == [get_head()]
+
+
+@cache
+def get_head() -> str:
+    """The id of the last revision. Before the first release, it ends with a digest of the tables."""
+    last_file = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
+    revision = last_file.removeprefix("revision_")
+    return f"{revision}-{_compute_tables_digest()}" if revision == _UNRELEASED else revision
+
+
+def _compute_tables_digest() -> str:
+    """Eight hexadecimal digits, which differ when a table, column, key or index is another one."""
+    lines = []
+    for table in metadata.sorted_tables:
+        columns = [(column.name, type(column.type).__name__, column.nullable) for column in table.columns]
+        unique_columns = [item.columns.keys() for item in table.constraints if isinstance(item, UniqueConstraint)]
+        indexes = [(index.name, index.columns.keys(), index.unique) for index in table.indexes]
+        keys = table.primary_key.columns.keys(), sorted(unique_columns), sorted(indexes, key=str)
+        references = sorted(f"{key.parent.name} {key.target_fullname}" for key in table.foreign_keys)
+        lines.append(f"{table.name} {columns} {keys} {references}")
+    return sha256("\n".join(sorted(lines)).encode()).hexdigest()[:8]

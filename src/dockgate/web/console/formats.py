@@ -41,7 +41,7 @@ _FIRST_WORDS = frozenset(
         *("comparing", "compressed", "config", "contains", "document", "documents", "download", "every"),
         *("everybody", "execution", "finding", "index", "internal", "it", "its", "layer", "line", "manifest"),
         *("manual", "messages", "more", "name", "neither", "no", "not", "nothing", "only", "package", "page"),
-        *("permission", "policy", "principals", "processes", "requests", "revision", "several", "standard"),
+        *("permission", "policy", "principals", "processes", "requests", "revision", "secrets", "several", "standard"),
         *("tasks", "texts", "that", "the", "there", "this", "to", "too", "two", "unexpected", "unknown", "version"),
         *("waiving", "what", "write", "wrong", "you"),
     )
