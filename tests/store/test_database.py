@@ -68,7 +68,7 @@ def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
         assert second_store.approvals.get(ApprovalId("a")) == make_approval("a")
 
 
-@pytest.mark.parametrize("revision", ["9999", "0001", "0001-00000000"])
+@pytest.mark.parametrize("revision", ["9999", "0001", "0001_00000000"])
 def test_tables_of_another_version_are_refused_and_left_alone(store: Store, tmp_path: Path, revision: str) -> None:
     """Of a newer one, or of an earlier state before the first release."""
     with store.database.write() as connection:

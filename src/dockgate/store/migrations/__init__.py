@@ -80,7 +80,7 @@ def get_head() -> str:
     """The id of the last revision. Before the first release, it ends with a digest of the tables."""
     last_file = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
     revision = last_file.removeprefix("revision_")
-    return f"{revision}-{_compute_tables_digest()}" if revision == _UNRELEASED else revision
+    return f"{revision}_{_compute_tables_digest()}" if revision == _UNRELEASED else revision
 
 
 def _compute_tables_digest() -> str:
