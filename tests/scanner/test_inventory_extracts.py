@@ -248,7 +248,7 @@ def test_a_file_with_a_package_that_has_no_name_is_unread() -> None:
     """No advisory would match the package, whatever an ecosystem made of the file."""
     result = read([make_file("app.pkg", "a 1\nnameless 1")])
     assert not result.packages
-    assert ["a package without a name" in entry.reason for entry in result.unread] == [True]
+    assert any("a package without a name" in entry.reason for entry in result.unread)
 
 
 def test_a_file_that_names_a_package_with_a_very_long_name_is_unread() -> None:
