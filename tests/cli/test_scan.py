@@ -1,5 +1,6 @@
 """`dockgate scan` and `dockgate gate`, whole, over small OCI layouts: exits, reports, and what each refuses."""
 
+import errno
 import json
 import os
 import pty
@@ -321,9 +322,21 @@ def test_progress_is_shown_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
             check=False,
         )
         os.close(terminal_end)
-        output = os.read(terminal, 4096).decode()
+        output = _read_to_end(terminal).decode()
     finally:
         os.close(terminal)
     assert result.returncode == 0
     assert output.startswith(f"\r\x1b[2Kopening {reference[:30]}")
     assert output.endswith("\r\x1b[2K")
+
+
+def _read_to_end(terminal: int) -> bytes:
+    """All that was written to the terminal: one read may return a part of it."""
+    output = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            output += chunk
+    except OSError as error:
+        if error.errno != errno.EIO:  # the other end is closed
+            raise
+    return output
