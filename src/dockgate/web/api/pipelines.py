@@ -2,9 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Header, Request
@@ -28,8 +26,6 @@ from dockgate.web.threads import get_threads
 DOCUMENT_LIMIT = 1 << 20
 # Documents that are applied together.
 DOCUMENTS_LIMIT = 1000
-# Git runs once for each repository of a list, so many at the same time.
-GIT_PROCESSES = 2
 RepositorySort = Literal["name", "-name"]
 ExecutionSort = Literal["-number", "number"]
 PipelineSort = Literal["name", "-name", "-began", "began"]
@@ -138,8 +134,7 @@ def read_repository_page(
     visible = (name for name in store.repositories.list_names() if caller.can_reach(repository=name))
     matching = (name for name in visible if name_part.lower() in name.lower())
     page = make_page(matching, {"name": lambda name: (name,)}, query)
-    with ThreadPoolExecutor(GIT_PROCESSES) as pool:
-        return page.with_entries(list(pool.map(partial(_view_repository, addresses, sources), page.entries)))
+    return page.with_entries([_view_repository(addresses, sources, name) for name in page.entries])
 
 
 def _view_repository(addresses: Addresses, sources: SourceServices, name: str) -> RepositoryView:
