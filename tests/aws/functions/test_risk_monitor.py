@@ -14,74 +14,15 @@ from tests.aws.account import (
     Account,
     digest_of,
     make_approval_event,
-    make_finding,
 )
+from tests.aws.functions.running_services import CLOCK, DAY, IMAGE, OTHER_IMAGE, Running
 
-from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.wait_table import RiskNotice, RiskStage
 from dockgate.aws.scans import ScanState
 from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
-
-IMAGE, OTHER_IMAGE = digest_of(1), digest_of(2)
-CLOCK = {"source": "aws.events"}
-DAY = 86400
-
-
-class Running:
-    """Two services, of which one runs the image; who is notices gets messages through a queue."""
-
-    def __init__(self, aws: Account, **environment: str) -> None:
-        self.aws = aws
-        topic = aws.get_client("sns").create_topic(Name="notices")["TopicArn"]
-        self._queue = aws.get_client("sqs").create_queue(
-            QueueName="notices",
-            Attributes={"VisibilityTimeout": "3600"},  # a message is received once
-        )["QueueUrl"]
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:notices"
-        aws.get_client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        aws.get_client("ecs").create_cluster(clusterName="c")
-        aws.complete_scan(IMAGE)
-        self.run("web", IMAGE)
-        self.run("jobs", OTHER_IMAGE)
-        self.handlers: Functions = aws.make_functions(
-            DOCKGATE_SERVICES="c/web,c/jobs", DOCKGATE_TOPIC=topic, DOCKGATE_RISK_DAYS="14", **environment
-        )
-
-    def run(self, service: str, image: str, host: str = f"dkr.ecr.{REGION}.amazonaws.com") -> None:
-        ecs = self.aws.get_client("ecs")
-        uri = f"{ACCOUNT}.{host}/{REPOSITORY}@{image}"
-        sidecar = {"name": "proxy", "image": "public.ecr.aws/envoy/envoy:v1", "memory": 64}
-        ecs.register_task_definition(
-            family=service, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}, sidecar]
-        )
-        ecs.create_service(cluster="c", serviceName=service, taskDefinition=service, desiredCount=1)
-
-    def add_finding(self, image: str = IMAGE, **fields: Any) -> dict[str, Any]:
-        """Inspector finds something new, and sends its event."""
-        new = make_finding(image, "CRITICAL", 7, **fields)
-        self.aws.inspector.findings.setdefault(image, []).append(new)
-        return {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new}
-
-    def receive_messages(self) -> list[dict[str, Any]]:
-        """What the topic has sent since the last call."""
-        result = self.aws.get_client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in result.get("Messages", [])]
-
-    def receive_notices(self) -> list[dict[str, Any]]:
-        """The content of the messages since the last call."""
-        return [json.loads(message["Message"]) for message in self.receive_messages()]
-
-    def read_deadline(self) -> int | None:
-        key = {"digest": IMAGE, "half": "risk#c/web"}
-        response = Table(self.aws.get_client("dynamodb"), "approvals").get(key)
-        return response["until"] if response else None
-
-    def count(self) -> int:
-        (service,) = self.aws.get_client("ecs").describe_services(cluster="c", services=["web"])["services"]
-        return int(service["desiredCount"])
 
 
 def test_a_new_finding_marks_the_service_at_risk_and_is_notified_once(aws: Account) -> None:
@@ -357,66 +298,6 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
     with pytest.raises(ValueError, match="half a record"):
         replace(monitor, scan_lookup=FailingLookup()).renew()  # type: ignore[arg-type]
     assert running.read_deadline() is not None
-
-
-def test_an_image_that_is_watched_no_more_cannot_be_judged_and_is_not_at_risk(
-    aws: Account, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its findings are closed, which says nothing. Each time, the topic is notified once."""
-    running = Running(aws)
-    for _ in range(2):
-        aws.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
-        for _ in range(3):
-            running.handlers.sweep(CLOCK)
-            aws.now += 20 * DAY
-        (message,) = running.receive_messages()
-        content = json.loads(message["Message"])
-        assert message["Subject"] == "c/web cannot be judged"
-        assert content["summary"] == "Inspector cannot scan the image: SCAN_ELIGIBILITY_EXPIRED."
-        assert (content["until"], running.read_deadline()) == (None, None)
-        aws.cover_image(IMAGE, "SUCCESSFUL")
-        running.handlers.sweep(CLOCK)
-        assert capsys.readouterr().out.count('"ServiceSafe"') == 1
-    assert (running.read_deadline(), running.receive_notices()) == (None, [])
-
-
-def test_a_risk_stays_while_the_image_cannot_be_judged(aws: Account) -> None:
-    running = Running(aws)
-    running.handlers.sweep(running.add_finding())
-    until = running.read_deadline()
-    running.receive_messages()
-    aws.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
-    running.handlers.sweep(CLOCK)
-    assert (running.read_deadline(), running.receive_messages()) == (until, [])
-    aws.now += 14 * DAY
-    running.handlers.sweep(CLOCK)
-    (message,) = running.receive_messages()
-    assert message["Subject"].startswith("c/web is at risk, deadline passed")
-
-
-def test_an_image_that_could_not_be_judged_is_at_risk_once_it_is_rejected(aws: Account) -> None:
-    running = Running(aws)
-    aws.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
-    running.handlers.sweep(CLOCK)
-    aws.cover_image(IMAGE, "SUCCESSFUL")
-    aws.now += DAY
-    running.handlers.sweep(running.add_finding())
-    subjects = [message["Subject"] for message in running.receive_messages()]
-    assert subjects == ["c/web cannot be judged", "c/web is at risk until 2026-12-03"]
-    assert running.read_deadline() == int(aws.now) + 14 * DAY
-
-
-@pytest.mark.parametrize("broken_call", ["sns.Publish", "s3.PutObject"])
-def test_a_notice_that_an_image_cannot_be_judged_is_sent_again_after_a_failure(aws: Account, broken_call: str) -> None:
-    running = Running(aws)
-    aws.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
-    aws.broken = {broken_call}
-    with pytest.raises(ClientError):
-        running.handlers.sweep(CLOCK)
-    aws.broken = set()
-    for _ in range(2):
-        running.handlers.sweep(CLOCK)
-    assert [message["Subject"] for message in running.receive_messages()] == ["c/web cannot be judged"]
 
 
 def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Account) -> None:
