@@ -113,9 +113,7 @@ class RepositoryVerdicts:
         before = self.watched_images.retention_clock.compute_time_before(ANNOUNCED_DAYS)
         if until is None or until <= before or find_unused_images(self.store, {(repository, image)}):
             return
-        records = self.store.verdicts.list_of_image(image)
-        known_records = (record for record in records if record.repository == repository and not record.is_requested)
-        record = next(known_records, None)
+        record = next(iter(self._list_unrequested(repository, image)), None)
         if record is not None:
             event = make_watch_ended(image, repository, record.policy, record.status, until, self.clock.now())
             self.store.event_log.record([event])
@@ -133,14 +131,17 @@ class RepositoryVerdicts:
         """Return the previous verdict, or the last one before advisories became stale or missing."""
         if previous.status != Status.UNDETERMINED:
             return previous
-        records = self.store.verdicts.list_of_image(image)
-        earlier_records = [record for record in records if record.repository == repository and not record.is_requested]
         known_records = (
             record
-            for record in earlier_records
+            for record in self._list_unrequested(repository, image)
             if not has_only_stale_advisories(self.store.verdicts.get(record.digest))
         )
         return next(known_records, previous)
+
+    def _list_unrequested(self, repository: str, image: str) -> list[VerdictRecord]:
+        """Return the verdicts in the repository that no request asked for, the newest first."""
+        records = self.store.verdicts.list_of_image(image)
+        return [record for record in records if record.repository == repository and not record.is_requested]
 
 
 def _list_findings(verdict: Verdict) -> Iterator[Finding]:
