@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from dockgate.delivery.approvals import find_vote_objection, make_answer
-from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers
+from dockgate.delivery.approvals import (
+    find_decision_objection,
+    find_vote_objection,
+    has_enough_votes,
+    make_answer,
+)
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers, Vote
 from dockgate.gate.model import InputDigests, Status, Verdict
 from dockgate.gate.policy_reference import PolicyReference
-from dockgate.identity.model import Principal, Role
+from dockgate.identity.model import LOCAL, Caller, Permission, Principal, ProjectRole, RepositoryScope, Role
 
 PEOPLE = {
     "ann": Principal("ann", (Role.APPROVER,), "ann@example.org"),
@@ -51,10 +56,45 @@ def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, coun
     committers = ("cid@EXAMPLE.org", "pusher")
     repository = "shop/app"
     assert {
-        name for name, who in PEOPLE.items() if find_vote_objection(approvers, who, committers, repository) is None
+        name
+        for name, who in PEOPLE.items()
+        if find_vote_objection(approvers, Caller(who), committers, repository) is None
     } == counts
-    objection = find_vote_objection(Approvers(), replace(PEOPLE["ann"], name="pusher"), committers, repository)
+    pusher = Caller(replace(PEOPLE["ann"], name="pusher"))
+    objection = find_vote_objection(Approvers(), pusher, committers, repository)
     assert objection == "pusher contributed to this image (commit, push or start)"
+
+
+@pytest.mark.parametrize(
+    ("approvers", "is_one"),
+    [
+        (Approvers(), True),
+        (Approvers(roles=(Role.APPROVER,)), True),
+        (Approvers(roles=(Role.SECURITY,)), False),
+        (Approvers(principals=("ann",)), False),
+    ],
+)
+def test_a_role_for_a_git_repository_counts_for_what_its_pipelines_build(approvers: Approvers, is_one: bool) -> None:
+    principal = Principal("eli", (), "eli@example.org", project_roles=(ProjectRole(Role.APPROVER, "web"),))
+    project = RepositoryScope(("web",), built_repositories=frozenset({"web/app"}))
+    voter = Caller(principal, projects={Permission.DECIDE: project, Role.APPROVER: project})
+    assert (find_vote_objection(approvers, voter, (), "web/app") is None) == is_one
+    assert find_vote_objection(approvers, voter, (), "web/other") == "eli does not have the permission to decide"
+    unknown_projects = Caller(principal)
+    assert find_vote_objection(approvers, unknown_projects, (), "web/app") is not None
+
+
+def test_a_person_may_decide_once_under_any_name() -> None:
+    ann_again = Caller(replace(PEOPLE["ann"], name="ann-again", email="Ann+work@example.org"))
+    voters = [PEOPLE["ben"], PEOPLE["ann"]]
+    assert find_decision_objection(Approvers(), Caller(PEOPLE["ann"]), (), "web", voters) == "ann has voted"
+    objection = find_decision_objection(Approvers(), ann_again, (), "web", voters)
+    assert objection == "ann-again has the mailbox of ann, who has voted"
+    assert find_decision_objection(Approvers(), ann_again, (), "web", voters[:1]) is None
+
+
+def test_a_local_caller_may_decide_while_there_are_no_principals() -> None:
+    assert find_decision_objection(Approvers(), Caller(LOCAL), (), "web", ()) is None
 
 
 def test_an_approval_without_a_verdict_waits_until_it_expires() -> None:
@@ -68,8 +108,15 @@ def test_an_approving_verdict_waits_for_people_and_names_them() -> None:
         replace(WAITING, approvers=Approvers(count=2)),
         (make_verdict("sha256:a", Status.APPROVED), "sha256:v"),
     )
-    waits = make_answer(approval, judged_verdict, "2026-01-02", ["ann"])
+    votes = [
+        (Vote(WAITING.id, name, name != "ben", "", "2026-01-01"), Caller(PEOPLE[name]))
+        for name in ("ann", "dev", "eve", "ben")
+    ]
+    assert not has_enough_votes(approval, votes)
+    waits = make_answer(approval, judged_verdict, "2026-01-02", votes)
     assert (waits.state, waits.summary) == (ApprovalState.WAITING, "waiting for approvers; why")
-    approval_answer = make_answer(approval, judged_verdict, "2026-01-02", ["ann", "ben"])
-    assert (approval_answer.state, approval_answer.decided_by) == (ApprovalState.APPROVED, "ann, ben")
-    assert approval_answer.summary == "why; approved by ann, ben"
+    votes.append((Vote(WAITING.id, "cid", True, "", "2026-01-01"), Caller(PEOPLE["cid"])))
+    assert has_enough_votes(approval, votes)
+    approval_answer = make_answer(approval, judged_verdict, "2026-01-02", votes)
+    assert (approval_answer.state, approval_answer.decided_by) == (ApprovalState.APPROVED, "ann, cid")
+    assert approval_answer.summary == "why; approved by ann, cid"

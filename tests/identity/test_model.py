@@ -84,8 +84,8 @@ def test_only_the_text_of_a_token_is_parsed_as_a_token() -> None:
 READER = Principal(
     "ada", (Role.VIEWER,), project_roles=(ProjectRole(Role.DEVELOPER, "team-a/*"), ProjectRole(Role.ADMIN, "lab"))
 )
-PROJECTS = {
-    Permission.RUN: RepositoryScope(("team-a/*", "lab"), frozenset({"Web"})),
+PROJECTS: dict[Permission | Role, RepositoryScope] = {
+    Permission.RUN: RepositoryScope(("team-a/*", "lab"), frozenset({"Web"}), frozenset({"shop"})),
 }
 
 
@@ -133,13 +133,13 @@ def test_a_token_limits_a_role_for_some_repositories_further() -> None:
 
 
 def test_stored_limits_reach_what_the_caller_reaches() -> None:
-    limited_token = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*"))
+    limited_token = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*", "shop"))
     pipeline_token = Token("0123456789ab", "ada", "", "", "", pipelines=("*",))
     scoped_token = Token("0123456789ab", "ada", "", "", "", scopes=(Permission.READ,))
     for token in (None, limited_token, pipeline_token, scoped_token):
         caller = Caller(READER, token, projects=PROJECTS)
         for permission in (Permission.READ, Permission.RUN):
-            for name in ("team-a/app", "team-a", "team-b/app", "lab"):
+            for name in ("team-a/app", "team-a", "team-b/app", "lab", "shop"):
                 is_reached = caller.can(permission, repository=name)
                 assert caller.get_limits(permission).has(name) == is_reached, (token, permission, name)
     assert Caller(READER).get_limits(Permission.READ) == ALL_REPOSITORIES

@@ -16,6 +16,7 @@ from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_queues import ACCOUNT, REGISTRY, open_cloud, push
 
 from dockgate.delivery.model import ApprovalId
+from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.approvals.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswerSender, CodePipelineRequests
 from dockgate.shared.errors import UsageError
 from dockgate.store.records import OutboxKind
@@ -97,7 +98,7 @@ def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws:
         queue_cloud.put(make_message(first, make_custom_data(image)))
         wait_until(lambda: gate.get("/approvals"))
         approval = gate.store.approvals.get(ApprovalId(get_approval(gate)["id"]))
-        gate.services.approvals.decisions.reject(approval.id, approval.token, "not today", "Ana")
+        gate.services.approvals.decisions.reject(approval.id, approval.token, "not today", Caller(LOCAL), "Ana")
         wait_until(lambda: first in aws.approvals.answered)
         queue_cloud.put(make_message(second, make_custom_data(image)))
         wait_until(lambda: second in aws.approvals.answered)

@@ -17,7 +17,6 @@ from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.repository_verdicts import RepositoryVerdicts
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.identity.first_admin import FirstAdmin
-from dockgate.services.identity.people import People
 from dockgate.services.identity.provider_sign_in import ProviderSignIn
 from dockgate.services.identity.sessions import Sessions
 from dockgate.services.images.image_presence import ImagePresence
@@ -189,7 +188,7 @@ class _Wiring(DeliveryWiring):
 
     def _make_access_services(self) -> AccessServices:
         adapters, store = self.adapters, self.store
-        people = People(store, adapters.clock, self.registry_names)
+        people = self.people
         sessions = Sessions(store, people, self.clock)
         return AccessServices(
             people=people,

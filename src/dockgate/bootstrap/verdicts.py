@@ -22,6 +22,7 @@ from dockgate.services.feeds.advisories import compare
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.identity.people import People
 from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.scans import ScanRunner, ScanScheduler
 from dockgate.services.images.search import ImageSearch
@@ -65,6 +66,7 @@ class VerdictWiring:
         self.registry_names = tuple(dict.fromkeys((self.registry, *options.settings.registry_names)))
         self.rules = rules.load()
         self.ecosystems = ecosystems.load()
+        self.people = People(adapters.store, adapters.clock, self.registry_names)
         self.answer_priority = AnswerPriority()
         self.scanner_version = compute_scanner_version(self.ecosystems)
 
@@ -162,7 +164,12 @@ class VerdictWiring:
         """Make what reads images, and what learns of pushes to registries."""
         store, adapters, signals = self.store, self.adapters, self.store.signals
         self.approval_settler = ApprovalSettler(
-            store.approvals, self.verdicts.judge_approval, self.clock, self.effects, self.starter
+            store.approvals,
+            self.verdicts.judge_approval,
+            self.people.add_projects,
+            self.clock,
+            self.effects,
+            self.starter,
         )
         self.scan_runner = ScanRunner(
             store,

@@ -126,7 +126,10 @@ def approve(approval_id: str, reason: str | None, output_format: str) -> None:
 @click.option("--token", help="The approval's token.  [default: fetched from the server]")
 @format_option
 def reject(approval_id: str, reason: str, token: str | None, output_format: str) -> None:
-    """Reject a waiting approval, whatever its verdict."""
+    """Reject a waiting approval, whatever its verdict.
+
+    An approval that needs people is rejected by one of them.
+    """
     client = Client()
     approval_id = resolve_approval(client, approval_id, is_waiting=True)
     if token is None:

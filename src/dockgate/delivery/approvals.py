@@ -3,24 +3,32 @@
 `services.approvals.settlement` has the loop that calls this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, is_contributor
-from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers
+from dockgate.delivery.contributors import (
+    HAS_NO_EMAIL,
+    IS_CONTRIBUTOR,
+    find_same_person,
+    is_contributor,
+    select_people,
+)
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import SUMMARY_LIMIT, name_policy
-from dockgate.identity.model import PERMISSIONS, Permission, Principal
+from dockgate.identity.model import LOCAL, Caller, Permission, Principal
 from dockgate.shared.wording import shorten_text
+
+# A vote, and the person who cast it, with the projects of their roles as of now.
+VoteOfPerson = tuple[Vote, Caller]
 
 
 def make_answer(
-    approval: Approval, verdict: tuple[Verdict, str] | None, now: str, supporters: Sequence[str] = ()
+    approval: Approval, verdict: tuple[Verdict, str] | None, now: str, votes: Iterable[VoteOfPerson] = ()
 ) -> Answer:
     """Return the answer to a waiting approval; its state is WAITING as long as nothing settles it.
 
-    `verdict` is the verdict on its image with its digest, None while there is none. `supporters` are the people whose
-    vote is yes and counts (`find_vote_objection`). An Undetermined verdict rejects, and its summary says why. That of a
-    rejection names the policy: others may approve the image.
+    `verdict` is the verdict on its image with its digest, None while there is none. An Undetermined verdict rejects,
+    and its summary says why. That of a rejection names the policy: others may approve the image.
     """
     if verdict is None:
         if approval.expires_at <= now:
@@ -32,10 +40,27 @@ def make_answer(
         return Answer(ApprovalState.REJECTED, reason, digest)
     if approval.approvers is None:
         return Answer(ApprovalState.APPROVED, summary, digest)
+    supporters = _list_supporters(approval, approval.approvers, votes)
     if len(supporters) < approval.approvers.count:
         return Answer(ApprovalState.WAITING, shorten_text(f"waiting for approvers; {summary}", SUMMARY_LIMIT), digest)
     names = ", ".join(supporters)
     return Answer(ApprovalState.APPROVED, shorten_text(f"{summary}; approved by {names}", SUMMARY_LIMIT), digest, names)
+
+
+def has_enough_votes(approval: Approval, votes: Iterable[VoteOfPerson]) -> bool:
+    """Return whether enough people approve, so that the verdict alone decides."""
+    approvers = approval.approvers
+    return approvers is None or len(_list_supporters(approval, approvers, votes)) >= approvers.count
+
+
+def _list_supporters(approval: Approval, approvers: Approvers, votes: Iterable[VoteOfPerson]) -> Sequence[str]:
+    """The people whose vote is yes and counts. Principals with one mailbox are one person."""
+    supporters = (
+        voter.principal
+        for vote, voter in votes
+        if vote.is_yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
+    )
+    return [person.name for person in select_people(supporters)]
 
 
 def make_rejection(by: str, reason: str) -> Answer:
@@ -43,22 +68,41 @@ def make_rejection(by: str, reason: str) -> Answer:
     return Answer(ApprovalState.REJECTED, shorten_text(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by)
 
 
-def find_vote_objection(
-    approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str
-) -> str | None:
-    """Return why this principal's vote on an image of the repository does not count, None if it does.
+def find_vote_objection(approvers: Approvers, voter: Caller, committers: Sequence[str], repository: str) -> str | None:
+    """Return why this person's vote, yes or no, does not count. None if it does.
 
-    `committers` are the names and e-mail addresses of the contributors. A principal without an e-mail address could be
-    one of them, and is refused.
+    `repository` is that of the image, `committers` are the names and e-mail addresses of its contributors. A principal
+    without an e-mail address could be one of them, and is refused.
     """
-    roles = principal.list_roles(repository)
-    if principal.disabled_at or not any(Permission.DECIDE in PERMISSIONS[role] for role in roles):
-        return f"{principal.name} does not have the permission to decide"
-    is_named = principal.name in approvers.principals or any(role in approvers.roles for role in roles)
+    if not voter.has_grant(Permission.DECIDE, repository):
+        return f"{voter.name} does not have the permission to decide"
+    is_named = voter.name in approvers.principals or any(voter.has_grant(role, repository) for role in approvers.roles)
     if (approvers.principals or approvers.roles) and not is_named:
         names = ", ".join([*approvers.principals, *approvers.roles])
-        return f"{principal.name} is not one of the approvers: {names}"
-    return find_contributor_objection(principal, committers) if approvers.exclude_committer else None
+        return f"{voter.name} is not one of the approvers: {names}"
+    return find_contributor_objection(voter.principal, committers) if approvers.exclude_committer else None
+
+
+def find_decision_objection(
+    approvers: Approvers, caller: Caller, committers: Sequence[str], repository: str, voters: Iterable[Principal]
+) -> str | None:
+    """Return why the caller may not decide on a waiting approval that needs people, None if they may.
+
+    `voters` have voted. While the server has no principals, no approvers exist, and a local caller may reject.
+    """
+    if caller.principal is LOCAL:
+        return None
+    return find_earlier_vote(caller.principal, voters) or find_vote_objection(approvers, caller, committers, repository)
+
+
+def find_earlier_vote(principal: Principal, voters: Iterable[Principal]) -> str | None:
+    """Return why the principal's vote would be the second one of a person, None if it is not."""
+    voter = find_same_person(principal, voters)
+    if voter is None:
+        return None
+    if voter.name == principal.name:
+        return f"{principal.name} has voted"
+    return f"{principal.name} has the mailbox of {voter.name}, who has voted"
 
 
 def find_contributor_objection(principal: Principal, committers: Sequence[str]) -> str | None:

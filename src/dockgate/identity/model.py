@@ -126,28 +126,21 @@ class Principal:
         """Return whether it has the permission everywhere."""
         return not self.disabled_at and any(permission in PERMISSIONS[role] for role in self.roles)
 
-    def list_patterns(self, permission: Permission) -> tuple[str, ...]:
-        """Return the repositories for which project roles give the permission.
+    def list_patterns(self, grant: Permission | Role) -> tuple[str, ...]:
+        """Return the repositories for which project roles give the permission, or are the role.
 
         They never give *administer*: who defines pipelines could have them build into other repositories.
         """
-        active = () if self.disabled_at or permission is Permission.ADMINISTER else self.project_roles
+        active = () if self.disabled_at or grant is Permission.ADMINISTER else self.project_roles
         return tuple(
-            project_role.repositories for project_role in active if permission in PERMISSIONS[project_role.role]
+            project_role.repositories
+            for project_role in active
+            if grant in (project_role.role, *PERMISSIONS[project_role.role])
         )
 
     def can_somewhere(self, permission: Permission) -> bool:
         """Return whether it has the permission everywhere, or for some repositories."""
         return self.can(permission) or bool(self.list_patterns(permission))
-
-    def list_roles(self, repository: str) -> tuple[Role, ...]:
-        """Return the roles that it has for a repository."""
-        project_roles = (
-            project_role.role
-            for project_role in self.project_roles
-            if RepositoryScope((project_role.repositories,)).has_repository(repository)
-        )
-        return tuple(dict.fromkeys((*self.roles, *project_roles)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +213,14 @@ class Caller:
     """The caller of a request: a principal, and its token (None on loopback while no principals exist).
 
     `permission` is the one that the request needs: `is_limited`, `can_reach` and `require` are about it. `projects`
-    says where the principal has permissions that its roles do not give everywhere. They follow from all pipelines and
-    git repositories: `counts` says how many versions and names there were at authentication, None if that is unknown.
+    says where the principal has permissions and roles that it does not have everywhere. They follow from all pipelines
+    and git repositories: `counts` says how many versions and names there were at authentication, None if unknown.
     """
 
     principal: Principal
     token: Token | None = None
     permission: Permission = Permission.READ
-    projects: Mapping[Permission, RepositoryScope] = field(default_factory=dict, hash=False)
+    projects: Mapping[Permission | Role, RepositoryScope] = field(default_factory=dict, hash=False)
     counts: DeliveryCounts | None = field(default=None, compare=False)
 
     @property
@@ -255,6 +248,11 @@ class Caller:
             return self.principal.can(permission) and not self._has_limited_token
         return replace(self, permission=permission).can_reach(repository=repository, pipeline=pipeline)
 
+    def has_grant(self, grant: Permission | Role, repository: str) -> bool:
+        """Return whether the principal has a permission or role for a repository, ignoring token limits."""
+        has_everywhere = grant in self.principal.roles if isinstance(grant, Role) else self.principal.can(grant)
+        return has_everywhere or self.projects.get(grant, RepositoryScope()).has_repository(repository)
+
     def can_somewhere(self, permission: Permission) -> bool:
         """Return whether the caller has the permission everywhere, or for some repositories."""
         return self._has_scope(permission) and self.principal.can_somewhere(permission)
@@ -269,7 +267,9 @@ class Caller:
         """Return the repositories for which the caller has the permission, to be stored with what it does."""
         if not self._has_scope(permission):
             return RepositoryLimits(())
-        roles = ("*",) if self.principal.can(permission) else self.principal.list_patterns(permission)
+        built_repositories = sorted(self.projects.get(permission, RepositoryScope()).built_repositories)
+        limited_roles = (*self.principal.list_patterns(permission), *built_repositories)
+        roles = ("*",) if self.principal.can(permission) else limited_roles
         token = self.token.repositories if self.token is not None and self._has_limited_token else ("*",)
         return RepositoryLimits(roles, token)
 

@@ -83,7 +83,7 @@ def judge_as(approval: Approval, cause: str, status: Status, summary: str = "why
 def settle(table: Table, image: str, judge: JudgeApproval) -> None:
     clock = ServerClock(lambda: datetime(2026, 1, 2, tzinfo=UTC))
     approvals: Any = table
-    ApprovalSettler(approvals, judge, clock, Effects(), NOT_USED).settle(image)
+    ApprovalSettler(approvals, judge, lambda caller: caller, clock, Effects(), NOT_USED).settle(image)
 
 
 @given(

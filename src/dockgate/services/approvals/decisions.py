@@ -4,12 +4,12 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.approvals import find_vote_objection, make_rejection
+from dockgate.delivery.approvals import find_earlier_vote, find_vote_objection, make_rejection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, find_same_person, is_contributor
 from dockgate.delivery.model import Approval, ApprovalId, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
 from dockgate.delivery.pipeline import select_latest_runs
-from dockgate.identity.model import LOCAL, Principal
+from dockgate.identity.model import LOCAL, Caller, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
@@ -36,13 +36,19 @@ class ApprovalDecisions:
     clock: ServerClock
     effects: Effects
 
-    def reject(self, approval_id: ApprovalId, token: str, reason: str, by: str) -> Approval:
-        """Reject an approval. People cannot approve instead of a verdict. UsageError without a reason."""
+    def reject(self, approval_id: ApprovalId, token: str, reason: str, caller: Caller, name: str) -> Approval:
+        """Reject an approval, under the caller's name. UsageError without a reason.
+
+        If it needs people, this is a no of the caller, whose vote must count (`vote`). While the server has no
+        principals, it has no approvers, and every local caller may reject.
+        """
         _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
             raise DeniedError(f"wrong approval token for {approval_id}", "`dockgate approval show` prints it.")
-        answer = make_rejection(by, reason)
+        if approval.approvers is not None and caller.principal is not LOCAL:
+            return self.vote(approval_id, caller, is_approving=False, reason=reason)
+        answer = make_rejection(name, reason)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(
                 f"{approval_id} is already settled", f"`dockgate approval show {approval_id}` shows the answer."
@@ -50,11 +56,11 @@ class ApprovalDecisions:
         self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
-    def vote(self, approval_id: ApprovalId, principal: Principal, is_approving: bool, reason: str) -> Approval:
+    def vote(self, approval_id: ApprovalId, voter: Caller, is_approving: bool, reason: str) -> Approval:
         """Record a person's vote on an approval that needs people; their first vote counts.
 
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
-        a principal whose vote does not count, UsageError for a no without a reason.
+        a person whose vote does not count, yes or no; UsageError for a no without a reason.
         """
         if not is_approving:
             _require_reason(reason)
@@ -64,7 +70,8 @@ class ApprovalDecisions:
                 f"{approval_id} waits only for a verdict, not for people",
                 "To require people, set `approvers` of the action. `dockgate approval reject` works without them.",
             )
-        objection = find_vote_objection(approval.approvers, principal, approval.committers, approval.repository)
+        principal = voter.principal
+        objection = find_vote_objection(approval.approvers, voter, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
             objection = self.contributors.find(approval.action).find_objection(principal)
         if objection is None:
@@ -81,10 +88,9 @@ class ApprovalDecisions:
         return self.store.approvals.get(approval_id)
 
     def _find_earlier_vote(self, approval_id: ApprovalId, principal: Principal) -> str | None:
-        """Return why the principal's vote would be the second one of a person, None if it is not."""
-        voters = [voter for _, voter in self.store.approvals.list_votes(approval_id) if voter.name != principal.name]
-        voter = find_same_person(principal, voters)
-        return f"{principal.name} has the mailbox of {voter.name}, who has voted" if voter else None
+        """Return why the vote would be the second one of a person under another name, None if it is not."""
+        voters = (voter for _, voter in self.store.approvals.list_votes(approval_id) if voter.name != principal.name)
+        return find_earlier_vote(principal, voters)
 
     def override(
         self, approval_id: ApprovalId, principal: Principal, reason: str, until: str

@@ -5,14 +5,14 @@ An approval and a scan may come in any order, and each may come twice: both side
 waits: so each waiter gets one answer.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dockgate.delivery.approvals import find_vote_objection, make_answer
-from dockgate.delivery.contributors import select_people
-from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, ExecutionId
+from dockgate.delivery.approvals import VoteOfPerson, has_enough_votes, make_answer
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, ExecutionId
 from dockgate.gate.model import Verdict
+from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
@@ -35,10 +35,14 @@ class SettlingOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalSettler:
-    """Answers waiting approvals, and starts what follows."""
+    """Answers waiting approvals, and starts what follows.
+
+    `add_projects` adds to voters what their roles for some repositories cover.
+    """
 
     approvals: Approvals
     judge_approval: JudgeApproval
+    add_projects: Callable[[Caller], Caller]
     clock: ServerClock
     effects: Effects
     starter: Starter
@@ -79,11 +83,11 @@ class ApprovalSettler:
     def _settle_group(self, group: tuple[Approval, Sequence[ApprovalId]]) -> None:
         approval, ids = group
         if approval.approvers is not None:
-            self._settle_with_people(approval, approval.approvers)
+            self._settle_with_people(approval)
         else:
             self._judge_and_settle(approval, ids, VerdictCause.make_approval(approval.id))
 
-    def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
+    def _settle_with_people(self, approval: Approval) -> None:
         """Judge the image, and again with the last vote that is needed.
 
         People may vote long after the verdict.
@@ -92,27 +96,21 @@ class ApprovalSettler:
             outcome = self._judge_and_settle(approval, [approval.id], VerdictCause.make_approval(approval.id))
             if outcome is not SettlingOutcome.WAITS_FOR_PEOPLE:
                 return
-        votes = self.approvals.list_votes(approval.id)
-        supporters = [
-            voter
-            for vote, voter in votes
-            if vote.is_yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
-        ]
-        names = [person.name for person in select_people(supporters)]
-        if len(names) >= approvers.count:
-            self._judge_and_settle(approval, [approval.id], VerdictCause.make_vote(approval.id), names)
+        votes = [(vote, self.add_projects(Caller(voter))) for vote, voter in self.approvals.list_votes(approval.id)]
+        if has_enough_votes(approval, votes):
+            self._judge_and_settle(approval, [approval.id], VerdictCause.make_vote(approval.id), votes)
 
     def _judge_and_settle(
-        self, approval: Approval, ids: Sequence[ApprovalId], cause: VerdictCause, supporters: Iterable[str] = ()
+        self, approval: Approval, ids: Sequence[ApprovalId], cause: VerdictCause, votes: Sequence[VoteOfPerson] = ()
     ) -> SettlingOutcome:
         """Judge the image of an approval, and settle all that ask for the same by its verdict."""
         unstored_verdict = self.judge_approval(approval, cause)
         if unstored_verdict is None:
             return SettlingOutcome.WAITS_FOR_SCAN
-        now, names = self.clock.now(), tuple(supporters)
+        now = self.clock.now()
 
         def make_group_answer(verdict: tuple[Verdict, str]) -> Answer:
-            return make_answer(approval, verdict, now, names)
+            return make_answer(approval, verdict, now, votes)
 
         answer = self.approvals.settle_by_verdict(ids, unstored_verdict, make_group_answer, now)
         is_waiting = answer is not None and answer.state is ApprovalState.WAITING

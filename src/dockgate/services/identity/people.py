@@ -140,16 +140,17 @@ class People:
 
     def add_projects(self, caller: Caller) -> Caller:
         """The caller with the projects of its roles: their pipelines, and what these build."""
-        limited_permissions = [permission for permission in Permission if caller.principal.list_patterns(permission)]
-        if not limited_permissions:
+        limited_grants = {
+            grant: patterns for grant in (*Permission, *Role) if (patterns := caller.principal.list_patterns(grant))
+        }
+        if not limited_grants:
             return caller
         versions, names = caller.counts or (None, None)
         pipelines, git_repositories = self.store.pipelines.list_all(versions), self.store.repositories.list_names(names)
         projects = {
-            permission: make_project(caller.principal.list_patterns(permission), pipelines, git_repositories)
-            for permission in limited_permissions
+            patterns: make_project(patterns, pipelines, git_repositories) for patterns in set(limited_grants.values())
         }
-        return replace(caller, projects=projects)
+        return replace(caller, projects={grant: projects[patterns] for grant, patterns in limited_grants.items()})
 
     def issue(
         self,

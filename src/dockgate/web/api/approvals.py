@@ -129,11 +129,11 @@ def reject_approval(
     store: StoreDependency,
     approvals: ApprovalDependency,
 ) -> ApprovalView:
-    """Reject a waiting approval."""
+    """Reject a waiting approval. If it needs people, this is a vote: the caller must be one of them."""
     require_approval(caller, approval_id, store)
     name = caller.name if caller.token else body.who or caller.name
     note_change(f"rejected: {body.reason}")
-    return make_approval_view(approvals.decisions.reject(approval_id, body.token, body.reason, name))
+    return make_approval_view(approvals.decisions.reject(approval_id, body.token, body.reason, caller, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
@@ -164,7 +164,7 @@ def cast_vote(
             "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
         )
     require_approval(caller, approval_id, store)
-    approval = approvals.decisions.vote(approval_id, caller.principal, body.is_yes, body.reason)
+    approval = approvals.decisions.vote(approval_id, caller, body.is_yes, body.reason)
     note_change(f"{'yes' if body.is_yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(
         make_approval_view(approval), [vote for vote, _ in store.approvals.list_votes(approval_id)]
