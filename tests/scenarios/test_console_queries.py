@@ -12,6 +12,8 @@ from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.queries import list_statements
 from tests.scenarios.server import ServerSystem
 
+from dockgate.delivery.model import Approval, ApprovalId, Approvers, Vote
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Role
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
@@ -71,6 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name in (CRITICAL, LOW):
             _accept(server, name)
         _push_elsewhere(server, site_of_server.rejected_image)
+        _wait_for_people(server, site_of_server.rejected_image)
         wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
         yield site_of_server
 
@@ -98,6 +101,19 @@ def _push_elsewhere(server: ServerSystem, image: str) -> None:
     for number in range(3):
         pushed_image = PushedImage("other/app", f"1.{number}", image, format_time(server.clock()))
         server.store.images.add_push(pushed_image)
+
+
+def _wait_for_people(server: ServerSystem, image: str) -> None:
+    """Approvals that wait for people, one of whom has voted on each."""
+    for number in range(MOST):
+        approval = ApprovalId.make_external("ci", str(number), "gate", f"{number:032x}")
+        approvers = Approvers(count=2, exclude_committer=False)
+        times = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+        policy = PolicyReference("default")
+        server.store.approvals.add(
+            Approval(approval, "token", image, "api/app", policy, "", *times, approvers=approvers)
+        )
+        server.store.approvals.vote(Vote(approval, Role.SECURITY, True, "", times[0]))
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +152,12 @@ def test_pages_of_a_limited_caller_make_as_few_queries(site: Site, caller: str) 
         limits = {"repositories": ["api/*", "other/*", "web", "web/*"], "pipelines": ["api", "web"]}
         token = site.issue_token("ada", **limits)
     else:
-        roles = [{"role": "developer", "repositories": name} for name in ("api/*", "other/*", "web/*")]
+        names = ("api/*", "other/*", "web/*")
+        roles = [{"role": role, "repositories": name} for role in ("developer", "approver") for name in names]
         site.server.post("/principals", {"name": "project", "roles": [], "project_roles": roles})
         token = site.issue_token("project")
     with Browser(site.server, token) as browser:
+        assert browser.get("/").text.count(">Decide<") == MOST
         counts = {path: _count(browser, site, path) for path in PAGES}
     assert [path for path, count in counts.items() if count > MOST] == [], counts
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from dockgate.config import Settings
 from dockgate.delivery.approval_request import make_scope
-from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
+from dockgate.delivery.approvals import find_decision_objection
+from dockgate.delivery.model import Approval, Execution, RunState
 from dockgate.delivery.ports import Advisories
 from dockgate.delivery.service_model import Service
 from dockgate.delivery.trigger import list_starters
 from dockgate.gate.model import Status, Waiver
-from dockgate.identity.model import Caller, Permission
+from dockgate.identity.model import Caller, Permission, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds.status import FeedStatus, describe_advisory_database, read_advisory_feeds
 from dockgate.services.notifications.event_targets import EventTargets, TargetStatus
@@ -31,7 +32,7 @@ class Attention:
 
     `services` and `newest_executions` (one of each pipeline) are all that the caller may see; `rejected_states` are
     those of failed executions that an approval's answer failed, by their id. Of the rest it has what the caller has to
-    act on: `approvals` that wait for people, `failures` of its own, `waivers` of its own that end soon, `targets` of
+    act on: `approvals` that it may decide on, `failures` of its own, `waivers` of its own that end soon, `targets` of
     events that fail or have dead letters, other deliveries that are `given_up`, the newest first, and `feeds`, of which
     not all need be in trouble. `database_fault` is what is wrong with the advisory database, and advice.
     """
@@ -101,13 +102,13 @@ class AttentionReader:
         return {key.execution: status for key, status in rejections.items()}
 
     def _list_waiting_approvals(self, caller: Caller) -> Sequence[Approval]:
-        """Approvals that wait for people, what ends first before the others."""
-        can_decide = caller.can_somewhere(Permission.DECIDE)
-        waiting = self.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if can_decide else ()
+        """Approvals that wait for people of whom the caller is one, what ends first before the others."""
+        if not caller.can_somewhere(Permission.DECIDE):
+            return ()
         return [
             approval
-            for approval in sorted(waiting, key=lambda approval: approval.expires_at)
-            if approval.approvers and caller.can(Permission.DECIDE, **make_scope(approval))
+            for approval, voters in self.store.approvals.list_waiting_for_people(MAX_ROWS)
+            if _can_decide(caller, approval, voters)
         ]
 
     def _find_database_fault(self) -> str | None:
@@ -120,6 +121,14 @@ class AttentionReader:
             return ()
         statuses = self.event_targets.list_statuses()
         return [status for status in statuses if status.is_failing or status.gone_at or status.dead]
+
+
+def _can_decide(caller: Caller, approval: Approval, voters: Iterable[Principal]) -> bool:
+    """Return whether the caller may decide on an approval that waits for people, as far as known without git."""
+    approvers, scope = approval.approvers, make_scope(approval)
+    if approvers is None or not caller.can(Permission.DECIDE, **scope):
+        return False
+    return not find_decision_objection(approvers, caller, approval.committers, approval.repository, voters)
 
 
 def select_own_failures(

@@ -254,6 +254,24 @@ def test_only_the_first_vote_of_a_person_counts(store_with_vote: Store) -> None:
     assert store_with_vote.approvals.get(approval_id).state is ApprovalState.WAITING
 
 
+def test_what_waits_for_people_is_listed_with_those_who_voted_and_the_most_urgent_first(store_with_vote: Store) -> None:
+    approvals, approval_id = store_with_vote.approvals, ApprovalId.from_action(make_key("Approve"))
+    urgent = replace(make_approval("external/1"), approvers=Approvers())
+    cancelled_approval = replace(urgent, id=ApprovalId("external/2"), state=ApprovalState.CANCELLED)
+    for approval in (make_approval("external/automatic"), urgent, cancelled_approval):
+        approvals.add(approval)
+    for who in ("ben", "ann"):
+        approvals.vote(Vote(approval_id, who, True, "", NOW))
+
+    def list_waiting(limit: int) -> list[tuple[str, list[str]]]:
+        waiting = approvals.list_waiting_for_people(limit)
+        assert all(approval == approvals.get(approval.id) for approval, _ in waiting)
+        return [(approval.id, [voter.name for voter in voters]) for approval, voters in waiting]
+
+    assert list_waiting(2) == [(urgent.id, []), (approval_id, ["ben", "ann"])]
+    assert list_waiting(1) == [(urgent.id, [])]
+
+
 def test_a_vote_after_the_time_limit_does_not_count(store_with_vote: Store) -> None:
     approval_id = ApprovalId.from_action(make_key("Approve"))
     expires_at = store_with_vote.approvals.get(approval_id).expires_at
