@@ -48,6 +48,7 @@ def make_exposure(name: str) -> dict[str, Any]:
         "answered_at": "2026-11-02",
         "total": 1,
         "moved": 0,
+        "caveats": [],
         "services": [],
         "images": [
             {"digest": "sha256:a", "places": [location], "services": [], "pipelines": [], "packages": [package]}
@@ -78,9 +79,35 @@ def test_a_page_says_how_many_images_are_left_out_and_is_no_all_clear_then() -> 
     output = io.StringIO()
     unknown: dict[str, Any] = {"total": 0, "next": None, "reason": None, "images": []}
     empty_answer = {"state": "Absent", "total": 0, "images": [], "unknown": unknown}
-    _exposure_html.write(make_exposure("idna") | empty_answer | {"moved": 2}, output)
+    sentence = "2 other images that no tag names any more contain it: see `dockgate where --all-tags`."
+    caveats = [{"kind": "LeftOut", "sentence": sentence, "advice": None}]
+    _exposure_html.write(make_exposure("idna") | empty_answer | {"moved": 2, "caveats": caveats}, output)
     assert "2 other images that no tag names any more contain it" in output.getvalue()
     assert "verdict approved" not in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "answer"),
+    [
+        ("Limited", "Absent", "not searched"),
+        ("UnknownName", "UnknownName", "unknown"),
+        ("LeftOut", "Absent", "left out"),
+    ],
+)
+def test_what_an_answer_leaves_open_is_in_both_reports(kind: str, state: str, answer: str) -> None:
+    unknown: dict[str, Any] = {"total": 0, "next": None, "reason": None, "images": []}
+    caveat = {"kind": kind, "sentence": f"Others may contain it {SCRIPT}.", "advice": "Ask someone."}
+    exposure = make_exposure("idna") | {"state": state, "total": 0, "images": [], "unknown": unknown}
+    exposure |= {"caveats": [caveat], "is_limited": kind == "Limited"}
+    page, table = io.StringIO(), io.StringIO(newline="")
+    _exposure_html.write(exposure, page)
+    assert '<p class="verdict undetermined">' in page.getvalue()
+    assert "Others may contain it &lt;script&gt;" in page.getvalue()
+    assert "Ask someone." in page.getvalue()
+    assert ("0 images contain it" in page.getvalue()) is (state == "Absent")
+    _exposure_csv.write(exposure, table)
+    (row,) = csv.DictReader(io.StringIO(table.getvalue()))
+    assert (row["answer"], row["reason"], row["image"]) == (answer, f"Others may contain it {SCRIPT}. Ask someone.", "")
 
 
 def test_a_page_has_no_markup_of_names() -> None:

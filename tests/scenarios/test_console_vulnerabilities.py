@@ -121,10 +121,56 @@ def test_any_name_in_any_case_of_letters_opens_the_page(browser: Browser) -> Non
     assert "lies in 1 image" in browser.get(f"/vulnerabilities/{CRITICAL.lower()}").text
 
 
-def test_an_unknown_name_is_never_called_unaffected(browser: Browser) -> None:
-    html = browser.get("/vulnerabilities/CVE-1999-1").text
-    assert "No advisory here has this name" in html
+@pytest.mark.parametrize("page", ["/vulnerabilities/CVE-1999-1", "/packages/nowhere"])
+def test_an_unknown_name_is_never_called_unaffected(browser: Browser, page: str) -> None:
+    html = browser.get(page).text
     assert 'class="answer unknown"' in html
+    assert "It is unknown whether an image contains it" in html
+    assert re.search(r"Every feed was checked on \d{4}-\d\d-\d\d at \d\d:\d\d UTC or later", html)
+    assert "Check the spelling" in html
+    assert "/advisories" in Forms(html).links
+    content = html.partition("<main")[2]
+    for all_clear in ("Running 0", "Images 0", "0 images", "Runs nowhere", "No service of this server runs"):
+        assert all_clear not in content, all_clear
+
+
+@pytest.mark.parametrize("name", ["CVE-1999-1", "nowhere"])
+def test_a_report_of_an_unknown_name_is_no_all_clear(browser: Browser, name: str) -> None:
+    report = browser.get(f"/exposure/report?q={name}&form=html").text
+    assert '<p class="verdict undetermined">' in report
+    assert "It is unknown whether an image contains it" in report
+    for all_clear in ("0 images contain it", "0 services", "None."):
+        assert all_clear not in report, all_clear
+    rows = list(csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={name}&form=csv").text)))
+    assert {row["answer"] for row in rows} == {"unknown"}
+    assert "It is unknown whether an image contains it" in rows[0]["reason"]
+    (caveat,) = browser.get(f"/exposure/report?q={name}&form=json").json()["caveats"]
+    assert caveat["kind"] == "UnknownName"
+
+
+@pytest.mark.parametrize("page", [f"/vulnerabilities/{CRITICAL}", "/packages/critical-fixed-0"])
+def test_a_page_for_a_limited_reader_says_that_others_may_contain_it(site: Site, page: str) -> None:
+    token = site.issue_token("ada", days=1, repositories=["web/*"])
+    with Browser(site.server, token) as browser:
+        html = browser.get(page).text
+    assert 'class="answer good"' not in html
+    assert "In the repositories that you may see: runs nowhere, and no image" in html
+    assert "Only the repositories that you may see were searched: images in others may contain it." in html
+    assert "No service of this server" not in html
+    assert "0 images that you may see contain it" in html
+
+
+@pytest.mark.parametrize("name", [CRITICAL, "critical-fixed-0"])
+def test_a_report_for_a_limited_reader_says_what_was_not_searched(site: Site, name: str) -> None:
+    token = site.issue_token("ada", days=1, repositories=["web/*"])
+    with Browser(site.server, token) as browser:
+        report = browser.get(f"/exposure/report?q={name}&form=html").text
+        rows = list(csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={name}&form=csv").text)))
+        answer = browser.get(f"/exposure/report?q={name}&form=json").json()
+    assert "verdict approved" not in report
+    assert "images in others may contain it" in report
+    assert [row["reason"] for row in rows if row["answer"] == "not searched"] != []
+    assert [caveat["kind"] for caveat in answer["caveats"]] == ["Limited"]
 
 
 def test_a_package_lists_its_versions_and_their_vulnerabilities(browser: Browser) -> None:
@@ -132,7 +178,6 @@ def test_a_package_lists_its_versions_and_their_vulnerabilities(browser: Browser
     assert "These versions have 1 vulnerability" in html
     assert f"/vulnerabilities/{CRITICAL}" in Forms(html).links
     assert browser.get("/packages/critical-fixed-0@1").status_code == 200
-    assert "check its spelling" in browser.get("/packages/nowhere").text
 
 
 def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None:

@@ -56,7 +56,12 @@ def test_the_api_names_every_image(server: ServerSystem) -> None:
         "web/app",
     ]
     assert {package["fixed"] for image in exposure["images"] for package in image["packages"]} == {"2"}
+    assert exposure["caveats"] == []
     assert server.get("/exposure?q=CVE-1999-1")["state"] == "UnknownName"
+    for question in ("CVE-1999-1", "nowhere"):
+        (caveat,) = server.get(f"/exposure?q={question}")["caveats"]
+        assert caveat["kind"] == "UnknownName"
+        assert caveat["sentence"].startswith("It is unknown whether an image contains it: ")
 
 
 def test_the_table_names_the_pipelines_that_asked_for_the_image(server: ServerSystem, dockgate: Dockgate) -> None:
@@ -74,12 +79,16 @@ def test_the_command_prints_a_table_and_says_how_complete_it_is(dockgate: Dockga
     assert answer.returncode == 0, answer.stderr
     assert "2 images contain it" in answer.stdout
     assert "web/app:latest" in answer.stdout
-    unknown = dockgate("where", "CVE-1999-1")
-    assert unknown.returncode == 3
-    assert "no advisory and no catalogue has this name" in unknown.stdout
-    unknown_package = dockgate("where", "nowhere")
-    assert unknown_package.returncode == 3
-    assert "no advisory and no catalogue has this name" in unknown_package.stdout
+    for question, words in (("CVE-1999-1", "this server knows no advisory of"), ("nowhere", "no image of this server")):
+        unknown = dockgate("where", question)
+        assert unknown.returncode == 3
+        assert words in unknown.stdout
+        assert "Every feed was checked on 20" in unknown.stdout
+        (row,) = csv.DictReader(io.StringIO(dockgate("where", question, "-o", "csv").stdout))
+        assert row["answer"] == "unknown"
+        page = dockgate("where", question, "-o", "html").stdout
+        assert words in page
+        assert "0 images contain it" not in page
     assert "like CVE-2024-3094" in dockgate("where", "CVE-2024-309O").stderr
 
 
@@ -124,5 +133,5 @@ def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> Non
     command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]
     environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited_token}
     absent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert "no image is known to contain it" in absent.stdout
-    assert "only the repositories that your token may see" in absent.stdout
+    assert "no image that your token may see is known to contain it" in absent.stdout
+    assert "Only the repositories that the caller may see were searched" in absent.stdout

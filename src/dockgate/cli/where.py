@@ -11,10 +11,12 @@ from dockgate.cli.client import PAGE, Client
 from dockgate.cli.exit_codes import UNDETERMINED
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
 from dockgate.cli.output import print_text
-from dockgate.shared.wording import describe_moved_images, format_count
+from dockgate.shared.wording import describe_caveat, format_count
 
 # Services and pipelines that the table's head names.
 SHOWN_NAMES = 10
+# What the table's head calls a caveat, by its kind.
+_CAVEATS = {"UnknownName": "why", "Limited": "searched", "LeftOut": "left out"}
 
 
 @click.command()
@@ -61,7 +63,8 @@ def command(
 
     Images that could not be judged are listed as unknown. With -o html or csv, the answer is a report of all images.
 
-    Exits 0 when the answer is complete, 3 when it is unknown for some images or the name is not known.
+    Exits 0 when the answer is complete, 3 when it is unknown for some images or the name is not known. With a token
+    that is limited to repositories, the answer is about these only, and says so.
     """
     query: dict[str, str | int] = {"q": question}
     if as_of:
@@ -135,16 +138,13 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     answer: Cell = (f"{format_count(total, 'image')} contain{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
         verb = "was known to contain it then" if exposure["as_of"] else "is known to contain it"
-        is_unsure = unknown or exposure["unknown"]["reason"] or exposure["moved"]
-        answer = (f"no image {'with a tag ' if exposure['moved'] else ''}{verb}", "" if is_unsure else "green")
+        scope = "that your token may see " if exposure["is_limited"] else ""
+        is_unsure = unknown or exposure["unknown"]["reason"] or exposure["caveats"]
+        answer = (f"no image {'with a tag ' if exposure['moved'] else ''}{scope}{verb}", "" if is_unsure else "green")
     elif exposure["state"] == "NotRecorded":
         answer = ("unknown: the history does not reach back so far", "yellow")
     elif exposure["state"] == "UnknownName":
-        answer = (
-            "unknown: no advisory and no catalogue has this name, nor has a package of an image. "
-            "Check its spelling, or run `dockgate db update`.",
-            "yellow",
-        )
+        answer = ("unknown: nothing has this name", "yellow")
     names = [name for name in exposure["names"] if name != exposure["question"]]
     services = [
         f"{entry['task_definition']} ({entry['tasks']} task{'s' if entry['tasks'] != 1 else ''})"
@@ -153,9 +153,8 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     pipelines = [entry["pipeline"] for entry in exposure["pipelines"]]
     return [
         ("answer", answer),
-        ("searched", "only the repositories that your token may see" if exposure["is_limited"] else ""),
+        *((_CAVEATS.get(caveat["kind"], "note"), describe_caveat(caveat)) for caveat in exposure["caveats"]),
         ("as of", exposure["as_of"] or ""),
-        ("left out", describe_moved_images(exposure["moved"]) if exposure["moved"] else ""),
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
         ("blocks", _describe_blocked(exposure)),
         ("waived", _describe_waived(exposure)),

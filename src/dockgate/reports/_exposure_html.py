@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from dockgate.reports import _html_page as page
 from dockgate.reports._exposure_rows import build_rows
 from dockgate.shared.escaping import clean_text
-from dockgate.shared.wording import describe_moved_images, format_count
+from dockgate.shared.wording import describe_caveat, format_count
 
 _TIME = r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[0-9:.]*Z"
 # Characters of a text that is not broken into lines, such as the name of a vulnerability or a version.
@@ -35,9 +35,9 @@ _UNKNOWN_COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
 }
 _STATES = {
     "Present": ("rejected", "Images contain it."),
-    "Absent": ("approved", "No image that has a tag or is used is known to contain it."),
+    "Absent": ("approved", "No image that has a tag or is used {scope}is known to contain it."),
     "NotRecorded": ("undetermined", "Unknown: the history does not reach back so far."),
-    "UnknownName": ("undetermined", "Nothing is known of this name: neither an advisory nor a catalogue has it."),
+    "UnknownName": ("undetermined", "Unknown: nothing has this name."),
 }
 
 
@@ -52,20 +52,27 @@ def write(exposure: Mapping[str, Any], output: TextIO) -> None:
 def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     kind, words = _STATES[exposure["state"]]
     unknown = exposure["unknown"]
-    if kind == "approved" and (unknown["total"] or unknown["reason"] or exposure["moved"]):
+    caveats = exposure["caveats"]
+    if kind == "approved" and (unknown["total"] or unknown["reason"] or caveats):
         kind = "undetermined"
+    words = words.format(scope="and that the caller may see " if exposure["is_limited"] else "")
     yield f"<header><h1>Exposure to {_escape(exposure['question'])}</h1>"
     names = [name for name in exposure["names"] if name != exposure["question"]]
     if names:
         yield f'<p class="quiet">Also known as {_escape(", ".join(names))}</p>'
-    yield f'<p class="verdict {kind}"><b>{_escape(words)}</b><br>{_describe_counts(exposure)}</p>'
+    yield f'<p class="verdict {kind}"><b>{_escape(words)}</b>{_describe_counts(exposure)}'
+    for caveat in caveats:
+        yield f"<br>{_escape(describe_caveat(caveat))}"
+    yield "</p>"
     if unknown["reason"]:
         yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_escape(unknown["reason"])}</p>'
     yield "</header><table><tbody>"
     for name, value in _list_facts(exposure):
         yield f"<tr><th>{_escape(name)}</th><td>{_escape(value)}</td></tr>"
     yield "</tbody></table>"
-    rows = list(build_rows(exposure))
+    if exposure["state"] == "UnknownName":
+        return
+    rows = list(build_rows({**exposure, "caveats": ()}))
     yield from _render_table("Images that contain it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
     yield from _render_table(
         "Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN_COLUMNS
@@ -73,19 +80,19 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _describe_counts(exposure: Mapping[str, Any]) -> str:
+    """The counts on a line of their own. Those of a name that nothing has would read as an all-clear."""
+    if exposure["state"] == "UnknownName":
+        return ""
     images, services, unknown = exposure["total"], len(exposure["services"]), exposure["unknown"]["total"]
     return (
-        f"{format_count(images, 'image')} contain{'s' if images == 1 else ''} it, {format_count(services, 'service')} "
-        f"run{'s' if services == 1 else ''} one; of {format_count(unknown, 'image')} it is unknown."
+        f"<br>{format_count(images, 'image')} contain{'s' if images == 1 else ''} it, "
+        f"{format_count(services, 'service')} run{'s' if services == 1 else ''} one; "
+        f"of {format_count(unknown, 'image')} it is unknown."
     )
 
 
 def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Answered at", exposure["answered_at"]
-    if exposure["is_limited"]:
-        yield "Searched", "only the repositories that the caller may see"
-    if exposure["moved"]:
-        yield "Left out", describe_moved_images(exposure["moved"])
     yield "As of", exposure["as_of"] or "the time of the answer"
     if exposure["exploited"]:
         yield "Known to be exploited since", exposure["exploited"]

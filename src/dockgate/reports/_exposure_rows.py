@@ -6,6 +6,8 @@ Those that are unknown follow.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dockgate.shared.wording import describe_caveat
+
 COLUMNS = (
     "answer",
     "image",
@@ -34,12 +36,17 @@ COLUMNS = (
     "reason",
 )
 
+# The answers of rows without an image, by the kind of a caveat (`services.exposure.caveats.CaveatKind`).
+_CAVEATS = {"UnknownName": "unknown", "Limited": "not searched", "LeftOut": "left out"}
+
 
 def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the rows of an answer of the server (`services.exposure.answer.Exposure` as JSON).
 
-    What makes the answer unknown for every image is a row without one.
+    What makes the answer unknown for every image, or no all-clear, is a row without one.
     """
+    for caveat in exposure["caveats"]:
+        yield _build_row({"answer": _CAVEATS.get(caveat["kind"], "unknown"), "reason": describe_caveat(caveat)})
     for image in exposure["images"]:
         common_columns = {
             "answer": "contains it",

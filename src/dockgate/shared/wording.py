@@ -1,6 +1,6 @@
 """Text for people: counts with their noun, lists and texts cut to a length."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def format_count(count: int, noun: str) -> str:
@@ -23,6 +23,11 @@ def describe_moved_images(count: int) -> str:
     """Say that an answer to where something is leaves out images that no tag names any more."""
     verb = "contains" if count == 1 else "contain"
     return f"{format_count(count, 'other image')} that no tag names any more {verb} it: see `dockgate where --all-tags`"
+
+
+def describe_caveat(caveat: Mapping[str, str | None]) -> str:
+    """What an answer to where something is leaves open, with the next step."""
+    return " ".join(filter(None, (caveat["sentence"], caveat["advice"])))
 
 
 def shorten_text(text: str, limit: int) -> str:

@@ -28,6 +28,7 @@ from dockgate.services.exposure.answer import (
     ExposureState,
     UnaffectedImages,
 )
+from dockgate.services.exposure.caveats import CaveatKind
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.records import PushedImage
@@ -163,6 +164,10 @@ def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
     exposure = fleet.find_exposure("CVE-2026-1")
     assert exposure.state is ExposureState.UNKNOWN_NAME
     assert "there is no advisory database." in (exposure.unknown.reason or "")
+    for question in ("CVE-2026-1", "no-such-package"):
+        (caveat,) = fleet.find_exposure(question).caveats
+        assert caveat.kind is CaveatKind.UNKNOWN_NAME
+        assert "cannot be read" in caveat.sentence
     assert fleet.find_exposure("idna").total == 1
 
 
@@ -227,6 +232,9 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     exposure_for_all = fleet.find_exposure("CVE-2026-1")
     assert (exposure_for_all.total, exposure_for_all.unknown.total) == (2, 1)
     assert (exposure.is_limited, exposure_for_all.is_limited) == (True, False)
+    assert ([entry.kind for entry in exposure.caveats], exposure_for_all.caveats) == ([CaveatKind.LIMITED], [])
+    unknown = fleet.find_exposure("no-such-package", caller=caller).caveats
+    assert [entry.kind for entry in unknown] == [CaveatKind.UNKNOWN_NAME, CaveatKind.LIMITED]
 
 
 def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_listed(fleet: Fleet) -> None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
+from dockgate.services.exposure.caveats import Caveat
 from dockgate.services.exposure.finding_life import LifeStep
 from dockgate.services.exposure.finding_waivers import FindingWaiver, NamingWaiver
 from dockgate.services.exposure.unknown_images import UnknownPage
@@ -184,7 +185,7 @@ class Exposure:
     to approve one, and `waivers` all that name the vulnerability. `unknown` are images that contain it or not: they
     were not read, not completely, or their packages cannot be judged. `unaffected` is null for a question about a
     package or the past. With `is_limited` only the repositories that the caller may see were searched: others may
-    contain it.
+    contain it. `caveats` says in sentences why the answer is no all-clear; it does not name `unknown` images.
     """
 
     question: str
@@ -212,6 +213,7 @@ class Exposure:
     previous: str | None
     unknown: UnknownPage
     unaffected: UnaffectedImages | None
+    caveats: list[Caveat]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,15 @@ class PackageVulnerability:
 
 @dataclass(frozen=True, slots=True)
 class PackageContents:
-    """`vulnerability_count` counts the vulnerabilities, of which `vulnerabilities` has the worst."""
+    """`vulnerability_count` counts the vulnerabilities, of which `vulnerabilities` has the worst.
+
+    With `is_limited`, only images that the caller may see count: others may contain the package.
+    """
 
     versions: list[PackageVersion]
     vulnerabilities: list[PackageVulnerability]
     vulnerability_count: int
+    is_limited: bool
 
 
 def find_package(
@@ -89,7 +93,8 @@ def find_package(
         for number, component in present_components.items()
     ]
     versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
-    return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities))
+    is_limited = caller is not None and caller.is_limited
+    return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities), is_limited)
 
 
 def _make_version(component: Component, image_count: int, severities: Sequence[Severity]) -> PackageVersion:

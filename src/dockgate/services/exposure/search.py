@@ -22,6 +22,7 @@ from dockgate.services.exposure.answer import (
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
+from dockgate.services.exposure.caveats import AdvisoryAge, Caveat, list_caveats
 from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.image_lists import ImageLists, Matches, find_previous_page, select_page
 from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
@@ -38,7 +39,7 @@ from dockgate.services.exposure.waiver_history import CachedWaiverHistory, Waive
 from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import DatabaseError, UsageError
 from dockgate.shared.purl import is_purl
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState, MatchingImage, RunningImage
@@ -139,11 +140,12 @@ class ExposureSearch:
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
         pipelines = _select_visible_pipelines(matches.images, request.caller)
+        state = _determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None)
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
             is_limited=is_limited,
-            state=_determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None),
+            state=state,
             names=names,
             exploited=_find_exploited_day(entries, request.as_of),
             epss=None if request.as_of else max((cve.epss for cve in entries if cve.epss is not None), default=None),
@@ -176,10 +178,25 @@ class ExposureSearch:
             unknown=unknown.make_page(
                 unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
             ),
-            unaffected=UnaffectedImages(unknown.unaffected_count, list(unknown.unaffected_packages))
-            if subject.is_vulnerability and request.as_of is None
-            else None,
+            unaffected=_count_unaffected(unknown) if subject.is_vulnerability and request.as_of is None else None,
+            caveats=self._list_caveats(state, subject, unknown, is_limited=is_limited),
         )
+
+    def _list_caveats(
+        self, state: ExposureState, subject: Subject, unknown: UnknownImages, *, is_limited: bool
+    ) -> list[Caveat]:
+        return list_caveats(
+            is_vulnerability=subject.is_vulnerability,
+            is_limited=is_limited,
+            moved_count=unknown.moved_count,
+            unknown_name=self._read_advisory_age() if state is ExposureState.UNKNOWN_NAME else None,
+        )
+
+    def _read_advisory_age(self) -> AdvisoryAge:
+        try:
+            return AdvisoryAge(min((entry.checked_at for entry in self.advisories().list_coverage()), default=None))
+        except DatabaseError as error:
+            return AdvisoryAge(None, error.full_message)
 
     def _is_package_known(self, question: str, scope: ExposureScope) -> bool:
         if is_package_known(self.store, self.advisories, self.packages, question, scope):
@@ -311,6 +328,10 @@ def _determine_state(*, has_images: bool, is_known: bool, is_recorded: bool) -> 
     if not is_known:
         return ExposureState.UNKNOWN_NAME
     return ExposureState.ABSENT if is_recorded else ExposureState.NOT_RECORDED
+
+
+def _count_unaffected(unknown: UnknownImages) -> UnaffectedImages:
+    return UnaffectedImages(unknown.unaffected_count, list(unknown.unaffected_packages))
 
 
 def _group_by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:

@@ -96,7 +96,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
     ),
     "versions": EmptyState(
         "Versions of a package",
-        "No image that has a tag or runs contains a package of this name.",
+        "No image that has a tag or runs, and that you may see, contains a package of this name.",
         "Names are those of installed or source packages: openssl, log4j-core@2.14.1, pkg:pypi/requests.",
     ),
     "services": EmptyState(
