@@ -27,10 +27,22 @@ NAMES = frozenset(
         *("said", "somebody", "told", "wanted", "whatever", "whole"),
     )
 )
-# In the product no function, argument or variable is a participle alone, nor a name of the file: they do not say what
-# they contain. Fields are called as in JSON, where a state such as `waived` is a name of its own; so are constants.
+# In the product no function, argument, variable, field or constant is a participle alone, nor a name of the file: they
+# do not say what they contain. Members of an enumeration are: they name states.
 PARTICIPLE = re.compile(r"[a-z]{3,}ed")
 VAGUE = frozenset((ROOT / "scripts" / "vague_names.txt").read_text("utf-8").split())
+# The fields that are called so all the same, because they are keys of JSON and YAML or columns of tables, or lists of
+# what has a key of this name.
+KEYS = frozenset(
+    (
+        *("added", "allowed", "approved", "blocked", "changed", "checked", "closed", "created", "deleted"),
+        *("enabled", "encoded", "ended", "exploited", "judged", "latest", "moved", "newest", "opened", "others"),
+        *("places", "refused", "rejected", "related", "removed", "unaffected", "undetermined", "unfixed", "unread"),
+        *("unserved", "waived", "who", "why"),
+    )
+)
+# Nor does a constant begin with one of these.
+PREPOSITIONS = frozenset(("at", "by", "for", "from", "in", "of", "our", "to", "with", "without"))
 # In the product and its pages, nor is one of these.
 PRODUCT_VAGUE = frozenset(("who",))
 # Words that end like a participle, and what formats and parties outside call their fields.
@@ -148,6 +160,7 @@ ERROR_MAKER = re.compile(r"\w*Error|_?make_(?:\w+_)?(?:error|refusal)")
 ALLOWED: dict[str, frozenset[str]] = {
     "docs/reference/glossary.md": frozenset({"evaluate", "evaluates", "evaluations"}),  # defined there
     "src/dockgate/delivery/builders/sandbox/sandbox.py": frozenset({"nobody"}),  # a user of passwd(5)
+    "src/dockgate/attestations/dsse.py": frozenset({"IN_TOTO"}),  # a project
     "src/dockgate/server/connections.py": frozenset({"disconnected"}),  # uvicorn's
     # Parameters of queries, and an open file.
     "src/dockgate/web/api/images.py": frozenset({"exploited"}),
@@ -168,7 +181,11 @@ def find_problems(path: Path) -> Iterator[str]:
     if path.suffix == ".py":
         tree = ast.parse(text)
         fields, is_product = set(_iterate_fields(tree)), location.startswith("src")
-        plain = fields | allowed | (TEST_NAMES if location.startswith("tests") else frozenset())
+        plain = (
+            (fields & KEYS if is_product else fields)
+            | allowed
+            | (TEST_NAMES if location.startswith("tests") else frozenset())
+        )
         for number, name in _iterate_identifiers(tree):
             lower = name.strip("_").lower()
             is_vague = name not in plain and (_is_vague(name) or (is_product and lower in PRODUCT_VAGUE))
@@ -176,6 +193,10 @@ def find_problems(path: Path) -> Iterator[str]:
                 yield f"{location}:{number}: the name {name!r} does not say what it contains"
         if path.stem.strip("_") in NAMES:
             yield f"{location}: the file name does not say what it contains"
+        for number, name in _iterate_constants(tree) if is_product else ():
+            lower = name.strip("_").lower()
+            if name not in allowed and (_is_vague(lower) or lower.partition("_")[0] in PREPOSITIONS):
+                yield f"{location}:{number}: the constant {name!r} does not say what it contains"
         for number, name in _find_functions_without_verb(tree, is_product=location.startswith("src")):
             yield f"{location}:{number}: {name} is no verb of scripts/verbs.txt with an object: rename it"
         if location.startswith("src"):
@@ -234,6 +255,15 @@ def _iterate_fields(tree: ast.AST) -> Iterator[str]:
             for each in node.body:
                 if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
                     yield each.target.id
+
+
+def _iterate_constants(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The names that the module assigns outside of functions and classes."""
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        for node in (node for target in targets if isinstance(target, ast.expr) for node in ast.walk(target)):
+            if isinstance(node, ast.Name):
+                yield node.lineno, node.id
 
 
 def _find_functions_without_verb(tree: ast.AST, *, is_product: bool) -> Iterator[tuple[int, str]]:

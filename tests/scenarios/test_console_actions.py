@@ -124,7 +124,7 @@ def test_each_list_says_what_would_be_there_and_the_next_step(site: Site, browse
     html = remove_word_marks(browser.get("/styleguide").text)
     for name, state in EMPTY_STATES.items():
         part = html.partition(f'id="empty-{name}"')[2].partition("<h3")[0]
-        for sentence in (state.sentence, state.step, state.command, state.step_of_others, state.unmatched):
+        for sentence in (state.sentence, state.step, state.command, state.step_of_others, state.no_match_sentence):
             assert sentence is None or str(escape(sentence)) in part, name
         assert "None" not in part, name
         assert not state.command or state.step, f"{name}: a command needs a sentence that leads to it"

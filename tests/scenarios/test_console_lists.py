@@ -73,7 +73,7 @@ def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browse
     rejected_page = browser.get("/pipelines/api?result=Rejected&sort=number").text
     assert 'href="/executions/api-1"' in rejected_page
     assert 'href="/executions/api-1"' not in browser.get("/pipelines/api?result=Failed&sort=number").text
-    assert str(EMPTY_STATES["executions"].unmatched) in browser.get("/pipelines/api?result=Succeeded").text
+    assert str(EMPTY_STATES["executions"].no_match_sentence) in browser.get("/pipelines/api?result=Succeeded").text
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
 
 

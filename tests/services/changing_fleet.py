@@ -199,7 +199,7 @@ class World:
     def list_stored(self, policy: str) -> dict[int, tuple[object, ...]]:
         verdicts = self.fleet.system.store.fleet_verdicts.list_of_policy(policy)
         return {
-            image: (verdict.status, verdict.counts, verdict.reason, verdict.waived)
+            image: (verdict.status, verdict.counts, verdict.reason, verdict.waived_count)
             for image, verdict in verdicts.items()
         }
 

@@ -19,7 +19,7 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.output import print_text
 from dockgate.delivery.accept_commands import make_waiver_commands, override_command
-from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
+from dockgate.delivery.model import POLICY_DECISION, Approval, ApprovalState
 from dockgate.gate.model import Verdict
 from dockgate.gate.next_steps import list_next_steps
 from dockgate.shared.errors import NotFoundError
@@ -93,7 +93,7 @@ def show(approval_id: str, output_format: str) -> None:
             print_text(f"  {reason}")
         for text, effect in list_answer_commands(answer, approval.id):
             print_text(f"  {text}   {effect}")
-    elif approval.state is ApprovalState.REJECTED and approval.decided_by == BY_POLICY and approval.verdict:
+    elif approval.state is ApprovalState.REJECTED and approval.decided_by == POLICY_DECISION and approval.verdict:
         for step in _describe_next_steps(client, approval.id, approval.verdict):
             print_text(f"  {step}")
 

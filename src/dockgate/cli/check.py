@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from dockgate.cli.exit_codes import UNDETERMINED
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.listing_output import make_format_option
 from dockgate.cli.options import choose_database_path, database_option
 from dockgate.cli.output import escape_controls
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from dockgate.services.packages import PackageResult
     from dockgate.vulnerabilities.model import Finding
 
-WRONG_USE = 2
 # Bytes read from standard input at a time: about five thousand package URLs.
 CHUNK = 1 << 18
-_BY_SOURCE = ("deb", "apk")
+_SOURCE_PACKAGE_TYPES = ("deb", "apk")
 # Cached answers: lists often name a package many times.
 MAX_CACHED_ANSWERS = 2000
 
@@ -62,9 +61,9 @@ def command(context: click.Context, purls: tuple[str, ...], output_format: str, 
                 )
             sys.stdout.write(escape_controls(written_answers[answer.purl]))
             if answer.error:
-                code = WRONG_USE
+                code = ExitCode.FAILED
             elif answer.undetermined and code == 0:
-                code = UNDETERMINED
+                code = ExitCode.UNDETERMINED
     context.exit(code)
 
 
@@ -112,7 +111,7 @@ def _describe_lookup(answer: "PackageResult") -> str:
     if package is None:
         return "it"
     hint = ""
-    if is_of_type(package.purl, *_BY_SOURCE) and "upstream=" not in answer.purl:
+    if is_of_type(package.purl, *_SOURCE_PACKAGE_TYPES) and "upstream=" not in answer.purl:
         hint = "; if the source package has another name, add &upstream=NAME"
     return f"{package.source_name} in {package.ecosystem}{hint}"
 

@@ -191,7 +191,7 @@ def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> No
         print_json(to_plain(transfer))
         return
     manifest = f"@{transfer.manifest}" if transfer.manifest else ""
-    print_text(f"{transfer.digest} {action} {clean_text(transfer.place)}{manifest}")
+    print_text(f"{transfer.digest} {action} {clean_text(transfer.location)}{manifest}")
     if transfer.key:
         print_text(f"  signed by the key {transfer.key}; to import by digest: --digest {transfer.content}")
 
@@ -238,11 +238,11 @@ def _print_result(result: "Result", path: Path, output_format: str) -> None:
         if (part.feed, part.name) in failed_parts:
             continue
         change = format_count(part.statements, "statement")
-        change = "unchanged" if part.title in result.unchanged else change
+        change = "unchanged" if part.title in result.unchanged_parts else change
         print_text(f"{part.title}: {change}{_format_faults(part)}")
     for line in _format_failures(result.failures):
         print_text(line)
-    for sentence in result.missing:
+    for sentence in result.missing_feeds:
         print_text(clean_text(sentence))
     if result.digest:
         print_text(f"Advisory database {display_digest(result.digest)} is in place:")

@@ -11,7 +11,7 @@ from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advise_next_steps
 from dockgate.cli.listing_output import STATES, display_digest, format_trigger, shorten_digest
-from dockgate.delivery.model import BY_POLICY, ApprovalId, Execution, RunState
+from dockgate.delivery.model import POLICY_DECISION, ApprovalId, Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
 from dockgate.reports._verdict_lines import show_reasons
@@ -110,17 +110,17 @@ def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any
         return
     glyph, style = STATES[approval["state"]]
     decider = f" by {approval['decided_by']}" if approval["decided_by"] else ""
-    policy = f" {approval['policy']}" if approval["decided_by"] == BY_POLICY else ""
+    policy = f" {approval['policy']}" if approval["decided_by"] == POLICY_DECISION else ""
     verdict = _find_verdict(client, approval)
     waived_count = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
     style = "yellow" if waived_count else style
     word = f"{approval['state']} with {waived_count}" if waived_count else approval["state"]
     unsure = ", because the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
     print_lines(terminal, [make_line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
-    if approval["state"] == "Approved" or approval["decided_by"] != BY_POLICY or verdict is None:
+    if approval["state"] == "Approved" or approval["decided_by"] != POLICY_DECISION or verdict is None:
         print_bullets(terminal, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:
-        if approval["decided_by"] != BY_POLICY and approval["state"] != "Approved":
+        if approval["decided_by"] != POLICY_DECISION and approval["state"] != "Approved":
             print_lines(terminal, [make_line("        ", f"The verdict was {verdict.status}.")])
         elif approval["state"] != "Approved":
             show_reasons(terminal, verdict, indent=8)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.cli import approval_wait
 from dockgate.cli.client import TRANSIENT_ERRORS, Client
-from dockgate.cli.exit_codes import FAILED, REJECTED, SUCCEEDED, UNDETERMINED
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.output import print_retry, print_text
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
@@ -76,16 +76,18 @@ def determine_exit_code(client: Client, view: Mapping[str, Any]) -> int:
     """0 succeeded, 1 rejected, 2 failed or stopped, 3 undetermined, expired or still running."""
     state = RunState(view["execution"]["state"])
     if state is RunState.SUCCEEDED:
-        return SUCCEEDED
+        return ExitCode.SUCCEEDED
     if not state.is_final:
-        return UNDETERMINED
+        return ExitCode.UNDETERMINED
     if state is RunState.STOPPED:
-        return FAILED
+        return ExitCode.FAILED
     failed_actions = [
         action for stage in view["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED
     ]
     codes = [_choose_exit_code(client, action) for action in failed_actions]
-    return next((code for code in (FAILED, REJECTED, UNDETERMINED) if code in codes), FAILED)
+    return next(
+        (code for code in (ExitCode.FAILED, ExitCode.REJECTED, ExitCode.UNDETERMINED) if code in codes), ExitCode.FAILED
+    )
 
 
 def format_result(view: Mapping[str, Any]) -> Iterator[str]:
@@ -102,13 +104,13 @@ def format_result(view: Mapping[str, Any]) -> Iterator[str]:
 def _choose_exit_code(client: Client, action: Mapping[str, Any]) -> int:
     approval = action["approval"]
     if approval is None:
-        return FAILED
+        return ExitCode.FAILED
     if approval["state"] != "Rejected":
-        return UNDETERMINED if approval["state"] in ("Expired", "Cancelled") else FAILED
+        return ExitCode.UNDETERMINED if approval["state"] in ("Expired", "Cancelled") else ExitCode.FAILED
     if approval["decided_by"] != "policy" or not approval["verdict"]:
-        return REJECTED
+        return ExitCode.REJECTED
     try:
         verdict = client.get("verdicts", approval["verdict"])
     except NotFoundError:
-        return REJECTED
-    return UNDETERMINED if verdict["status"] == "Undetermined" else REJECTED
+        return ExitCode.REJECTED
+    return ExitCode.UNDETERMINED if verdict["status"] == "Undetermined" else ExitCode.REJECTED

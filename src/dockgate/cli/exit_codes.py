@@ -1,3 +1,12 @@
 """Exit codes of commands that have a verdict as their result."""
 
-SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit code of a command: `FAILED` is for wrong use, too."""
+
+    SUCCEEDED = 0
+    REJECTED = 1
+    FAILED = 2
+    UNDETERMINED = 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import EXISTING_FILE, FILE, DurationType, database_option, found_at_option, show_progress
 from dockgate.cli.output import print_text
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from dockgate.cli.server_gate import GateRequest
     from dockgate.gate.provenance import ProvenanceFacts
 
-EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
-# Exit codes of approvals that a person decided; all others are 3.
-WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
+EXITS = {
+    Status.APPROVED: ExitCode.SUCCEEDED,
+    Status.REJECTED: ExitCode.REJECTED,
+    Status.UNDETERMINED: ExitCode.UNDETERMINED,
+}
+# Exit codes of approvals that a person decided.
+DECISION_EXITS = {ApprovalState.APPROVED: ExitCode.SUCCEEDED, ApprovalState.REJECTED: ExitCode.REJECTED}
 
 
 @click.command()
@@ -206,7 +211,7 @@ def _exit_by_server(
         if answer.state is ApprovalState.APPROVED or status is not Status.APPROVED:
             context.exit(EXITS[status])  # an approving verdict alone does not pass an image that people rejected
     print_text(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", is_error=True)
-    context.exit(WITHOUT_VERDICT.get(answer.state, EXITS[Status.UNDETERMINED]))
+    context.exit(DECISION_EXITS.get(answer.state, ExitCode.UNDETERMINED))
 
 
 def _find_provenance(

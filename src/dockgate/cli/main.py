@@ -21,7 +21,7 @@ from dockgate.shared.interfaces import override
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-INTERRUPTED = 130
+INTERRUPT_EXIT = 130
 # 128 and the number of SIGINT or SIGPIPE, as shells report them.
 BROKEN_PIPE = 141
 
@@ -159,7 +159,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         # An object whose constructor was interrupted may fail when it is freed later, which Python reports.
         sys.unraisablehook = lambda _: None
-        return INTERRUPTED
+        return INTERRUPT_EXIT
     except Exception as error:
         return _report_unexpected(error)
     return code
@@ -180,7 +180,7 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _print_error(error.format_message())
     except click.Abort:
-        return INTERRUPTED
+        return INTERRUPT_EXIT
     except DockgateError as error:
         _print_error(str(error), error.next_step)
         return error.exit_code

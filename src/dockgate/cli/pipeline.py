@@ -5,8 +5,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from dockgate.cli import execution_wait, exit_codes, logs, times
+from dockgate.cli import execution_wait, logs, times
 from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.listing_output import (
     format_option,
     format_trigger,
@@ -268,7 +269,7 @@ def _report_end_of_logs(client: Client, execution: str, stage: str | None, actio
         view = execution_wait.wait_for_end(client, execution, None)
         print_wrapped(*execution_wait.format_result(view), is_error=True)
         return execution_wait.determine_exit_code(client, view)
-    return exit_codes.FAILED if logs.has_failed(client, execution, stage, action) else exit_codes.SUCCEEDED
+    return ExitCode.FAILED if logs.has_failed(client, execution, stage, action) else ExitCode.SUCCEEDED
 
 
 def _find_execution_view(client: Client, execution: str) -> Any:

@@ -2,7 +2,7 @@
 
 import click
 
-from dockgate.cli.exit_codes import UNDETERMINED
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option
 from dockgate.cli.report_options import Output, inventory_output_options, write_report
@@ -25,4 +25,4 @@ def command(context: click.Context, argument: ImageArgument, allow_unread: bool,
     scanned_image = argument.scan(from_environment())
     write_report(InventoryReport(scanned_image.reference, scanned_image.digest, scanned_image.inventories), outputs)
     if any(inventory.unread for inventory in scanned_image.inventories) and not allow_unread:
-        context.exit(UNDETERMINED)
+        context.exit(ExitCode.UNDETERMINED)

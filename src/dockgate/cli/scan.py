@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dockgate.cli.exit_codes import UNDETERMINED
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option, database_option
 from dockgate.cli.report_options import Display, Output, add_display_options, scan_output_options, write_report
@@ -39,4 +39,4 @@ def command(
         report = image_inventory.look_up(scanned_image, advisories)
     write_report(report, outputs, display)
     if any(inventory.unread for inventory in scanned_image.inventories) and not allow_unread:
-        context.exit(UNDETERMINED)
+        context.exit(ExitCode.UNDETERMINED)

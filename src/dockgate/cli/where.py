@@ -8,7 +8,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import PAGE, Client
-from dockgate.cli.exit_codes import UNDETERMINED
+from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
 from dockgate.cli.output import print_text
 from dockgate.shared.wording import describe_caveat, format_count
@@ -89,7 +89,7 @@ def command(
         _print_exposure(exposure)
     unknown = exposure["unknown"]
     if unknown["total"] or unknown["reason"] or exposure["state"] == "UnknownName":
-        context.exit(UNDETERMINED)
+        context.exit(ExitCode.UNDETERMINED)
 
 
 def fetch_all(client: Client, query: Mapping[str, str | int]) -> dict[str, Any]:

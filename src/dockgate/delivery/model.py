@@ -272,7 +272,7 @@ class Vote:
 
 
 # Who decided an approval that its verdict settled.
-BY_POLICY = "policy"
+POLICY_DECISION = "policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,4 +325,4 @@ class Answer:
     state: ApprovalState
     summary: str
     verdict: str | None = None
-    decided_by: str = BY_POLICY
+    decided_by: str = POLICY_DECISION

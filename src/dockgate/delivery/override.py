@@ -5,7 +5,7 @@ The answer that was given stays as it was; what follows is a new verdict, in whi
 
 import hashlib
 
-from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
+from dockgate.delivery.model import POLICY_DECISION, Approval, ApprovalState
 from dockgate.gate.cve_enrichment import EVIDENCE_RULE
 from dockgate.gate.model import Verdict, Violation, Waiver
 from dockgate.gate.waivers import IMAGE_RULES, UNWAIVABLE_RULE, check_waiver
@@ -59,7 +59,11 @@ def get_rejecting_verdict(approval: Approval) -> str:
 
     A person may reject what the verdict approves: then the approval has a verdict that did not decide.
     """
-    if approval.state is not ApprovalState.REJECTED or approval.verdict is None or approval.decided_by != BY_POLICY:
+    if (
+        approval.state is not ApprovalState.REJECTED
+        or approval.verdict is None
+        or approval.decided_by != POLICY_DECISION
+    ):
         raise ConflictError(
             f"{approval.id} was not rejected by a verdict",
             "Only a policy's rejection can be overridden, not a person's. `dockgate approval show` shows who decided.",

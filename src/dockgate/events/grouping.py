@@ -47,7 +47,7 @@ VERDICT_KINDS = (VERDICT_CHANGED, IMAGE_JUDGED)
 _LONG_DIGEST = re.compile(r"(\bsha256:[0-9a-f]{12})[0-9a-f]+")
 _TITLE_LIMIT = 200
 # Kinds that have an event for each repository of an image.
-_OF_EACH_REPOSITORY = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding")
+_REPOSITORY_KINDS = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding")
 
 _SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
 # What has no status, such as a waiver that ends, is worse than what is approved.
@@ -87,7 +87,7 @@ class EventSummary:
     @property
     def list_key(self) -> tuple[object, ...] | None:
         """Return what is the same in events that are listed as one; None for an event alone."""
-        if self.repository is None or self.kind not in _OF_EACH_REPOSITORY:
+        if self.repository is None or self.kind not in _REPOSITORY_KINDS:
             return None
         vulnerabilities = self.vulnerabilities if self.kind != VERDICT_CHANGED else ()
         return self.kind, self.image, self.rank[2], self.policy, vulnerabilities

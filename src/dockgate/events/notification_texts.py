@@ -68,7 +68,7 @@ _WORDS = {
     "feed.recovered": ("The feed {} is updated again", ""),
 }
 # Kinds whose title names the image.
-_OF_AN_IMAGE = ("tag.moved", "finding.exploited", *VERDICT_KINDS)
+_IMAGE_KINDS = ("tag.moved", "finding.exploited", *VERDICT_KINDS)
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
@@ -78,7 +78,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     detail = _read_detail(event)
     kind = to_one_line(str(event.get("detail-type", "event")))
     subject, text = _find_subject(detail), _make_text(detail)
-    subject += _format_image(detail, subject) if kind in _OF_AN_IMAGE else ""
+    subject += _format_image(detail, subject) if kind in _IMAGE_KINDS else ""
     status = f"{detail['status']}{_name_policy(detail.get('policy'))}" if detail.get("status") else None
     change = to_one_line(status) if status and kind in VERDICT_KINDS else format_kind(kind)
     words, advice = _WORDS.get(kind, (f"{{}}: {change}", "")) if subject else (format_kind(kind), "")

@@ -129,7 +129,7 @@ class PatternSet:
         self._reader = FieldReader(path for pattern in patterns.values() for path in pattern.paths)
         self._by_text: dict[str, dict[str, list[_NamedPattern]]] = {}
         self._by_field: dict[str, list[tuple[Test, _NamedPattern]]] = {}
-        self._always: list[_NamedPattern] = []
+        self._indexless_patterns: list[_NamedPattern] = []
         keys = {name: [*_iterate_keys(pattern.list_necessary())] for name, pattern in patterns.items()}
         frequency = Counter(
             key for alternatives in keys.values() for combination in alternatives for key in combination
@@ -143,13 +143,13 @@ class PatternSet:
                 for path, field in min(necessary, key=len):
                     self._by_field.setdefault(path, []).append((field.accepts, named_pattern))
             else:
-                self._always.append(named_pattern)
+                self._indexless_patterns.append(named_pattern)
 
     def find_matches(self, event: Mapping[str, Any]) -> frozenset[str]:
         """The names of the patterns that match an event."""
         fields = self._reader.read(event)
         values = fields.values
-        candidates = dict(self._always)
+        candidates = dict(self._indexless_patterns)
         for path, by_text in self._by_text.items():
             for value in values.get(path, ()):
                 if isinstance(value, str) and value in by_text:

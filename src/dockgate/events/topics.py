@@ -73,13 +73,13 @@ _GOOD = "0" * 16
 class StateTopics:
     """Topic prefixes for a `state` with a good and a bad value; topics of one `value` mean the same.
 
-    Targets are notified again of those that begin with `reopened`: that an image is approved after it was rejected, and
-    the other way round.
+    Targets are notified again of those that begin with `reopened_prefix`: that an image is approved after it was
+    rejected, and the other way round.
     """
 
     state: str
     value: str
-    reopened: str
+    reopened_prefix: str
     is_good: bool
 
 

@@ -19,7 +19,7 @@ from dockgate.shared.digest import Digest
 from dockgate.shared.escaping import clean_text
 
 _UNSTATED_FIELDS = ("supplier", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
-_BY = f"Tool: {TOOL}-{VERSION}"
+_CREATOR = f"Tool: {TOOL}-{VERSION}"
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
@@ -45,7 +45,7 @@ def _build_document(report: ImageReport) -> Document:
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": report.reference,
-        "creationInfo": {"created": created_at, "creators": [_BY]},
+        "creationInfo": {"created": created_at, "creators": [_CREATOR]},
         "annotations": [_build_annotation(properties.list_report_properties(report), created_at)],
         "packages": list(packages.values()),
         "relationships": relations,
@@ -140,7 +140,7 @@ def _build_annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Docu
         texts_by_name.setdefault(name.removeprefix("dockgate:"), []).append(text)
     facts = {name: texts[0] if len(texts) == 1 else texts for name, texts in texts_by_name.items()}
     comment = "dockgate " + json.dumps(facts)
-    return {"annotationDate": created_at, "annotationType": "OTHER", "annotator": _BY, "comment": comment}
+    return {"annotationDate": created_at, "annotationType": "OTHER", "annotator": _CREATOR, "comment": comment}
 
 
 def _make_id(kind: str, *parts: str) -> str:

@@ -36,7 +36,7 @@ class LayerTree:
         self.whiteouts: list[str] = []
         self.opaques: list[str] = []
         self._hardlinks: set[str] = set()
-        self._regular: set[str] = set()
+        self._regular_paths: set[str] = set()
         self._regular_count = 0
         self._memory_used = 0
 
@@ -72,9 +72,9 @@ class LayerTree:
             return Entry(entry.path, "symlink", mode=entry.mode, target=self.symlinks[entry.target])
         if entry.target in self.devices:
             return Entry(entry.path, "other", mode=entry.mode)
-        self._regular.update(self.files[self._regular_count :])
+        self._regular_paths.update(self.files[self._regular_count :])
         self._regular_count = len(self.files)
-        return entry if entry.target in self._regular else None
+        return entry if entry.target in self._regular_paths else None
 
     def check(self) -> None:
         """Raise ImageError for a contradiction. Call it after the last entry."""

@@ -41,7 +41,7 @@ class LocalPrograms:
         self._endpoint = registry_service.Endpoint("registry", LOOPBACK, settings.registry_port, self.realm)
         self._registry: ChildProcess | None = None
         self._certificate = b""
-        self._trusting = threading.Lock()
+        self._trust_lock = threading.Lock()
 
     def __enter__(self) -> Self:
         settings = self._settings
@@ -66,7 +66,7 @@ class LocalPrograms:
 
         UnavailableError if it does not start.
         """
-        with self._trusting:
+        with self._trust_lock:
             certificate = self.tokens.get_certificate()
             if certificate == self._certificate:
                 return

@@ -17,7 +17,7 @@ from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 from dockgate.vulnerabilities.ports import AdvisoryReader
 from dockgate.vulnerabilities.versions import list_order_names
 
-_OF_DISTRIBUTIONS = ("apk", "deb", "rpm")
+_DISTRIBUTION_TYPES = ("apk", "deb", "rpm")
 _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
 
@@ -116,7 +116,7 @@ def _match_package(result: PackageResult, matcher: Matcher) -> PackageResult:
 
 def _describe_reason(entry: UndeterminedFact, package: Package) -> str:
     """Return the reason, with advice where the package URL does not name a distribution's release."""
-    is_release_missing = is_of_type(package.purl, *_OF_DISTRIBUTIONS) and ":" not in package.ecosystem
+    is_release_missing = is_of_type(package.purl, *_DISTRIBUTION_TYPES) and ":" not in package.ecosystem
     return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and is_release_missing else entry.reason
 
 

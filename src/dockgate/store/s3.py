@@ -33,7 +33,7 @@ MAX_OBJECT = 5 << 30
 MIN_CACHE_SECONDS = 600
 # Bytes.
 _CHUNK = 1 << 20
-_MISSING = ("404", "NoSuchKey", "NotFound")
+_MISSING_CODES = ("404", "NoSuchKey", "NotFound")
 
 
 class S3Blobs(Blobs):
@@ -160,7 +160,7 @@ class S3Blobs(Blobs):
         """Raise NotFoundError for an object that does not exist, UnavailableError for other failures."""
 
         def classify(failure: AwsFailure) -> DockgateError | None:
-            return make_unknown_artifact_error(from_hex(name)) if failure.code in _MISSING else None
+            return make_unknown_artifact_error(from_hex(name)) if failure.code in _MISSING_CODES else None
 
         return translate_aws_errors(f"{action} {self._describe_object(name)}", classify)
 

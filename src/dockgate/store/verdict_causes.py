@@ -20,7 +20,7 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.references import ImageReference
 from dockgate.shared.text_types import TextType
 
-_PUSH, _RENEWED, _AFTER = "push/", "renewed/", "/after "
+_PUSH_PREFIX, _RENEWAL_PREFIX, _PREVIOUS_PART = "push/", "renewed/", "/after "
 
 
 class CauseKind(Enum):
@@ -41,8 +41,8 @@ class Check(StrEnum):
 
 
 _KINDS = {
-    _PUSH: CauseKind.PUSH,
-    _RENEWED: CauseKind.RENEWAL,
+    _PUSH_PREFIX: CauseKind.PUSH,
+    _RENEWAL_PREFIX: CauseKind.RENEWAL,
     **{f"{check}/": CauseKind.CHECK for check in Check},
 }
 
@@ -70,17 +70,17 @@ class VerdictCause(TextType):
     @classmethod
     def make_push(cls, repository: str, image: str, scan: int) -> Self:
         """Make the cause of the verdict on a pushed image after the scan with this number."""
-        return cls(f"{_PUSH}{ImageReference(repository, image)}/{scan}")
+        return cls(f"{_PUSH_PREFIX}{ImageReference(repository, image)}/{scan}")
 
     @classmethod
     def make_push_renewal(cls, repository: str, image: str, previous_verdict: str) -> Self:
         """Make the cause of the verdict on a pushed image that follows this verdict."""
-        return cls(f"{_PUSH}{ImageReference(repository, image)}{_AFTER}{previous_verdict}")
+        return cls(f"{_PUSH_PREFIX}{ImageReference(repository, image)}{_PREVIOUS_PART}{previous_verdict}")
 
     @classmethod
     def make_renewal(cls, repository: str, image: str, policy: PolicyReference, previous_verdict: str | None) -> Self:
         """Make the cause of the verdict on an image that follows this verdict, None for the policy's first."""
-        return cls(f"{_RENEWED}{repository}/{previous_verdict or f'{image}/{policy}'}")
+        return cls(f"{_RENEWAL_PREFIX}{repository}/{previous_verdict or f'{image}/{policy}'}")
 
     def complete_check(self, database: str | None, policy: PolicyReference) -> Self:
         """Return the cause of a check by this advisory database and policy."""
@@ -107,9 +107,9 @@ class VerdictCause(TextType):
 
 def is_push(cause: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether a column has a cause of the kind PUSH."""
-    return cause.startswith(_PUSH)
+    return cause.startswith(_PUSH_PREFIX)
 
 
 def is_renewed(cause: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether a column has the cause of a verdict that was renewed, on a push or not."""
-    return or_(cause.startswith(_RENEWED), and_(is_push(cause), cause.contains(_AFTER)))
+    return or_(cause.startswith(_RENEWAL_PREFIX), and_(is_push(cause), cause.contains(_PREVIOUS_PART)))

@@ -16,7 +16,7 @@ Point = tuple[int, Any]
 
 _BELOW_ALL: Point = (0, 0)
 _ABOVE_ALL: Point = (2, 0)
-_AT_ONE_VERSION = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
+_EVENT_RANKS = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
 
 
 class _Points(dict[str, Point | None]):
@@ -165,9 +165,7 @@ class Order:
     def _sort(self, events: tuple[tuple[str, str], ...]) -> _Span:
         try:
             possible = _drop_empty_intervals(events)
-            steps = sorted(
-                [(self._get_event_point(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in possible]
-            )
+            steps = sorted([(self._get_event_point(kind, text), _EVENT_RANKS[kind], kind) for kind, text in possible])
         except UncomparableError as error:
             span = _Span(invalid_reason=str(error))
         else:

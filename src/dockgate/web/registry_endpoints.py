@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission, Principal
 from dockgate.services.clock import ServerClock
-from dockgate.services.registry.notifications import OUR_OWN
+from dockgate.services.registry.notifications import DISTRIBUTION
 from dockgate.services.web_services import RegistryServices, WebServices
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override
@@ -89,7 +89,7 @@ router.add_api_route("/registry/token", issue_token, methods=["GET"], route_clas
 @router.post("/registry/events", status_code=202)
 async def receive_own_event(request: Request, registries: RegistryDependency, threads: ThreadsDependency) -> Response:
     """Notifications of the server's own registry."""
-    return await _accept_event(request, registries, threads, OUR_OWN, None)
+    return await _accept_event(request, registries, threads, DISTRIBUTION, None)
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)

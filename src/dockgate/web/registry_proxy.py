@@ -62,7 +62,7 @@ _CALLS: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
         ("referrers", f"/v2/(?P<name>{REPOSITORY})/referrers/{_DIGEST}", "GET HEAD"),
     )
 }
-_WITH_QUERY = ("upload", "tags", "referrers")
+_QUERY_CALLS = ("upload", "tags", "referrers")
 _NAME_LIMIT = 255
 _REQUEST_HEADERS = frozenset(
     b"accept authorization content-length content-range content-type if-none-match if-range range user-agent"
@@ -160,7 +160,7 @@ class RegistryProxy:
             if await to_thread.run_sync(is_gated, limiter=self._questions):
                 await slots.enter_async_context(self._manifests.take(self._read_caller(request)))
                 return await self._serve_manifest(request, path, match["name"], match["reference"])
-        query = request.scope["query_string"] if call in _WITH_QUERY else b""
+        query = request.scope["query_string"] if call in _QUERY_CALLS else b""
         headers, body = _read_request(request)
         if body is not None and not self._can_push(match["name"], request):
             # The registry refuses it before it has read the body, which would end the connection.

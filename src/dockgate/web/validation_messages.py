@@ -30,7 +30,7 @@ _SENTENCES = {
     "model_attributes_type": ("is not an object", "Use an object."),
     "json_invalid": ("is not JSON", "Check the body: {error}."),
 }
-_MALFORMED = ("is malformed", "Correct it.")
+_DEFAULT_SENTENCE = ("is malformed", "Correct it.")
 # Characters of a value that a sentence shows.
 MAX_VALUE = 60
 
@@ -41,7 +41,7 @@ def describe_problem(problem: Mapping[str, Any]) -> tuple[str, str]:
     The field is named by its path, such as "roles.0"; the whole body is "the body".
     """
     path = [str(part) for part in problem["loc"][1:] if problem["type"] != "json_invalid"]
-    wrong, advice = _SENTENCES.get(problem["type"], _MALFORMED)
+    wrong, advice = _SENTENCES.get(problem["type"], _DEFAULT_SENTENCE)
     shown_input = repr(problem.get("input"))
     values = {**problem.get("ctx", {}), "input": shown_input[:MAX_VALUE] + "…" * (len(shown_input) > MAX_VALUE)}
     return f"{'.'.join(path) or 'the body'} {wrong.format_map(values)}", advice.format_map(values)

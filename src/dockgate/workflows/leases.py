@@ -22,7 +22,7 @@ from dockgate.store.locks import Locks
 from dockgate.store.records import Worker, WorkerState
 from dockgate.store.workers import WorkerTable
 
-# One process at a time looks for lost workers.
+# One process at a time looks for lost workers. Servers of other versions take the lock by the same name.
 FAILURE_DETECTION_LOCK = "guard"
 
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from tests.scanner.layers import ECOSYSTEMS
 
 from dockgate.scanner.images.blobs import VerifiedBlob
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
-from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, IN_MEMORY, TarLayer
+from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, MEMORY_LIMIT, TarLayer
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
@@ -134,7 +134,7 @@ def test_headers_without_end_are_refused() -> None:
 # --- content -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 512, 2**18, 2**18 + 1, IN_MEMORY, IN_MEMORY + 1])
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 512, 2**18, 2**18 + 1, MEMORY_LIMIT, MEMORY_LIMIT + 1])
 def test_content_of_any_size_can_be_opened_twice_and_sought(size: int) -> None:
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
     blob = make.compress(make.pack_tar({"before": b"x" * 700, "f": data, "after": b"y"}))
@@ -165,7 +165,7 @@ def test_content_is_not_to_be_had_after_the_next_entry() -> None:
 
 
 def test_a_large_file_is_closed_with_its_entry() -> None:
-    entries = make_layer(make.pack_tar({"f": bytes(IN_MEMORY + 1), "next": b""}), piece=2**20).read_entries()
+    entries = make_layer(make.pack_tar({"f": bytes(MEMORY_LIMIT + 1), "next": b""}), piece=2**20).read_entries()
     entry = next(entries)
     assert entry.open
     file = entry.open()

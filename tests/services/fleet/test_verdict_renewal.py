@@ -240,12 +240,12 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     fleet.system.services.policies.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
-    assert sorted(verdict.waived for verdict in fleet.list_rows()[0]) == [0, 0, 1]
+    assert sorted(verdict.waived_count for verdict in fleet.list_rows()[0]) == [0, 0, 1]
     assert fleet.is_consistent()
     fleet.system.clock.ahead += timedelta(days=1, minutes=1)
     fleet.verdict_renewal.renew()
     assert set(fleet.list_verdicts().values()) == {"Rejected"}
-    assert {verdict.waived for verdict in fleet.list_rows()[0]} == {0}
+    assert {verdict.waived_count for verdict in fleet.list_rows()[0]} == {0}
     assert fleet.list_changes() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
     reasons = [entry.get("reason") for entry in fleet.list_details("verdict.changed")]
     assert reasons == [None, f"the waiver w1 ended at {until}"]

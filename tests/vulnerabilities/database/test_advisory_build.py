@@ -70,7 +70,7 @@ def test_a_record_without_release_does_not_cover_the_whole_distribution(path: Pa
 def test_missing_feeds_are_named(path: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "feeds", {"PyPI": PYPI})
     files = ("amazon/RELEASE/updateinfo.xml.gz", "cvss.csv.gz", "epss.csv.gz", "kev.json")
-    assert build_database(path, folder).missing == tuple(f"no {file} in {folder}" for file in files)
+    assert build_database(path, folder).missing_feeds == tuple(f"no {file} in {folder}" for file in files)
 
 
 def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from dockgate.vulnerabilities.model import Cve, Rating, Severity
 
 def test_the_first_update_fetches_everything(path: Path, site: Site) -> None:
     result = run_update(path, site)
-    assert (result.missing, result.unchanged, result.failures) == ((), (), ())
+    assert (result.missing_feeds, result.unchanged_parts, result.failures) == ((), (), ())
     results = read_snapshot(path)
     assert [row.id for row in results.advisories] == ["DSA-1", "PYSEC-1"]
     assert results.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", None, 0.5, 0.9),)
@@ -57,7 +57,7 @@ def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
     result = run_update(path, site, later=True)
     request = [url for url in site.requests if not url.endswith("404")]
     assert sorted(request) == [f"{CVSS} 304", f"{EPSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
-    assert result.unchanged == ("cvss", "epss", "kev", "osv Debian", "osv PyPI")
+    assert result.unchanged_parts == ("cvss", "epss", "kev", "osv Debian", "osv PyPI")
     after = read_snapshot(path)
     assert (after.advisories, after.cves) == (before.advisories, before.cves)
     assert {row.checked_at for row in after.coverage} == {LATER_TEXT}
@@ -70,7 +70,7 @@ def test_only_changed_parts_are_parsed_again(path: Path, site: Site) -> None:
     run_update(path, site)
     site.files[PYPI] = make_pypi_export("4")
     result = run_update(path, site, later=True)
-    assert result.unchanged == ("cvss", "epss", "kev", "osv Debian")
+    assert result.unchanged_parts == ("cvss", "epss", "kev", "osv Debian")
     rows = {row.id: row for row in read_snapshot(path).advisories}
     assert rows["PYSEC-1"].ranges[0].events[-1] == ("fixed", "4")
     assert rows["DSA-1"].upstream == ("CVE-1",)

@@ -23,7 +23,10 @@ RAISED = {"waitress": "3.0.1", "jinja2": "3.1.6", "markupsafe": "3.0.2", "urllib
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     path = tmp_path_factory.mktemp("demo") / "advisories.db"
     result = build_database(path, SNAPSHOT)
-    assert [sentence.split()[1] for sentence in result.missing] == ["amazon/RELEASE/updateinfo.xml.gz", "epss.csv.gz"]
+    assert [sentence.split()[1] for sentence in result.missing_feeds] == [
+        "amazon/RELEASE/updateinfo.xml.gz",
+        "epss.csv.gz",
+    ]
     assert [part.faults for part in result.parts] == [()] * 4
     with Database.open(path) as database:
         yield database

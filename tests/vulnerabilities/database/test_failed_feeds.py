@@ -286,7 +286,7 @@ def test_a_feed_without_a_url_is_reported_and_keeps_its_part(path: Path, site: S
     run_update(path, site)
     urls = {name: url for name, url in make_urls(site).items() if name != "cvss"}
     result = update(path, FEEDS, urls, ("Debian", "PyPI"), LATER, lambda line: None)
-    assert result.missing == ("optional feed cvss: skipped, DOCKGATE_FEED_CVSS is not set",)
+    assert result.missing_feeds == ("optional feed cvss: skipped, DOCKGATE_FEED_CVSS is not set",)
     assert read_snapshot(path).cves[0].rating == Rating("cve", Severity.CRITICAL, 9.8, VECTOR)
     assert read_check_times(path)["cvss"] == NOW_TEXT
 

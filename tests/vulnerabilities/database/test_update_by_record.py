@@ -63,7 +63,7 @@ def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, 
     site.requests.clear()
     result = run_update(path, site, later=True)
     assert f"{PYPI} 200" not in site.requests
-    assert "osv PyPI" not in result.unchanged
+    assert "osv PyPI" not in result.unchanged_parts
     assert result.digest != first.digest
     run_update(tmp_path / "rebuilt.db", site, later=True)
     assert read_everything(path) == read_everything(tmp_path / "rebuilt.db")
@@ -73,7 +73,7 @@ def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, 
         AdvisoryText("P-5", "flask at 2026-01-01T00:00:00Z"),
     ]
     site.requests.clear()
-    assert "osv PyPI" in run_update(path, site, later=True).unchanged
+    assert "osv PyPI" in run_update(path, site, later=True).unchanged_parts
     assert f"{LIST} 304" in site.requests
 
 
@@ -99,7 +99,7 @@ def test_an_unchanged_list_counts_as_checked(path: Path, site: Site) -> None:
     run_update(path, site)
     publish(site, *reversed(BEFORE))
     result = run_update(path, site, later=True)
-    assert "osv PyPI" in result.unchanged
+    assert "osv PyPI" in result.unchanged_parts
     assert read_check_times(path)["osv PyPI"] == LATER_TEXT
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState
+from dockgate.delivery.model import POLICY_DECISION, ApprovalId, ApprovalState
 from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.store.records import VerdictRecord
@@ -16,8 +16,8 @@ IMAGE, DIGEST, TIME = f"sha256:{1:064}", f"sha256:{2:064}", "2026-11-30T00:00:00
 @pytest.mark.parametrize(
     ("verdict", "decided_by", "shown_state"),
     [
-        (Status.UNDETERMINED, BY_POLICY, Status.UNDETERMINED),
-        (Status.REJECTED, BY_POLICY, ApprovalState.REJECTED),
+        (Status.UNDETERMINED, POLICY_DECISION, Status.UNDETERMINED),
+        (Status.REJECTED, POLICY_DECISION, ApprovalState.REJECTED),
         (Status.UNDETERMINED, "ada", ApprovalState.REJECTED),
     ],
 )

@@ -15,4 +15,4 @@ def test_a_finding_that_breaks_two_rules_names_both() -> None:
     (row,) = make_rows(platform, None)
     assert row.group is Group.BLOCKS
     assert len(platform.violations) == 2
-    assert row.because == "; ".join(violation.message for violation in platform.violations)
+    assert row.explanation == "; ".join(violation.message for violation in platform.violations)

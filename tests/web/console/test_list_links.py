@@ -25,7 +25,9 @@ def test_a_column_with_one_order_keeps_it() -> None:
 
 
 def test_filters_stay_and_lead_to_the_first_page() -> None:
-    links = ListLinks("/list", SORTS, "-name", [("kind", "a"), ("by", "x y")], many=("kind",), after="c", following="d")
+    links = ListLinks(
+        "/list", SORTS, "-name", [("kind", "a"), ("by", "x y")], repeatable_names=("kind",), after="c", next_cursor="d"
+    )
     assert links.link_toggled("kind", "b") == "/list?kind=a&by=x+y&kind=b&sort=-name"
     assert links.link_toggled("kind", "a") == "/list?by=x+y&sort=-name"
     assert links.link_toggled("by", "z") == "/list?kind=a&by=z&sort=-name"

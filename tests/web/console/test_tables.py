@@ -43,9 +43,9 @@ def test_pages_together_have_every_row_once_in_the_order_of_one_page(sort: str) 
         table = _make_table(query, limit=2)
         assert len(table.rows) <= 2
         rows += table.rows
-        if not table.links.following:
+        if not table.links.next_cursor:
             break
-        query = table.links.link_page(table.links.following).partition("?")[2].partition("#")[0]
+        query = table.links.link_page(table.links.next_cursor).partition("?")[2].partition("#")[0]
     assert rows == _make_table(urlencode({"rows-sort": sort})).rows
 
 
@@ -54,7 +54,7 @@ def test_new_rows_at_the_front_of_a_list_repeat_and_hide_none_on_the_next_page(s
     new_rows: list[Row] = [("b", 2), ("a", 3), ("c", 3)]
     query = urlencode({"rows-sort": sort})
     page = _make_table(query, limit=2)
-    query = page.links.link_page(page.links.following).partition("?")[2].partition("#")[0]
+    query = page.links.link_page(page.links.next_cursor).partition("?")[2].partition("#")[0]
     following_rows = _make_table(query, entries=[*new_rows, *ROWS]).rows
     remaining_rows = [row for row in ROWS if row not in page.rows]
     assert [row for row in following_rows if row not in new_rows] == sorted(remaining_rows, key=following_rows.index)
@@ -69,6 +69,6 @@ def test_links_keep_what_other_tables_show_and_escape_it() -> None:
 
 def test_an_unknown_order_is_left_out_and_a_cursor_of_another_order_is_refused() -> None:
     assert tuple(_make_table("rows-sort=no-such").rows) == ROWS
-    cursor = _make_table("rows-sort=name", limit=1).links.following
+    cursor = _make_table("rows-sort=name", limit=1).links.next_cursor
     with pytest.raises(UsageError, match="not a cursor of this list"):
         _make_table(f"rows-sort=count&rows-after={cursor}")

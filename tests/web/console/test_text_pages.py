@@ -28,19 +28,19 @@ def test_pages_together_have_every_line_once_in_both_directions(text: str) -> No
     lines = split_lines(text)
     page = make_text_page(lines)
     numbers = [number for number, _ in page.lines]
-    while page.following:
-        page = make_text_page(lines, page.following)
+    while page.next_start:
+        page = make_text_page(lines, page.next_start)
         numbers += [number for number, _ in page.lines]
     assert numbers == list(range(1, page.total + 1))
-    while page.previous:
-        page, before = make_text_page(lines, page.previous), page
-        assert page.following == before.lines[0][0]
+    while page.previous_start:
+        page, before = make_text_page(lines, page.previous_start), page
+        assert page.next_start == before.lines[0][0]
 
 
 def test_a_page_begins_at_the_line_that_is_asked_for() -> None:
     lines = split_lines("x\n" * 5000)
     assert make_text_page(lines, 1234).lines[0] == (1234, "x")
-    assert make_text_page(lines, 1234).previous == 234
+    assert make_text_page(lines, 1234).previous_start == 234
     assert make_text_page(lines, 9999).lines == [(5000, "x")]
     assert make_text_page(lines, -5).lines[0][0] == 1
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from dockgate.aws.approval_answers import ApprovalAnswerSender, fit_summary
 from dockgate.aws.functions.scan_lookup import LogEvent, ScanLookup
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
-from dockgate.aws.functions.wait_table import WAITING, ImageItems, Wait, WaitTable
+from dockgate.aws.functions.wait_table import WAITING_STATE, ImageItems, Wait, WaitTable
 from dockgate.aws.messages import Request, Scan
 from dockgate.aws.pipelines import PendingApproval, Pipelines
 from dockgate.aws.scans import ScanState
@@ -152,7 +152,7 @@ class ApprovalMatcher:
         listing = self._recover(stored_requests, has_enough, faults)
         for pending in listing.recovered_approvals if listing else ():
             waits_by_digest.setdefault(pending.request.require_digest(), []).append(
-                Wait(pending.request, WAITING, pending.waiting_since, True)
+                Wait(pending.request, WAITING_STATE, pending.waiting_since, True)
             )
         pressing = {digest: None for digest, waits in waits_by_digest.items() if any(map(self._is_overdue, waits))}
         less_urgent = [digest for digest in waits_by_digest if digest not in pressing]

@@ -19,7 +19,7 @@ from dockgate.aws.messages import Request, Scan
 from dockgate.aws.scans import SeenLists
 from dockgate.shared.interfaces import override
 
-WAITING, ANSWERING, ANSWERED = "WAITING", "ANSWERING", "ANSWERED"
+WAITING_STATE, ANSWERING_STATE, ANSWERED_STATE = "WAITING", "ANSWERING", "ANSWERED"
 # Longer than any approval action may wait (60 days).
 KEEP_DAYS = 90
 # Seconds after which another function may claim an answer or a notice.
@@ -28,7 +28,7 @@ LEASE_SECONDS = 120
 INDEX = "state"
 
 _APPROVAL, _SCAN, _INDEX = "approval#", "scan#", "index#"
-_RISK, _UNJUDGED = "risk#", "unjudged#"
+_RISK_PREFIX, _UNJUDGED_PREFIX = "risk#", "unjudged#"
 _FINDINGS = "findings#"
 _PLATFORMS, _SERVICE = "platforms", "service#"
 
@@ -100,7 +100,7 @@ class WaitTable(SeenLists):
         """Record an approval; returns False if it exists. `waiting_since` is in epoch seconds, None for now."""
         item = {
             **_make_key(request.require_digest(), _APPROVAL + request.token),
-            "state": WAITING,
+            "state": WAITING_STATE,
             "waiting_since": self._read_clock() if waiting_since is None else waiting_since,
             "ttl": self._compute_ttl(),
             "request": _encode_request(request),
@@ -117,7 +117,7 @@ class WaitTable(SeenLists):
             ":request": _encode_request(request),
             ":waiting_since": waiting_since,
             ":verified": 1,
-            ":answered": ANSWERED,
+            ":answered": ANSWERED_STATE,
         }
         change = "SET #request = :request, waiting_since = :waiting_since, verified = :verified"
         condition = "attribute_exists(digest) AND #state <> :answered"
@@ -168,7 +168,7 @@ class WaitTable(SeenLists):
 
     def list_waiting(self) -> Iterator[Wait]:
         """All waiting approvals, longest waiting first."""
-        for state in (WAITING, ANSWERING):
+        for state in (WAITING_STATE, ANSWERING_STATE):
             items = self._table.query(
                 IndexName=INDEX,
                 KeyConditionExpression="#state = :state",
@@ -188,13 +188,13 @@ class WaitTable(SeenLists):
             wait,
             "SET #state = :answering, lease = :lease",
             "#state = :waiting OR (#state = :answering AND lease < :now)",
-            {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease, ":now": now},
+            {":answering": ANSWERING_STATE, ":waiting": WAITING_STATE, ":lease": lease, ":now": now},
         )
         return lease if is_leased else 0
 
     def release(self, wait: Wait, lease: int, evidence: Mapping[str, str] | None = None) -> None:
         """Release the claim after a failed answer. `evidence` is what was stored."""
-        values: dict[str, Any] = {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease}
+        values: dict[str, Any] = {":answering": ANSWERING_STATE, ":waiting": WAITING_STATE, ":lease": lease}
         change = "SET #state = :waiting REMOVE lease"
         if evidence:
             change, values[":evidence"] = "SET #state = :waiting, evidence = :evidence REMOVE lease", dict(evidence)
@@ -202,7 +202,7 @@ class WaitTable(SeenLists):
 
     def settle(self, wait: Wait, status: str, summary: str, verdict: str) -> None:
         """Record the answer; the first one counts."""
-        values = {":answered": ANSWERED, ":status": status, ":summary": summary, ":verdict": verdict}
+        values = {":answered": ANSWERED_STATE, ":status": status, ":summary": summary, ":verdict": verdict}
         change = "SET #state = :answered, #status = :status, summary = :summary, verdict = :verdict REMOVE lease"
         condition = "attribute_exists(digest) AND #state <> :answered"
         self._update(wait, change, condition, values, {"#status": "status"})
@@ -215,7 +215,7 @@ class WaitTable(SeenLists):
         A deadline is near `notice_seconds` before it, at most in the second half of the time. Returns None if that
         notice was sent or is being sent by another. An existing deadline does not change.
         """
-        now, key = self._read_clock(), _make_key(digest, _RISK + service)
+        now, key = self._read_clock(), _make_key(digest, _RISK_PREFIX + service)
         item = {**key, "until": until, "began": now, "ttl": until + KEEP_DAYS * 86400}
         if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
             return RiskNotice(until, _find_stage(item, now, notice_seconds))
@@ -237,7 +237,7 @@ class WaitTable(SeenLists):
 
         Returns None if that notice was sent or is being sent by another.
         """
-        now, key = self._read_clock(), _make_key(digest, _UNJUDGED + service)
+        now, key = self._read_clock(), _make_key(digest, _UNJUDGED_PREFIX + service)
         lease = now + LEASE_SECONDS
         is_claimed = self._table.put(
             {**key, "ttl": self._compute_ttl(), "lease": lease}, "attribute_not_exists(digest)"
@@ -246,7 +246,7 @@ class WaitTable(SeenLists):
 
     def is_at_risk(self, digest: str, service: str) -> bool:
         """Return whether a service that runs this image is marked as at risk."""
-        return self._table.get(_make_key(digest, _RISK + service)) is not None
+        return self._table.get(_make_key(digest, _RISK_PREFIX + service)) is not None
 
     def confirm_notice(self, digest: str, service: str, stage: RiskStage) -> None:
         """Record that the notice was sent."""
@@ -272,11 +272,11 @@ class WaitTable(SeenLists):
 
     def clear_risk(self, digest: str, service: str) -> bool:
         """Remove the mark that a service is at risk, and return whether there was one."""
-        return self._table.delete(_make_key(digest, _RISK + service))
+        return self._table.delete(_make_key(digest, _RISK_PREFIX + service))
 
     def clear_unjudged(self, digest: str, service: str) -> bool:
         """Remove the mark that an image cannot be judged, and return whether there was one."""
-        return self._table.delete(_make_key(digest, _UNJUDGED + service))
+        return self._table.delete(_make_key(digest, _UNJUDGED_PREFIX + service))
 
     def find_running_images(self, service: str) -> frozenset[str] | None:
         """The digests that a service ran at the last check; None if it was never checked."""
@@ -294,7 +294,7 @@ class WaitTable(SeenLists):
         if noted_images is not None and noted_images == set(digests):
             return
         for digest in before.difference(digests):
-            for mark in (_RISK, _UNJUDGED):
+            for mark in (_RISK_PREFIX, _UNJUDGED_PREFIX):
                 key_of_mark = _make_key(digest, mark + service)
                 change, exists = "SET lease = :past", "attribute_exists(digest)"
                 self._table.update(key_of_mark, change, exists, values={":past": 0})
@@ -302,7 +302,7 @@ class WaitTable(SeenLists):
 
     def _is_waiting(self, item: Mapping[str, Any]) -> bool:
         state = str(item["state"])
-        return state == WAITING or (state == ANSWERING and int(item.get("lease", 0)) < self._read_clock())
+        return state == WAITING_STATE or (state == ANSWERING_STATE and int(item.get("lease", 0)) < self._read_clock())
 
     def _update(
         self,
@@ -332,7 +332,7 @@ def _find_stage(item: Mapping[str, Any], now: int, notice_seconds: int) -> RiskS
 
 
 def _make_notice_key(digest: str, service: str, stage: RiskStage) -> dict[str, Any]:
-    return _make_key(digest, (_UNJUDGED if stage is RiskStage.UNJUDGED else _RISK) + service)
+    return _make_key(digest, (_UNJUDGED_PREFIX if stage is RiskStage.UNJUDGED else _RISK_PREFIX) + service)
 
 
 def _make_key(digest: str, half: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dockgate.aws.stack.deploy import check_name
 from dockgate.shared.errors import NotFoundError
 
 # The stack's outputs that name the queues.
-APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
+APPROVAL_FAILURES, OTHER_FAILURES = "ApprovalFailuresUrl", "FailuresUrl"
 _JUDGED_TYPES = ("Inspector2 Scan", "Inspector2 Coverage")
 _SWEPT_TYPES = ("Inspector2 Finding", "Scheduled Event")
 _CLOCK = {"source": "dockgate.redrive", "detail-type": "Scheduled Event", "detail": {}}
@@ -70,8 +70,8 @@ def redrive_messages(account: Account, stack: str, report_progress: ReportProgre
         raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "Check --stack and --region.")
     urls = read_outputs(description)
     choices: tuple[tuple[str, Callable[[str], str | None]], ...] = (
-        (APPROVALS, lambda body: "record"),
-        (OTHERS, _select_function),
+        (APPROVAL_FAILURES, lambda body: "record"),
+        (OTHER_FAILURES, _select_function),
     )
     handed_count, faults = 0, []
     with explain_errors(f"handing over what {stack} set aside"):

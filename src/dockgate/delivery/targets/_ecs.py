@@ -21,7 +21,7 @@ _READ_ONLY = (
     *("registeredAt", "registeredBy", "deregisteredAt", "deleteRequestedAt"),
 )
 _REFUSAL_CODES = ("InvalidParameterException", "ClientException", "UnsupportedFeatureException")
-_MISSING = ("ServiceNotFoundException", "ClusterNotFoundException")
+_MISSING_CODES = ("ServiceNotFoundException", "ClusterNotFoundException")
 _STATES = {
     "PROVISIONING": TaskState.PENDING,
     "PENDING": TaskState.PENDING,
@@ -134,7 +134,7 @@ def explain_end(task: Mapping[str, Any]) -> str | None:
 
 def is_missing(error: Exception) -> bool:
     """Return whether a call failed because the service or the cluster does not exist."""
-    return find_error_code(error) in _MISSING
+    return find_error_code(error) in _MISSING_CODES
 
 
 def translate_ecs_errors(action: str) -> AbstractContextManager[None]:
@@ -143,7 +143,7 @@ def translate_ecs_errors(action: str) -> AbstractContextManager[None]:
 
 
 def _classify(failure: AwsFailure) -> DockgateError | None:
-    if failure.code in _REFUSAL_CODES or failure.code in _MISSING:
+    if failure.code in _REFUSAL_CODES or failure.code in _MISSING_CODES:
         return DeployError(failure.text, "Correct in ECS or in the Service document what the message names.")
     return classify_denied(failure)
 

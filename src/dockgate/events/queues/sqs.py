@@ -9,7 +9,7 @@ from dockgate.shared.aws import translate_aws_errors
 from dockgate.shared.interfaces import override
 
 # Messages per request, and seconds that a request waits for the first one: limits of ReceiveMessage.
-_AT_ONCE = 10
+_BATCH_SIZE = 10
 _LONGEST_WAIT = 20
 
 
@@ -34,7 +34,7 @@ class SqsQueue(Queue):
         with translate_aws_errors(f"receiving from the queue {self.name}"):
             client, url = self._open_queue()
             answer = client.receive_message(
-                QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
+                QueueUrl=url, MaxNumberOfMessages=_BATCH_SIZE, WaitTimeSeconds=self._wait_seconds
             )
         return [
             QueueMessage(message["MessageId"], message["Body"], message["ReceiptHandle"])

@@ -50,13 +50,13 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity,
 _BITS, _BYTES = 64, 8
 _SEVERITIES = len(Severity)
 # The fields after those of the severities, see above.
-_CONDITIONAL, _WAIVED = _SEVERITIES, _SEVERITIES + 1
+_CONDITIONAL_FIELD, _WAIVED_FIELD = _SEVERITIES, _SEVERITIES + 1
 _BASE_LAYER, _OWN_LAYER = "base", "own"
 _LAYERS = {LayerOrigin.BASE: _BASE_LAYER, LayerOrigin.OWN: _OWN_LAYER}
 
 
-# Results that are remembered at once, for images with the same content.
-REMEMBERED = 10_000
+# Results that are cached at once, for images with the same content.
+MAX_CACHED = 10_000
 
 # All counts of a component, or their sum over an image, in one integer: see above.
 PackedCounts = int
@@ -69,7 +69,7 @@ class ComponentCounts(NamedTuple):
     """
 
     by_origin: tuple[PackedCounts, PackedCounts, PackedCounts]
-    owned: PackedCounts
+    owned_counts: PackedCounts
     changes_at: float
     findings: tuple[Finding, ...]
 
@@ -127,7 +127,7 @@ class ComponentCounter:
         self._has_origins = _has_scope(active_rules)
         # Each rule with its first field, and the one after its last.
         self._rules: list[tuple[ActiveRule, int, int]] = []
-        field = _WAIVED + 1
+        field = _WAIVED_FIELD + 1
         for active in active_rules:
             length = len(active.rule.count(self._make_rule_input((), (), LayerOrigin.UNKNOWN), active.settings))
             self._rules.append((active, field, field + length))
@@ -170,7 +170,7 @@ class ComponentCounter:
         """Unpack the sum of the packed counts of all packages of an image, and let the rules judge it."""
         sum_and_base = packed_sum, has_known_base
         if sum_and_base not in self._sums:
-            if len(self._sums) >= REMEMBERED:
+            if len(self._sums) >= MAX_CACHED:
                 self._sums.clear()
             field_count = self._first_undetermined + len(self._undetermined_entries)
             self._sums[sum_and_base] = self._judge_sums(_unpack(packed_sum, field_count), has_known_base)
@@ -182,14 +182,14 @@ class ComponentCounter:
             active.rule.judge_counts(sums[first:end], facts, active.settings) for active, first, end in self._rules
         ]
         undetermined_entries = tuple(entry for field, entry in self._undetermined_entries.values() if sums[field])
-        is_exact = not sums[_CONDITIONAL]
+        is_exact = not sums[_CONDITIONAL_FIELD]
         status = select_worst_status([Status.APPROVED, *statuses])
         rules = [
             active.rule.name
             for (active, _, _), rule_status in zip(self._rules, statuses, strict=True)
             if rule_status is Status.REJECTED
         ]
-        counts, waived_count = tuple(sums[:_SEVERITIES]), sums[_WAIVED]
+        counts, waived_count = tuple(sums[:_SEVERITIES]), sums[_WAIVED_FIELD]
         return Sums(status, counts, waived_count, undetermined_entries, is_exact, tuple(rules))
 
     def _apply_waivers(self, component: FleetComponent, context: Exemptions) -> tuple[tuple[Finding, ...], int, float]:

@@ -9,7 +9,7 @@ from math import inf
 from typing import NamedTuple
 
 from dockgate.gate.active_rules import ActiveRule, OutcomesByAction, ask_rules
-from dockgate.gate.fleet.component_counts import REMEMBERED, ComponentCounts, find_first_change, make_inventory
+from dockgate.gate.fleet.component_counts import MAX_CACHED, ComponentCounts, find_first_change, make_inventory
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.rule import RuleInput
 from dockgate.shared.timestamps import to_datetime
@@ -72,7 +72,7 @@ class FindingLists:
                 frozenset((id(entry.counts), entry.origin, entry.path_count) for entry in listed_components),
             )
             if key not in self._outcomes:
-                if len(self._outcomes) >= REMEMBERED:
+                if len(self._outcomes) >= MAX_CACHED:
                     self._outcomes.clear()
                 self._outcomes[key] = self._ask(self._rules, self._facts[has_known_base], listed_components)
             outcome, changes_at = self._outcomes[key]

@@ -47,7 +47,7 @@ from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, Undete
 from dockgate.vulnerabilities.versions import Orders
 
 _SUMS = (RuleDependency.FINDING_SUMS, RuleDependency.PACKAGE_SUMS)
-_OF_IMAGE = (RuleDependency.IMAGE, RuleDependency.IMAGE_AND_FINDINGS)
+_IMAGE_DEPENDENCIES = (RuleDependency.IMAGE, RuleDependency.IMAGE_AND_FINDINGS)
 
 
 class FleetJudge:
@@ -74,7 +74,7 @@ class FleetJudge:
         self._dependencies = [active.rule.get_dependency(active.settings) for active in self._active]
         self._evidence_rules = self._select_rules(RuleDependency.EVIDENCE)
         self._image_rules = self._select_rules(RuleDependency.IMAGE)
-        self._has_image_rules = any(dependency in _OF_IMAGE for dependency in self._dependencies)
+        self._has_image_rules = any(dependency in _IMAGE_DEPENDENCIES for dependency in self._dependencies)
         self._sum_rules = frozenset(active.rule.name for active in self._select_rules(*_SUMS))
         self._catalogues = list_required_catalogues(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
@@ -222,7 +222,7 @@ class FleetJudge:
         packed_sum, changes_at = 0, inf
         for entry in self._bundles.get(bundle, ()):
             counts = self._count(context, entry.component)
-            packed_sum += entry.path_count * (counts.owned if entry.is_owned else counts.by_origin[origin])
+            packed_sum += entry.path_count * (counts.owned_counts if entry.is_owned else counts.by_origin[origin])
             changes_at = min(changes_at, inf if entry.is_owned else counts.changes_at)
         return packed_sum, changes_at
 

@@ -36,7 +36,7 @@ _OWN_DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _LAYOUT = "oci-layout"
 # Databases, in one file, of unsupported package managers, also in the image's own root. Those in folders are in
 # `scanner.unsupported_stores`.
-_OF_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
+_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
 # Lists of images and layers, of Docker and podman, each with the ends of its folder.
 _LISTS = {
     "repositories.json": tuple(f"/image/{name}" for name in (*DRIVERS, "overlayfs", "windowsfilter")),
@@ -74,7 +74,7 @@ class OtherRoots(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ()
     triggers = Triggers(
         names=(
-            *sorted({path.rpartition("/")[2] for path in (*_DATABASES, *_OF_OTHER_MANAGERS)}),
+            *sorted({path.rpartition("/")[2] for path in (*_DATABASES, *_OTHER_MANAGERS)}),
             *_LISTS,
             _LAYOUT,
             *FOLDER_NAMES,
@@ -142,7 +142,7 @@ def _is_database(path: str) -> bool:
 
 def _find_other_manager(path: str) -> str | None:
     """Return the package manager whose one-file database is at this path."""
-    return next((name for end, name in _OF_OTHER_MANAGERS.items() if f"/{path}".endswith(end)), None)
+    return next((name for end, name in _OTHER_MANAGERS.items() if f"/{path}".endswith(end)), None)
 
 
 def _is_list(path: str) -> bool:

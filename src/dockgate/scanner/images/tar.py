@@ -42,7 +42,7 @@ _LARGEST_SIZE = 2**63 - 1
 _META = b"xgLK"
 _ACCEPTED_TYPES = b"\x000123456"
 # Links, devices, folders and fifos.
-_WITHOUT_CONTENT = frozenset(b"123456")
+_CONTENTLESS_TYPES = frozenset(b"123456")
 # Name of the global header that `git archive` writes; runtimes remove a file of that name when they meet one.
 _GLOBAL = "pax_global_header"
 
@@ -113,7 +113,7 @@ def read_members(tape: StreamReader, limit: int, is_end_mark_required: bool = Fa
         tape.advance(BLOCK)
         if extended_headers.is_pending:
             name, link, size = extended_headers.take(name, link, size)
-        if flag[0] in _WITHOUT_CONTENT:
+        if flag[0] in _CONTENTLESS_TYPES:
             if size:
                 raise _make_unusual_form_error(tape, f"an entry of the type {flag!r} has a size")
         elif name.endswith(b"/"):

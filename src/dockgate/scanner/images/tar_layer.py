@@ -20,7 +20,7 @@ from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 from dockgate.shared.interfaces import override
 
 # Bytes of a file's content in memory at most; a larger one goes to an unlinked temporary file.
-IN_MEMORY = 8 * 2**20
+MEMORY_LIMIT = 8 * 2**20
 
 # Bytes; a larger file is not opened. Package databases have a few megabytes, the largest binaries a hundred.
 CONTENT_LIMIT = 256 * 2**20
@@ -190,7 +190,7 @@ class _Content:
             raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
         if self._size > CONTENT_LIMIT:
             raise UnreadableError(f"it has {self._size} bytes; at most {CONTENT_LIMIT} are read")
-        if self._size <= IN_MEMORY:
+        if self._size <= MEMORY_LIMIT:
             if self._data is None:
                 self._data = self._tape.take(self._size)
             return io.BytesIO(self._data)

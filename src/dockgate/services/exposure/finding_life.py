@@ -33,11 +33,11 @@ class LifeStep:
 class Excuse:
     """A time from which a finding does not count, or counts again.
 
-    `by` is the waiver or document; `why` is WAIVED or VEX, None from when it counts.
+    `by` is the waiver or document; `reason` is WAIVED or VEX, None from when it counts.
     """
 
     at: str
-    why: ClosingReason | None
+    reason: ClosingReason | None
     by: str | None = None
 
 
@@ -45,12 +45,12 @@ class Excuse:
 class Presence:
     """A time in which an image had a finding.
 
-    `until` is None while it has; `why` (`ClosingReason`) ended it.
+    `until` is None while it has; `reason` (`ClosingReason`) ended it.
     """
 
     since: str
     until: str | None = None
-    why: str | None = None
+    reason: str | None = None
 
 
 def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) -> list[LifeStep]:
@@ -62,18 +62,18 @@ def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now:
         steps.append(LifeStep(presence.since, True, _explain_opening(steps)))
         earlier_excuses = [excuse for excuse in excuses if excuse.at <= presence.since]
         present_excuse = earlier_excuses[-1] if earlier_excuses else None
-        if present_excuse is not None and present_excuse.why is not None:
-            steps.append(LifeStep(presence.since, False, present_excuse.why, present_excuse.by))
+        if present_excuse is not None and present_excuse.reason is not None:
+            steps.append(LifeStep(presence.since, False, present_excuse.reason, present_excuse.by))
         for excuse in excuses[len(earlier_excuses) :]:
             if excuse.at > now or (presence.until is not None and excuse.at >= presence.until):
                 break
-            if excuse.why is not None and (present_excuse is None or present_excuse.why is not excuse.why):
-                steps.append(LifeStep(excuse.at, False, excuse.why, excuse.by))
-            elif excuse.why is None and present_excuse is not None and present_excuse.why is not None:
-                steps.append(LifeStep(excuse.at, True, _ENDINGS[present_excuse.why], present_excuse.by))
-            present_excuse = excuse if excuse.why is not None else None
+            if excuse.reason is not None and (present_excuse is None or present_excuse.reason is not excuse.reason):
+                steps.append(LifeStep(excuse.at, False, excuse.reason, excuse.by))
+            elif excuse.reason is None and present_excuse is not None and present_excuse.reason is not None:
+                steps.append(LifeStep(excuse.at, True, _ENDINGS[present_excuse.reason], present_excuse.by))
+            present_excuse = excuse if excuse.reason is not None else None
         if presence.until is not None and presence.until <= now:
-            steps.append(LifeStep(presence.until, False, presence.why or ClosingReason.MOVED))
+            steps.append(LifeStep(presence.until, False, presence.reason or ClosingReason.MOVED))
     return _drop_moments(steps)
 
 

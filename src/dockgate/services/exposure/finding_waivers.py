@@ -59,29 +59,30 @@ class ExposedFinding(NamedTuple):
     """A vulnerability of a package."""
 
     package: Package
-    affected: AffectedComponent
+    affected_component: AffectedComponent
     vulnerability: Vulnerability
 
     def to_finding(self) -> Finding:
         """Return the stored vulnerability of the package as a finding that the gate can judge."""
-        rating = Rating(None, self.affected.severity)
+        rating = Rating(None, self.affected_component.severity)
         return Finding(
             self.vulnerability.name,
             self.vulnerability.aliases,
             self.package,
-            self.affected.severity,
+            self.affected_component.severity,
             rating,
-            self.affected.fixed,
-            self.affected.note,
+            self.affected_component.fixed,
+            self.affected_component.note,
         )
 
 
 class WaiverFinder:
     """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
 
-    A waiver of one platform of an index is not found. In a repository that a pipeline builds, the gate counts waivers
-    only for images that the server or its operator pushed (`services/verdicts/case_builder.py`), which is not
-    checked here: a waiver may be named that the gate does not count.
+    Policies decide whose VEX statements count. A waiver of one platform of an index is not found. In a repository that
+    a pipeline builds, the gate counts waivers only for images that the server or its operator pushed
+    (`services/verdicts/case_builder.py`), which is not checked here: a waiver may be named that the gate does not
+    count.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class WaiverFinder:
         """Find what excuses the finding, in each of the image's repositories, after `prepare`."""
         if self._list_documents(image.digest) or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, entry)
-        key = tuple(repositories), entry.package, entry.affected, entry.vulnerability.name
+        key = tuple(repositories), entry.package, entry.affected_component, entry.vulnerability.name
         if key not in self._by_inputs:
             self._by_inputs[key] = self._find(image, repositories, entry)
         return self._by_inputs[key]
@@ -193,7 +194,7 @@ class WaiverFinder:
         The policies of each time decide whose statements counted. `since` is when the image had it first. A document
         that was removed and added again counts since then.
         """
-        component = entry.affected
+        component = entry.affected_component
         records = [record for record in self._records if _can_accept(record.waiver, entry, image.digest)]
         documents = self._list_documents(image.digest)
         if not repositories or not (records or documents) or entry.to_finding().is_malicious:
@@ -213,7 +214,7 @@ class WaiverFinder:
             ]
             documents_then = [document for document in documents if _is_present(document[0], at)]
             has_fix = not component.fixed_at or component.fixed_at <= at
-            at_that_time = entry if has_fix else entry._replace(affected=component._replace(fixed=""))
+            at_that_time = entry if has_fix else entry._replace(affected_component=component._replace(fixed=""))
             applied_waivers = (
                 self._apply(image, repositories, at_that_time, active, documents_then, at)
                 if active or documents_then

@@ -143,7 +143,7 @@ class ImageContents:
                 last = max(presences, key=lambda entry: entry.since)
                 if end is not None and end <= exposed_since and last.until is not None:
                     # The advisory came back when the image was in no repository any longer.
-                    exposed_since, end, ended_by = last.since, last.until, last.why
+                    exposed_since, end, ended_by = last.since, last.until, last.reason
                 excuses: list[Excuse] = []
                 if self._waiver_finder:
                     finding, first = subject.make_finding(affected_component), min(entry.since for entry in presences)
@@ -189,12 +189,12 @@ class ImageContents:
                     continue
                 is_earlier = entry.until is not None and (not stay.until or entry.until <= stay.until)
                 first_end = entry if is_earlier else stay
-                presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.why))
+                presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.reason))
         if presences:
             return presences
         last = image_presences[-1]
         if last.until is not None and last.until <= component.opened:  # it became known when the image had moved on
-            return [Presence(last.until, last.until, last.why)]
+            return [Presence(last.until, last.until, last.reason)]
         return [Presence(max(image_presences[0].since, component.opened))]
 
     def _make_presence(self, image: IndexedImage, stay: "_Stay", component: int) -> Presence:
@@ -288,4 +288,4 @@ def _find_end(presence: Presence | None, component: AffectedComponent | None) ->
     until = presence.until if presence else None
     if component is not None and component.closed is not None and (until is None or component.closed <= until):
         return component.closed, component.why
-    return until, presence.why if presence else None
+    return until, presence.reason if presence else None

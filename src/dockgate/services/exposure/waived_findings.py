@@ -78,7 +78,7 @@ class _Scope:
             vex_statements.parse_image_digest(product) for entry in statements for product in entry.products
         )
         self.images = {digest for digest in image_digests if digest} | finder.find_images_with_documents()
-        accepting = {entry.affected.component: set[str]() for entry in findings}
+        accepting = {entry.affected_component.component: set[str]() for entry in findings}
         general: dict[str, Waiver] = {}
         for entry in findings:
             for waiver in finder.find_accepting_waivers(entry):
@@ -86,7 +86,7 @@ class _Scope:
                     self.images.add(waiver.image)
                 else:
                     general[waiver.id] = waiver
-                    accepting[entry.affected.component].add(waiver.id)
+                    accepting[entry.affected_component.component].add(waiver.id)
         self._general = list(general.values())
         self.is_general = bool(general) or self._has_statements
         self.components: Mapping[int, Hashable] = {

@@ -59,11 +59,11 @@ class Status:
 class Transfer:
     """An export or import of the advisory database.
 
-    `place` is the file or reference; then follow the database's digest, the manifest's (None for a file), the digest of
-    the database's bytes, which an import can require, and the id of the key that signed an export.
+    `location` is the file or reference; then follow the database's digest, the manifest's (None for a file), the digest
+    of the database's bytes, which an import can require, and the id of the key that signed an export.
     """
 
-    place: str
+    location: str
     digest: str
     manifest: str | None = None
     content: str | None = None

@@ -13,7 +13,7 @@ from dockgate.vulnerabilities.database.feed_states import FeedStates, change_sta
 from dockgate.vulnerabilities.database.parts import Failure, Result
 from dockgate.vulnerabilities.feed_schedule import PartFailure, apply_attempt
 
-_NOTHING = PartFailure("all", "The feeds cover no ecosystem: no database was built.", "Check DOCKGATE_FEED_OSV.")
+_NO_FEEDS = PartFailure("all", "The feeds cover no ecosystem: no database was built.", "Check DOCKGATE_FEED_OSV.")
 
 
 class FeedAttempt:
@@ -61,7 +61,7 @@ class FeedAttempt:
             advice = error.advice if isinstance(error, DockgateError) else None
             general = PartFailure("all", str(error) or type(error).__name__, advice)
         elif self.result and not self.result.digest and not failures:
-            general = _NOTHING
+            general = _NO_FEEDS
 
         def end(states: FeedStates) -> FeedStates:
             ended_states = {}

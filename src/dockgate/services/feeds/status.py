@@ -140,7 +140,7 @@ class RecordAges:
     """The suspect parts, and by feed the day of its newest record that is not in the future."""
 
     suspect: tuple[SuspectPart, ...]
-    newest: Mapping[str, str]
+    newest_days: Mapping[str, str]
 
 
 def record_ages(database: Database, now: datetime) -> RecordAges:

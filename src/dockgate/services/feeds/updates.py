@@ -133,7 +133,7 @@ class FeedUpdates:
             self._record(events)
         reasons = {suspect.feed: f"the newest record of {suspect.part} is of {suspect.newest}" for suspect in suspects}
         parts = {feed: tuple(suspect.part for suspect in suspects if suspect.feed == feed) for feed in reasons}
-        change_states(self._path, lambda states: _add_ages(states, reasons, parts, ages.newest))
+        change_states(self._path, lambda states: _add_ages(states, reasons, parts, ages.newest_days))
         self._suspects_read = now.date()
 
     def _can_fetch(self, feed: Feed, now: datetime) -> bool:
@@ -155,7 +155,7 @@ class FeedUpdates:
             _log.warning("the advisories were not updated", exc_info=error)
         else:
             changed_parts = [
-                part.title for part in result.parts if part.feed in due and part.title not in result.unchanged
+                part.title for part in result.parts if part.feed in due and part.title not in result.unchanged_parts
             ]
             failed_parts = {failure.title for failure in result.failures}
             installed_parts = [title for title in changed_parts if title not in failed_parts]

@@ -25,9 +25,9 @@ _SEVERITIES = list(Severity)
 class ChangeEvents:
     """Makes the events of verdicts on `images` that change at `now`. An image that nothing uses has none.
 
-    `stored_verdicts` are the present ones. The status before a policy's first verdict on an image is that of `former`,
-    its last verdict by whatever policy, else that of the newest recorded verdict of the policy, for instance on the
-    push.
+    `stored_verdicts` are the present ones. The status before a policy's first verdict on an image is that of
+    `former_verdicts`, its last verdict by whatever policy, else that of the newest recorded verdict of the policy, for
+    instance on the push.
     """
 
     store: Store
@@ -36,7 +36,7 @@ class ChangeEvents:
     now: str
     images: Mapping[int, IndexedImage]
     stored_verdicts: Mapping[int, FleetVerdict]
-    former: Mapping[int, FleetVerdict]
+    former_verdicts: Mapping[int, FleetVerdict]
     _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)
     _vulnerabilities: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, init=False)
     _recent_findings: RecentFindings | None = field(default=None, init=False)
@@ -67,7 +67,7 @@ class ChangeEvents:
             self._get_location(verdict): stored_verdict.since
             for verdict in changing
             if (stored_verdict := self.stored_verdicts.get(verdict.image)) is not None
-            and stored_verdict.waived > verdict.waived
+            and stored_verdict.waived_count > verdict.waived_count
         }
         self._reasons = self.waivers.explain_ends(less_waived_locations, since)
 
@@ -83,7 +83,7 @@ class ChangeEvents:
 
     def _make_event(self, change: VerdictChange, previous: Status) -> NewEvent:
         verdict, (repository, image) = change.verdict, self._get_location(change.verdict)
-        is_first = change.previous is None and verdict.image in self.former
+        is_first = change.previous is None and verdict.image in self.former_verdicts
         return make_verdict_changed(
             image,
             repository,
@@ -92,7 +92,7 @@ class ChangeEvents:
             verdict.status,
             dict(zip(_SEVERITIES, verdict.counts, strict=True)),
             verdict.since,
-            former_policy=self.former[verdict.image].policy if is_first else None,
+            former_policy=self.former_verdicts[verdict.image].policy if is_first else None,
             reason=self._reasons.get((repository, image)),
             vulnerabilities=self._vulnerabilities.get(image, ()),
         )
@@ -100,8 +100,8 @@ class ChangeEvents:
     def _find_status_before(self, verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
         if previous is not None:
             return previous.status
-        if verdict.image in self.former:
-            return self.former[verdict.image].status
+        if verdict.image in self.former_verdicts:
+            return self.former_verdicts[verdict.image].status
         return self._recorded_statuses.get(self._get_location(verdict))
 
     def _get_location(self, verdict: FleetVerdict) -> ImageLocation:

@@ -152,9 +152,9 @@ def _list_open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]
         period = periods.get(life.component)
         if period is None:
             continue
-        since, until = max(period.since, life.opened), min(period.until, life.closed)
+        since, until = max(period.since, life.opened_at), min(period.until, life.closed_at)
         if since < until:
-            is_fixed = period.until <= life.closed
+            is_fixed = period.until <= life.closed_at
             by_vulnerability.setdefault(life.vulnerability, []).append(_OpenTime(life.severity, since, until, is_fixed))
     for times in by_vulnerability.values():
         times.sort(key=lambda entry: entry.since)

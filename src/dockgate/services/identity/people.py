@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from dockgate.config import Settings
 from dockgate.delivery.ports import Clock
@@ -45,7 +46,6 @@ _NO_DIGEST = "0" * 64
 EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
 # How the audit trail names `issue_local_token`, with the statuses of the API's call that does the same.
 LOCAL_CALL = "dockgate token create --local"
-CREATED, BAD_REQUEST = 201, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def issue_local_token(
         try:
             token_and_text = people.issue(principal, days, scopes, repositories, pipelines)
         except UsageError:
-            store.audit.finish(entry.id, BAD_REQUEST)
+            store.audit.finish(entry.id, HTTPStatus.BAD_REQUEST)
             raise
-        store.audit.finish(entry.id, CREATED)
+        store.audit.finish(entry.id, HTTPStatus.CREATED)
         return token_and_text

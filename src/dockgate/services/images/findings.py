@@ -166,7 +166,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             life.severity
             for number in components[digest]
             for life in by_component.get(number, ())
-            if life.opened <= moment < life.closed
+            if life.opened_at <= moment < life.closed_at
         )
 
     present_time = format_time(now.replace(microsecond=999_000))
@@ -237,7 +237,7 @@ def _count_endings(
             life
             for number in components[digest]
             for life in lives.get(number, ())
-            if life.opened <= until < life.closed
+            if life.opened_at <= until < life.closed_at
         ]
 
     next_digest = next((entry.digest for entry in periods if entry.since == until and entry is not period), None)

@@ -259,10 +259,10 @@ class ImageSearch:
         if conflict := location_verdicts.watches[location].conflict:
             status = Status.UNDETERMINED if row.gone_at is None else None
             row = row._replace(status=status, policy=None, counts=None, since=None)
-            return row._replace(cannot_judge_since=None, waived=None, reason=conflict)
+            return row._replace(cannot_judge_since=None, waived_count=None, reason=conflict)
         if location_verdicts.has_fleet_verdict(location, row.judged_in, row.policy):
             return row
-        row = row._replace(cannot_judge_since=None, waived=None, reason=None)
+        row = row._replace(cannot_judge_since=None, waived_count=None, reason=None)
         if (newest_verdict := location_verdicts.find_recorded_verdict(location)) is None:
             return row._replace(status=None, policy=None, counts=None, since=None)
         record, since = newest_verdict
@@ -280,8 +280,8 @@ class ImageSearch:
         if row.counts is not None:
             counts = dict(zip(map(str, Severity), row.counts, strict=True))
         waived_counts = record.waived if record is not None and record.status == status else None
-        if row.waived is not None:
-            waived_counts = f"{row.waived} waived" if row.waived else None
+        if row.waived_count is not None:
+            waived_counts = f"{row.waived_count} waived" if row.waived_count else None
         # The recorded verdict may be older than a waiver, a finding or an advisory that names no version: then its
         # reasons are not those of today.
         if (

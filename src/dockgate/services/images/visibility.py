@@ -20,7 +20,7 @@ class ImageVisibility:
     store: Store
     caller: Caller
     # What was read, by image: where it is, its verdicts, and its repositories (every one, and the visible ones).
-    _places: dict[str, ImagePlaces] = field(default_factory=dict, init=False)
+    _places_by_image: dict[str, ImagePlaces] = field(default_factory=dict, init=False)
     _verdicts: dict[str, Sequence[VerdictRecord]] = field(default_factory=dict, init=False)
     _repositories: dict[str, tuple[Collection[str], Sequence[str]]] = field(default_factory=dict, init=False)
 
@@ -40,9 +40,9 @@ class ImageVisibility:
 
     def _read_places(self, image: str) -> ImagePlaces:
         """Where an image is or was, which is read once."""
-        if image not in self._places:
-            self._places[image] = self.store.image_uses.read_places(image)
-        return self._places[image]
+        if image not in self._places_by_image:
+            self._places_by_image[image] = self.store.image_uses.read_places(image)
+        return self._places_by_image[image]
 
     def _list_all_verdicts(self, image: str) -> Sequence[VerdictRecord]:
         """All verdicts on an image, newest first, which are read once."""

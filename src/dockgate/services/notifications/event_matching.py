@@ -224,7 +224,7 @@ def _make_reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None
     if (topics := make_state_topics(event)) is None:
         return None
     since = format_time(now - REOPEN_AFTER) if topics.is_good else None
-    return Reopening(topics.state, topics.value, topics.reopened, since)
+    return Reopening(topics.state, topics.value, topics.reopened_prefix, since)
 
 
 def _is_complete(waiting: Group, now: datetime) -> bool:

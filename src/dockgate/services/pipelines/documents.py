@@ -47,7 +47,7 @@ class _ReadDocument:
 
 
 # The documents that are applied together, by kind and name.
-_Planned = Mapping[tuple[str, str], _ReadDocument]
+_PlannedDocuments = Mapping[tuple[str, str], _ReadDocument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Documents:
             with _name_in_errors(document):
                 self._check(document, planned_documents)
 
-    def _check(self, document: _ReadDocument, planned_documents: _Planned) -> None:
+    def _check(self, document: _ReadDocument, planned_documents: _PlannedDocuments) -> None:
         definition = document.definition
         if isinstance(definition, documents.PolicyDocument):
             self.policies.check_document(definition.document)
@@ -213,7 +213,7 @@ class Documents:
         self.store.repositories.put(name, self.clock.now())
         return AppliedDocument("Repository", name, change, f"git clone {self.clone_url(name)}")
 
-    def _require_parts(self, pipeline: Pipeline, planned_documents: _Planned) -> None:
+    def _require_parts(self, pipeline: Pipeline, planned_documents: _PlannedDocuments) -> None:
         """UsageError naming the action for a repository, service or policy that does not exist."""
         services = {service.name for service in self.store.services.list()} | _list_names("Service", planned_documents)
         repositories = {*self.store.repositories.list_names()} | _list_names("Repository", planned_documents)
@@ -242,7 +242,7 @@ class Documents:
             advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
         return AppliedDocument("Pipeline", pipeline.name, change, advice)
 
-    def _require_policy(self, policy: str, planned_documents: _Planned, prefix: str = "") -> None:
+    def _require_policy(self, policy: str, planned_documents: _PlannedDocuments, prefix: str = "") -> None:
         """UsageError naming the action for a policy that does not exist."""
         if ("Policy", policy) in planned_documents:
             return
@@ -251,7 +251,7 @@ class Documents:
         except NotFoundError as error:
             raise UsageError(f"{prefix}{error}", error.advice) from None
 
-    def _check_assignment(self, assignment: PolicyAssignment, planned_documents: _Planned) -> None:
+    def _check_assignment(self, assignment: PolicyAssignment, planned_documents: _PlannedDocuments) -> None:
         for policy in assignment.policies:
             self._require_policy(policy, planned_documents)
         self._require_owners(assignment.owners)
@@ -327,7 +327,7 @@ def _require_permissions(definition: documents.Definition, caller: Caller) -> No
         require_permission(caller, Permission.ACCEPT)
 
 
-def _list_names(kind: str, planned_documents: _Planned) -> set[str]:
+def _list_names(kind: str, planned_documents: _PlannedDocuments) -> set[str]:
     return {name for planned_kind, name in planned_documents if planned_kind == kind}
 
 

@@ -49,7 +49,7 @@ from dockgate.vulnerabilities.model import (
 IMAGE = PLACEHOLDER
 # The two layers of every example's image.
 BASE, OWN_IMAGE = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-OTHERS = "another"
+EXTERNAL_SCANNER = "another"
 UPLOADER = VexSigner.make_principal("example")
 
 
@@ -166,7 +166,7 @@ class _Bench:
             return replace(case, inventories=(inventory,), snapshot=snapshot, baselines=baselines)
         matches = Matcher(snapshot, self._ecosystems).match(inventory.packages)
         external_report = ExternalReport(
-            OTHERS, example.now, inventory, matches, missing_fields=tuple(example.missing_fields)
+            EXTERNAL_SCANNER, example.now, inventory, matches, missing_fields=tuple(example.missing_fields)
         )
         return replace(case, external_reports=(external_report,), baselines=baselines)
 

@@ -16,7 +16,7 @@ from dockgate.shared.references import ImageReference, RepositoryReference, TagR
 from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time
 
-OUR_OWN, ECR = "distribution", "ecr"
+DISTRIBUTION, ECR = "distribution", "ecr"
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 
 _log = logging.getLogger(__name__)

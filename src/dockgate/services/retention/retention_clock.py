@@ -70,7 +70,7 @@ class RetentionClock(ServerClock):
     def _record(self, uptime: float, now: datetime) -> datetime:
         """Record the time, and return it."""
         time = self._store.retention_times.change(lambda last_record: self._compute(last_record, uptime, now))
-        trusted_time = now if time.trusted == time.clock_time else to_datetime(time.trusted)
+        trusted_time = now if time.trusted_time == time.clock_time else to_datetime(time.trusted_time)
         self._last = uptime, now, trusted_time
         return trusted_time
 
@@ -83,7 +83,7 @@ class RetentionClock(ServerClock):
         accepted_time = RetentionTime(format_time(now), format_time(now))
         if last_record is None:
             return accepted_time
-        trusted_time, expected_time = to_datetime(last_record.trusted), to_datetime(last_record.clock_time)
+        trusted_time, expected_time = to_datetime(last_record.trusted_time), to_datetime(last_record.clock_time)
         if last_record.accepted_at is None and abs(now - expected_time) <= CLOCK_DIFFERENCE:
             return accepted_time  # a process has believed this clock a moment ago
         longest_gap = LONGEST_STOP

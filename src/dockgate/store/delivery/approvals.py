@@ -55,7 +55,7 @@ _WAITING_FOR_PEOPLE = (
     .where(approvals.c.seq.in_(_URGENT_FOR_PEOPLE))
     .order_by(approvals.c.expires_at, approvals.c.seq, votes.c.seq)
 )
-_BY_IDS = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
+_APPROVALS_BY_ID = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
 _OPEN_EXECUTIONS = (
     select(executions.c.id)
     .join(action_runs, action_runs.c.execution == executions.c.id)
@@ -132,7 +132,7 @@ class Approvals:
                 key = (policy, repository, service) if is_automatic else (name,)
                 alike.setdefault(key, []).append(name)
             groups = {names[0]: names for names in alike.values()}
-            oldest_approvals = connection.execute(_BY_IDS, {"ids": make_text_list(list(groups))}).mappings()
+            oldest_approvals = connection.execute(_APPROVALS_BY_ID, {"ids": make_text_list(list(groups))}).mappings()
             return [(Approval(**row), groups[row["id"]]) for row in oldest_approvals]
 
     def _select(self, *conditions: ColumnElement[bool]) -> Sequence[Approval]:

@@ -47,7 +47,7 @@ _FINISH_RUNS = (
     .returning(action_runs.c.key)
 )
 # The executions with these ids, each with its pipeline.
-_WITH_PIPELINES = (
+_PIPELINES_OF_EXECUTIONS = (
     EXECUTION.add_columns(pipelines.c.body)
     .join(
         pipelines,
@@ -340,7 +340,7 @@ def append_ends(
     """Append the events of actions that ended in this transaction, after its other rows."""
     by_id = {}
     ids = sorted({key.execution for key in keys})
-    for row in connection.execute(_WITH_PIPELINES, {"ids": make_text_list(ids)}).mappings():
+    for row in connection.execute(_PIPELINES_OF_EXECUTIONS, {"ids": make_text_list(ids)}).mappings():
         columns = dict(row)
         pipeline = columns.pop("body")
         by_id[columns["id"]] = pipeline, Execution(**columns)

@@ -66,7 +66,7 @@ from dockgate.store.schema.fleet import (
 from dockgate.store.schema.images import scans
 
 _NO_NAMES = frozenset[str]()
-_NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
+_NO_PACKAGES: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
 class Exposures:
@@ -215,7 +215,7 @@ class Exposures:
         self,
         groups: Sequence[Collection[int]],
         scope: ExposureScope,
-        packages: Mapping[str, Collection[str]] = _NOTHING,
+        packages: Mapping[str, Collection[str]] = _NO_PACKAGES,
         exposed_images: Collection[int] = (),
         limit: int | None = None,
         components: Collection[int] = (),

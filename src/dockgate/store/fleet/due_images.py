@@ -15,12 +15,12 @@ _TABLE = fleet_due_images.c
 class DueChanges(NamedTuple):
     """What a renewal does with changes of single images.
 
-    `judged` are the numbers of those that its verdicts take into account. The images (digests) of `postponed` could not
-    be judged: they stay due.
+    `judged_changes` are the numbers of those that its verdicts take into account. The images (digests) of
+    `postponed_images` could not be judged: they stay due.
     """
 
-    judged: frozenset[int] = frozenset()
-    postponed: frozenset[str] = frozenset()
+    judged_changes: frozenset[int] = frozenset()
+    postponed_images: frozenset[str] = frozenset()
 
 
 NO_CHANGES = DueChanges()
@@ -80,7 +80,7 @@ def mark_repository_due(connection: Connection, repository: str) -> None:
 
 def replace_changes(connection: Connection, changes: DueChanges) -> None:
     """Forget the judged changes and let postponed images be due, in the transaction of the verdicts."""
-    for part in split_into_batches(sorted(changes.judged)):
+    for part in split_into_batches(sorted(changes.judged_changes)):
         connection.execute(delete(fleet_due_images).where(_TABLE.seq.in_(part)))
-    for image in sorted(changes.postponed):
+    for image in sorted(changes.postponed_images):
         mark_due(connection, image)

@@ -256,8 +256,8 @@ class FleetVerdict(NamedTuple):
 
     `counts` has the findings by severity, in the order of `Severity`. `reason` is one line for people, None where the
     counts say enough. `since` is when the status began, `next_at` when time alone can change it. The status is the last
-    one that could be judged; feeds are stale or missing since `cannot_judge_since`, None while they are not. `waived`
-    is how many findings, violations and unread paths waivers and VEX statements excuse.
+    one that could be judged; feeds are stale or missing since `cannot_judge_since`, None while they are not.
+    `waived_count` is how many findings, violations and unread paths waivers and VEX statements excuse.
     """
 
     policy: str
@@ -268,7 +268,7 @@ class FleetVerdict(NamedTuple):
     since: str
     next_at: str | None = None
     cannot_judge_since: str | None = None
-    waived: int = 0
+    waived_count: int = 0
 
 
 class VerdictChange(NamedTuple):

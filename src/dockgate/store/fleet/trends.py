@@ -30,14 +30,14 @@ ALWAYS = "9999"
 class FindingLife(NamedTuple):
     """A finding of a component, and the time in which the index had it.
 
-    `closed` is ALWAYS while it still has.
+    `closed_at` is ALWAYS while it still has.
     """
 
     component: int
     vulnerability: int
     severity: Severity
-    opened: str
-    closed: str
+    opened_at: str
+    closed_at: str
 
 
 class Period(NamedTuple):

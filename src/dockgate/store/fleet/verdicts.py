@@ -189,7 +189,7 @@ def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
 
 def _select_content(verdict: FleetVerdict) -> tuple[object, ...]:
     next_at, cannot_judge_since = verdict.next_at, verdict.cannot_judge_since
-    return verdict.status, verdict.counts, verdict.reason, next_at, cannot_judge_since, verdict.waived
+    return verdict.status, verdict.counts, verdict.reason, next_at, cannot_judge_since, verdict.waived_count
 
 
 def _compute_differences(
@@ -211,4 +211,5 @@ def _make_verdict(row: Sequence[object]) -> FleetVerdict:
 def _make_row(verdict: FleetVerdict) -> dict[str, object]:
     row: dict[str, object] = verdict._asdict()
     row.pop("counts")
+    row["waived"] = row.pop("waived_count")
     return {**row, **dict(zip(_SEVERITIES, verdict.counts, strict=True))}

@@ -29,7 +29,7 @@ REPORTS_LIMIT = 100
 _ROWS = 500
 
 _RECORD = select_as(ReportRecord, reports)
-_OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(
+_IMAGE_REPORTS = _RECORD.where(reports.c.image == bindparam("image")).order_by(
     reports.c.source, reports.c.platform, reports.c.by
 )
 _BODIES = (
@@ -118,7 +118,7 @@ class Reports:
     def list_for_image(self, image: str) -> Sequence[ReportRecord]:
         """The records of an image, sorted by scanner, platform and submitter."""
         with self._database.read() as connection:
-            return [ReportRecord(**row) for row in connection.execute(_OF_IMAGE, {"image": image}).mappings()]
+            return [ReportRecord(**row) for row in connection.execute(_IMAGE_REPORTS, {"image": image}).mappings()]
 
     def list_external_reports(self, image: str, repository: str) -> Sequence[ExternalReport]:
         """The documents of `list_for_image` that count in the repository, in its order."""

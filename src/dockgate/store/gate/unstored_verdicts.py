@@ -22,14 +22,14 @@ from dockgate.store.schema.images import pushed_images
 from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import Severity
 
-_OF_CAUSES = select(verdicts.c.cause, verdicts.c.digest).where(is_one_of(verdicts.c.cause, "causes"))
-_PUSHED = pushed_images.c
+_DIGESTS_BY_CAUSE = select(verdicts.c.cause, verdicts.c.digest).where(is_one_of(verdicts.c.cause, "causes"))
+_PUSHES = pushed_images.c
 _RANKED_TAGS = (
     select(
-        *_PUSHED["digest", "repository", "tag"],
-        func.row_number().over(partition_by=(_PUSHED.digest, _PUSHED.repository), order_by=_PUSHED.tag).label("number"),
+        *_PUSHES["digest", "repository", "tag"],
+        func.row_number().over(partition_by=(_PUSHES.digest, _PUSHES.repository), order_by=_PUSHES.tag).label("number"),
     )
-    .where(is_one_of(_PUSHED.digest, "images"), _PUSHED.tag != "")
+    .where(is_one_of(_PUSHES.digest, "images"), _PUSHES.tag != "")
     .subquery()
 )
 _TAGS = (
@@ -102,7 +102,7 @@ class UnstoredVerdict:
 
 def find_first_verdicts(connection: Connection, causes: Sequence[str]) -> dict[str, tuple[Verdict, str]]:
     """The verdicts that are stored under these causes, each with its digest."""
-    rows = connection.execute(_OF_CAUSES, {"causes": make_text_list(causes)}).all()
+    rows = connection.execute(_DIGESTS_BY_CAUSE, {"causes": make_text_list(causes)}).all()
     return {cause: (read_verdict(connection, digest), digest) for cause, digest in rows}
 
 

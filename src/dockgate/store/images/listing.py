@@ -43,9 +43,9 @@ class ListedImage(NamedTuple):
     `tag` is None without one; `until` is when the tag moved on or the image was deleted. `scanner` read it, None if
     that is unknown. `status` is that of the current verdict, or of the newest one where the location has no current
     one, None without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
-    `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
-    without one. It is the verdict in the repository `judged_in`, where the image was read. `reason` says what counts do
-    not.
+    `Severity`; `waived_count` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since`
+    are None without one. It is the verdict in the repository `judged_in`, where the image was read. `reason` says what
+    counts do not.
     """
 
     id: int
@@ -62,7 +62,7 @@ class ListedImage(NamedTuple):
     counts: tuple[int, ...] | None
     since: str | None
     cannot_judge_since: str | None
-    waived: int | None
+    waived_count: int | None
     reason: str | None
     gone_at: str | None
 
@@ -84,7 +84,7 @@ class LocationVerdict(NamedTuple):
 
 
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
-_ENDED, _TAG = fleet_ended_verdicts.c, func.nullif(_TAGS.tag, "")
+_ENDED_VERDICTS, _TAG = fleet_ended_verdicts.c, func.nullif(_TAGS.tag, "")
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 # The newest verdict of the location, requested or on a push.
 _NEWEST_VERDICT = (
@@ -262,7 +262,9 @@ def _make_position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> 
 def _make_status_column(judged_before: str) -> ColumnElement[Any]:
     is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
     # Its recorded verdicts may be of before its watch ended, also if it is watched again.
-    has_ended = select(_ENDED.image).where(_ENDED.image == _IMAGES.id).correlate(fleet_images).exists()
+    has_ended = (
+        select(_ENDED_VERDICTS.image).where(_ENDED_VERDICTS.image == _IMAGES.id).correlate(fleet_images).exists()
+    )
     is_undetermined = or_(and_(_IMAGES.scanned_at < judged_before, is_judged), has_ended)
     return case(
         (_CURRENT.status.is_not(None), _CURRENT.status),

@@ -39,33 +39,33 @@ _TAGGED_DIGEST = (
 _PUSH_KEY = ("repository", "tag", "digest")
 
 
-_PUSHED = pushed_images.c
+_PUSHES = pushed_images.c
 _LATER_IMAGE = pushed_images.alias("later_image").c
 # Whether an image was pushed under the tag that is not older: the tag may have moved.
 _HAS_OTHER = (
     select(_LATER_IMAGE.digest)
-    .where(_LATER_IMAGE.repository == _PUSHED.repository, _LATER_IMAGE.tag == _PUSHED.tag, _LATER_IMAGE.tag != "")
-    .where(_LATER_IMAGE.digest != _PUSHED.digest, _LATER_IMAGE.pushed_at >= _PUSHED.pushed_at)
+    .where(_LATER_IMAGE.repository == _PUSHES.repository, _LATER_IMAGE.tag == _PUSHES.tag, _LATER_IMAGE.tag != "")
+    .where(_LATER_IMAGE.digest != _PUSHES.digest, _LATER_IMAGE.pushed_at >= _PUSHES.pushed_at)
     .exists()
 )
 # Images that their tags name, and that need no new scan.
 _KNOWN_PUSHES = (
     select_as(Scan, scans)
-    .add_columns(_PUSHED.repository, _PUSHED.tag, _PUSHED.pushed_at, _PUSHED.pushed_by)
+    .add_columns(_PUSHES.repository, _PUSHES.tag, _PUSHES.pushed_at, _PUSHES.pushed_by)
     .add_columns(fleet_tags.c.id, fleet_tags.c.pushed_at)
     .select_from(pushed_images)
     .join(
         fleet_tags,
         and_(
-            fleet_tags.c.repository == _PUSHED.repository,
-            fleet_tags.c.tag == _PUSHED.tag,
-            fleet_tags.c.digest == _PUSHED.digest,
+            fleet_tags.c.repository == _PUSHES.repository,
+            fleet_tags.c.tag == _PUSHES.tag,
+            fleet_tags.c.digest == _PUSHES.digest,
             fleet_tags.c.until.is_(None),
         ),
     )
-    .join(scans, scans.c.image == _PUSHED.digest)
-    .outerjoin(fleet_images, fleet_images.c.digest == _PUSHED.digest)
-    .where(is_one_of(_PUSHED.digest, "digests"), is_one_of(_PUSHED.tag, "tags"), ~_HAS_OTHER)
+    .join(scans, scans.c.image == _PUSHES.digest)
+    .outerjoin(fleet_images, fleet_images.c.digest == _PUSHES.digest)
+    .where(is_one_of(_PUSHES.digest, "digests"), is_one_of(_PUSHES.tag, "tags"), ~_HAS_OTHER)
     .where(
         or_(
             scans.c.state == ScanState.REQUESTED,

@@ -23,13 +23,13 @@ HAS_LATER_PERIOD = (
 )
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
 # The present period of a tag.
-_PRESENT = _PERIOD.where(
+_PRESENT_PERIOD = _PERIOD.where(
     fleet_tags.c.repository == bindparam("repository"),
     fleet_tags.c.tag == bindparam("tag"),
     fleet_tags.c.until.is_(None),
 )
 # The present period of an image that was pushed by its digest alone.
-_PRESENT_BY_DIGEST = _PRESENT.where(fleet_tags.c.digest == bindparam("digest"))
+_PRESENT_PERIOD_BY_DIGEST = _PRESENT_PERIOD.where(fleet_tags.c.digest == bindparam("digest"))
 _CHANGE = update(fleet_tags).where(
     *(fleet_tags.c[name] == bindparam(f"of_{name}") for name in ("repository", "tag", "digest", "since"))
 )
@@ -194,7 +194,7 @@ def _find_present_period(
     connection: Connection, repository: str, tag: str, digest: str | None = None
 ) -> TagPeriod | None:
     """The present period of a tag. Without a tag, that of an image that was pushed by its digest alone."""
-    query = _PRESENT if tag else _PRESENT_BY_DIGEST
+    query = _PRESENT_PERIOD if tag else _PRESENT_PERIOD_BY_DIGEST
     row = connection.execute(query, {"repository": repository, "tag": tag, "digest": digest}).first()
     return None if row is None else TagPeriod(*row)
 

@@ -68,7 +68,7 @@ _RECORDED_USE = select(
 ).where(is_one_of(image_uses.c.image, "images"))
 _USES = union_all(_PUSHES, _APPROVALS, _RECORDED_USE)
 # Each column's type is that of the first query.
-_PLACES = union_all(
+_LOCATIONS = union_all(
     select(
         literal("push").label("kind"),
         pushed_images.c.repository,
@@ -129,7 +129,7 @@ class ImageUses:
     def read_places(self, image: str) -> ImagePlaces:
         """Where an image was pushed, its newest scan was requested, and approvals of it were."""
         with self._database.read() as connection:
-            rows = connection.execute(_PLACES, {"image": image}).all()
+            rows = connection.execute(_LOCATIONS, {"image": image}).all()
         pushes = [PushedImage(row.repository, row.name, image, row.at, row.by) for row in rows if row.kind == "push"]
         pushes.sort(key=lambda push: (push.repository, push.tag))
         pushes.sort(key=lambda push: push.pushed_at, reverse=True)

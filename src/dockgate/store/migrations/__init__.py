@@ -16,7 +16,7 @@ from dockgate.store.schema.base import metadata
 from dockgate.store.statements import lock_migrations
 
 # The revision of what is not released, whose tables may still change.
-_UNRELEASED = "0001"
+_UNRELEASED_REVISION = "0001"
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def get_head() -> str:
     """The id of the last revision. Before the first release, it ends with a digest of the tables."""
     last_file = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
     revision = last_file.removeprefix("revision_")
-    return f"{revision}_{_compute_tables_digest()}" if revision == _UNRELEASED else revision
+    return f"{revision}_{_compute_tables_digest()}" if revision == _UNRELEASED_REVISION else revision
 
 
 def _compute_tables_digest() -> str:

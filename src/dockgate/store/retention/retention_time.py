@@ -18,7 +18,7 @@ class RetentionTime(NamedTuple):
     `accepted_at` is when the clock's time is accepted, which is later than the trusted time; None if they agree.
     """
 
-    trusted: str
+    trusted_time: str
     clock_time: str
     accepted_at: str | None = None
 
@@ -37,5 +37,6 @@ class RetentionTimes:
             row = connection.execute(select(*columns)).first()
             time = compute(None if row is None else RetentionTime(*row))
             statement = insert(retention_time).values(name=_NAME) if row is None else update(retention_time)
-            connection.execute(statement.values(**time._asdict()))
+            row_values = zip(columns.keys(), time, strict=True)
+            connection.execute(statement.values(dict(row_values)))
             return time

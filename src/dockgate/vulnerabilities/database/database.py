@@ -174,7 +174,7 @@ class Database:
         None if no record has one of the names. Records that were withdrawn do not count.
         """
         with _convert_errors(self.path):
-            rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
+            rows = self._sql.execute(_NAME_QUERY, (json.dumps(sorted(names)),)).fetchall()
             return _parse_packages(packages for packages, _ in rows) if rows else None
 
     def has_package(self, names: Sequence[str]) -> bool:
@@ -192,7 +192,7 @@ class Database:
         Withdrawn records are left out.
         """
         with _convert_errors(self.path):
-            rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
+            rows = self._sql.execute(_NAME_QUERY, (json.dumps(sorted(names)),)).fetchall()
             packages: dict[str, set[str]] = {}
             for ecosystem, name in _parse_packages(packages for packages, _ in rows):
                 packages.setdefault(ecosystem, set()).add(name)
@@ -203,7 +203,7 @@ class Database:
         from dockgate.vulnerabilities.database.texts import read_texts
 
         with _convert_errors(self.path):
-            rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
+            rows = self._sql.execute(_NAME_QUERY, (json.dumps(sorted(names)),)).fetchall()
             records = sorted({number for _, records in rows for number in json.loads(records)})
             return sorted(read_texts(self._sql, records), key=attrgetter("id"))
 
@@ -252,7 +252,7 @@ class Database:
                 if is_same_ecosystem(name, ecosystem):
                     names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
-        query = _OF_PACKAGES if records is None else f"{_OF_PACKAGES}{_OF_RECORDS}"
+        query = _PACKAGE_QUERY if records is None else f"{_PACKAGE_QUERY}{_RECORD_CONDITION}"
         of_records = [] if records is None else [json.dumps(sorted(records))]
         for (number, ecosystem), names in names_by_ecosystem.items():
             matches = self._sql.execute(query, (number, json.dumps(sorted(names)), *of_records)).fetchall()
@@ -268,7 +268,7 @@ class Database:
 
     def _find_cves(self, names: Iterable[str]) -> Iterator[Cve]:
         """The known facts about these CVEs, sorted. If several parts have one, the first part counts."""
-        rows = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
+        rows = {cve: row for cve, *row in self._sql.execute(_CVE_QUERY, (json.dumps(sorted(names)),))}
         for cve, (severity, score, vector, since, due, epss, percentile) in rows.items():
             rating = (
                 Rating("cve", _severity(severity), read_score(score), vector or None) if severity is not None else None
@@ -276,18 +276,18 @@ class Database:
             yield Cve(cve, rating, since or None, due or None, epss, percentile)
 
 
-_OF_PACKAGES = (
+_PACKAGE_QUERY = (
     "SELECT a.name, a.module, r.body, a.body, r.alias_groups FROM affected a JOIN record r ON r.id = a.record"
     " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))"
 )
 
 
-_OF_RECORDS = " AND a.record IN (SELECT value FROM json_each(?))"
+_RECORD_CONDITION = " AND a.record IN (SELECT value FROM json_each(?))"
 _HAS_PACKAGE = (
     "SELECT 1 FROM ecosystem JOIN snapshot_key ON snapshot_key.ecosystem = ecosystem.id"
     " WHERE snapshot_key.name IN (SELECT value FROM json_each(?)) LIMIT 1"
 )
-_OF_NAMES = "SELECT packages, records FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))"
+_NAME_QUERY = "SELECT packages, records FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))"
 
 
 def _parse_packages(arrays: Iterable[str]) -> frozenset[tuple[str, str]]:
@@ -311,7 +311,7 @@ UNION SELECT DISTINCT substr(r.body ->> 4, 1, 10) FROM record r JOIN part p ON p
     WHERE p.feed = :feed AND p.name = :name
 UNION SELECT DISTINCT substr(e.since, 1, 10) FROM exploited e JOIN part p ON p.id = e.part
     WHERE p.feed = :feed AND p.name = :name"""
-_OF_CVES = """
+_CVE_QUERY = """
 SELECT names.value, severity, score, vector, since, due, epss, percentile
 FROM json_each(?) names LEFT JOIN score s ON s.cve = names.value LEFT JOIN exploited e ON e.cve = names.value
     LEFT JOIN predicted p ON p.cve = names.value

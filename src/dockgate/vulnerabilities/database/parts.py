@@ -80,13 +80,13 @@ class Failure:
 class Result:
     """The result of a build or an update.
 
-    `digest` is that of the new database, None if the old one was not replaced. `missing` names the feeds that were not
-    available ("no kev.json in FOLDER"), `unchanged` the parts without new content, `failures` the parts that were not
-    updated because their feed failed.
+    `digest` is that of the new database, None if the old one was not replaced. `missing_feeds` names the feeds that
+    were not available ("no kev.json in FOLDER"), `unchanged_parts` the parts without new content, `failures` the parts
+    that were not updated because their feed failed.
     """
 
     digest: str | None
     parts: tuple[Part, ...]
-    missing: tuple[str, ...] = ()
-    unchanged: tuple[str, ...] = ()
+    missing_feeds: tuple[str, ...] = ()
+    unchanged_parts: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()

@@ -35,7 +35,7 @@ from dockgate.web.audit_details import note_change
 from dockgate.web.downloads import download_file
 
 # The actions that write a log.
-WITH_LOG = (ActionType.BUILD, ActionType.DEPLOY)
+LOGGING_TYPES = (ActionType.BUILD, ActionType.DEPLOY)
 
 router = make_router()
 
@@ -124,7 +124,7 @@ def get_execution(
             approval = None
             if action.type is ActionType.APPROVAL and run.key.attempt:
                 approval = _find_approval(store, run.key)
-            has_log = action.type in WITH_LOG
+            has_log = action.type in LOGGING_TYPES
             summary = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
             summary["started_at"] = run.started_at
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None

@@ -14,7 +14,7 @@ class EmptyState:
     """A list without entries. `sentence` says what would be there.
 
     `step` is the next one for callers with the `permission`, with a `command` for a terminal; `step_of_others` is what
-    those without it read instead. `unmatched` is what a filter that leaves nothing shows, None for a list
+    those without it read instead. `no_match_sentence` is what a filter that leaves nothing shows, None for a list
     without filters.
     """
 
@@ -24,7 +24,7 @@ class EmptyState:
     command: str | None = None
     permission: Permission = Permission.READ
     step_of_others: str | None = None
-    unmatched: str | None = None
+    no_match_sentence: str | None = None
 
     @property
     def is_example(self) -> bool:
@@ -57,19 +57,19 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply pipeline.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
-        unmatched="No pipeline matches.",
+        no_match_sentence="No pipeline matches.",
     ),
     "executions": EmptyState(
         "Executions of a pipeline",
         "No execution yet.",
         "A push to the branch of its source action starts one. So does “Start”, for developers.",
-        unmatched="No execution has this state.",
+        no_match_sentence="No execution has this state.",
     ),
     "images": EmptyState(
         "Images",
         "Images appear here when a pipeline builds them, or when one is pushed to the registry.",
         "To push one, copy the address of the registry from “Settings”.",
-        unmatched="No image matches.",
+        no_match_sentence="No image matches.",
     ),
     "verdicts": EmptyState(
         "Verdicts on an image",
@@ -80,19 +80,19 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Packages of an image",
         "No package of this image is known.",
         "A scan lists them when it ends with success.",
-        unmatched="No package matches.",
+        no_match_sentence="No package matches.",
     ),
     "findings": EmptyState(
         "Findings of a verdict",
         "No findings.",
         "New advisories are matched with this image while it is watched.",
-        unmatched="No finding matches.",
+        no_match_sentence="No finding matches.",
     ),
     "vulnerabilities": EmptyState(
         "Vulnerabilities",
         "No package of a scanned image that you may see has a known vulnerability.",
         "Images are scanned when they are pushed. “Advisories” shows whether the feeds are up to date.",
-        unmatched="No vulnerability matches.",
+        no_match_sentence="No vulnerability matches.",
     ),
     "versions": EmptyState(
         "Versions of a package",
@@ -106,7 +106,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply service.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
-        unmatched="No service matches.",
+        no_match_sentence="No service matches.",
     ),
     "tasks": EmptyState(
         "Tasks of a service",
@@ -127,9 +127,11 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply repository.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
-        unmatched="No repository matches.",
+        no_match_sentence="No repository matches.",
     ),
-    "policies": EmptyState("Policies", "A policy says which findings block an image.", unmatched="No policy matches."),
+    "policies": EmptyState(
+        "Policies", "A policy says which findings block an image.", no_match_sentence="No policy matches."
+    ),
     "commits": EmptyState("Files and commits", "Nothing has been pushed yet.", "Push the first commit:"),
     "waivers": EmptyState(
         "Waivers",
@@ -138,7 +140,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate waiver add --help",
         Permission.ACCEPT,
         "People with the role security or admin add them.",
-        unmatched="No waiver matches.",
+        no_match_sentence="No waiver matches.",
     ),
     "vex": EmptyState(
         "VEX documents",
@@ -146,7 +148,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Upload the first one below.",
         permission=Permission.ACCEPT,
         step_of_others="People with the role security or admin upload them.",
-        unmatched="No document matches.",
+        no_match_sentence="No document matches.",
     ),
     "feeds": EmptyState(
         "Feeds",
@@ -160,7 +162,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Events",
         "Everything that happens is listed here. Nothing has happened yet.",
         "A pushed commit or image is the first event.",
-        unmatched="No event matches.",
+        no_match_sentence="No event matches.",
     ),
     "event-rules": EmptyState(
         "Event rules",
@@ -169,7 +171,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply rule.yaml",
         Permission.ADMINISTER,
         "An administrator adds them.",
-        unmatched="No event rule matches.",
+        no_match_sentence="No event rule matches.",
     ),
     "targets": EmptyState(
         "Targets",
@@ -178,7 +180,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply target.yaml",
         Permission.ADMINISTER,
         "An administrator adds them.",
-        unmatched="No target matches.",
+        no_match_sentence="No target matches.",
     ),
     "dead-letters": EmptyState(
         "Dead letters of a target",
@@ -189,13 +191,13 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "People",
         "There are no people yet: anyone on this machine may do everything.",
         "Add the first person below, as an admin.",
-        unmatched="No one matches.",
+        no_match_sentence="No one matches.",
     ),
     "tokens": EmptyState("Tokens of a person", "There is no token.", "Make one below; it is shown once."),
     "audit": EmptyState(
         "Audit",
         "Every call that changes something is listed here. There was none.",
-        unmatched="No entry matches.",
+        no_match_sentence="No entry matches.",
     ),
     "workers": EmptyState(
         "Workers",
@@ -204,7 +206,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate worker",
         Permission.ADMINISTER,
         "An administrator starts them.",
-        unmatched="No worker matches.",
+        no_match_sentence="No worker matches.",
     ),
     "collections": EmptyState(
         "Collections",
@@ -217,13 +219,13 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Search finds vulnerabilities, packages, images, commits, executions, pipelines, services, policies, waivers.",
         "Give the beginning of the name of a vulnerability or package, at least six characters of a digest or seven of "
         "a commit, words of a commit's message, or a part of another name.",
-        unmatched="Nothing has this name.",
+        no_match_sentence="Nothing has this name.",
     ),
     "log": EmptyState(
         "Log of an action",
         "Nothing is written yet.",
         "Lines appear here while the action runs.",
-        unmatched="No line contains these words.",
+        no_match_sentence="No line contains these words.",
     ),
 }
 

@@ -25,7 +25,7 @@ MAX_BEGINNING = 200
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=[^/]/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
 # A word with a hyphen and the punctuation at it, such as "(CVE-2026-1": most are names.
-_HYPHENATED = re.compile(r"((?<!\S)\S*-\S*)")
+_HYPHENATED_WORD = re.compile(r"((?<!\S)\S*-\S*)")
 # A moment, or a digest or commit, of which people see the first digits.
 _LONG_TOKEN = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha256:)?[0-9a-f]{40,64}\b)")
 # A digest in a sentence.
@@ -162,7 +162,7 @@ def mark_breakable(text: str | None) -> Markup:
 
 
 def _insert_breaks(text: str) -> Markup:
-    parts = _HYPHENATED.split(text)  # every second one has a hyphen
+    parts = _HYPHENATED_WORD.split(text)  # every second one has a hyphen
     return Markup().join(
         Markup('<span class="whole">{}</span>').format(part)
         if index % 2 and "/" not in part
@@ -179,7 +179,7 @@ def mark_command(text: str) -> Markup:
     visible_text = escape_invisible(text)
     if len(text) > LONGEST_MARKED_COMMAND or "\n" in text:
         return escape(visible_text)
-    parts = _HYPHENATED.split(visible_text)  # every second one has a hyphen
+    parts = _HYPHENATED_WORD.split(visible_text)  # every second one has a hyphen
     return Markup().join(
         Markup('<span class="whole">{}</span>').format(part) if index % 2 else escape(part)
         for index, part in enumerate(parts)

@@ -25,22 +25,22 @@ class ListLinks:
     """Links of the list at `path`, which is in the order `sort`, with `filters`.
 
     `sorts` are the orders by their names, the first of which needs no parameter. "-" before the name of a column, or
-    being one of `descending`, means that the last come first. Filters of the names `many` may have several values.
-    `after` is the cursor of the page, `following` that of the next one, `previous` that of the one before if it is
-    known and not the first. `total` is the number of entries on all pages, if they were counted; there are more if
-    `is_total_capped`. `names` are the parameters of order and cursor, and `fragment` the position on the page, of a
-    table among others.
+    being one of `descending`, means that the last come first. Filters of the names `repeatable_names` may have several
+    values. `after` is the cursor of the page, `next_cursor` that of the next one, `previous_cursor` that of the one
+    before if it is known and not the first. `total` is the number of entries on all pages, if they were counted; there
+    are more if `is_total_capped`. `names` are the parameters of order and cursor, and `fragment` the position on the
+    page, of a table among others.
     """
 
     path: str
     sorts: Sequence[str]
     sort: str
     filters: Sequence[Pair] = ()
-    many: Collection[str] = ()
+    repeatable_names: Collection[str] = ()
     descending: Collection[str] = ()
     after: str | None = None
-    following: str | None = None
-    previous: str | None = None
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
     total: int | None = None
     is_total_capped: bool = False
     names: tuple[str, str] = ("sort", "after")
@@ -64,8 +64,8 @@ class ListLinks:
             [(name, value) for name, value in filters if value],
             descending=descending,
             after=query.after,
-            following=page.next,
-            previous=page.previous,
+            next_cursor=page.next,
+            previous_cursor=page.previous,
             total=page.total,
             is_total_capped=page.is_total_capped,
         )
@@ -85,7 +85,9 @@ class ListLinks:
     def link_toggled(self, name: str, value: str) -> str:
         """The list with this filter if it is without, and without it if it is with. From its first page."""
         pair = name, value
-        other_entries = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.many)]
+        other_entries = [
+            entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.repeatable_names)
+        ]
         return self._make_link([*other_entries, *([] if pair in self.filters else [pair])], self.sort)
 
     def link_only(self, name: str, value: str) -> str:

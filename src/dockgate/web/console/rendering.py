@@ -42,8 +42,8 @@ KEYS_OFF = "off"
 class NavigationItem:
     """A page of the navigation.
 
-    `below` are the beginnings of paths, such as "executions", of pages that belong to it. `is_filtered`: callers who
-    are limited to some repositories see their part of it; other pages are closed to them.
+    Pages that belong to it have paths that begin with one of `page_roots`, such as "executions". `is_filtered`:
+    callers who are limited to some repositories see their part of it; other pages are closed to them.
     """
 
     title: str
@@ -51,27 +51,29 @@ class NavigationItem:
     icon: str
     permission: Permission = Permission.READ
     is_filtered: bool = False
-    below: tuple[str, ...] = ()
+    page_roots: tuple[str, ...] = ()
 
     def has_page(self, path: str) -> bool:
         """Return whether the page at this path belongs to it."""
         first = path.split("/")[1]
-        return first in (self.path.split("/")[1], *self.below)
+        return first in (self.path.split("/")[1], *self.page_roots)
 
 
 # Groups of pages, in the order in which people need them.
 NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
     (
         NavigationItem("Overview", "/", "house", is_filtered=True),
-        NavigationItem("Pipelines", "/pipelines", "workflow", is_filtered=True, below=("executions", "approvals")),
-        NavigationItem("Images", "/images", "box", is_filtered=True, below=("verdicts",)),
-        NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert", is_filtered=True, below=("packages",)),
+        NavigationItem("Pipelines", "/pipelines", "workflow", is_filtered=True, page_roots=("executions", "approvals")),
+        NavigationItem("Images", "/images", "box", is_filtered=True, page_roots=("verdicts",)),
+        NavigationItem(
+            "Vulnerabilities", "/vulnerabilities", "shield-alert", is_filtered=True, page_roots=("packages",)
+        ),
         NavigationItem("Running", "/running", "server", is_filtered=True),
     ),
     (NavigationItem("Repositories", "/repositories", "git-branch", is_filtered=True),),
     (
         NavigationItem("Policies", "/policies", "scale", is_filtered=True),
-        NavigationItem("Waivers", "/waivers", "file-check", is_filtered=True, below=("vex",)),
+        NavigationItem("Waivers", "/waivers", "file-check", is_filtered=True, page_roots=("vex",)),
         NavigationItem("Advisories", "/advisories", "rss", is_filtered=True),
         NavigationItem("Events", "/events", "list", is_filtered=True),
     ),
@@ -79,7 +81,7 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
         NavigationItem("People", "/people", "users", Permission.ADMINISTER),
         NavigationItem("Audit", "/audit", "scroll-text", Permission.ACCEPT),
         NavigationItem(
-            "Settings", "/settings", "settings", is_filtered=True, below=("workers", "attestation-keys", "gc")
+            "Settings", "/settings", "settings", is_filtered=True, page_roots=("workers", "attestation-keys", "gc")
         ),
     ),
 )
@@ -135,7 +137,7 @@ def find_static_file(name: str, accepted_encodings: str) -> Response | None:
     headers = {"Cache-Control": _STATIC_CACHE, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
     body = entry.data
     if is_gzip_accepted(accepted_encodings):
-        body, headers = entry.compressed, {**headers, "Content-Encoding": "gzip"}
+        body, headers = entry.gzip_data, {**headers, "Content-Encoding": "gzip"}
     return Response(body, media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
@@ -181,7 +183,7 @@ class StaticFile(NamedTuple):
     """A static file, as it is and by gzip, with the beginning of its hash."""
 
     data: bytes
-    compressed: bytes
+    gzip_data: bytes
     digest: str
 
 

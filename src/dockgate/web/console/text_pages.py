@@ -18,13 +18,14 @@ MAX_BYTES = 200_000
 class TextPage:
     """Lines of a text with their numbers, which begin at 1.
 
-    `total` is how many lines the text has. `previous` and `following` are the first lines of the pages beside this one.
+    `total` is how many lines the text has. `previous_start` and `next_start` are the first lines of the
+    pages before and after this one.
     """
 
     lines: Sequence[tuple[int, str]]
     total: int
-    previous: int | None = None
-    following: int | None = None
+    previous_start: int | None = None
+    next_start: int | None = None
 
 
 def split_lines(text: str) -> list[str]:

@@ -32,13 +32,13 @@ MACHINES = {"x86_64": (0xC000003E, 41, _X86_64), "aarch64": (0xC00000B7, 198, _A
 _FAMILIES = (0, 1, 2, 10, 16)
 _X32 = 0x40000000
 
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _EQUAL, _GREATER_OR_EQUAL, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW = 0x7FFF0000
 # Programs take it for an old kernel, and do without.
 _REFUSE = 0x00050000 | errno.ENOSYS
-# Jumps, until they are counted.
-_TO_REFUSE, _TO_ALLOW = -1, -2
+# Placeholders of jumps, until the instructions that they skip are counted.
+_REFUSE_JUMP, _ALLOW_JUMP = -1, -2
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
@@ -50,13 +50,13 @@ def make_program(machine: str) -> bytes:
     arch, socket, calls = MACHINES[machine]
     lines = [
         (_LOAD, 0, 0, _ARCH),
-        (_EQUAL, 0, _TO_REFUSE, arch),
+        (_EQUAL, 0, _REFUSE_JUMP, arch),
         (_LOAD, 0, 0, _NUMBER),
-        (_AT_LEAST, _TO_REFUSE, 0, _X32),
-        *((_EQUAL, _TO_REFUSE, 0, number) for number in sorted(calls.values())),
-        (_EQUAL, 0, _TO_ALLOW, socket),
+        (_GREATER_OR_EQUAL, _REFUSE_JUMP, 0, _X32),
+        *((_EQUAL, _REFUSE_JUMP, 0, number) for number in sorted(calls.values())),
+        (_EQUAL, 0, _ALLOW_JUMP, socket),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
-        *((_EQUAL, _TO_ALLOW, 0, family) for family in _FAMILIES),
+        *((_EQUAL, _ALLOW_JUMP, 0, family) for family in _FAMILIES),
         (_RETURN, 0, 0, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
     ]
@@ -65,7 +65,7 @@ def make_program(machine: str) -> bytes:
     code = b""
     for index, (operation, *jumps, value) in enumerate(lines):
         jump_if_true, jump_if_false = (
-            {_TO_REFUSE: refuse - index - 1, _TO_ALLOW: allow - index - 1}.get(jump, jump) for jump in jumps
+            {_REFUSE_JUMP: refuse - index - 1, _ALLOW_JUMP: allow - index - 1}.get(jump, jump) for jump in jumps
         )
         code += struct.pack("=HBBI", operation, jump_if_true, jump_if_false, value)
     return code

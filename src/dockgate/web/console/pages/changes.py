@@ -29,7 +29,7 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happened, for the last time `at`, and `more` times before.
+    """Something that happened, for the last time `at`, and `earlier_count` times before.
 
     `state` says how it looks, and `href` is its page, None if that is closed to the caller.
     """
@@ -39,7 +39,7 @@ class Change:
     sentence: str
     href: str | None
     at: str
-    more: int = 0
+    earlier_count: int = 0
 
 
 def find_changes(store: Store, caller: Caller, since: str, services: Collection[str]) -> tuple[Sequence[Change], bool]:
@@ -60,7 +60,9 @@ def find_changes(store: Store, caller: Caller, since: str, services: Collection[
         if change.href == f"/running/{change.subject}" and change.subject not in services:
             change = replace(change, href=None)
         present_group = changes.get(key := _make_group_key(event, change))
-        changes[key] = replace(present_group, more=present_group.more + 1) if present_group else change
+        changes[key] = (
+            replace(present_group, earlier_count=present_group.earlier_count + 1) if present_group else change
+        )
     grouped_changes = [
         _merge_images(change) if key[0] == "verdict.changed" else change for key, change in changes.items()
     ]
@@ -161,8 +163,8 @@ def _make_group_key(event: StoredEvent, change: Change) -> tuple[str, ...]:
 
 def _merge_images(change: Change) -> Change:
     """Verdicts of several images as one row, which leads to the images of this status."""
-    if not change.more:
+    if not change.earlier_count:
         return change
-    subject = format_count(change.more + 1, "image")
+    subject = format_count(change.earlier_count + 1, "image")
     sentence = change.sentence.replace("Was ", "Were ", 1)
-    return replace(change, subject=subject, sentence=sentence, href=f"/images?status={change.state}", more=0)
+    return replace(change, subject=subject, sentence=sentence, href=f"/images?status={change.state}", earlier_count=0)

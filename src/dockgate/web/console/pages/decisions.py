@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockgate.delivery.approvals import find_contributor_objection, find_decision_objection
-from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState, Vote
+from dockgate.delivery.model import POLICY_DECISION, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission, Principal
 from dockgate.shared.errors import ConflictError, UsageError
@@ -32,7 +32,7 @@ class Decision:
     def shown_state(self) -> ApprovalState | Status:
         """The state of the approval; Undetermined if its policy rejected it because its verdict is."""
         is_undetermined = self.verdict is not None and self.verdict.status == Status.UNDETERMINED
-        is_by_policy = self.is_rejected and self.approval.decided_by == BY_POLICY
+        is_by_policy = self.is_rejected and self.approval.decided_by == POLICY_DECISION
         return Status.UNDETERMINED if is_undetermined and is_by_policy else self.approval.state
 
     @property

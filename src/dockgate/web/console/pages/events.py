@@ -87,7 +87,7 @@ def show_events(
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in page.entries},
         pattern=pattern,
         position=position,
-        following=int(page.next or 0),
+        next_position=int(page.next or 0),
         is_oldest_first=is_oldest_first,
         links=replace(links, names=("sort", "after" if is_oldest_first else "before")),
         error=error,

@@ -293,7 +293,7 @@ def _list_logs(store: Store, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     keys = [
         run.key
         for stage, action in actions
-        if action.type in calls.WITH_LOG and (run := last.get((stage, action.name))) and run.key.attempt
+        if action.type in calls.LOGGING_TYPES and (run := last.get((stage, action.name))) and run.key.attempt
     ]
     names = [(action_key.stage, action_key.action) for action_key in keys]
     position = names.index((key.stage, key.action)) if (key.stage, key.action) in names else len(names) + 1

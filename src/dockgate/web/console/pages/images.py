@@ -139,7 +139,7 @@ def show_images(
         repositories=counted_images.repositories,
         query=query,
         filters=filters,
-        links=replace(links, many=REPEATABLE),
+        links=replace(links, repeatable_names=REPEATABLE),
         command=make_list_command(query),
         filter_rows=_make_filter_rows(layer),
         page_size=PAGE_SIZE,

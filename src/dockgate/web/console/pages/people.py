@@ -316,8 +316,8 @@ def show_styleguide(request: Request, caller: api.ReadCaller) -> Response:
         "name",
         [("owner", "ada"), ("state", "Active")],
         after="this",
-        following="next",
-        previous="before",
+        next_cursor="next",
+        previous_cursor="before",
         total=1000,
         is_total_capped=True,
     )

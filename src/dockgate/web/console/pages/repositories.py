@@ -107,7 +107,7 @@ def show_repository(
         after=after,
         commits=commits[:COMMITS],
         commits_refusal=commits_refusal,
-        following=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
+        next_cursor=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
     )
 
 

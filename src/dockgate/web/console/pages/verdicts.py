@@ -72,7 +72,7 @@ class FindingRow:
 
     finding: Finding
     group: Group
-    because: str
+    explanation: str
     is_base: bool | None
 
     @property
@@ -98,7 +98,7 @@ class PlatformPage:
     steps: Sequence[NextStep]
     upgrades: Sequence[tuple[bool, str | None, tuple[str, ...]]]
     obstacles: Sequence[str]
-    accepted: Sequence[str]
+    accepted_items: Sequence[str]
 
 
 @router.get("/verdicts/{digest}")
@@ -339,7 +339,7 @@ def _make_platform_page(
         steps=list_next_steps(platform.undetermined, stored_verdict.image),
         upgrades=wording.group_upgrades(platform.remediation),
         obstacles=wording.list_obstacle_reasons(platform),
-        accepted=list(
+        accepted_items=list(
             dict.fromkeys(
                 f"{wording.describe_waived_subject(entry)}: {wording.describe_waiver(entry)}"
                 for entry in platform.waived
@@ -369,15 +369,15 @@ def make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> 
     for finding in platform.findings:
         key = _make_key(finding)
         if key in waived_findings:
-            group, because = Group.WAIVED, wording.describe_waiver(waived_findings[key])
+            group, explanation = Group.WAIVED, wording.describe_waiver(waived_findings[key])
         elif key in messages:
-            group, because = Group.BLOCKS, "; ".join(dict.fromkeys(messages[key]))
+            group, explanation = Group.BLOCKS, "; ".join(dict.fromkeys(messages[key]))
         elif not finding.fixed:
-            group, because = Group.UNFIXED, "No rule of the policy counts it, and there is no fix."
+            group, explanation = Group.UNFIXED, "No rule of the policy counts it, and there is no fix."
         else:
-            group, because = Group.WITHIN, "Within the policy's limits."
+            group, explanation = Group.WITHIN, "Within the policy's limits."
         is_base = None if base_layers is None else finding.package.layer in base_layers
-        rows.append(FindingRow(finding, group, because, is_base))
+        rows.append(FindingRow(finding, group, explanation, is_base))
     return rows
 
 

@@ -236,8 +236,8 @@ def _make_links(request: Request, exposure: Exposure, query: ExposureQuery) -> L
         query.sort,
         [("only", query.only)] if query.only in list(ExposureFilter) else [],
         after="" if query.after is None else str(query.after),
-        following=exposure.next,
-        previous=exposure.previous,
+        next_cursor=exposure.next,
+        previous_cursor=exposure.previous,
         fragment="#images",
     )
 
@@ -253,8 +253,8 @@ def make_unknown_links(links: ListLinks, next_cursor: str | None, cursor: int) -
         sort="",
         filters=[*links.filters, *links.order],
         after=str(cursor) if cursor else None,
-        following=next_cursor,
-        previous=str(cursor - EXPOSED_IMAGES) if cursor > EXPOSED_IMAGES else None,
+        next_cursor=next_cursor,
+        previous_cursor=str(cursor - EXPOSED_IMAGES) if cursor > EXPOSED_IMAGES else None,
         names=("", "unknown_after"),
         fragment="#unknown",
     )
