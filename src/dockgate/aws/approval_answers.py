@@ -12,7 +12,7 @@ _ROOM = 100
 
 
 class ApprovalAnswerSender:
-    """Answers approval actions of CodePipeline. `codepipeline` is a boto3 client."""
+    """A sender of answers to approval actions of CodePipeline. `codepipeline` is a boto3 client."""
 
     def __init__(self, codepipeline: Any) -> None:
         self._codepipeline = codepipeline

@@ -16,7 +16,7 @@ _PLATFORMS = 32
 
 
 class Indexes:
-    """Reads indexes from ECR by `ecr`, a boto3 client."""
+    """The indexes in ECR, read by `ecr`, a boto3 client."""
 
     def __init__(self, ecr: Any) -> None:
         self._ecr = ecr

@@ -64,7 +64,7 @@ class ScanState:
 
 
 class SeenLists(Protocol):
-    """Stores the last list of findings of each image."""
+    """The store of the last list of findings of each image."""
 
     def record_list(self, digest: str, repository: str, findings_hash: str) -> int:
         """Record this list, and return since when (epoch seconds) it has been seen without a change.

@@ -1,4 +1,4 @@
-"""Makes a server from its use cases: workflows, repeated tasks and the outbox."""
+"""Make a server from its use cases: workflows, repeated tasks and the outbox."""
 
 import socket
 from collections.abc import Callable, Sequence

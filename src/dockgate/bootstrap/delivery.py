@@ -1,4 +1,4 @@
-"""Makes the use cases from approvals to removal: the part of `use_cases` after `verdicts`."""
+"""Make the use cases from approvals to removal: the part of `use_cases` after `verdicts`."""
 
 from datetime import timedelta
 from functools import partial
@@ -35,7 +35,7 @@ from dockgate.store.signals import Topic
 
 
 class DeliveryWiring(VerdictWiring):
-    """Makes what approves, delivers, notifies and removes, each group from the groups before it."""
+    """The use cases that approve, deliver, notify and remove, each group made from those before it."""
 
     def make_approvals(self) -> None:
         """Make what requests approvals, publishes them and takes people's decisions."""

@@ -1,4 +1,4 @@
-"""Makes what sends events to targets, and the targets of the settings."""
+"""Make what sends events to targets, and the targets of the settings."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Makes the use cases of a server from its adapters. Nothing runs yet."""
+"""Make the use cases of a server from its adapters. Nothing runs yet."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def make_use_cases(
 
 
 class _Wiring(DeliveryWiring):
-    """Makes the records that the web application, workflows and repeated tasks take."""
+    """The records of use cases that the web application, workflows and repeated tasks take."""
 
     def make_web_services(self) -> WebServices:
         """Return what the web application needs."""

@@ -1,4 +1,4 @@
-"""Makes the use cases that read and judge images: the first part of `use_cases`."""
+"""Make the use cases that read and judge images: the first part of `use_cases`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +50,7 @@ PENDING_SCANS_EVERY = 15
 
 
 class VerdictWiring:
-    """Makes what reads and judges images, group by group, each from the adapters and the groups before it."""
+    """The use cases that read and judge images, each made from the adapters and those before it."""
 
     def __init__(
         self, adapters: Adapters, options: Options, clock: ServerClock, effects: Effects, starter: Starter

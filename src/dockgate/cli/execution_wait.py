@@ -43,7 +43,7 @@ def wait_for_end(client: Client, execution: str, timeout: float | None) -> Mappi
 
 
 class WaitNotices:
-    """Prints to standard error, once per approval, what a waiting approval needs."""
+    """Notices on standard error, one per approval, of what a waiting approval needs."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -54,7 +54,7 @@ class Response:
 
 
 class HttpCalls(Protocol):
-    """Calls one server. Raises NotConnectedError, NoAnswerError and InvalidAddressError."""
+    """Requests to one server. They raise NotConnectedError, NoAnswerError and InvalidAddressError."""
 
     def request(
         self, method: str, path: str, query: Query, content: bytes | None, headers: Mapping[str, str]
@@ -68,7 +68,7 @@ class HttpCalls(Protocol):
 
 
 class LocalHttp(HttpCalls):
-    """Calls `server`, a URL of this machine without TLS. Each call has a connection of its own."""
+    """Requests to `server`, a URL of this machine without TLS. Each has a connection of its own."""
 
     def __init__(self, server: SplitResult, headers: Mapping[str, str]) -> None:
         self._server = server
@@ -107,7 +107,7 @@ class LocalHttp(HttpCalls):
 
 
 class RemoteHttp(HttpCalls):
-    """Calls `server` by httpx.
+    """Requests to `server` by httpx.
 
     `verify` is what httpx takes, `has_proxies` whether those of the environment count.
     """

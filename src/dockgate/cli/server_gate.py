@@ -80,7 +80,7 @@ def request_verdict(
 
 
 class _RetryingCaller:
-    """Retries calls until a deadline while the server does not answer, or is busy."""
+    """A caller that retries until a deadline while the server does not answer, or is busy."""
 
     def __init__(self, end: float, show: Callable[[str], None], sleep: Callable[[float], None]) -> None:
         self._end, self._show, self._sleep = end, show, sleep

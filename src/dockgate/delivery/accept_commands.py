@@ -11,7 +11,7 @@ _END = "--until DATE --owner NAME --reason TEXT"
 
 
 def override_command(verdict: Verdict, approval: str) -> str | None:
-    """Accepts all that the verdict rejects in this image; None where an override is refused.
+    """Return the command that accepts all that the verdict rejects, None where an override is refused.
 
     `approval` is its id.
     """

@@ -141,7 +141,7 @@ class ExecutionId(TextType):
 
 @dataclass(frozen=True, slots=True)
 class ActionKey:
-    """Identifies one attempt of one action. Its text is the key of every side effect of the attempt."""
+    """The identity of one attempt of one action. Its text is the key of all side effects of the attempt."""
 
     execution: ExecutionId
     stage: str

@@ -68,7 +68,7 @@ class BuildResult:
 
 
 class Builder(Protocol):
-    """Turns a source folder and its Dockerfile into an image in our registry."""
+    """A builder of images in our registry, from a source folder and its Dockerfile."""
 
     def build(self, request: BuildRequest, log: Callable[[Sequence[str]], None]) -> BuildResult:
         """Build, and push to `<registry>/<repository>:<key>`.
@@ -183,7 +183,7 @@ class LocalStorage(Protocol):
 
 
 class ImageReader(Protocol):
-    """Reads an image in a registry.
+    """A reader of images in registries.
 
     `repository` is one of Dockgate's registry, or starts with the name of another ("quay.io/team/app").
     """
@@ -231,7 +231,7 @@ class FindingsSource(Protocol):
 
 
 class ImageResolver(Protocol):
-    """Resolves a reference to the repository and digest that it names at this moment."""
+    """A function that resolves a reference to the repository and digest that it names at this moment."""
 
     def __call__(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
         """Return the image by digest, its repository as `ImageReader` takes it.
@@ -243,7 +243,7 @@ class ImageResolver(Protocol):
 
 
 class AnswerSender(Protocol):
-    """Delivers answers to external pipelines that have an API of their own for them."""
+    """A sender of answers to external pipelines that have an API of their own for them."""
 
     def send(self, delivery: "Delivery") -> None:
         """Deliver the answer in the delivery's body. An earlier answer is not replaced.
@@ -254,7 +254,7 @@ class AnswerSender(Protocol):
 
 
 class AttachedDocuments(Protocol):
-    """Finds the documents that are attached to an image in its registry: VEX, provenance and others."""
+    """The documents attached to an image in its registry: VEX, provenance and others."""
 
     def __call__(self, repository: str, digest: str) -> Sequence[bytes]:
         """Return the documents as they are. Raises DockgateError if the registry does not answer."""
@@ -262,7 +262,7 @@ class AttachedDocuments(Protocol):
 
 
 class Attestor(Protocol):
-    """Signs approvals and the provenance of builds, and attaches them to the image in its registry."""
+    """A signer of approvals and build provenance, which attaches both to the image in its registry."""
 
     def attest(
         self,
@@ -309,7 +309,7 @@ LOG_LIMIT = 256 << 10
 
 
 class Target(Protocol):
-    """Runs services.
+    """A place where services run.
 
     Everything is keyed by service name and revision. The target stores nothing; its state is what runs.
     """

@@ -144,7 +144,7 @@ class ServiceChange:
 
 @dataclass(frozen=True, slots=True)
 class RolloutKey:
-    """Identifies one rollout of one service. Its text is "<service>/<number>"."""
+    """The identity of one rollout of one service. Its text is "<service>/<number>"."""
 
     service: str
     number: int

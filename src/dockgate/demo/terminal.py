@@ -17,7 +17,7 @@ class DemoError(DockgateError):
 
 
 class Terminal:
-    """Runs commands with `environment`, and prints them. Colours only on a terminal."""
+    """A printer and runner of commands with `environment`. Colours only on a terminal."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)

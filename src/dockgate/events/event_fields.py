@@ -38,7 +38,7 @@ class Fields:
 
 
 class FieldReader:
-    """Reads the fields of these paths, and descends into nothing else.
+    """A reader of the fields at these paths, which descends into nothing else.
 
     A path joins keys by dots. A key that has dots itself is not distinguished from nested keys.
     """

@@ -11,7 +11,7 @@ from dockgate.events.model import Message, Target, TargetType
 
 
 class Webhooks(Protocol):
-    """Delivers answers to callback URLs."""
+    """A sender of answers to callback URLs."""
 
     def check(self, url: str) -> None:
         """Raise UsageError for a URL that can never be called, whatever its host's address."""
@@ -105,7 +105,7 @@ class Queue(Protocol):
 
 
 class TargetAdapter(Protocol):
-    """Sends messages to targets of one type."""
+    """A sender of messages to targets of one type."""
 
     type: TargetType
 

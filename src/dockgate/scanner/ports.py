@@ -120,7 +120,7 @@ class OpenedImages(NamedTuple):
 
 
 class ImageOpener(Protocol):
-    """Opens the images that a reference names."""
+    """A function that opens the images that a reference names."""
 
     def __call__(
         self,

@@ -40,7 +40,7 @@ class Patience:
 
 
 class StrictConnection(h11.Connection):
-    """Raises h11.RemoteProtocolError for a large head, a body with two lengths, or one of tiny chunks."""
+    """A connection that refuses large heads, two lengths, and tiny chunks, by h11.RemoteProtocolError."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEAD)

@@ -30,7 +30,7 @@ _MAX_WARNINGS = 1000
 
 
 class RepeatedWarnings(logging.Filter):
-    """Drops a warning that was logged within the last 10 minutes. The next one counts them.
+    """A filter that drops repeats of a warning within 10 minutes. The next one counts them.
 
     What a server tries every second or two fails as often: a damaged repository, a missing database.
     """

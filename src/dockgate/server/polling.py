@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Poller:
-    """Hands the messages of a queue to `take`, one after the other, and deletes those that it handled.
+    """A loop that hands a queue's messages to `take`, one by one, and deletes those that it handled.
 
     If `take` raises any error, the error is logged and the message stays in the queue, which delivers it again until it
     moves it to its dead-letter queue.

@@ -108,7 +108,7 @@ def get_configuration_path(data: Path, endpoint: Endpoint) -> Path:
 
 
 def trust(data: Path, endpoint: Endpoint, certificate: bytes) -> None:
-    """Writes the certificate that the registry trusts from its next start on."""
+    """Write the certificate that the registry trusts from its next start on."""
     _write(data / "run" / f"{endpoint.name}.crt", certificate.decode())
 
 

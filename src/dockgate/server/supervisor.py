@@ -78,7 +78,7 @@ class ChildProcess:
         return None if process is None or process.returncode is not None else process.pid
 
     def start(self) -> None:
-        """Returns when it is ready.
+        """Start the program, and return when it is ready.
 
         Raises UnavailableError with its last words when it ends instead, or is not ready in time.
         """
@@ -95,14 +95,14 @@ class ChildProcess:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Asks it to end, and makes it end when it does not."""
+        """Ask the program to end, and end it if it does not."""
         self._stop.set()
         self._end()
         if self._thread.ident is not None:  # else it was never started
             self._thread.join()
 
     def restart(self) -> None:
-        """Ends the program, and returns when its successor is ready.
+        """End the program, and return when its successor is ready.
 
         UnavailableError when it is not ready in time.
         """

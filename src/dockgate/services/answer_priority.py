@@ -9,7 +9,7 @@ LONGEST_WAIT = 0.5
 
 
 class AnswerPriority:
-    """Counts the images whose approvals are answered in this process; background work waits for them."""
+    """The number of images whose approvals this process answers; background work waits until it is 0."""
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
         self._longest_wait = longest_wait

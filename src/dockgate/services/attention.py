@@ -51,7 +51,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class AttentionReader:
-    """Reads what needs a caller. `registry` is our own; `update_settings` say how advisories are updated."""
+    """A reader of what needs a caller. `registry` is our own; `update_settings` are those of advisories."""
 
     store: Store
     clock: ServerClock

@@ -24,7 +24,7 @@ class SettlingTimes(NamedTuple):
 
 
 class ServerClock:
-    """Gives the time as RFC 3339 text in UTC with milliseconds, so that text order is time order.
+    """The time as RFC 3339 text in UTC with milliseconds, so that text order is time order.
 
     Called, it gives the time itself.
     """

@@ -70,7 +70,7 @@ def observe_nothing(_: str) -> None:
 
 
 class RunStep(Protocol):
-    """Runs an effect as a step of a workflow."""
+    """A function that runs an effect as a step of a workflow."""
 
     def __call__(self, name: str, effect: Callable[[], R], /) -> R:
         """Return the result of the effect, stored under this name in the running workflow."""
@@ -83,7 +83,7 @@ def run_at_once(_: str, effect: Callable[[], R]) -> R:
 
 
 class Effects:
-    """Runs effects, observed.
+    """A runner of effects, each observed.
 
     `fence` waits until this process may change things. A long effect calls it before its last change: its work may have
     been taken over by another process.

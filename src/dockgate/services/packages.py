@@ -22,7 +22,7 @@ _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
 
 class Purls:
-    """Reads package URLs of these ecosystems."""
+    """A reader of the package URLs of these ecosystems."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem]) -> None:
         self._ecosystems_by_type = {

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class RoundRobin(Generic[Item]):
-    """Remembers what was done, in memory only.
+    """What was done in earlier rounds, remembered in memory only.
 
     Each round goes on where the last one ended: otherwise those at the end would wait for ever where many are due, or
     where the first ones always fail.
@@ -75,7 +75,7 @@ class RoundRobin(Generic[Item]):
 
 
 class OverdueItems(Generic[Key]):
-    """Finds the items that were due in the previous round already, and are due still.
+    """The items that were due in the previous round already, and are due still.
 
     In the first round of a process all due items are overdue: an earlier process has left them.
     """

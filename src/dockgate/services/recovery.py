@@ -13,7 +13,7 @@ from dockgate.store import Store
 
 @dataclass(slots=True)
 class Recovery:
-    """Starts what was written and not started. Each method may be called at any time."""
+    """The start of what was written and not started. Each method may be called at any time."""
 
     store: Store
     scans: ScanScheduler

@@ -20,7 +20,7 @@ class WorkersStatus:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Lists, drains and removes workers. `is_shared`: the database can have more than one."""
+    """Workers: their list, drain and removal. `is_shared`: the database can have more than one."""
 
     table: WorkerTable
     starter: Starter

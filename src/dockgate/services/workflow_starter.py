@@ -18,7 +18,7 @@ class UnservedQueue:
 
 
 class Starter(Protocol):
-    """Starts durable work in the background. A second start with the same key does nothing."""
+    """A starter of durable work in the background. A second start with the same key does nothing."""
 
     def continue_execution(self, execution: ExecutionId) -> None:
         """Start the actions that follow from those that have ended."""

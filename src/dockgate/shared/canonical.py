@@ -32,7 +32,7 @@ def encode_ascii(value: object) -> str:
 
 
 def to_plain(value: object) -> Any:
-    """Dataclasses to dicts, tuples to lists, enums to their values, all the way down."""
+    """Turn dataclasses into dicts, tuples into lists and enums into their values, all the way down."""
     if type(value) in _LEAVES:
         return value
     if isinstance(value, (list, tuple)):
@@ -122,7 +122,7 @@ def _make_items_maker(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Make
 
 
 def _make_fields_maker(kind: Any) -> _Maker:
-    """Raises KeyError for an unknown field."""
+    """Return a maker for the class's objects, which raises KeyError for an unknown field."""
     makers = {name: _find_maker(hint) for name, hint in typing.get_type_hints(kind).items()}
     makers |= {name: partial(_replace_absent, absent, makers[name]) for name, absent in _list_absent_values(kind)}
 

@@ -54,7 +54,7 @@ class RefusedAddressError(UnavailableError):
 
 
 class ConnectionCheck:
-    """Checks the addresses to which a client is connected, before anything is sent there.
+    """A check of the addresses to which a client is connected, before anything is sent there.
 
     `require_destination` resolves a name, and the client resolves it again to connect: a registry could change it in
     between, its own name too. So the registry is as near as the farthest address to which it was connected.

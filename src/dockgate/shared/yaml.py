@@ -71,7 +71,7 @@ def load_document(text: str, name: str) -> Document:
 
 
 class _Reader:
-    """Builds values from the parser's events, so that nothing is expanded or stored twice."""
+    """A reader that builds values from the parser's events, so that nothing is expanded or stored twice."""
 
     def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
         self._name = name

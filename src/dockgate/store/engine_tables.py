@@ -9,7 +9,7 @@ from dockgate.store.engine import Database
 
 
 class EngineTables:
-    """Reads and changes rows of dbos's workflow_status."""
+    """The rows of dbos's workflow_status."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

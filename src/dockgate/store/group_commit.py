@@ -43,7 +43,7 @@ class _Job(Generic[Item, T]):
 
 
 class GroupCommit:
-    """Runs the writes that wait in one transaction.
+    """A transaction that runs all writes that wait.
 
     `lock` excludes the other writes of this process where the database needs that. With `has_row_locks`, a group waits
     for those of other transactions for a moment only, because all later writes of this process wait for the group.

@@ -17,7 +17,7 @@ _ADVICE = (
 
 
 class SecretBox:
-    """Encrypts and decrypts with the key in `folder`, made at first use (mode 0600).
+    """Encryption with the key in `folder`, made at first use (mode 0600).
 
     All servers of one database need the same file. `require_folder` is called before it is read or made, and raises
     UnavailableError where the folder is not theirs. Fernet of `cryptography`: AES-128-CBC and HMAC-SHA256.
@@ -32,7 +32,7 @@ class SecretBox:
         return self._fernet.encrypt(json.dumps(dict(secrets), sort_keys=True).encode())  # type: ignore[no-any-return]
 
     def decrypt(self, data: bytes) -> dict[str, str]:
-        """Raises StoreError where the key is another one than that of the data."""
+        """Decrypt secrets. StoreError where the key is another one than that of the data."""
         from cryptography.fernet import InvalidToken
 
         try:

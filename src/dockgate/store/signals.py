@@ -37,7 +37,7 @@ class Topic(StrEnum):
 
 
 class Signals:
-    """Sends signals to the other processes, and receives theirs. On SQLite there are no other processes."""
+    """Signals to the other processes, and theirs to this one. On SQLite there are no other processes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -11,7 +11,7 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryT
 
 
 class PackageMatcher(Protocol):
-    """Matches packages to advisories, or to another scanner's findings.
+    """The matching of packages with advisories, or with another scanner's findings.
 
     `vulnerabilities.matching.Matcher` does the first, `gate.external_findings.ExternalReportMatcher` the second.
     """
@@ -30,7 +30,7 @@ class AdvisoryReader(Protocol):
 
     @property
     def digest(self) -> str:
-        """Identifies the content: changes whenever any answer could change."""
+        """The identity of the content: it changes whenever any answer could change."""
         ...
 
     def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:

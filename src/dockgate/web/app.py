@@ -165,7 +165,7 @@ def _list_documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]
 
 
 class RefusalMiddleware:
-    """Answers a request with the refusal of `refuse`, if any; otherwise passes it on."""
+    """A middleware that answers a request with the refusal of `refuse`, or passes it on."""
 
     def __init__(self, app: ASGIApp, refuse: Callable[[Request], Refusal | None]) -> None:
         self._app = app
@@ -179,7 +179,10 @@ class RefusalMiddleware:
 
 
 class ConsoleHostMiddleware:
-    """Leads a browser that opens a page at an address of loopback to CONSOLE_HOST; its cookies stay there."""
+    """A middleware that leads browsers from a page at a loopback address to CONSOLE_HOST.
+
+    Cookies of the console stay at that host.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -65,7 +65,7 @@ _log = logging.getLogger(__name__)
 
 
 class RecentCalls:
-    """Counts calls of the last FAILURE_SECONDS by a key, such as an address, up to a limit."""
+    """The number of calls in the last FAILURE_SECONDS by a key, such as an address, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -87,7 +87,7 @@ class RecentCalls:
 
 
 class FailedAuthentications:
-    """Counts invalid tokens by address. More than MAX_FAILURES in FAILURE_SECONDS are answered with 429.
+    """Invalid tokens by address. More than MAX_FAILURES in FAILURE_SECONDS are answered with 429.
 
     Valid tokens always pass, so guesses from a shared address do not lock out its other users. The limit keeps broken
     clients from filling the log; 256 random bits cannot be guessed.
@@ -344,7 +344,7 @@ def find_audit_entry(request: Request) -> str | None:
 
 
 class AuditMiddleware:
-    """Completes audit entries with the response's status, before the client gets the response."""
+    """A middleware that completes audit entries with the status, before the client gets the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

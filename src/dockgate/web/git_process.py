@@ -89,7 +89,7 @@ class GitProcesses:
 
 
 class FetchResponse(Response):
-    """Runs git while the response is sent, and ends it with the response, even if the client disconnects.
+    """A response that runs git. Git ends with it, even if the client disconnects.
 
     `spool_body` receives the body, or None. It is called with a slot, so slots limit the files, too.
     """

@@ -262,7 +262,7 @@ def _compare_references(former_references: Mapping[str, str], references: Mappin
 
 
 class PushResponse(Response):
-    """Sends the response to a push. A disconnect ends the response, never the push."""
+    """The response to a push. A disconnect ends the response, never the push."""
 
     def __init__(self, push: Push) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ _LOGIN = "dockgate.registry-login"
 
 
 class RequirePull(RequirePermission):
-    """Returns the caller, or the login of a program that the server started. Access is decided per scope."""
+    """The caller, or the login of a program that the server started. Access is decided per scope."""
 
     @override
     async def __call__(self, request: Request) -> Caller | Login:  # type: ignore[override]

@@ -30,7 +30,10 @@ _SINGLE = (
 
 
 class BodySizeLimit:
-    """Raises TooLargeError while a body that exceeds its path's limit is read. Git has its own limits."""
+    """A limit for bodies: reading one that exceeds its path's limit raises TooLargeError.
+
+    Git has its own limits.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

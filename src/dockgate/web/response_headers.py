@@ -20,7 +20,7 @@ def add_default_headers(headers: MutableHeaders) -> None:
 
 
 class DefaultHeadersMiddleware:
-    """Adds the headers that an answer lacks."""
+    """A middleware that adds the headers that an answer lacks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -21,7 +21,7 @@ WORKFLOW_DAYS = 1
 
 
 class BackgroundTasks:
-    """Starts, drains and stops the background work of a process.
+    """The background work of a process, from start to drain and stop.
 
     It consists of workflows, reconciler, outbox, signals and scans.
     """
@@ -91,7 +91,7 @@ class BackgroundTasks:
 
 
 class WorkflowRetention:
-    """Deletes workflows that ended a day ago and whose event, action or rollout can start them no more."""
+    """The removal of workflows that ended a day ago, unless their event, action or rollout can start them."""
 
     def __init__(self, store: Store, clock: ServerClock, effects: Effects, engine: Engine) -> None:
         self._store = store

@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Runs workflows durably. One per process, because dbos has one registry.
+    """The durable runner of workflows. One per process, because dbos has one registry.
 
     dbos's tables are in the store's own database. `worker.id` names the process to dbos: on SQLite it stays the same,
     and the next process continues what this one left. On Postgres it is new for each process, and the failure detector

@@ -58,7 +58,7 @@ def end_process() -> None:
 
 
 class Lease:
-    """Keeps a worker alive, and fences its effects."""
+    """The lease by which a worker lives, and a fence around its effects."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Lease:
 
 
 class FailureDetector:
-    """Marks workers lost that send no heartbeats.
+    """A detector that marks workers without heartbeats as lost.
 
     Every worker runs one; those that do not hold the lock only watch.
     """

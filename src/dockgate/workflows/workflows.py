@@ -43,7 +43,7 @@ _WORKFLOW_OF_ACTION = {
 
 
 class WorkflowStarter(Starter):
-    """Starts workflows."""
+    """A starter of workflows."""
 
     def __init__(self, store: Store, clock: ServerClock, effects: Effects, engine: Engine) -> None:
         self._store = store
@@ -87,7 +87,7 @@ class WorkflowStarter(Starter):
 
 
 class Workflows:
-    """Runs events, actions and rollouts durably. Made before `Engine.launch`."""
+    """The durable workflows of events, actions and rollouts. Made before `Engine.launch`."""
 
     def __init__(
         self,

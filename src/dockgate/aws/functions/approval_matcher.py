@@ -58,7 +58,7 @@ class _Listing:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalMatcher:
-    """Matches approvals with scans. `patience` is in minutes, see `settings`.
+    """The matching of approvals with scans. `patience` is in minutes, see `settings`.
 
     A message about an approval is only a hint. The answer uses CodePipeline's own data: see `pipelines`.
     """

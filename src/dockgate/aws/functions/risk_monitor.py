@@ -48,7 +48,7 @@ _LOG_EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class RiskMonitor:
-    """Judges running images again. `ecs` and `sns` are boto3 clients; `topic` is an ARN, None for none.
+    """The renewal of verdicts on what runs. `ecs` and `sns` are boto3 clients; `topic` is an ARN or None.
 
     An image may be at risk for `risk_days`; `notice_days` before, its deadline is near.
     """

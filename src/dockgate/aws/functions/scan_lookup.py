@@ -18,7 +18,7 @@ LogEvent = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class ScanLookup:
-    """Looks up what Inspector knows of an image or an index."""
+    """A lookup of what Inspector knows of an image or an index."""
 
     waits: WaitTable
     scans: Scans

@@ -18,7 +18,7 @@ _MEASURED_UNITS = {"seconds": "Seconds"}
 
 
 class Telemetry:
-    """Writes events to `output`: by default standard output, which Lambda sends to CloudWatch."""
+    """A writer of events to `output`: by default standard output, which Lambda sends to CloudWatch."""
 
     def __init__(self, output: TextIO | None = None, clock: Any = time.time) -> None:
         self._output = output

@@ -18,7 +18,7 @@ _SHOWN_FAILURES = 3
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Polls every `seconds`, at most `times` times."""
+    """The limits of a wait: a poll every `seconds`, at most `times` of them."""
 
     seconds: float = 5
     times: int = 720

@@ -108,7 +108,7 @@ def _expand_value(value: str, head: str, shape: str, name: str) -> str:
 
 
 class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (!Ref, !Sub) as null: only plain keys are needed."""
+    """A loader that reads CloudFormation's short forms (!Ref, !Sub) as null: only plain keys are needed."""
 
 
 _Template.add_multi_constructor("!", lambda loader, tag, node: None)

@@ -57,7 +57,7 @@ class Publication(Protocol):
 
 
 class BuildImages(Protocol):
-    """Downloads base images, and pushes results to our registry. Only it has credentials."""
+    """The images of builds: bases to download, results to push. Only it has credentials of registries."""
 
     def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         """Download and verify the image that a Dockerfile names; not again while its digest is the same.

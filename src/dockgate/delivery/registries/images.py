@@ -24,7 +24,7 @@ QUESTION_SECONDS = 60.0
 
 
 class InventoryReader(Protocol):
-    """Reads the inventory of each image."""
+    """A reader of the inventories of images."""
 
     def __call__(self, images: Sequence[Image], *, should_hash: bool) -> Sequence[Inventory]:
         """`should_hash`: the content of layers is hashed, and compared with the diff_ids of the image's config."""
@@ -33,7 +33,7 @@ class InventoryReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageAccess:
-    """Opens and reads images in our own registry and in those that may be asked.
+    """Access to images in our own registry and in those that may be asked.
 
     `own_registry` is our registry's address, and `public_registry` what others call it by (None for nothing else).
     `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.

@@ -50,7 +50,7 @@ class _Key:
 
 
 class RegistryTokens:
-    """Signs tokens with the key in `folder`.
+    """A signer of registry tokens, with the key in `folder`.
 
     The key is made when it is first needed (folder 0700, file 0600). Servers that share the folder share the key: when
     one of them replaces it, all of them sign with the new one. May be used from several threads. All calls raise

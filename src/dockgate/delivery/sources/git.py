@@ -132,7 +132,7 @@ class GitHost(RepositoryHost):
 
     @override
     def archive(self, repository: str, commit: str, into: Path, room: Room = allow_any_size) -> None:
-        """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
+        """Archive a commit. TooLargeError for more than MAX_PATHS files and folders, or MAX_ARCHIVE bytes."""
         git_dir = get_git_dir(self._folder, repository)
         commit = _resolve_id(git_dir, repository, commit)
         name = f"{commit}^{{commit}}"

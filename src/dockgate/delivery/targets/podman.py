@@ -25,7 +25,7 @@ _GLANCE = 2.0
 
 
 class PodmanTarget(Target):
-    """Runs tasks as containers named `dockgate-<service>-<revision>-<number>`.
+    """A target that runs tasks as containers named `dockgate-<service>-<revision>-<number>`.
 
     A name exists once, so a call that is repeated, at the same time or after a crash, adopts the existing container.
 
@@ -117,7 +117,7 @@ class PodmanTarget(Target):
         self._keep(service.name, names)
 
     def _run(self, service: Service, definition: TaskDefinition) -> set[str]:
-        """Makes every task exist and run, and returns their names. What runs already is left alone."""
+        """Make every task exist and run, and return their names. What runs already is left alone."""
         existing = {container.name: container for container in self._engine.list_containers(service.name)}
         names = [f"dockgate-{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)]
         for name in names:
@@ -222,7 +222,7 @@ class PodmanTarget(Target):
         return DeployError(f"{error}\nRevision {previous.revision} runs again", error.advice)
 
     def _keep(self, service: str, names: set[str]) -> None:
-        """Removes every other task of the service."""
+        """Remove every other task of the service."""
         for container in self._engine.list_containers(service):
             if container.name not in names:
                 self._engine.remove(container.name, self._grace)

@@ -165,7 +165,7 @@ def _identify_mails(message: str) -> None:
 
 
 class _Collector(logging.Handler):
-    """Collects warnings, and what the library says of the errors behind them."""
+    """A log handler that collects warnings, and what the library says of the errors behind them."""
 
     def __init__(self, records: list[str]) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ BODY_LIMIT = 200_000
 
 
 class AwsAdapter(TargetAdapter):
-    """Sends to what the setting `arn` names. `clients` makes boto3 clients by service and region."""
+    """A sender to what the setting `arn` names. `clients` makes boto3 clients by service and region."""
 
     # The form of the ARN, after "arn:aws:".
     arn_form: ClassVar[str]

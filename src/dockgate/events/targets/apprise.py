@@ -85,7 +85,7 @@ _REFUSED_OPTIONS = frozenset(("template", "attach", "attachment", "config", "inc
 
 
 class AppriseAdapter(TargetAdapter):
-    """Sends through apprise.
+    """A sender by apprise.
 
     The only secret is `url`, since the URL of every service contains its password. `hosts` are patterns of hosts that
     may be called (empty: all), as for webhooks; `is_loopback_allowed`: this machine, too.

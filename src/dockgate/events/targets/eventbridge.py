@@ -16,7 +16,7 @@ _LONGEST_TYPE = 128
 
 
 class EventBridgeAdapter(AwsAdapter):
-    """Puts events on an EventBridge bus.
+    """A sender of events to an EventBridge bus.
 
     A message that is sent again is a second event with the same id in its detail's `dockgate-event`.
     """

@@ -14,7 +14,7 @@ VALUE_LIMIT = 1000  # characters
 
 
 class StartPipeline(Protocol):
-    """Starts a pipeline for a rule, once for each key. Raises MessageRefusedError where it refuses to."""
+    """A function that starts a pipeline for a rule, once for each key, or raises MessageRefusedError."""
 
     def __call__(self, pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
         """Start `pipeline` with `variables`, at most `limit` times an hour."""
@@ -22,7 +22,7 @@ class StartPipeline(Protocol):
 
 
 class PipelineAdapter(TargetAdapter):
-    """Starts the pipeline that the target names.
+    """A target that starts the pipeline that it names.
 
     The rule's input, a JSON object of texts, are its variables.
     """

@@ -13,7 +13,7 @@ _LONGEST_SUBJECT = 99
 
 
 class SnsAdapter(AwsAdapter):
-    """Publishes to an SNS topic.
+    """A sender to an SNS topic.
 
     The subject is the message's title; the attributes `detail-type` and `source` are for filter policies.
     """

@@ -9,7 +9,7 @@ from dockgate.shared.interfaces import override
 
 
 class SqsAdapter(AwsAdapter):
-    """Sends to an SQS queue."""
+    """A sender to an SQS queue."""
 
     type = TargetType.SQS
     arn_form = QUEUE

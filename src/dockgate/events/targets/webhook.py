@@ -13,7 +13,7 @@ from dockgate.shared.interfaces import override
 
 
 class WebhookAdapter(TargetAdapter):
-    """Posts messages. The secrets are `url`, and `secret` if messages are signed.
+    """A sender by POST. The secrets are `url`, and `secret` if messages are signed.
 
     `webhooks` checks the address when it connects, follows no redirect and bounds time and memory.
     """

@@ -53,7 +53,7 @@ class BoundedStream(httpcore.NetworkStream):
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """Connects to the first address that answers, of those that may be called."""
+    """A network that connects to the first address that answers, of those that may be called."""
 
     def __init__(
         self, resolve: Callable[[str, int], Sequence[str]], is_loopback_allowed: bool, whole_seconds: float

@@ -20,7 +20,7 @@ SIZE_LIMIT = 64 * 1024 * 1024  # bytes of a document
 
 
 class PackageFactory(Protocol):
-    """Makes packages from package URLs."""
+    """A factory of packages from package URLs."""
 
     def __call__(
         self,

@@ -137,7 +137,7 @@ def make_plain_package(name: str, version: str, purl: str = "", path: str = "") 
 
 @dataclass(slots=True)
 class ReportBuilder:
-    """Collects the report of one image and platform.
+    """A builder of the report of one image and platform.
 
     The fields are those of `ExternalReport` and `Inventory`.
     """

@@ -97,7 +97,7 @@ def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inve
 
 
 class ComponentCounter:
-    """Counts for components under one policy at one time. `coverage` has stale catalogues as incomplete.
+    """A counter for components, by one policy at one time. `coverage` has stale catalogues as incomplete.
 
     `should_count_packages`: a rule counts packages without findings, too.
     """

@@ -51,7 +51,7 @@ _IMAGE_DEPENDENCIES = (RuleDependency.IMAGE, RuleDependency.IMAGE_AND_FINDINGS)
 
 
 class FleetJudge:
-    """Judges images under one policy at one time.
+    """The verdicts of one policy on images, at one time.
 
     `components` and `bundles` are those of the images that will be judged; `coverage` is all of the database's, its
     catalogues included. Raises DefinitionError if the policy names a rule that is not in `rules`.

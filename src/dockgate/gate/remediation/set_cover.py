@@ -39,7 +39,7 @@ class Cover:
 
 
 class LimitedTrials(Generic[T]):
-    """Tries up to TRIAL_LIMIT things, and refuses what comes after: nothing is then known of it."""
+    """Up to TRIAL_LIMIT trials. What comes after is refused: nothing is then known of it."""
 
     def __init__(self, accept: Callable[[T], bool]) -> None:
         self._accept = accept

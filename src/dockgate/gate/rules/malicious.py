@@ -10,7 +10,7 @@ from dockgate.shared.interfaces import override
 
 
 class Malicious(TimelessRule):
-    """Holds under every policy, without settings."""
+    """A part of every policy, without settings."""
 
     name = "malicious"
     mandatory_settings: Mapping[str, object] | None = {}

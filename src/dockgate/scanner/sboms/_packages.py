@@ -17,7 +17,7 @@ _OPTIONAL_FIELDS = tuple(field.name for field in fields(Package) if field.defaul
 
 
 class Packages:
-    """Builds packages with the ecosystem of their purl type."""
+    """A builder of packages with the ecosystem of their purl type."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem], distribution: Distribution | None) -> None:
         self._kinds = {purl_type: ecosystem for ecosystem in ecosystems for purl_type in ecosystem.purl_types}

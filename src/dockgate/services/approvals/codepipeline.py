@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CodePipelineRequests:
-    """Receives the messages of approval actions in an `account`, whose images they ask about."""
+    """The messages of approval actions in an `account`, whose images they ask about."""
 
     requests: ApprovalRequests
     clock: ServerClock
@@ -149,7 +149,7 @@ class CodePipelineRequests:
 
 
 class CodePipelineAnswerSender(ports.AnswerSender):
-    """Answers CodePipeline. Answers link to the verdict at `url`, the server's own.
+    """A sender of answers to CodePipeline. They link to the verdict at `url`, the server's own.
 
     With `links` the verdict opens without signing in, for a while.
     """

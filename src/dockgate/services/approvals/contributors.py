@@ -23,7 +23,7 @@ _Person = tuple[str | None, str | None]
 
 
 class ContributorFinder:
-    """Finds the contributors of executions."""
+    """A search for the contributors of executions."""
 
     def __init__(self, store: Store, source: Source) -> None:
         self._store = store

@@ -25,7 +25,7 @@ from dockgate.store.records import WaiverRecord
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecisions:
-    """Records decisions, and continues the executions that waited for them."""
+    """People's decisions on approvals, and the continuation of the executions that waited for them."""
 
     store: Store
     verdicts: Verdicts

@@ -9,7 +9,7 @@ from dockgate.delivery.model import ApprovalId
 
 
 class ApprovalPubSub:
-    """Wakes subscribers. Its methods may be called in any thread, subscribers may be in any event loop.
+    """The subscribers of approvals. Any thread may call; a subscriber may be in any event loop.
 
     `announce` tells the other processes of approvals that this one has published.
     """

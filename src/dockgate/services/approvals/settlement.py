@@ -35,7 +35,7 @@ class SettlingOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalSettler:
-    """Answers waiting approvals, and starts what follows.
+    """The answers to waiting approvals, and the start of what follows.
 
     `add_projects` adds to voters what their roles for some repositories cover.
     """

@@ -77,7 +77,7 @@ class ExposedFinding(NamedTuple):
 
 
 class WaiverFinder:
-    """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
+    """The waivers and statements as of a time, for the images of one answer.
 
     Policies decide whose VEX statements count. A waiver of one platform of an index is not found. In a repository that
     a pipeline builds, the gate counts waivers only for images that the server or its operator pushed

@@ -62,7 +62,7 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class ExposureSearch:
-    """Answers where something is.
+    """The search for images that contain something.
 
     `registry` is the address of our own registry. For more images than `ungrouped_limit`, like ones are looked at once.
     """

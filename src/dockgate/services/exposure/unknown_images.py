@@ -80,7 +80,7 @@ class UnknownSlice(NamedTuple):
 
 
 class UnknownImages:
-    """Finds them, for one question about components, as in `Exposures.list_images`.
+    """Unknown images for one question about components, as in `Exposures.list_images`.
 
     `exposed_images` are the images that contain one for sure.
     """

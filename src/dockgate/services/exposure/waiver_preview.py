@@ -53,7 +53,7 @@ class WaiverPreview:
 
 @dataclass(frozen=True, slots=True)
 class WaiverPreviews:
-    """Makes previews. Nothing is stored."""
+    """Previews of what a waiver would change. Nothing is stored."""
 
     store: Store
     case_builder: CaseBuilder

@@ -38,7 +38,7 @@ class Update(Protocol):
 
 
 class FeedUpdates:
-    """Fetches the feeds that are due. One process of a database does, under a named lock.
+    """Updates from the feeds that are due. One process of a database updates, under a named lock.
 
     `record` stores events, `on_install` is called when another database is in place, by a command too, and once at the
     start: it may be called twice for one database. `jitter` returns a number from 0 to 1.
@@ -53,7 +53,7 @@ class FeedUpdates:
         update: Update = advisories.update,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Raises UsageError if the settings name an unknown feed."""
+        """Prepare updates. UsageError if the settings name an unknown feed."""
         self._settings = settings
         self._path = settings.advisories
         self._record = record

@@ -23,7 +23,7 @@ _SEVERITIES = list(Severity)
 
 @dataclass(slots=True)
 class ChangeEvents:
-    """Makes the events of verdicts on `images` that change at `now`. An image that nothing uses has none.
+    """The events of verdicts on `images` that change at `now`. An image that nothing uses has none.
 
     `stored_verdicts` are the present ones. The status before a policy's first verdict on an image is that of
     `former_verdicts`, its last verdict by whatever policy, else that of the newest recorded verdict of the policy, for

@@ -79,7 +79,7 @@ class _OpenTime:
 
 @dataclass(slots=True)
 class TrendReader:
-    """Computes trends, and remembers them for a while.
+    """A reader of trends, which remembers them for a while.
 
     One call computes; others meanwhile get what was remembered.
     """

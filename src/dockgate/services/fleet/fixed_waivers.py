@@ -19,7 +19,7 @@ PACKAGES_LIMIT, IMAGES_LIMIT = 20, 100
 
 @dataclass(frozen=True, slots=True)
 class FixedWaivers:
-    """Announces the first fix for what a waiver with `until_fixed` accepts, once for each waiver.
+    """The events of the first fix for what waivers with `until_fixed` accept: one for each waiver.
 
     For one that names no vulnerability, that is a fix which has appeared since the waiver was accepted: it never
     accepted a vulnerability that had a fix before.

@@ -48,7 +48,7 @@ class RematchResult:
 
 @dataclass(frozen=True, slots=True)
 class FleetIndex:
-    """Indexes images, and keeps the findings of their components."""
+    """The index of images, with the findings of their components."""
 
     store: Store
     advisories: Advisories

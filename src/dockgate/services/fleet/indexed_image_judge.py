@@ -73,7 +73,7 @@ class Judges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IndexedImageJudge:
-    """Judges indexed images by a policy, many at once.
+    """The verdicts of a policy on indexed images, many at once.
 
     The results are those of `CaseBuilder` with `gate.evaluate.judge`, which judge one image from its inventories.
     """

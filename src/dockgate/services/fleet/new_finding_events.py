@@ -54,7 +54,7 @@ class _FindingChange:
 
 @dataclass(slots=True)
 class NewFindingEvents:
-    """Makes the events of findings that are new or worse."""
+    """The events of findings that are new or worse."""
 
     store: Store
     selection: PolicySelection

@@ -64,7 +64,7 @@ CompareAdvisories = Callable[[AdvisoryReader, AdvisoryReader, Collection[str]], 
 
 @dataclass(slots=True)
 class VerdictRenewal:
-    """Renews the fleet's verdicts. One process at a time does; another one returns at once."""
+    """The renewal of the fleet's verdicts. One process at a time renews; another one returns at once."""
 
     store: Store
     index: FleetIndex

@@ -19,7 +19,7 @@ LINK_MINUTES = 60
 
 @dataclass(frozen=True, slots=True)
 class FirstAdmin:
-    """Adds the first administrator by a link, while there are no principals."""
+    """The link that adds the first administrator, while there are no principals."""
 
     store: Store
     people: People

@@ -50,7 +50,7 @@ LOCAL_CALL = "dockgate token create --local"
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Manages principals and their tokens. `registry_names` are those of our own registry."""
+    """Principals and their tokens. `registry_names` are those of our own registry."""
 
     store: Store
     clock: Clock

@@ -22,7 +22,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class ProviderSignIn:
-    """Signs people in whom `provider` names. `mapping` says which of its groups have which roles."""
+    """The sign-in by `provider`. `mapping` says which of its groups have which roles."""
 
     provider: IdentityProvider
     mapping: Sequence[GroupRole]

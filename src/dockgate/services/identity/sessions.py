@@ -23,7 +23,7 @@ PROVIDER_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Signs browsers in and out."""
+    """Sessions of browsers, from sign-in to sign-out."""
 
     store: Store
     people: People

@@ -12,7 +12,7 @@ from dockgate.store.fleet.records import Component
 
 @dataclass(frozen=True, slots=True)
 class FleetPackages:
-    """Finds components, by id."""
+    """Components of the fleet, by id."""
 
     store: Store
     purls: Purls

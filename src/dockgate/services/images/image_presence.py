@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ImagePresence:
-    """Asks about the next images at each `run`, which is made once a minute.
+    """A check whether images still exist: each `run`, once a minute, asks about the next ones.
 
     `registry` is our own, and `record_deletion` is called with a repository and a digest. An image that is missing is
     asked about again in the next run, as it may have been deleted and put back. It is recorded as gone if the registry

@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 
 class ScanQueue:
-    """Runs `read` for each scan in one of `reader_count` threads.
+    """A queue of scans. One of `reader_count` threads calls `read` for each.
 
     A thread is started when it is first needed. External registries, known by their hosts, have at most three quarters
     of the readers, and one of them at most half: our own registry always has readers. A free reader takes a scan of the
@@ -112,7 +112,7 @@ class ScanQueue:
 
 @dataclass(frozen=True, slots=True)
 class ScanRunner:
-    """Runs scans. `findings_source` is the other scanner that some repositories rely on, None for none.
+    """A runner of scans. `findings_source` is the other scanner that some repositories rely on, or None.
 
     `record_attached_vex` stores the VEX documents that are attached to an image, by repository and digest. `version` is
     our scanner's.
@@ -165,7 +165,7 @@ class ScanRunner:
 
 @dataclass(eq=False)
 class ScanScheduler:
-    """Requests and runs scans.
+    """Scans, from the request to the answer.
 
     `settle` answers the approvals of an image and returns the executions that may continue. `judge_push` judges an
     image that was pushed, after its scan. `explain` turns an error into text for people. Another scanner that has not
@@ -305,7 +305,7 @@ class ScanScheduler:
 
 @dataclass(frozen=True, slots=True)
 class FindingReports:
-    """Records what other scanners report of images.
+    """Reports of other scanners about images.
 
     `settle_and_continue` answers the approvals of an image, and continues their executions.
     """

@@ -125,7 +125,7 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True)
 class ImageSearch:
-    """Lists images. `registry` is our own registry, `registry_names` what people call it."""
+    """Lists of images. `registry` is our own registry, `registry_names` what people call it."""
 
     store: Store
     packages: FleetPackages

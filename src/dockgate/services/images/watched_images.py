@@ -51,7 +51,7 @@ def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
 
 @dataclass(slots=True)
 class WatchedImages:
-    """Answers which images are watched, and records their uses. Any thread may call.
+    """The images that are watched, and records of their uses. Any thread may call.
 
     Watches end by `retention_clock`, so that none ends because a clock was ahead for a while. `registry` is the address
     of our own registry.

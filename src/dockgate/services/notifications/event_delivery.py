@@ -29,7 +29,7 @@ SENT_SECONDS = 60
 
 
 class EventDeliveryHandler(OutboxHandler):
-    """Sends the messages of rules: a few at a time to each target, those of a subject in order."""
+    """The delivery of rules' messages: a few at a time to each target, those of a subject in order."""
 
     kind = OutboxKind.EVENT
     effect = EffectKind.SEND_EVENT

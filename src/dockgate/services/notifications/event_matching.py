@@ -50,7 +50,7 @@ class _Batch:
 
 
 class EventMatcher:
-    """Matches stored events with rules. One process at a time calls it; a second one changes nothing."""
+    """The matching of stored events with rules. One process at a time matches; a second changes nothing."""
 
     def __init__(
         self,

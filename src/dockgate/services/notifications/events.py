@@ -28,7 +28,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class EventReader:
-    """Reads the event log."""
+    """A reader of the event log."""
 
     log: EventLog
 

@@ -30,7 +30,7 @@ class UndeliverableError(Exception):
 
 
 class OutboxHandler(Protocol):
-    """Sends the entries of one kind.
+    """A sender of the entries of one kind.
 
     `receiver_limit` is how many are sent to one receiver at the same time; `effect` is the kind of effect. Entries that
     are not answers (`is_answer`) give way to answers.
@@ -51,7 +51,7 @@ class OutboxHandler(Protocol):
 
 
 class OutboxWorker:
-    """Sends entries in the background until they are done or dead-lettered.
+    """The background work that sends entries until they are done or dead-lettered.
 
     Entries without a handler wait.
     """
@@ -104,7 +104,7 @@ class OutboxWorker:
 
 @dataclass(eq=False)
 class _SenderPool:
-    """Sends the entries of one kind: a thread that claims them, and a pool that sends."""
+    """The senders of one kind of entry: a thread that claims them, and a pool that sends."""
 
     outbox: Outbox
     handler: OutboxHandler

@@ -25,7 +25,7 @@ from dockgate.store.records import OutboxEntry, OutboxKind
 
 @dataclass(frozen=True, slots=True)
 class WebhookHandler(OutboxHandler):
-    """Posts the answer as a signed webhook, or hands it to the sender of the URL's scheme."""
+    """A sender of answers: a signed webhook, or what the sender of the URL's scheme makes of it."""
 
     kind = OutboxKind.WEBHOOK
     effect = EffectKind.DELIVER
@@ -54,7 +54,7 @@ class WebhookHandler(OutboxHandler):
 
 @dataclass(frozen=True, slots=True)
 class VerdictChangeHandler(OutboxHandler):
-    """Posts that the verdict on an approved image changed, as a signed webhook to the approval's callback."""
+    """A sender of changed verdicts on approved images: a signed webhook to the approval's callback."""
 
     kind = OutboxKind.VERDICT_CHANGE
     effect = EffectKind.DELIVER
@@ -77,7 +77,7 @@ class VerdictChangeHandler(OutboxHandler):
 
 @dataclass(frozen=True, slots=True)
 class AttestationHandler(OutboxHandler):
-    """Signs that the policy approved an image, and attaches the statement in the image's registry.
+    """A handler that signs what the policy approved, and attaches the statement in the image's registry.
 
     An attestation is valid for so many `days`.
     """
@@ -109,7 +109,7 @@ class AttestationHandler(OutboxHandler):
 
 
 class ProvenanceHandler(OutboxHandler):
-    """Attaches the provenance statements of our builds to their images."""
+    """A handler that attaches the provenance statements of our builds to their images."""
 
     kind = OutboxKind.PROVENANCE
     effect = EffectKind.ATTEST

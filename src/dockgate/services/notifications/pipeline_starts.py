@@ -21,7 +21,7 @@ CHAIN_LIMIT = 5
 
 @dataclass(frozen=True, slots=True)
 class RuleExecutions:
-    """Starts pipelines for rules, and stops rules that start each other or themselves."""
+    """Executions that rules start. Rules that start each other or themselves are stopped."""
 
     store: Store
     starter: Starter

@@ -55,7 +55,7 @@ class _Images:
 
 @dataclass(frozen=True, slots=True)
 class NotificationSummary:
-    """Makes summaries. A target that is not an owner's summarises the whole server.
+    """Summaries for targets. One that is not an owner's target gets a summary of the whole server.
 
     All is well only while everything is known: images without a verdict, stale advisories and feeds that bring nothing
     new are no good news. `suspect_feeds` returns why feeds are suspect, by feed.

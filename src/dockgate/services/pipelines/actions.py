@@ -48,7 +48,7 @@ def read_definition(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """Fetches sources and builds images.
+    """The work of source and build actions.
 
     `registry` is the address of our own registry, `secret` makes tags that a client cannot guess, and `scratch` is a
     folder for build contexts. `fence` waits until this process may push what it has built.

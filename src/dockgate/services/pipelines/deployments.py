@@ -51,7 +51,7 @@ def _make_lock_name(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deployments:
-    """Deploys images. `registry` is the address of our own registry."""
+    """Deploys of images. `registry` is the address of our own registry."""
 
     store: Store
     targets: Mapping[str, Target]
@@ -154,7 +154,7 @@ def _read_image(artifact: Path, container: str) -> ImageReference:
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
-    """Changes services. `registry` is the address of our own registry."""
+    """Changes of services. `registry` is the address of our own registry."""
 
     store: Store
     targets: Mapping[str, Target]
@@ -261,7 +261,7 @@ def _is_already_running(service: Service, rollout: Rollout) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRepair:
-    """Repairs services. The health of tasks is remembered in memory only."""
+    """The repair of services. The health of tasks is remembered in memory only."""
 
     store: Store
     targets: Mapping[str, Target]

@@ -66,7 +66,10 @@ class AppliedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Applies documents. `clone_url` gives the URL of a repository, `registry_names` are those of our own."""
+    """The documents that people apply.
+
+    `clone_url` gives the URL of a repository, `registry_names` are those of our own registry.
+    """
 
     store: Store
     source: RepositoryHost

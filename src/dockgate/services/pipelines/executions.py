@@ -15,7 +15,7 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Executions:
-    """Starts, retries and stops executions. `publish` wakes those who wait for approvals, by their ids."""
+    """Executions: start, retry and stop. `publish` wakes those who wait for approvals, by their ids."""
 
     store: Store
     clock: ServerClock

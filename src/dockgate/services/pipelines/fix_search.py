@@ -112,7 +112,7 @@ class NewestImages:
 
 @dataclass(slots=True)
 class FixSearch:
-    """Finds fixes. `registry` is the address of our own registry.
+    """The search for fixes. `registry` is the address of our own registry.
 
     `find_newest` gives the digest of a tag in another registry, None if it is unknown or that image was not scanned.
     """

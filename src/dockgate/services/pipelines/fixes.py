@@ -50,7 +50,7 @@ MakeLock = Callable[[DeliveredImage, str, FixPlan, LockUpdate], str]
 
 @dataclass(slots=True)
 class Fixes:
-    """Looks for fixes and makes them. One process at a time does; a second one changes nothing."""
+    """Fixes, from the search to the commit. One process at a time makes them; a second changes nothing."""
 
     store: Store
     search: FixSearch

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GitPushes:
-    """Records pushes, and starts the pipelines of the branches that moved."""
+    """Pushes to git repositories, and the start of the pipelines of the branches that moved."""
 
     store: Store
     source: RepositoryHost

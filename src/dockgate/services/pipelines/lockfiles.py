@@ -37,7 +37,7 @@ _PLAIN_PATH = re.compile(r"[\w./@+-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LockBuilds:
-    """Makes lockfiles by builds. `scratch` is a folder for the sources, `npm` npm's ecosystem."""
+    """Builds that make lockfiles. `scratch` is a folder for the sources, `npm` npm's ecosystem."""
 
     builder: Builder
     registry: RegistryContent

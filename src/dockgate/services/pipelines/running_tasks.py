@@ -32,7 +32,7 @@ class TaskLists:
 
 
 class RunningTasks:
-    """Lists the tasks of services by asking their targets.
+    """The tasks of services, as their targets report them.
 
     One that hangs has a few questions at a time and keeps no other target from being asked.
     """

@@ -24,7 +24,7 @@ COMMENT_LIMIT = 1000  # characters
 
 
 class Policies:
-    """Reads and changes policies. Called with a name, it returns the policy to judge by."""
+    """Policies, read and changed. Called with a name, it returns the policy to judge by."""
 
     def __init__(self, store: Store, rules: Sequence[Rule], clock: ServerClock, effects: Effects) -> None:
         self._store = store

@@ -113,7 +113,7 @@ def _read_policy(document: Document) -> Policy:
 
 
 class _Bench:
-    """Judges examples by one policy."""
+    """The verdicts of one policy on its examples."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy

@@ -59,7 +59,7 @@ class LoadedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySelection:
-    """Selects policies.
+    """The selection of policies.
 
     `policies` returns a policy by its name, or raises NotFoundError or DefinitionError. `policy_versions` returns all
     versions of one; without it, policies were always what they are. `known_assignments` are those of the moment, for

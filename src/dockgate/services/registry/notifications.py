@@ -38,7 +38,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class RegistryNotifications:
-    """Receives notifications. `url` is the server's own, `registry` the address of our own registry."""
+    """Notifications of registries. `url` is the server's own, `registry` the address of our own registry."""
 
     pushes: RegistryPushes
     secrets: WebhookSecrets

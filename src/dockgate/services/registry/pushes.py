@@ -22,7 +22,7 @@ _TAG_SECONDS = 10
 
 @dataclass(slots=True)
 class RegistryPushes:
-    """Records pushes of images, and starts their scans. `registry` is our own.
+    """Pushes of images, and the start of their scans. `registry` is our own.
 
     Our own registry decides which image a tag names. It reports a push just before it writes the tag, and notifications
     may come in any order: a tag that has moved is compared with the registry again for some seconds.

@@ -47,7 +47,7 @@ class _RefusalCount:
 
 
 class RefusedPulls:
-    """Counts refused pulls, and makes one event in a window of each repository, image and caller.
+    """Refused pulls, and one event in a window of each repository, image and caller.
 
     Any thread may call. The event is made at once, and counts what was refused since the event before. Its id has the
     window, so several servers, or one that was restarted, store one event. `record` stores events.

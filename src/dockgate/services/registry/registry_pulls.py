@@ -126,7 +126,7 @@ class _SimpleSigning(msgspec.Struct):
 
 
 class RegistryPulls:
-    """Judges pulls from our own registry. Any thread may call.
+    """The policy for pulls from our own registry. Any thread may call.
 
     `approved_indexes` returns the approved indexes that contain a platform's image. `watching` records pulls,
     `refused_pulls` those that were refused. `monotonic` is the clock of the cache, in seconds.

@@ -40,7 +40,7 @@ class GrantedToken:
 
 
 class RegistryAccess:
-    """Decides who may do what in our registry.
+    """Access to our registry: who may do what.
 
     `patterns` open repositories for pushes by principals. `trust` makes the registry trust the present certificate, if
     it does not yet.

@@ -47,7 +47,7 @@ class CollectionPlan:
 
 @dataclass(frozen=True, slots=True)
 class CollectionPlans:
-    """Makes and stores the plan of the next collection. The newest replaces the one before."""
+    """The plan of the next collection. The newest replaces the one before."""
 
     store: Store
     collection: GarbageCollection

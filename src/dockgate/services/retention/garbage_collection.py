@@ -1,4 +1,4 @@
-"""Removes what is not needed any more: images with their blobs, and old rows and files.
+"""Remove what is not needed any more: images with their blobs, and old rows and files.
 
 A collection is a row. It is requested by a person or by time, and a round of the reconciler carries it out; after a
 crash the next round begins it again. Everything may be removed twice.
@@ -92,7 +92,7 @@ RowCollector = Callable[[bool], Sequence[RemovedObjects]]
 
 @dataclass(slots=True)
 class GarbageCollection:
-    """Plans and carries out collections.
+    """Collections, planned and carried out.
 
     `storage` is None if the registry's blobs are not ours to delete. `every_hours` is how often a collection starts by
     itself, 0 for never. `collect_rows` removes what is not an image. `retention_clock` gives the age of blobs.

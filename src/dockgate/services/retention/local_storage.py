@@ -1,4 +1,4 @@
-"""Follows collections on each host: what builds and services left there is removed after each."""
+"""Follow collections on each host: what builds and services left there is removed after each."""
 
 import logging
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class LocalCollections:
-    """Removes unused storage of this host. `storage` is None where there is none."""
+    """The removal of unused storage of this host. `storage` is None where there is none."""
 
     store: Store
     storage: LocalStorage | None

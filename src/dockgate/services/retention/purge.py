@@ -21,7 +21,7 @@ DELIVERED_DAYS = 1
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Deletes settled approvals, events, dead letters and ended fixes that are older than `keep_days`.
+    """The removal of settled approvals, events, dead letters and ended fixes older than `keep_days`.
 
     Ages are counted by `retention_clock`: a clock that is ahead for a while deletes nothing.
     """

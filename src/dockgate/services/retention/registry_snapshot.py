@@ -57,7 +57,7 @@ class RegistrySnapshot:
 
 @dataclass(slots=True)
 class RegistryReader:
-    """Reads what our registry, the store and the targets say of images."""
+    """A reader of what our registry, the store and the targets say of images."""
 
     store: Store
     registry: RegistryContent

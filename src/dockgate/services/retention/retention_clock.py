@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class RetentionClock(ServerClock):
-    """Gives the time by which ages are counted: that of `clock`, or an earlier one after a jump.
+    """The time by which ages are counted: that of `clock`, or an earlier one after a jump.
 
     `uptime` gives seconds that no adjustment of the clock changes. Any thread may call.
     """

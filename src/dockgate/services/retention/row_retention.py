@@ -1,4 +1,4 @@
-"""Removes old rows and files: executions with logs and artifacts, revisions, verdicts, documents."""
+"""Remove old rows and files: executions with logs and artifacts, revisions, verdicts, documents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dockgate.store.fleet.findings import MATCHING
 
 @dataclass(slots=True)
 class RowRetention:
-    """Removes what is old."""
+    """The removal of old rows and files."""
 
     store: Store
     clock: ServerClock

@@ -56,7 +56,7 @@ class BaselineImages:
 
 @dataclass(frozen=True, slots=True)
 class BaselineFinder:
-    """Finds the baselines of images. `registry` is the address of our own registry."""
+    """The baselines of images. `registry` is the address of our own registry."""
 
     store: Store
     ecosystems: Sequence[Ecosystem]
@@ -140,7 +140,7 @@ def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> Verd
 
 @dataclass(frozen=True, slots=True)
 class CaseBuilder:
-    """Builds cases. `findings_source` is the other scanner that some repositories rely on, None for none."""
+    """A builder of cases. `findings_source` is the other scanner of some repositories, None for none."""
 
     store: Store
     advisories: Advisories

@@ -50,7 +50,7 @@ class _Memory(NamedTuple):
 
 @dataclass(slots=True)
 class ExemptionRevisions:
-    """Computes for images which waivers and VEX documents may count for them.
+    """The waivers and VEX documents that may count for images, as a text that changes with them.
 
     They are a superset of what `ServerWaivers.select_for_image` selects. A waiver may count for the images and in the
     repositories that it names. A VEX document may count for the images that it names or is attached to, and for those

@@ -40,7 +40,7 @@ PART_LIMIT = 200  # images
 
 @dataclass(frozen=True, slots=True)
 class PolicyDryRun:
-    """Judges images by candidates of policies. `registry` is the address of our own registry."""
+    """Dry runs of candidates for policies. `registry` is the address of our own registry."""
 
     store: Store
     policies: Policies

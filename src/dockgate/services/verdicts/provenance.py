@@ -22,7 +22,7 @@ _BYTES_LIMIT = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Records the provenance of builds, and collects that of images.
+    """The provenance of our builds, and that of images.
 
     Without an `attestor`, builds have no provenance. `url` is the server's URL, under which its repositories are;
     `registry` is the address of our own registry.

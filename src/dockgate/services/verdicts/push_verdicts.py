@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class PushVerdicts:
-    """Judges pushed images by the policies of their repositories, once their scan has ended.
+    """Verdicts on pushed images by the policies of their repositories, once their scan has ended.
 
     A push whose image was not judged is a row, so a crash loses nothing. A new scan of an image makes it due again.
     """

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ServiceRisk:
-    """Judges running images again when something that their verdicts are made from has changed.
+    """The risk of running images, judged again when an input of their verdicts has changed.
 
     A new advisory takes nothing down, nor does a stricter policy or an expired waiver: the service is marked at risk,
     and its next deploy is blocked. An image that cannot be judged, for instance because advisories are stale, does not

@@ -12,7 +12,7 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class VerdictInputs:
-    """Computes a text of all inputs. While it stays the same, a round need not look at each image."""
+    """A text of all inputs. While it stays the same, a round need not look at each image."""
 
     store: Store
     verdicts: Verdicts

@@ -19,7 +19,7 @@ _PURPOSE = b"dockgate: link to a verdict, version 1"
 
 @dataclass(frozen=True, slots=True)
 class VerdictLinks:
-    """Makes, checks and revokes links.
+    """Links to verdicts, from signing to revocation.
 
     `secret` is known to the servers of one database alone, `url` is their public URL. `count_revocations` returns how
     often the links to a verdict were revoked, `revoke` counts one more: links that were made before do not count.

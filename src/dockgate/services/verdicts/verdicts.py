@@ -41,7 +41,7 @@ class RenewedPushVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Judges images by the policies that apply to them, and stores the verdicts."""
+    """Verdicts on images by the policies that apply to them."""
 
     store: Store
     case_builder: CaseBuilder

@@ -52,7 +52,7 @@ class ServerExemptions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServerWaivers:
-    """Records waivers and VEX documents, and selects those that apply.
+    """The waivers and VEX documents of the server, and the selection of those that apply.
 
     `attached_documents` finds VEX documents beside images. A waiver is announced `notice_days` before its end.
     """

@@ -12,7 +12,7 @@ from dockgate.store.secret_box import SecretBox
 
 
 class CallbackBox:
-    """Encrypts callbacks for the rows of answers, of changed verdicts, and of followed images."""
+    """Encryption for callbacks in the rows of answers, of changed verdicts, and of followed images."""
 
     def __init__(self, box: SecretBox) -> None:
         self._box = box
@@ -24,9 +24,9 @@ class CallbackBox:
         return OutboxEntry(OutboxKind.WEBHOOK, approval_id, url.netloc, payload)
 
     def encrypt(self, callback: Callback) -> str:
-        """Each call gives another text."""
+        """Encrypt a callback; each call gives another text."""
         return self._box.encrypt({"url": callback.url, "secret": callback.secret}).decode()
 
     def decrypt(self, text: str) -> Callback:
-        """Raises StoreError where the key is another one than that of the text."""
+        """Decrypt a callback. StoreError where the key is another one than that of the text."""
         return Callback(**self._box.decrypt(text.encode()))

@@ -62,7 +62,7 @@ for _count in _COUNTS:
 
 
 class ComponentSearch:
-    """Finds components. Which images contain them: `store.exposure.images`."""
+    """The search for components. Which images contain them: `store.exposure.images`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

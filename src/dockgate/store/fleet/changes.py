@@ -70,7 +70,7 @@ class RecentFindings(NamedTuple):
 
 
 class FleetChanges:
-    """Reads the fleet index for what is new."""
+    """What is new in the fleet index."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

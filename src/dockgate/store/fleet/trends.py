@@ -48,7 +48,7 @@ class Period(NamedTuple):
 
 
 class Trends:
-    """Reads the past of findings and verdicts."""
+    """The past of findings and verdicts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -102,7 +102,7 @@ _FIRST_PAGES = 4
 
 
 class ImageListing:
-    """Reads lists of images. `wide` is a number of bundles or repositories from which on there are many."""
+    """Lists of images. `wide` is a number of bundles or repositories from which on there are many."""
 
     def __init__(self, database: Database, wide: int = WIDE) -> None:
         self._database = database

@@ -13,7 +13,7 @@ from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 
 class ImageRemovals:
-    """Records removals. The index keeps the content of a removed image for questions about the past."""
+    """Removals of images. The index keeps what a removed image contained, for questions about the past."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -113,7 +113,7 @@ class Collections:
 
 
 class PushBarrier:
-    """Keeps pushes to our registry out while its manifests and blobs are deleted.
+    """The barrier that keeps pushes to our registry out while its manifests and blobs are deleted.
 
     The registry requires a token for each push, and checks only the token. So there are no pushes while no token that
     can push is valid: the barrier is closed for new ones, and `close` says until when the earlier ones are valid.

@@ -43,7 +43,7 @@ FINDINGS_BATCH = 5_000
 
 
 class FleetRetention:
-    """Deletes images from the index.
+    """The removal of images from the index.
 
     The caller has the lock `store.fleet.findings.MATCHING`: ids may be used again.
     """

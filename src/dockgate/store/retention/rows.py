@@ -55,7 +55,7 @@ _REFERENCES: tuple[ColumnElement[Any], ...] = (
 
 
 class ExpiredRows:
-    """Finds and deletes old rows. Each deletion looks again whether the rows are needed."""
+    """Old rows, and their deletion. Each deletion looks again whether the rows are needed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -17,7 +17,7 @@ _Texts = dict[str, list[object]]
 
 
 class TextWriter:
-    """Writes the texts of one part. `flush` writes those that wait for their block to be full."""
+    """A writer of the texts of one part. `flush` writes those that wait for their block to be full."""
 
     def __init__(self, sql: sqlite3.Connection, part: int) -> None:
         self._sql = sql

@@ -251,7 +251,7 @@ class _TooSlowError(ValueError):
 
 
 class _Speed:
-    """Looks at the speed of a request from the first byte of its head to the last of its body, and ends a slow one.
+    """The speed of a request, from the first byte of its head to the last of its body. Ends a slow one.
 
     A timeout counts from each byte, and a head or a chunk is given to us whole: who sends one byte a minute would never
     be noticed. A large file may take long, if it comes at SLOWEST.

@@ -50,7 +50,7 @@ class _Stream:
 
 
 class LiveChanges:
-    """Tells open pages about new events. Use in one event loop only.
+    """Messages about new events to open pages. Use in one event loop only.
 
     `newest_seq` and `read` are `EventLog.read_newest_seq` and `EventLog.read`.
     """

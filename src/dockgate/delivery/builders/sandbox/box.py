@@ -40,7 +40,7 @@ _LAST_CAPABILITY = 63
 
 
 class Gate:
-    """Lets one process wait until another has reached a step."""
+    """A gate at which one process waits until another has reached a step."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()

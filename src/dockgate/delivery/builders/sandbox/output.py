@@ -24,7 +24,7 @@ _CHUNK_SIZE = 2**16
 
 
 class BuildLog:
-    """Passes lines of output to `log`, several at a time, at most `limit` bytes, and keeps the last lines."""
+    """A build's output, passed to `log` several lines at a time, up to `limit` bytes. It keeps the end."""
 
     def __init__(self, log: Callable[[Sequence[str]], None], limit: int) -> None:
         self._log = log
@@ -56,7 +56,7 @@ class BuildLog:
 
 
 class _DrainedPipe:
-    """Reads a pipe in a thread, so that its writers never wait for the log.
+    """A pipe that a thread reads, so that its writers never wait for the log.
 
     podman relays what a RUN instruction prints. If the pipe is full when the instruction ends, podman drops the rest.
     """

@@ -75,7 +75,7 @@ class Outcome:
 
 
 class Runner(Protocol):
-    """Runs the commands of builds: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`).
+    """A runner of builds' commands: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`).
 
     `folder` is the repository's, which no build can read or write.
     """

@@ -96,7 +96,7 @@ class Ids:
 
 
 class Sandbox(Runner):
-    """Isolates builds.
+    """A runner that isolates builds.
 
     `folder` identifies the server whose builds these are. `keepers` begins the command lines of programs that end with
     this process. `ids` raises UnavailableError on a host that cannot isolate builds.

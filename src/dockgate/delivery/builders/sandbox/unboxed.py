@@ -18,7 +18,7 @@ from dockgate.shared.interfaces import override
 
 
 class Host(Runner):
-    """Runs builds without a sandbox. Of the limits only time and log apply.
+    """A runner of builds without a sandbox. Of the limits only time and log apply.
 
     `command` begins podman's command lines, best one that ends with the server; `environment` is all that it gets.
     """

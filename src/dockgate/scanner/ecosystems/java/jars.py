@@ -63,7 +63,7 @@ class _LimitError(UnreadableError):
 
 
 class _ArchiveReader:
-    """Reads archives up to `limit` bytes; collects packages and unread parts. `part_path` is the current part."""
+    """A reader of archives up to `limit` bytes, for packages and unread parts. It is at `part_path`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -103,7 +103,7 @@ def _read_entries(section: Section) -> Iterator[_Entry]:
 
 
 class _Fields:
-    """Reads the fields of a manifest in order."""
+    """The fields of a manifest, read in order."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
