@@ -173,7 +173,7 @@ def _check_kind(key: Any) -> None:
 
 
 def _decode_base64(text: Any) -> bytes:
-    """Base64, in either alphabet, as DSSE wants readers to take it."""
+    """Decode base64 in either alphabet, as DSSE demands of readers."""
     if not isinstance(text, str):
         raise ValueError("base64 is text")
     try:

@@ -69,7 +69,7 @@ class InspectorFindings(FindingsSource):
         return self._make_unknown_report(image, reason, "")
 
     def _answer(self, scan_states: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
-        """All of them, each for what it is; together they are over when all are."""
+        """The reports of all scans, and what is missing while one of them is not over."""
         reports = [
             report
             for image, scan_state in scan_states.items()

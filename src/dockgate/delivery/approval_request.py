@@ -58,9 +58,9 @@ class ApprovalRequest:
         )
 
     def require_same(self, approval: Approval) -> None:
-        """ConflictError when the key was used for another question, which became this approval.
+        """Raise ConflictError if this approval is of another request with the same idempotency key.
 
-        A question that names no policy is the same whatever policy judges it.
+        A request that names no policy is the same whatever policy judges it.
         """
         request = self.reference, self.policy or approval.policy, self.service
         if request != (approval.reference, approval.policy, approval.service):

@@ -64,7 +64,7 @@ class RunningVerdict:
 
     @property
     def is_approved(self) -> bool:
-        """Whether all policies approve the image now."""
+        """Return whether all policies approve the image now."""
         return self.rejection is None and self.cannot_judge is None
 
 

@@ -45,7 +45,7 @@ class EcrRepository:
 
     @property
     def arn(self) -> str:
-        """Its Amazon resource name, which is the `resources` of its events."""
+        """The repository's Amazon resource name, which is the `resources` of its events."""
         return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.name}"
 
 

@@ -24,7 +24,7 @@ def parse_zone(name: str) -> tzinfo:
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From `start` to `end` every day ("22:00"), in a time zone such as "Europe/Berlin", messages wait."""
+    """The hours in which messages wait: daily from `start` to `end` ("22:00"), in a time zone."""
 
     start: str
     end: str

@@ -81,7 +81,7 @@ class EventSummary:
 
     @property
     def is_approved(self) -> bool:
-        """Whether it is about a state that is well."""
+        """Return whether it is about a good state, such as that an image is approved."""
         return self.rank[2] == _STATUSES.index("Approved")
 
     @property

@@ -161,7 +161,7 @@ class PatternSet:
 
 
 def _iterate_keys(necessary: Sequence[_Conditions]) -> Iterator[frozenset[tuple[str, str]]]:
-    """Of these lists, those of fields that require a text: each path with each text."""
+    """The lists in which all fields require a text: each path with each text."""
     for fields in necessary:
         if all(pattern.texts is not None for _, pattern in fields):
             yield frozenset((path, text) for path, pattern in fields for text in pattern.texts or ())

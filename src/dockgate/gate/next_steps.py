@@ -34,7 +34,7 @@ class NextStep(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Both in one line, for output without markup."""
+        """The sentence and the command in one line, for output without markup."""
         return f"{self.sentence} {self.command}" if self.command else self.sentence
 
 

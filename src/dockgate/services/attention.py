@@ -97,7 +97,7 @@ class AttentionReader:
         )
 
     def _find_rejected_states(self, executions: Sequence[str]) -> Mapping[str, Status]:
-        """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
+        """The failed executions that an approval's answer stopped: Rejected or Undetermined."""
         rejections = self.store.execution_results.list_rejections(executions) if executions else {}
         return {key.execution: status for key, status in rejections.items()}
 

@@ -10,7 +10,7 @@ class HostPort(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        """As in a URL: an IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
+        """Write the host and port as in a URL: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod

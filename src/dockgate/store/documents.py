@@ -81,7 +81,7 @@ def lock_documents(connection: Connection) -> bool:
 
 
 def select_new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
-    """Those that are not stored, each digest once."""
+    """The documents that are not stored, each digest once."""
     by_digest = {document.digest: document for document in candidates}
     stored_digests = set(connection.scalars(_STORED_DIGESTS, {"digests": make_text_list(list(by_digest))}))
     return [document for digest, document in by_digest.items() if digest not in stored_digests]

@@ -188,7 +188,7 @@ class Database:
 
     @contextmanager
     def read_transaction(self) -> Iterator[Connection]:
-        """Like `read`, in one transaction on Postgres, too.
+        """Read like `read`, but in one transaction on Postgres, too.
 
         For locks, and for results that the server hands out.
         """

@@ -82,7 +82,7 @@ def _compile_for_postgres(items: _Items, compiler: SQLCompiler, **options: Any) 
 
 
 class _IsAmong(FunctionElement[bool]):
-    """Whether a column is one of the items of a list, looked up for each row: Postgres hashes the items once.
+    """A lookup of a column in a list of items for each row: Postgres hashes the items once.
 
     With `_Items` in a correlated subquery it would do so for each row of the outer query.
     """

@@ -72,7 +72,7 @@ class FeedState:
 
 @dataclass(frozen=True, slots=True)
 class FeedAnnouncement:
-    """That a feed fails, or, without `failures`, that it has recovered.
+    """The news that a feed fails, or, without `failures`, that it has recovered.
 
     `since` is the beginning of the failure. `key` names this announcement among those of the feed.
     """

@@ -23,7 +23,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the worst."""
+        """The rank of the severity, 0 for the worst."""
         return _RANKS[self]
 
 

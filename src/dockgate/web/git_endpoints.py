@@ -36,7 +36,7 @@ UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
 
 
 class RequireAdvertise(RequirePermission):
-    """Listing references needs the permission read for fetches, run for pushes."""
+    """The permission to list references: read for fetches, run for pushes."""
 
     @override
     def choose_permission(self, request: Request) -> Permission:

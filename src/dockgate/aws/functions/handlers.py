@@ -63,7 +63,7 @@ class Functions:
             self.approvals.record_scan(scan)
 
     def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
-        """On the schedule: answer waiting approvals and judge running images again.
+        """Answer waiting approvals and judge running images again, on the schedule.
 
         `Inspector2 Finding` events, one or a batch of a queue: judge their images again, each once. `seconds_left`
         gives the remaining seconds.

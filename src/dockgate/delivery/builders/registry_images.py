@@ -98,7 +98,7 @@ class RegistryBuildImages(BuildImages):
             raise BuildError(f"the base image {reference} cannot be used: {error}", advice) from error
 
     def _check(self, registry: str) -> None:
-        """DeniedError for a registry that a Dockerfile may not have the server speak to.
+        """Raise DeniedError for a registry that a Dockerfile may not have the server speak to.
 
         One at a private address has to be named by who runs the server: else a Dockerfile could look around in its
         networks.

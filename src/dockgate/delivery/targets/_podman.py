@@ -110,7 +110,7 @@ class StoredImage:
 
 
 class Engine:
-    """Every call opens a connection of its own: any thread may call.
+    """A client of podman's service. Each call has a connection of its own: any thread may call.
 
     `url` is the service's socket ("unix:///…"), `bridge` the name of podman's network that a service calls "bridge".
     Published ports are opened on LOOPBACK. `login` knows how to pull an image. `memory` limits tasks whose definition
@@ -181,7 +181,7 @@ class Engine:
             client.containers.get(name).start()
 
     def stop(self, name: str, seconds: int) -> None:
-        """SIGTERM, and SIGKILL after `seconds`. Does nothing when it does not run, or exist."""
+        """Send SIGTERM, and SIGKILL after `seconds`; nothing if it does not run or exist."""
         with self._open_client(f"{name} cannot be stopped") as client:
             try:
                 client.containers.get(name).stop(timeout=seconds)

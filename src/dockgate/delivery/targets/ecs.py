@@ -86,14 +86,14 @@ class EcsTarget(Target):
 
     @override
     def restart(self, service: str, task: str) -> bool:
-        """False: ECS replaces unhealthy and stopped tasks by itself."""
+        """Return False: ECS replaces unhealthy and stopped tasks by itself."""
         with translate_ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             self._find(service)
         return False
 
     @override
     def read_log(self, service: str, task: str, lines: int) -> None:
-        """None: the task definition in ECS says where tasks log."""
+        """Return None: the task definition in ECS says where tasks log."""
 
     def _find(self, service: str) -> dict[str, Any] | None:
         try:

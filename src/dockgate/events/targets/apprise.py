@@ -153,7 +153,7 @@ class AppriseAdapter(TargetAdapter):
         )
 
     def _make_environment(self) -> dict[str, str]:
-        """No proxies, which would look hosts up themselves, and nothing else of the server's."""
+        """The environment, without proxies, which would look hosts up, and all else of the server's."""
         environment = {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8"}
         if self._ca_bundle is not None:
             environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(self._ca_bundle))

@@ -133,7 +133,7 @@ def _list_failures() -> tuple[type[Exception], ...]:
 
 
 def _read(answer: "httpcore.Response") -> None:
-    """To its end, so that the receiver is not cut short in its work, unless that is far away."""
+    """Read the answer to its end, up to ANSWER_LIMIT, so that the receiver can complete its work."""
     size = 0
     for piece in answer.iter_stream():
         size += len(piece)

@@ -41,7 +41,7 @@ def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str | N
 
 
 def read_policy(text: str, name: str, rules: Sequence[Rule], file: str | None = None) -> Policy:
-    """Like `read_named_policy`, but a document keeps its own name; `name` is for a bare mapping."""
+    """Read a policy like `read_named_policy`, but keep the name of a document; `name` is for a mapping."""
     from dockgate.shared.yaml import load_document
 
     return _parse(load_document(text, file or f"{name}.yaml"), name, rules)

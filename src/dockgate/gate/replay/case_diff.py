@@ -14,7 +14,7 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, strip_rel
 def rebase_inventories(
     inventories: Sequence[Inventory], other_inventories: Sequence[Inventory]
 ) -> tuple[Inventory, ...]:
-    """Their images on top of our base images.
+    """The images of `other_inventories` on top of the base images of `inventories`.
 
     A platform that is new, or whose base image is unknown, is taken unchanged.
     """

@@ -71,7 +71,7 @@ class Effect:
     removed_reasons: tuple[str, ...] = ()
 
     def combine_with(self, later_effect: "Effect") -> "Effect":
-        """Both effects as one."""
+        """Return this effect and a later one as one."""
         return Effect(*(getattr(self, field.name) + getattr(later_effect, field.name) for field in fields(Effect)))
 
 

@@ -57,7 +57,7 @@ class Bitnami(StandaloneEcosystem):
 
     @override
     def make_version_key(self, version: str) -> bytes:
-        """Semantic Versioning, except that a number after the hyphen is Bitnami's revision.
+        """Make a key by Semantic Versioning, but for numbers after the hyphen: they are Bitnami's revisions.
 
         A revision sorts after the plain version (bitnami/go-version): "2.4.62-3" is the third rebuild of 2.4.62, and
         2.4.62 equals "2.4.62-0". Anything else after the hyphen is an upstream pre-release ("2.6.0-rc1") and sorts

@@ -126,7 +126,7 @@ Issuers = Mapping[str, Callable[[str, str], str]]
 
 
 class IssuedAuthorizer:
-    """Like `Authorizer`, for a registry whose tokens this process issues."""
+    """An `Authorizer` for a registry whose tokens this process issues."""
 
     def __init__(self, issue: Callable[[str, str], str], repository: str, actions: str = "pull") -> None:
         self._issue = issue

@@ -46,7 +46,7 @@ class Folder(Files):
 
     @override
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file stays open."""
 
 
 class LayoutSource(ImageSource):

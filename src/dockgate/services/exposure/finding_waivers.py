@@ -289,7 +289,7 @@ class WaiverFinder:
         return self.read_policies([repository])[repository]
 
     def _select_relevant(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
-        """Those of the documents that say something about the vulnerability."""
+        """The documents that say something about the vulnerability."""
         return [
             document
             for document in documents
@@ -297,7 +297,7 @@ class WaiverFinder:
         ]
 
     def _list_documents(self, image: str) -> list[VexDocument]:
-        """Those that may be about an image (digest), also removed ones. `prepare` was called with the image."""
+        """The documents that may be about an image (digest), removed ones too, after `prepare` with the image."""
         return [*self._general, *self._attached_documents.get(image, ())]
 
     def _select_present(self, documents: Iterable[VexDocument]) -> list[VexDocument]:

@@ -13,7 +13,7 @@ from dockgate.store.records import WaiverRecord
 
 
 class WaiverHistory:
-    """Each part is read when it is first needed. `timeline` says whose statements count."""
+    """The waivers and documents of all times, read when needed. `timeline` says whose statements count."""
 
     def __init__(self, store: Store, timeline: PolicyTimeline) -> None:
         self._store = store
@@ -21,7 +21,7 @@ class WaiverHistory:
 
     @cached_property
     def waivers(self) -> Sequence[WaiverRecord]:
-        """All of them, also revoked ones, newest first."""
+        """All waivers, revoked ones too, newest first."""
         return self._store.waivers.list()
 
     @cached_property

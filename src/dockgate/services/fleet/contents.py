@@ -59,7 +59,7 @@ class FleetFacts:
 
     @cached_property
     def all_bundles(self) -> Bundles:
-        """All that all bundles contain."""
+        """What all bundles contain."""
         return {bundle: list_bundle_components(content) for bundle, content in self.store.fleet.iterate_bundles()}
 
     @cached_property
@@ -134,7 +134,7 @@ class FleetContents:
 
     @cached_property
     def unread_inventories(self) -> Mapping[tuple[int, int], Inventory]:
-        """Those of images of which something could not be read."""
+        """The inventories of images of which something could not be read."""
         platforms = (platform for platforms in self.platforms.values() for platform in platforms)
         return self._read_inventories({platform.image for platform in platforms if platform.unread_count})
 
@@ -169,7 +169,7 @@ class FleetContents:
 
     @cached_property
     def all_bundles(self) -> Bundles:
-        """All that the images' bundles contain."""
+        """What the images' bundles contain."""
         if self.is_dense:
             return self.facts.all_bundles
         return {bundle: list_bundle_components(content) for bundle, content in self._contents.items()}

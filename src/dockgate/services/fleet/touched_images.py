@@ -46,7 +46,7 @@ class _FindingScopes:
 
     @property
     def has_any(self) -> bool:
-        """Whether there is any scope."""
+        """Return whether there is any scope."""
         return bool(self._scopes)
 
     def iterate_with(self, names: Iterable[str], package: Package) -> Iterator[ExemptionScope]:

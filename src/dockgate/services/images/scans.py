@@ -153,7 +153,7 @@ class ScanRunner:
             self.store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
 
     def _finish(self, scan: Scan, source: FindingsSource, reports: Sequence[ExternalReport], reason: str) -> None:
-        """Without inventories of our own, the next request for a scan asks the other scanner again."""
+        """Store the reports. Without inventories, the next request for a scan asks the other scanner again."""
         now = self.clock.now()
         self.store.reports.replace(scan.image, reports, source.name, now)
         self.store.images.finish_scan(scan.image, scan.number, (), reason, now)

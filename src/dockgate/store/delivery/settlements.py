@@ -69,7 +69,7 @@ class Decision:
 
     @property
     def is_final(self) -> bool:
-        """Whether it settles the approvals."""
+        """Return whether it settles the approvals."""
         return self.answer.state is not ApprovalState.WAITING
 
     @property

@@ -44,16 +44,16 @@ class SourceCommits:
         self._database = database
 
     def find_by_id(self, start: str) -> Sequence[SourceCommit]:
-        """Those whose ids begin with these hexadecimal digits."""
+        """Find the commits whose ids begin with these hexadecimal digits."""
         return self._find(*make_prefix_conditions(source_commits.c.commit, start))
 
     def find_by_words(self, text: str) -> Sequence[SourceCommit]:
-        """Those whose messages have all words, or parts of words, in their first MAX_SEARCHED characters."""
+        """Find the commits with all words or parts of words in the first MAX_SEARCHED characters of a message."""
         words = text.casefold().split()
         return self._find(*(source_commits.c.words.contains(word, autoescape=True) for word in words)) if words else ()
 
     def list_of_commit(self, repository: str, commit: str) -> Sequence[SourceCommit]:
-        """Those of one commit."""
+        """List the records of one commit: several executions can have fetched it."""
         return self._find(source_commits.c.commit == commit, source_commits.c.repository == repository)
 
     def _find(self, *conditions: ColumnElement[bool]) -> Sequence[SourceCommit]:

@@ -95,7 +95,7 @@ def _find_moves(
     present_heads: Mapping[str, str],
     branches: Collection[str] | None,
 ) -> dict[str, str | None]:
-    """Those of the branches (None: of all) that moved: branch -> new commit, None for a deleted one. Sorted."""
+    """The branches that moved, of these or of all (None): branch -> new commit, None if deleted. Sorted."""
     return {
         branch: present_heads.get(branch)
         for branch in sorted({*recorded_heads, *present_heads} if branches is None else branches)

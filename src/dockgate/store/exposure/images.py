@@ -130,7 +130,7 @@ class Exposures:
         return list(by_id.values())
 
     def list_used_images(self, digests: Collection[str], scope: ExposureScope) -> set[str]:
-        """Those of these images that services run now, or that are followed, whether or not a tag names them."""
+        """The images that services run now, or that are followed, of these, whether or not a tag names them."""
         if scope.at is not None or not digests:
             return set()
         followed_images = select_followed(scope).where(is_one_of_texts(followed_callbacks.c.image, digests))

@@ -87,7 +87,7 @@ class MatchingImage(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """Of images: the components that each contains, and its repositories."""
+    """The components that each image contains, and its repositories."""
 
     components: dict[int, set[int]]
     repositories: dict[int, set[str]]

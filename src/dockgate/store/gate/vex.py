@@ -199,7 +199,7 @@ def _measure_attached(connection: Connection, image: str) -> int:
 
 
 def _make_conditions(document: str, image: str | None) -> tuple[ColumnElement[bool], ...]:
-    """That it is this document, attached to this image, or uploaded (None)."""
+    """The conditions for this document, attached to this image, or uploaded (None)."""
     return vex_documents.c.document == document, vex_documents.c.image == (image or "")
 
 

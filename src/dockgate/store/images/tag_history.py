@@ -81,7 +81,7 @@ class TagHistory:
             return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
     def list_untagged_images(self, locations: Collection[ImageLocation]) -> set[ImageLocation]:
-        """Those of the locations where a pushed image has no tag now."""
+        """The locations where a pushed image has no tag now."""
         with_pushes, with_tags = set[ImageLocation](), set[ImageLocation]()
         has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
         with self._database.read() as connection:

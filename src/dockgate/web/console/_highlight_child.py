@@ -65,7 +65,7 @@ def split_tokens(tokens: Iterable[tuple[Any, str]]) -> list[list[tuple[str, str]
 
 
 def _is_match(file_name: str, pattern: str) -> bool:
-    """As `fnmatchcase`, which compiles each pattern: most are names, or a star and an ending."""
+    """Return what `fnmatchcase` does, without compiling a pattern that is a name, or a star and an ending."""
     if not any(char in pattern[1:] for char in "*?["):
         return file_name.endswith(pattern[1:]) if pattern[0] == "*" else file_name == pattern
     return fnmatchcase(file_name, pattern)

@@ -77,7 +77,7 @@ class FreeBSD(Ecosystem):
 
     @override
     def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Pkg accepts no version, and installs the latest."""
+        """Build commands without versions: pkg accepts none, and installs the latest."""
         return UpgradeLine("+-._", "pkg update && pkg upgrade --yes {words} # {list} or later").build_commands(upgrades)
 
     @override

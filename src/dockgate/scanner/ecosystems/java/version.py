@@ -64,7 +64,7 @@ class MavenVersion:
         return isinstance(operand, MavenVersion) and self.items == operand.items
 
     def __lt__(self, operand: "MavenVersion") -> bool:
-        """After the end of one row, the other's next item that is not empty decides."""
+        """Compare item by item. After the end of one row, the other's next item that is not empty decides."""
         for own_item, other_item in zip(self.items, operand.items, strict=False):
             if own_item != other_item:
                 return own_item < other_item

@@ -163,7 +163,7 @@ def _read_oldest_events(
 def _select_visible_events(
     events: Iterable[StoredEvent], caller: Caller, event_pattern: Pattern | None
 ) -> list[StoredEvent]:
-    """Those that match, of those that `caller` may see."""
+    """The events that match, of those that `caller` may see."""
     return [
         event
         for event in events
