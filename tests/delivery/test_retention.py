@@ -11,7 +11,7 @@ from dockgate.delivery.retention import (
     KEPT_EXECUTIONS,
     STATED_REASONS,
     EndedExecution,
-    Hold,
+    Need,
     Reason,
     Retention,
     StoredImage,
@@ -36,8 +36,8 @@ def make_image(name: str, days: float = 100, repository: str = "team/app", **fie
     return replace(stored_image, **fields)  # type: ignore[arg-type]
 
 
-def list_removable_digests(*images: StoredImage, retention: Retention = RETENTION, **holds: Reason) -> list[str]:
-    by_digest = {digest: [Hold(reason, "a test")] for digest, reason in holds.items()}
+def list_removable_digests(*images: StoredImage, retention: Retention = RETENTION, **needs: Reason) -> list[str]:
+    by_digest = {digest: [Need(reason, "a test")] for digest, reason in needs.items()}
     return [entry.digest for entry in plan_images(images, by_digest, retention, NOW).removable_images]
 
 
@@ -137,8 +137,8 @@ IMAGES = st.builds(
 def test_nothing_protected_is_ever_removed(
     images: list[StoredImage], needed_digests: dict[str, Reason], keep_days: float, keep_images: int
 ) -> None:
-    holds = {digest: [Hold(reason, "a test")] for digest, reason in needed_digests.items()}
-    plan = plan_images(images, holds, Retention(keep_days, keep_images), NOW)
+    needs = {digest: [Need(reason, "a test")] for digest, reason in needed_digests.items()}
+    plan = plan_images(images, needs, Retention(keep_days, keep_images), NOW)
     removed_images = {(entry.repository, entry.digest): entry for entry in plan.removable_images}
     kept_images = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
     assert removed_images.keys() | kept_images.keys() == {(entry.repository, entry.digest) for entry in images}
@@ -148,7 +148,7 @@ def test_nothing_protected_is_ever_removed(
         assert not entry.watch.is_watched
         assert max(entry.used_at, entry.pushed_at) < get_past_time(max(keep_days, 1))
     for keeping in plan.kept_images:
-        assert keeping.holds
+        assert keeping.needs
         for child in keeping.image.children:
             assert (keeping.image.repository, child) not in removed_images
     order = list(removed_images)

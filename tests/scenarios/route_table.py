@@ -64,7 +64,7 @@ ROUTES = {
     f"POST {V}/executions/{{execution_id}}/stop": Row(RUN, PIPELINE),
     f"POST {V}/executions/{{execution_id}}/retry": Row(RUN, PIPELINE),
     f"GET {V}/approvals": Row(READ, ALWAYS),  # of what the caller may see
-    f"POST {V}/approvals": Row(RUN, REPOSITORY),  # an outside pipeline chooses its name itself
+    f"POST {V}/approvals": Row(RUN, REPOSITORY),  # an external pipeline chooses its name itself
     f"GET {V}/approvals/{{approval_id:path}}": Row(READ, BOTH, refusal=404),
     f"GET {V}/approvals/{{approval_id:path}}/answer": Row(READ, BOTH, refusal=404),
     f"GET {V}/approvals/{{approval_id:path}}/votes": Row(READ, BOTH, refusal=404),

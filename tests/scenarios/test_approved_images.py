@@ -1,4 +1,4 @@
-"""What was approved for outside pipelines is followed: callbacks, and attestations that end with the verdict."""
+"""What was approved for external pipelines is followed: callbacks, and attestations that end with the verdict."""
 
 import base64
 import json

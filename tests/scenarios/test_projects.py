@@ -1,7 +1,7 @@
 """Every route × callers who are limited to the project `alpha` × what belongs to the project `bravo`.
 
 No answer to such a caller may have a word of `bravo` in it: every name, reason and note of that project has this word.
-Some images are in both projects; an outside pipeline of `bravo` calls itself `alpha`.
+Some images are in both projects; an external pipeline of `bravo` calls itself `alpha`.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Asking from outside: what a foreign pipeline hands in, and the approval that it becomes.
+"""Requests of external pipelines for an approval.
 
 The approval's id is derived from the request and its principal, so the same request gives the same approval, and no
 other principal gets its answer, token or callback secret.
@@ -19,11 +19,11 @@ TIMEOUT_LIMIT = 60 * 86400
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """`reference` names the image as in the request, by tag or digest.
+    """A request of an external pipeline for an approval.
 
-    `policy` is the one that the request names, None for the repository's own (`gate.policy_choice`). `timeout` is in
-    seconds. With a `key` the same question is known by it, whatever the tag points to by then. `requester` is the
-    principal who requests it.
+    `reference` names the image as in the request, by tag or digest. `policy` is the one that the request names, None
+    for the repository's own (`gate.policy_choice`). `timeout` is in seconds. A request with the same `key` is a
+    repetition, even if the tag has moved meanwhile. `requester` is the principal's name.
     """
 
     pipeline: str
@@ -46,7 +46,7 @@ class ApprovalRequest:
             raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
 
     def make_id(self, repository: str, digest: str) -> ApprovalId:
-        """Return the approval's id. Neither repository nor digest is in it when the question has a key."""
+        """Return the approval's id. It depends on the repository and the digest only without a key."""
         parts: list[str | None] = [self.requester, self.pipeline, self.execution, self.stage]
         if self.key:
             parts += ["key", self.key]
@@ -71,14 +71,14 @@ class ApprovalRequest:
 
 
 def get_pipeline_name(approval: Approval) -> str:
-    """Return the name of the pipeline that waits: ours, or an outside one."""
+    """Return the name of the pipeline that waits: ours, or an external one."""
     return approval.pipeline or (approval.action.pipeline if approval.action else "")
 
 
 def make_scope(approval: Approval) -> dict[str, str]:
     """Return the repository and the pipeline that an approval belongs to, for `identity.model.Caller`.
 
-    An outside pipeline chooses its name itself, so it belongs to no pipeline: none has an empty name.
+    An external pipeline chooses its name itself, so it belongs to no pipeline: none has an empty name.
     """
     return make_image_scope(approval.repository, approval.id, approval.pipeline)
 

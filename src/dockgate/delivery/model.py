@@ -209,7 +209,7 @@ class Execution:
 class ApprovalId(TextType):
     """The id of an approval.
 
-    It is the key of the action that waits for it, or "external/…" if an outside pipeline asked.
+    It is the key of the action that waits for it, or "external/…" if an external pipeline asked.
     """
 
     __slots__ = ()
@@ -217,7 +217,7 @@ class ApprovalId(TextType):
 
     @classmethod
     def make_external(cls, *parts: str) -> "ApprovalId":
-        """Make the id of an approval that an outside pipeline requests."""
+        """Make the id of an approval that an external pipeline requests."""
         return cls(cls._EXTERNAL + "/".join(parts))
 
     @classmethod
@@ -227,12 +227,12 @@ class ApprovalId(TextType):
 
     @property
     def is_external(self) -> bool:
-        """Return whether an outside pipeline requested the approval."""
+        """Return whether an external pipeline requested the approval."""
         return self.startswith(self._EXTERNAL)
 
     @property
     def action(self) -> ActionKey | None:
-        """The action that waits for the approval; None if an outside pipeline requested it."""
+        """The action that waits for the approval; None if an external pipeline requested it."""
         return None if self.is_external else ActionKey.parse(self)
 
 
@@ -281,7 +281,7 @@ class Approval:
 
     `id` is the waiting action's key, or starts with "external/". A person must send `token` with an answer.
     `image` is the digest to judge, `repository` one of our registry, or one of another registry with its host
-    ("quay.io/team/app"). `reference`, `pipeline` and `requested_by` are what an outside pipeline requests, its name
+    ("quay.io/team/app"). `reference`, `pipeline` and `requested_by` are what an external pipeline requests, its name
     and its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
     `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided,
     and `summary` its reason, None before.
@@ -311,7 +311,7 @@ class Approval:
 
     @property
     def action(self) -> ActionKey | None:
-        """The waiting action; None for a request from outside."""
+        """The waiting action; None for the request of an external pipeline."""
         return self.id.action
 
 

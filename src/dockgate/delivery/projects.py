@@ -22,12 +22,12 @@ def make_project(
         sources = list_source_repositories(pipeline)
         return bool(sources) and all(map(by_pattern.has_repository, sources))
 
-    foreign_names = {pipeline.name for pipeline in pipelines if not is_own(pipeline)}
-    own_pipelines = [pipeline for pipeline in pipelines if pipeline.name not in foreign_names]
-    foreign_pipelines = [pipeline for pipeline in pipelines if pipeline.name in foreign_names]
+    other_names = {pipeline.name for pipeline in pipelines if not is_own(pipeline)}
+    own_pipelines = [pipeline for pipeline in pipelines if pipeline.name not in other_names]
+    other_pipelines = [pipeline for pipeline in pipelines if pipeline.name in other_names]
     names_in_git = set(git_repositories).union(*map(list_source_repositories, pipelines))
     return RepositoryScope(
         patterns,
         frozenset(pipeline.name for pipeline in own_pipelines),
-        list_built_repositories(own_pipelines) - list_built_repositories(foreign_pipelines) - names_in_git,
+        list_built_repositories(own_pipelines) - list_built_repositories(other_pipelines) - names_in_git,
     )

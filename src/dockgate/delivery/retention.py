@@ -46,8 +46,8 @@ STATED_REASONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A reason to keep an image. `detail` names what needs it."""
+class Need:
+    """A reason to keep an image. `detail` says what needs it."""
 
     reason: Reason
     detail: str
@@ -93,7 +93,7 @@ class KeptImage:
     """An image that is kept, with all reasons, those that name it first."""
 
     image: StoredImage
-    holds: tuple[Hold, ...]
+    needs: tuple[Need, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class ImagePlan:
 
 
 def plan_images(
-    images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
+    images: Sequence[StoredImage], needs: Mapping[str, Sequence[Need]], retention: Retention, now: datetime
 ) -> ImagePlan:
     """Decide which images are kept.
 
-    `holds` has, by digest, what needs an image whatever its repository. An image without any reason is removed.
+    `needs` has, by digest, what needs an image in whatever repository. An image that nothing needs is removed.
     """
     kept_since = retention.compute_kept_since(now)
     by_repository: defaultdict[str, list[StoredImage]] = defaultdict(list)
@@ -118,7 +118,7 @@ def plan_images(
     removed_images: list[StoredImage] = []
     kept_images: list[KeptImage] = []
     for _, repository_images in sorted(by_repository.items()):
-        reasons = _find_reasons(repository_images, holds, retention.keep_images, kept_since)
+        reasons = _find_reasons(repository_images, needs, retention.keep_images, kept_since)
         kept_images += [
             KeptImage(image, reasons[image.digest]) for image in repository_images if reasons.get(image.digest)
         ]
@@ -128,8 +128,8 @@ def plan_images(
 
 
 def _find_reasons(
-    images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], keep_images: int, kept_since: str
-) -> dict[str, tuple[Hold, ...]]:
+    images: Sequence[StoredImage], needs: Mapping[str, Sequence[Need]], keep_images: int, kept_since: str
+) -> dict[str, tuple[Need, ...]]:
     """Return the reasons for each image of one repository, by digest."""
     present_images = {image.digest: image for image in images}
     parents: defaultdict[str, list[str]] = defaultdict(list)
@@ -142,30 +142,30 @@ def _find_reasons(
         reverse=True,
     )[:keep_images]
     newest_digests = {image.digest for image in newest_images}
-    reasons: dict[str, list[Hold]] = {}
+    reasons: dict[str, list[Need]] = {}
     for image in images:
-        image_holds = list(holds.get(image.digest, ()))
+        image_needs = list(needs.get(image.digest, ()))
         if image.watch.is_watched:
-            image_holds.append(Hold(Reason.WATCHED, f"until {image.watch.until}" if image.watch.until else "forever"))
+            image_needs.append(Need(Reason.WATCHED, f"until {image.watch.until}" if image.watch.until else "forever"))
         used_at = max(image.used_at, image.pushed_at)
         if used_at >= kept_since:
-            image_holds.append(Hold(Reason.RECENT, f"used at {used_at}"))
+            image_needs.append(Need(Reason.RECENT, f"used at {used_at}"))
         if image.digest in newest_digests:
-            image_holds.append(Hold(Reason.NEWEST, f"one of the {keep_images} newest of {image.repository}"))
-        reasons[image.digest] = image_holds
+            image_needs.append(Need(Reason.NEWEST, f"one of the {keep_images} newest of {image.repository}"))
+        reasons[image.digest] = image_needs
     for child, indexes in parents.items():
-        child_holds = [hold for hold in holds.get(child, ()) if hold.reason in STATED_REASONS]
-        for index in indexes if child_holds else ():
-            reasons[index].append(Hold(Reason.INDEX, f"{child} in it: {child_holds[0].detail}"))
+        child_needs = [need for need in needs.get(child, ()) if need.reason in STATED_REASONS]
+        for index in indexes if child_needs else ():
+            reasons[index].append(Need(Reason.INDEX, f"{child} in it: {child_needs[0].detail}"))
     # From indexes to what is in them, and to indexes in indexes.
-    waiting = [digest for digest, image_holds in reasons.items() if image_holds]
+    waiting = [digest for digest, image_needs in reasons.items() if image_needs]
     while waiting:
         index = waiting.pop()
         for child in present_images[index].children:
-            if child in reasons and all(hold.detail != f"part of {index}" for hold in reasons[child]):
-                reasons[child].append(Hold(Reason.INDEX, f"part of {index}"))
+            if child in reasons and all(need.detail != f"part of {index}" for need in reasons[child]):
+                reasons[child].append(Need(Reason.INDEX, f"part of {index}"))
                 waiting.append(child)
-    return {digest: tuple(image_holds) for digest, image_holds in reasons.items()}
+    return {digest: tuple(image_needs) for digest, image_needs in reasons.items()}
 
 
 def select_kept_revisions(revisions: Collection[int], present_revision: int, keep: int) -> frozenset[int]:

@@ -82,7 +82,7 @@ class RepositoryScope:
     def has(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Return whether the repository, or without one the pipeline, is a part of it.
 
-        Both are known of an approval, whose pipeline may be an outside one that chose its name itself.
+        Both are known of an approval, whose pipeline may be an external one that chose its name itself.
         """
         return self.has_repository(repository) if repository else bool(pipeline) and pipeline in self.pipelines
 

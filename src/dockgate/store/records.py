@@ -72,7 +72,7 @@ class PushedImage:
 
 
 class ImageApproval(NamedTuple):
-    """An approval of an image: its repository and id, and a pipeline outside, None for one of ours."""
+    """An approval of an image: its repository and id, and the external pipeline, None for one of ours."""
 
     repository: str
     id: ApprovalId

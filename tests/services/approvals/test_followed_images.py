@@ -1,4 +1,4 @@
-"""What was approved for outside pipelines is judged again in turn, and callbacks hear once of what has settled."""
+"""What was approved for external pipelines is judged again in turn, and callbacks hear once of what has settled."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerS
 
 
 class Followed:
-    """An image that was approved for an outside pipeline, on a server without background work."""
+    """An image that was approved for an external pipeline, on a server without background work."""
 
     def __init__(self, system: ServerSystem, policy: str = "default") -> None:
         self.system = system

@@ -48,7 +48,7 @@ class Promoted:
         self.system.advisories.advisories += [make_advisory("app", severity, "2", variant)]
 
     def follow(self, repository: str, policy: PolicyReference) -> None:
-        """As after an approval for an outside pipeline."""
+        """As after an approval for an external pipeline."""
         result = self.system.use_cases.verdicts.judge_followed(IMAGE, repository, policy)
         assert result is not None
         with self.system.store.database.write() as connection:

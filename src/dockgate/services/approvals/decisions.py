@@ -97,11 +97,11 @@ class ApprovalDecisions:
     ) -> Sequence[WaiverRecord]:
         """Waive what a verdict rejected until a date, and retry the execution.
 
-        Nothing is recorded where the new verdict would not approve. The old answer stays as it was. UsageError for an
-        end in the past, or without a reason.
+        Nothing is recorded if the image would be rejected all the same. The old answer is not changed. UsageError for
+        a date in the past, or without a reason.
 
-        DeniedError for a principal who contributed to the image, started the execution, asked for the approval, or
-        pushed an image from outside: who may not approve may not override.
+        DeniedError for principals who may not approve: those who contributed to the image, started the execution,
+        requested the approval, or pushed the image of an external pipeline.
         """
         approval = self.store.approvals.get(approval_id)
         objection = None if principal is LOCAL else self._find_override_objection(approval, principal)

@@ -98,7 +98,7 @@ class ApprovalRequests:
     def _find_repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
         """Return the repository in the variables that name the digest, or else the one that it was pushed to.
 
-        UsageError for none or several: who copies the image must not choose whose policy and waivers count.
+        UsageError for none or several: a copy of the image must not decide whose policy and waivers count.
         """
         for values in variables.values():
             if values.get("IMAGE_DIGEST") == image:
@@ -118,13 +118,13 @@ class ApprovalRequests:
     # --- by external pipelines -------------------------------------------------------------------------------------
 
     def request_external(self, request: ApprovalRequest, requester: Principal) -> Approval:
-        """Return the approval for a request from outside: the same for each repetition by the same requester.
+        """Return the approval for the request of an external pipeline: the same one for each repetition.
 
-        It is settled at once where the image was scanned before.
+        It is settled at once if the image was scanned before. The image has to be in the repository
+        (`require_image`). The policy is the repository's own, or another one that the requester may choose.
 
-        The scan is requested first: the reconciler answers approvals beside a failed scan, perhaps by an older report
-        of another scanner. The image has to be in the repository (`require_image`). The policy is the repository's own,
-        or another that the requester may name for it.
+        The scan is requested before the approval is written: otherwise the reconciler would find the approval beside
+        an earlier scan that failed, and could answer it by an old report of another scanner.
         """
         request = replace(request, requester=requester.name)
         approval = self._find(request.make_id("", "")) if request.key else None

@@ -175,8 +175,8 @@ class Exposure:
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited,
     null if it was not at the time of the question; `epss` is null for a question about the past. `total` counts the
     images that contain it; further `moved` ones contain it, too, and are left out: no tag names them any more, and
-    neither a service nor an outside pipeline is known to use them. `rejected` counts those that a repository where they
-    are rejects, for any reason, `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded
+    neither a service nor an external pipeline is known to use them. `rejected` counts those that a repository where
+    they are rejects, for any reason, `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded
     verdict, in any of their repositories, it violates a rule, `blocked_unknown` those of the newest whose recorded
     verdict is from before it was known, or does not reject, and `waived` those in which a waiver or a VEX statement
     excuses it, of the `waived_of` that were looked at: all, unless waivers and documents name very many. `images` has a

@@ -100,8 +100,8 @@ def find_touched_images(store: Store, scopes: Sequence[ExemptionScope], images: 
     names = frozenset(chain.from_iterable(scope.names or (None,) for scope in general_scopes if scope.has_finding))
     for scope, components in _find_components(store, finding_scopes, names).items():
         bundles = {bundle for _, bundle, _ in store.fleet.iterate_bundle_uses(components)}
-        holders = store.fleet.find_images_with(bundles)
-        touched_ids |= holders if scope.repository is None else holders.intersection(list_images(scope))
+        image_ids = store.fleet.find_images_with(bundles)
+        touched_ids |= image_ids if scope.repository is None else image_ids.intersection(list_images(scope))
     touched_ids |= _find_reported_images(store, finding_scopes, digests, images)
     return touched_ids & {image.id for image in images}
 
@@ -122,7 +122,7 @@ def _find_components(
     for finding in findings:
         package = packages.get(finding.component)
         if package is None:
-            continue  # no image holds it any more
+            continue  # no image contains it any more
         for scope in scopes.iterate_with(names_by_vulnerability[finding.vulnerability], package):
             components.setdefault(ExemptionScope(repository=scope.repository), set()).add(finding.component)
     return components

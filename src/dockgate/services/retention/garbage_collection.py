@@ -313,9 +313,9 @@ def _list_kept_images(snapshot: RegistrySnapshot) -> tuple[KeptImageReport, ...]
             entry.image.repository,
             entry.image.digest,
             entry.image.tags,
-            entry.holds[0].reason,
-            entry.holds[0].detail,
-            len(entry.holds),
+            entry.needs[0].reason,
+            entry.needs[0].detail,
+            len(entry.needs),
         )
         for entry in snapshot.plan.kept_images
     )

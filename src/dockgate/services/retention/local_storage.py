@@ -31,7 +31,7 @@ class LocalCollections:
         if self._last_collection is not None and last_finished > self._last_collection:
             keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=LEAST_HOURS))
             size = self.storage.remove_unused(
-                lambda: self.store.image_retention.list_holds(self.retention.keep_revisions).keys(), self.clock() - keep
+                lambda: self.store.image_retention.list_needs(self.retention.keep_revisions).keys(), self.clock() - keep
             )
             _log.info("removed %s MiB of unused images and builds from this host", size >> 20)
         self._last_collection = last_finished

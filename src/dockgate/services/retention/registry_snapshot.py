@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.delivery.ports import RegistryContent, Target
-from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
+from dockgate.delivery.retention import ImagePlan, KeptImage, Need, Reason, Retention, StoredImage, plan_images
 from dockgate.gate.policy_choice import Watch
 from dockgate.gate.watch import WatchState, compute_watch_state
 from dockgate.scanner import manifest as manifests
@@ -41,7 +41,7 @@ class RegistrySnapshot:
     """
 
     images: Mapping[tuple[str, str], StoredImage]
-    holds: Mapping[str, Sequence[Hold]]
+    needs: Mapping[str, Sequence[Need]]
     plan: ImagePlan
     contents: Mapping[str, ManifestContent]
     tags: Mapping[str, Mapping[str, str]]
@@ -75,11 +75,11 @@ class RegistryReader:
         removed, if the registry or a target does not answer.
         """
         now = self.clock()
-        holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._read_holds(None).items()})
+        needs = defaultdict(list, {digest: list(reasons) for digest, reasons in self._read_needs(None).items()})
         for digest, task in self._list_running_tasks():
-            holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
+            needs[digest].append(Need(Reason.RUNS, f"task {task}"))
         images = self._list_stored_images(self.store.image_retention.list_pushed_images(self.clock.now()))
-        plan = plan_images(list(images.values()), holds, self.retention, now)
+        plan = plan_images(list(images.values()), needs, self.retention, now)
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
         for repository in sorted({image.repository for image in plan.removable_images}):
@@ -91,15 +91,15 @@ class RegistryReader:
                     attached_digests[subject].append(digest)
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
                     images[repository, digest] = self._make_unrecorded_image(repository, digest, tags[repository])
-            self._add_contents(repository, images, contents, holds, attached_digests)
+            self._add_contents(repository, images, contents, needs, attached_digests)
         if plan.removable_images:  # the manifests may say that something is needed
-            plan = plan_images(list(images.values()), holds, self.retention, now)
+            plan = plan_images(list(images.values()), needs, self.retention, now)
         indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for (repository, digest), image in images.items():
             for child in image.children:
                 indexes[repository, child].append(digest)
         by_location = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
-        return RegistrySnapshot(images, holds, plan, contents, tags, indexes, by_location)
+        return RegistrySnapshot(images, needs, plan, contents, tags, indexes, by_location)
 
     def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed_digests: Collection[str]) -> bool:
         """Return whether nothing needs the image now.
@@ -120,20 +120,20 @@ class RegistryReader:
             replace(stored_images.get((entry.repository, entry.digest), entry), children=entry.children)
             for entry in related_images
         ]
-        holds = {digest: list(reasons) for digest, reasons in self._read_holds(digests).items()}
+        needs = {digest: list(reasons) for digest, reasons in self._read_needs(digests).items()}
         for digest in digests:
             before = snapshot.kept_images.get((image.repository, digest))
-            tasks = [hold for hold in snapshot.holds.get(digest, ()) if hold.reason is Reason.RUNS]
-            holds.setdefault(digest, []).extend([*(before.holds if before else ()), *tasks])
-        plan = plan_images(present_images, holds, replace(self.retention, keep_images=0), self.clock())
+            tasks = [need for need in snapshot.needs.get(digest, ()) if need.reason is Reason.RUNS]
+            needs.setdefault(digest, []).extend([*(before.needs if before else ()), *tasks])
+        plan = plan_images(present_images, needs, replace(self.retention, keep_images=0), self.clock())
         return any(entry.digest == image.digest for entry in plan.removable_images)
 
     def get_name_in_registry(self, repository: str) -> str:
         """The name by which our registry knows a repository."""
         return repository.removeprefix(f"{self.registry.address}/")
 
-    def _read_holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
-        return self.store.image_retention.list_holds(self.retention.keep_revisions, digests)
+    def _read_needs(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Need]]:
+        return self.store.image_retention.list_needs(self.retention.keep_revisions, digests)
 
     def _list_running_tasks(self) -> list[tuple[str, str]]:
         """Return the digests of all tasks, with their ids."""
@@ -180,7 +180,7 @@ class RegistryReader:
         repository: str,
         images: dict[tuple[str, str], StoredImage],
         contents: dict[str, ManifestContent],
-        holds: dict[str, list[Hold]],
+        needs: dict[str, list[Need]],
         attached_digests: Mapping[str, Sequence[str]],
     ) -> None:
         """Read the manifests of a repository's images.
@@ -194,7 +194,7 @@ class RegistryReader:
             content = self._read_content(repository, image.digest) or ManifestContent(0)
             contents[image.digest] = content
             if not content.is_readable:
-                holds.setdefault(image.digest, []).append(Hold(Reason.UNREADABLE, "its manifest cannot be read"))
+                needs.setdefault(image.digest, []).append(Need(Reason.UNREADABLE, "its manifest cannot be read"))
             children = (*content.children, *attached_digests.get(image.digest, ()))
             images[repository, image.digest] = replace(image, children=children)
             for child in children:
@@ -203,7 +203,7 @@ class RegistryReader:
                     waiting.append(images[repository, child])
 
     def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
-        """Return what a manifest holds, or None. One that was read before may be gone since."""
+        """Return what a manifest contains, or None. One that was read before may be gone since."""
         if digest not in self._contents:
             manifest = self.registry.read_manifest(self.get_name_in_registry(repository), digest)
             if manifest is None:

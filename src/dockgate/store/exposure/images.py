@@ -370,7 +370,7 @@ class Exposures:
 
 
 def _find_pipeline(approval: ApprovalId) -> str | None:
-    """The pipeline of ours that waits for the approval, None if one from outside asked for it."""
+    """The pipeline of ours that waits for the approval, None if an external one requested it."""
     action = approval.action
     return action.pipeline if action else None
 

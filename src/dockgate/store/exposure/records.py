@@ -49,7 +49,7 @@ class ExposureScope(NamedTuple):
     """The images that count: those that were in one of these repositories at a time.
 
     None means any repository, and now. `running_images` images count wherever they are, and so do, now, those that are
-    followed for outside pipelines. With `should_include_moved`, images count whose tags have all moved on.
+    followed for external pipelines. With `should_include_moved`, images count whose tags have all moved on.
     """
 
     at: str | None = None

@@ -46,7 +46,7 @@ def select_repositories(scope: ExposureScope) -> ColumnElement[str]:
 
 
 def select_followed(scope: ExposureScope) -> Select[tuple[str]]:
-    """What is followed for outside pipelines, in the repositories of the scope, while it is watched."""
+    """What is followed for external pipelines, in the repositories of the scope, while it is watched."""
     callback, followed_image = followed_callbacks.c, followed_images.c
     is_same = and_(
         followed_image.image == callback.image,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, select
 
 from dockgate.delivery.model import ApprovalState
-from dockgate.delivery.retention import Hold, Reason, select_kept_revisions
+from dockgate.delivery.retention import Need, Reason, select_kept_revisions
 from dockgate.gate.model import Status
 from dockgate.gate.watch import ImageUse
 from dockgate.shared.references import find_digest
@@ -96,19 +96,19 @@ class ImageRetention:
         for key, columns in values.items():
             yield key, ImageUse(key[0], **columns)
 
-    def list_holds(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Hold]]:
+    def list_needs(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Need]]:
         """Return what needs images, by digest; of each service, its present and so many older revisions."""
-        holds: defaultdict[str, list[Hold]] = defaultdict(list)
+        needs: defaultdict[str, list[Need]] = defaultdict(list)
         with self._database.read() as connection:
-            for digest, hold in (
-                *_iterate_holds_of_services(connection, revisions),
-                *_iterate_holds_of_approvals(connection, digests),
-                *_iterate_holds_of_executions(connection),
-                *_iterate_holds_of_images(connection, digests),
+            for digest, need in (
+                *_iterate_needs_of_services(connection, revisions),
+                *_iterate_needs_of_approvals(connection, digests),
+                *_iterate_needs_of_executions(connection),
+                *_iterate_needs_of_images(connection, digests),
             ):
                 if digests is None or digest in digests:
-                    holds[digest].append(hold)
-        return holds
+                    needs[digest].append(need)
+        return needs
 
     def forget_uses(self, repository: str, digest: str) -> None:
         """Delete when an image was used that is no longer in its repository."""
@@ -129,21 +129,21 @@ def _iterate_rows(
         yield from connection.execute(query.where(column.in_(part))).all()
 
 
-def _iterate_holds_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
+def _iterate_needs_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Need]]:
     definitions: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
         definitions[family][revision] = body.image.digest if body.image else ""
     for name, present_revision, count in connection.execute(select(*services.c["name", "revision", "desired_count"])):
         for revision in sorted(select_kept_revisions(definitions[name], present_revision, keep), reverse=True):
             is_running = revision == present_revision and count
-            hold = Hold(Reason.RUNS if is_running else Reason.ROLLBACK, f"service {name}, revision {revision}")
-            yield definitions[name].get(revision, ""), hold
+            need = Need(Reason.RUNS if is_running else Reason.ROLLBACK, f"service {name}, revision {revision}")
+            yield definitions[name].get(revision, ""), need
 
 
-def _iterate_holds_of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+def _iterate_needs_of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Need]]:
     waiting = select(approvals.c.image, approvals.c.id).where(approvals.c.state == ApprovalState.WAITING)
     for image, name in _iterate_rows(connection, waiting, approvals.c.image, digests):
-        yield image, Hold(Reason.APPROVAL, f"approval {name}")
+        yield image, Need(Reason.APPROVAL, f"approval {name}")
     under_way = (
         select(approvals.c.image, executions.c.id)
         .join(action_runs, action_runs.c.key == approvals.c.id)
@@ -151,10 +151,10 @@ def _iterate_holds_of_approvals(connection: Connection, digests: Collection[str]
         .where(executions.c.state.in_(OPEN))
     )
     for image, execution in _iterate_rows(connection, under_way, approvals.c.image, digests):
-        yield image, Hold(Reason.EXECUTION, f"execution {execution}")
+        yield image, Need(Reason.EXECUTION, f"execution {execution}")
 
 
-def _iterate_holds_of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
+def _iterate_needs_of_executions(connection: Connection) -> Iterator[tuple[str, Need]]:
     """Return what executions under way have built, or were started for."""
     runs = select(executions.c.id, action_runs.c.variables).join(
         action_runs, action_runs.c.execution == executions.c.id
@@ -163,21 +163,21 @@ def _iterate_holds_of_executions(connection: Connection) -> Iterator[tuple[str, 
         for execution, values in connection.execute(query.where(executions.c.state.in_(OPEN))):
             for value in values.values():
                 if digest := find_digest(value):
-                    yield digest, Hold(Reason.EXECUTION, f"execution {execution}")
+                    yield digest, Need(Reason.EXECUTION, f"execution {execution}")
 
 
-def _iterate_holds_of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+def _iterate_needs_of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Need]]:
     requested_images = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
     for (image,) in _iterate_rows(connection, requested_images, scans.c.image, digests):
-        yield image, Hold(Reason.SCAN, "its scan is requested")
+        yield image, Need(Reason.SCAN, "its scan is requested")
     is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(ATTACHMENTS)
     for image, kind in _iterate_rows(
         connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests
     ):
-        yield image or "", Hold(Reason.ATTACHMENT, f"its {kind} is not attached yet")
+        yield image or "", Need(Reason.ATTACHMENT, f"its {kind} is not attached yet")
     followed_digests = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
     for (image,) in _iterate_rows(connection, followed_digests, followed_images.c.image, digests):
-        yield image, Hold(Reason.WATCHED, "its approval is followed")
+        yield image, Need(Reason.WATCHED, "its approval is followed")
     approving = (
         select(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)
         .join(pushed_images, pushed_images.c.digest == verdicts.c.image)
@@ -189,4 +189,4 @@ def _iterate_holds_of_images(connection: Connection, digests: Collection[str] | 
     for repository, policy, image in connection.execute(approving):
         counts[repository, policy] += 1
         if counts[repository, policy] <= _LAST_APPROVED:
-            yield image, Hold(Reason.BASELINE, f"one of the last approved images of {repository}")
+            yield image, Need(Reason.BASELINE, f"one of the last approved images of {repository}")

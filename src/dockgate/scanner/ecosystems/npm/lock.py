@@ -210,9 +210,9 @@ def _find_bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) ->
     return name if name in listed_packages else None
 
 
-def _list_entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _list_entries(mapping: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the members of a mapping of mappings. Raises UnreadableError for anything else."""
-    for name, entry in check_mapping(holder.get(key, {}), f"its {key or 'content'} is not a mapping").items():
+    for name, entry in check_mapping(mapping.get(key, {}), f"its {key or 'content'} is not a mapping").items():
         yield name, check_mapping(entry, f"its entry {name} is not a mapping")
 
 

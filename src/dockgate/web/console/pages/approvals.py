@@ -1,4 +1,4 @@
-"""The approval of an outside pipeline, and what people decide on any approval."""
+"""The approval of an external pipeline, and what people decide on any approval."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ router = make_page_router()
 def show_approval(
     approval_id: ApprovalId, request: Request, caller: api.ReadCaller, store: api.StoreDependency
 ) -> Response:
-    """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
+    """Show the approval of an external pipeline. Ours are decided on their execution's page."""
     return _render_approval(approval_id, request, caller, store)
 
 
