@@ -165,7 +165,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.change_dockerfile(_make_dockerfile("1.0", "# Back to what is tested."), "Go back to demo 1.0")
     ada.open_execution(3)
     ada.wait_for_words("Waiting")
-    expect(ada.page.locator("#live")).to_contain_text("Others decide.")
+    expect(ada.page.locator("#live")).to_contain_text("A person with the role approver decides.")
 
     ben.page.goto("/signin")
     ben.find_field("Token").fill(approver)
