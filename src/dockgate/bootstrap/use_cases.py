@@ -18,6 +18,7 @@ from dockgate.services.fleet.repository_verdicts import RepositoryVerdicts
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.identity.first_admin import FirstAdmin
 from dockgate.services.identity.provider_sign_in import ProviderSignIn
+from dockgate.services.identity.sent_forms import SentForms
 from dockgate.services.identity.sessions import Sessions
 from dockgate.services.images.image_presence import ImagePresence
 from dockgate.services.images.rescans import ImageRescans
@@ -193,6 +194,7 @@ class _Wiring(DeliveryWiring):
         return AccessServices(
             people=people,
             sessions=sessions,
+            sent_forms=SentForms(store, self.clock),
             first_admin=FirstAdmin(store, people, self.clock),
             provider_sign_in=ProviderSignIn(
                 adapters.identity_provider, self.options.group_roles, store, sessions, self.clock

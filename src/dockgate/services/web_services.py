@@ -24,6 +24,7 @@ from dockgate.services.fleet.finding_trends import TrendReader
 from dockgate.services.identity.first_admin import FirstAdmin
 from dockgate.services.identity.people import People
 from dockgate.services.identity.provider_sign_in import ProviderSignIn
+from dockgate.services.identity.sent_forms import SentForms
 from dockgate.services.identity.sessions import Sessions
 from dockgate.services.images.scans import FindingReports, ScanScheduler
 from dockgate.services.images.search import ImageSearch
@@ -177,6 +178,7 @@ class AccessServices:
 
     people: People
     sessions: Sessions
+    sent_forms: SentForms
     first_admin: FirstAdmin
     provider_sign_in: ProviderSignIn | None
 

@@ -52,6 +52,7 @@ from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.gate.vex import Vex
 from dockgate.store.gate.waivers import Waivers
 from dockgate.store.identity.audit import Audit
+from dockgate.store.identity.form_answers import FormAnswers
 from dockgate.store.identity.principals import FirstAdminLinks, Principals
 from dockgate.store.identity.sessions import SessionTable
 from dockgate.store.identity.tokens import Tokens
@@ -116,6 +117,7 @@ class Store:
     tokens: Tokens
     first_admin_links: FirstAdminLinks
     sessions: SessionTable
+    form_answers: FormAnswers
     audit: Audit
 
     # events/
@@ -253,6 +255,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         tokens=Tokens(database),
         first_admin_links=FirstAdminLinks(database),
         sessions=SessionTable(database),
+        form_answers=FormAnswers(database),
         audit=Audit(database),
         push_events=PushEvents(database),
         event_log=EventLog(database),

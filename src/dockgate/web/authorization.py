@@ -197,7 +197,7 @@ class GuardedRoute(APIRoute):
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         accept_any_text(self)
-        handle = super().get_route_handler()
+        handle = self.make_handler()
         guards = list_permissions(self.dependant)
         is_json = self.body_field is not None
         is_synchronous = not inspect.iscoroutinefunction(self.endpoint)
@@ -222,6 +222,10 @@ class GuardedRoute(APIRoute):
                 return await handle(request)
 
         return handle_guarded
+
+    def make_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request of a caller who is authorized."""
+        return super().get_route_handler()
 
 
 def list_permissions(dependant: Dependant) -> list[RequirePermission]:

@@ -70,6 +70,17 @@ sessions = Table(
 Index(None, sessions.c.token)
 Index(None, sessions.c.ends_at)
 
+# Forms of the console that were sent, so that a repetition gets the same answer: where it leads to, none while a form
+# is being handled.
+form_answers = Table(
+    "form_answers",
+    metadata,
+    define_text("digest", primary_key=True),
+    define_text("at"),
+    define_optional_text("location"),
+)
+Index(None, form_answers.c.at)
+
 audit = Table(
     "audit",
     metadata,

@@ -25,6 +25,7 @@ from dockgate.shared.wording import describe_moved_images, format_count
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
 from dockgate.web.console import charts, empty_states, formats, terminal_text
+from dockgate.web.console.repeated_forms import render_form_key
 from dockgate.web.console.text_pages import split_lines
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -256,7 +257,7 @@ def _make_environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for function in (*_FUNCTIONS, make_static_url):
+    for function in (*_FUNCTIONS, make_static_url, render_form_key):
         environment.globals[function.__name__] = function
         environment.filters[function.__name__] = function
     for kind in (ImageReference, Permission, VexSigner):

@@ -3,35 +3,33 @@
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.routing import Match
 
 from dockgate.identity.model import Caller
-from dockgate.shared.errors import DockgateError, UnknownCallerError, UsageError
+from dockgate.shared.errors import DockgateError, UnknownCallerError
 from dockgate.shared.interfaces import override
-from dockgate.web.authorization import GuardedRoute, get_authorized_caller
+from dockgate.web.authorization import GuardedRoute
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
+from dockgate.web.console.form_fields import is_form, is_part, read_body, read_form
 from dockgate.web.console.formats import make_sentence
 from dockgate.web.console.multipart import find_boundary, read_parts
 from dockgate.web.console.rendering import render_page
+from dockgate.web.console.repeated_forms import FORM_KEY, answer_once
 from dockgate.web.error_responses import get_request_id
 from dockgate.web.page_paths import make_request_address, make_request_path
-from dockgate.web.threads import get_threads
 
-# Fields of a form, and parts of the path of a page to return to.
-MAX_FIELDS = 100
-# Fields whose blanks mean something: the content of a file.
-TEXT_FIELDS = frozenset({"content"})
 # Fields of forms that a person does not type, or that no page may show.
-_HIDDEN_FIELDS = frozenset({"do", "form", "head", "key", "password", "secret", "to", "token", "verdict", "version"})
+_HIDDEN_FIELDS = frozenset(
+    {"do", "form", FORM_KEY, "head", "key", "password", "secret", "to", "token", "verdict", "version"}
+)
 # Characters of a field that the page of an ended session shows: it answers people whom the server does not know.
 _MAX_SHOWN = 1 << 20
 # Parts that the path of a form may have more than the path of its page.
 _FORM_PARTS = 3
-_FORM_TYPE = "application/x-www-form-urlencoded"
 # Lists by the first part of the paths of what they lead to.
 _LISTS = {
     **{name: name for name in ("pipelines", "images", "vulnerabilities", "running", "repositories", "policies")},
@@ -46,7 +44,11 @@ _log = logging.getLogger(__name__)
 
 
 class PageRoute(GuardedRoute):
-    """A route whose forms only our own pages can send."""
+    """A route whose forms only our own pages can send, and act once if they are sent twice."""
+
+    @override
+    def make_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return answer_once(super().make_handler())
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -58,8 +60,8 @@ class PageRoute(GuardedRoute):
             try:
                 return await handle(request)
             except UnknownCallerError:
-                is_form = request.method not in SAFE_METHODS and not is_part(request)
-                if not is_form or not is_page_wanted(request):
+                has_form = request.method not in SAFE_METHODS and not is_part(request)
+                if not has_form or not is_page_wanted(request):
                     raise
                 return await _render_ended_session(request)
 
@@ -69,32 +71,6 @@ class PageRoute(GuardedRoute):
 def make_page_router() -> APIRouter:
     """A router for pages, which the API's document does not list."""
     return APIRouter(route_class=PageRoute, include_in_schema=False)
-
-
-async def read_body(request: Request) -> bytes:
-    """The body of a form. Raises BusyError while too many others are received."""
-    threads, caller = await get_threads(request), get_authorized_caller(request)
-    address = request.client.host if request.client else ""
-    async with threads.take_body_slot(caller.name) if caller else threads.take_form_slot(address):
-        return await request.body()
-
-
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form, with lines that end by newlines.
-
-    Surrounding blanks are removed except from texts. Raises UsageError for a malformed body, BusyError while too many
-    others are received.
-    """
-    body = await read_body(request)
-    try:
-        fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
-                           max_num_fields=MAX_FIELDS)  # fmt: skip
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"the form cannot be read: {error}", "Send it again from the page.") from None
-    if any("\0" in value for _, value in fields):
-        raise UsageError("the form contains a NUL character", "Remove it.")
-    lines = {name: value.replace("\r\n", "\n") for name, value in fields}
-    return {name: value if name in TEXT_FIELDS else value.strip() for name, value in lines.items()}
 
 
 def redirect_to(path: str) -> RedirectResponse:
@@ -112,11 +88,6 @@ def is_page_wanted(request: Request) -> bool:
     """Return whether a person's browser asks: programs do not ask for HTML."""
     is_api = request.url.path.startswith(("/api/", "/git/", "/registry/", "/static/"))
     return not is_api and "text/html" in request.headers.get("accept", "")
-
-
-def is_part(request: Request) -> bool:
-    """Return whether a page asks by itself to check what is typed, and shows the answer in a part."""
-    return request.method not in SAFE_METHODS and "HX-Request" in request.headers
 
 
 def render_error_page(
@@ -211,10 +182,9 @@ async def _render_ended_session(request: Request) -> Response:
 
 async def _read_typed_fields(request: Request) -> dict[str, str]:
     """Return the text fields of a form. The form may have file fields, which are left out."""
-    content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() == _FORM_TYPE:
+    if is_form(request):
         return await read_form(request)
-    boundary = find_boundary(content_type)
+    boundary = find_boundary(request.headers.get("content-type", ""))
     if boundary is None:
         return {}
     parts = read_parts(await read_body(request), boundary)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from fastapi import Request
 
 from dockgate.shared.errors import UsageError
+from dockgate.web.console.form_fields import read_body, read_form
 from dockgate.web.console.multipart import Part, find_boundary, read_parts
-from dockgate.web.console.routes import read_body, read_form
 from dockgate.web.request_limits import require_storable
 
 # What a text is called that was not in a file.

@@ -31,8 +31,9 @@ from dockgate.web.browser_sessions import (
     set_session,
     set_sign_in,
 )
+from dockgate.web.console.form_fields import read_form
 from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, find_static_file, render_page
-from dockgate.web.console.routes import choose_own_path, make_page_router, read_form, redirect_to
+from dockgate.web.console.routes import choose_own_path, make_page_router, redirect_to
 
 router = make_page_router()
 

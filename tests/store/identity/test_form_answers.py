@@ -1,0 +1,46 @@
+"""Answers of forms: the first one counts until it is forgotten, or its form was not accepted."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
+
+from dockgate.store import Store
+from dockgate.store.identity.form_answers import FormAnswer
+
+PAST = "2026-11-23T10:00:00.000Z"
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with open_store_of_kind(request.param, tmp_path) as store:
+        yield store
+
+
+def test_a_form_has_the_answer_of_its_first_copy(store: Store) -> None:
+    answers = store.form_answers
+    assert answers.begin("form", NOW, PAST) is None
+    assert answers.begin("form", NOW, PAST) == FormAnswer(None)
+    answers.finish("form", "/policies/strict")
+    assert answers.begin("form", LATER, PAST) == FormAnswer("/policies/strict")
+    assert answers.begin("another form", LATER, PAST) is None
+
+
+def test_a_form_that_was_not_accepted_may_be_sent_again(store: Store) -> None:
+    store.form_answers.begin("form", NOW, PAST)
+    store.form_answers.finish("form", None)
+    assert store.form_answers.begin("form", NOW, PAST) is None
+
+
+def test_old_answers_are_forgotten(store: Store) -> None:
+    store.form_answers.begin("form", NOW, PAST)
+    store.form_answers.finish("form", "/policies/strict")
+    assert store.form_answers.begin("form", LATER, LATER) is None
+
+
+def test_one_of_several_copies_at_the_same_time_is_handled(store: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: store.form_answers.begin("form", NOW, PAST), range(4)))
+    assert sorted(answers, key=str) == [FormAnswer(None)] * 3 + [None]
