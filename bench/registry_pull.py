@@ -20,9 +20,9 @@ from pathlib import Path
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.docker_registry import run_registry
 from tests.parts import wait_until
 from tests.ports import find_free_port
-from tests.registryd import run_registry
 
 PROXY = Path(__file__).with_name("_registry_proxy.py")
 

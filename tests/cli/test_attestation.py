@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
+from tests.docker_registry import run_registry
 from tests.gate.samples import judge, limit_findings, make_inventory, make_package
-from tests.registryd import run_registry
 from tests.reports import samples
 from tests.scanner.images.make import make_image
 

@@ -8,7 +8,7 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.registryd import run_registry
+from tests.docker_registry import run_registry
 
 from dockgate.attestations.dsse import Signer, create_key, sign_payload
 from dockgate.attestations.keys import Keys

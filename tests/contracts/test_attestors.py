@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.docker_registry import Running, run_registry
 from tests.fakes.attestor import MemoryAttestor
 from tests.gate.samples import judge, limit_findings, make_inventory, make_package
 from tests.gate.test_provenance import RECORD
 from tests.parts import Faults
-from tests.registryd import Running, run_registry
 from tests.scanner.images.make import INDEX, MANIFEST, make_descriptor, make_image, make_index
 
 from dockgate.attestations.dsse import Signer, create_key

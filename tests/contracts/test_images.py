@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import pytest
+from tests.docker_registry import Running, run_registry
 from tests.parts import wait_until
-from tests.registryd import Running, run_registry
 from tests.scanner.images import make
 from tests.scanner.images.make import Folder, Hardlink, Symlink
 from tests.scanner.images.webserver import Answer, serve

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.docker_registry import run_registry as running_registry
 from tests.fakes.registry import MemoryRegistry, MemoryStorage
-from tests.registryd import run_registry as running_registry
 from tests.scanner.images import make
 
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest

@@ -19,8 +19,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
+from tests.docker_registry import Running
 from tests.fakes.target import MemoryTarget
-from tests.registryd import Running
 from tests.scanner.images.make import make_image
 from tests.scenarios.live import OS_RELEASE
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from moto import mock_aws
 from tests.aws.ecs import CLUSTER, Ecs
+from tests.docker_registry import run_registry
 from tests.fakes.target import MemoryTarget
-from tests.registryd import run_registry
 from tests.scanner.images.make import make_image
 
 from dockgate.delivery.service_model import Service, TaskDefinition, TaskState

@@ -18,8 +18,8 @@ import boto3
 from tests.aws.account import PIPELINE, REGION, Account, scan_event
 from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import serve_service
+from tests.docker_registry import make_certificates
 from tests.ports import find_free_port
-from tests.registryd import make_certificates
 
 ROOT = Path(__file__).parents[3]
 PARTS = ROOT / "build" / "aws"

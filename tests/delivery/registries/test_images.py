@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.registryd import run_registry
+from tests.docker_registry import run_registry
 from tests.scanner.images.make import Layer, make_image, write_image_layout
 
 from dockgate.attestations.keys import Keys

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.registryd import PASSWORD, USER
+from tests.docker_registry import PASSWORD, USER
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.registryd import PASSWORD, USER, Running, run_registry
+from tests.docker_registry import PASSWORD, USER, Running, run_registry
 from tests.scanner.images.make import make_image
 from tests.scanner.images.webserver import Answer, Request, serve
 

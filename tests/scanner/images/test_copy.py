@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.registryd import Running, run_registry
+from tests.docker_registry import Running, run_registry
 from tests.scanner.images.make import Image, index, make_image
 from tests.scanner.images.webserver import Answer, Request, serve
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.registryd import Running, run_registry
+from tests.docker_registry import Running, run_registry
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 

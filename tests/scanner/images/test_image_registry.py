@@ -6,8 +6,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.docker_registry import PASSWORD, SERVICE, USER, Certificates, make_certificates, run_registry, sign_token
 from tests.ports import find_free_port
-from tests.registryd import PASSWORD, SERVICE, USER, Certificates, make_certificates, run_registry, sign_token
 from tests.scanner.images import make
 from tests.scanner.images.client import BASIC, IMAGE, LOGIN, list_files, open_remote, serve_image
 from tests.scanner.images.webserver import Answer, Request, as_json, serve

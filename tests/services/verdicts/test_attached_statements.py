@@ -14,10 +14,10 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import dockgate
 from tests.cli.test_scan import Run, run
+from tests.docker_registry import Running, run_registry
 from tests.fuzz.mutate import make_blind_mutation, mutate_json
 from tests.gate.samples import RULES, judge, limit_findings, make_inventory, make_package
 from tests.gate.test_provenance import RECORD
-from tests.registryd import Running, run_registry
 from tests.scanner.images import make
 
 from dockgate.attestations import dsse, statements

@@ -1,6 +1,6 @@
 """A real registry (CNCF Distribution, the Debian package docker-registry) for tests, on a free loopback port.
 
-    with registry(tmp_path / "registry") as running:
+    with run_registry(tmp_path / "registry") as running:
         running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\\n"}]))
         ... running.address ...
 
