@@ -109,7 +109,10 @@ def is_loopback(host: str) -> bool:
 
 
 def make_console_url(url: str) -> str:
-    """Return the URL of the console of the server at `url`. If that is loopback, the host is CONSOLE_HOST."""
+    """Return the URL of the console of the server at `url`. If that is loopback, the host is CONSOLE_HOST.
+
+    Not so for other addresses of loopback, such as 127.0.0.2: CONSOLE_HOST does not lead there.
+    """
     parts = urlsplit(url)
     if parts.hostname not in (LOOPBACK, "::1"):
         return url

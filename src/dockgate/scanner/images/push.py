@@ -1,7 +1,5 @@
 """Push blobs and manifests to a registry (OCI distribution spec 1.1, "Push")."""
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ from dockgate.scanner.images.transport import Transport
 from dockgate.scanner.manifest import MANIFESTS
 from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.destinations import require_destination
-from dockgate.shared.digest import compute_digest, from_hex
+from dockgate.shared.digest import compute_digest, from_hex, hash_file
 from dockgate.shared.errors import DockgateError, UnavailableError
 
 if TYPE_CHECKING:
@@ -144,9 +142,7 @@ class Pusher:
 def _measure(content: bytes | Path) -> tuple[str, int]:
     if isinstance(content, bytes):
         return compute_digest(content), len(content)
-    with content.open("rb") as file:
-        hexdigest = hashlib.file_digest(file, "sha256").hexdigest()
-        return from_hex(hexdigest), os.fstat(file.fileno()).st_size
+    return from_hex(hash_file(content)), content.stat().st_size
 
 
 def _stream(content: bytes | Path) -> bytes | Iterator[bytes]:

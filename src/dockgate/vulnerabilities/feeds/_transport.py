@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from dockgate.shared.destinations import ConnectionCheck, require_destination
+from dockgate.shared.digest import hash_file
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.open_connections import OpenConnections, start_timer
@@ -327,5 +328,4 @@ def _refuse_downgrade(answer: "httpx.Response") -> None:
 
 
 def _digest_content(path: Path) -> str:
-    with path.open("rb") as file:
-        return _CONTENT + hashlib.file_digest(file, "sha256").hexdigest()
+    return _CONTENT + hash_file(path)
