@@ -131,4 +131,4 @@ def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:
     assert (str(reference), reference.label) == (both.name, "strict+repository")
     own_reference = PolicyReference(own_policy.name)
     assert (own_reference, str(own_reference), own_reference.label) == (PolicyReference("strict"), "strict", "strict")
-    assert type(own_reference.name) is str
+    assert type(own_reference.server_policy) is str

@@ -203,7 +203,7 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
     assert "2 LOW findings, at most 1 allowed" in server.read_summary(execution)
     approval = server.get(f"/approvals/{execution}/ContainerVulnerabilityAssessment/Approval/1")
     reference = PolicyReference(approval["policy"])
-    assert reference.name == "default"
+    assert reference.server_policy == "default"
     assert reference.repository_digest
     (record,) = list_recorded_verdicts(server, image)
     assert record["policy"] == approval["policy"]

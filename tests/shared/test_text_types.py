@@ -52,7 +52,7 @@ def test_a_canonical_document_is_the_same_and_is_read_with_its_types() -> None:
     assert document == canonical.encode(PlainHolder(**asdict(holder)))
     copy = canonical.decode(Holder, document)
     assert copy == holder
-    assert (copy.policy.name, type(copy.execution)) == ("default", ExecutionId)
+    assert (copy.policy.server_policy, type(copy.execution)) == ("default", ExecutionId)
     assert canonical.decode(Holder, b'{"policy":"default"}').execution is None
 
 

@@ -128,7 +128,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         raise DeniedError(
             f"the statement says {status!r}, which is not an approval", "Request an approval of the image."
         )
-    if claim.policy.name != policy:
+    if claim.policy.server_policy != policy:
         raise DeniedError(
             f"the approval is by the policy {claim.policy!r}, not by {policy!r}",
             f"Request an approval by {policy!r}, or name the other one with --policy.",

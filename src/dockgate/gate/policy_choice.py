@@ -208,9 +208,11 @@ def can_judge(
         counting: Collection[str] = (DEFAULT_POLICY, *pipeline)
     else:
         counting = assignment.policies if is_chosen else (assignment.policy,)
-    if policy.name in counting:
+    if policy.server_policy in counting:
         return True
-    return is_stricter(read_policy(policy.name), read_policy(assignment.policy if assignment else DEFAULT_POLICY))
+    return is_stricter(
+        read_policy(policy.server_policy), read_policy(assignment.policy if assignment else DEFAULT_POLICY)
+    )
 
 
 def is_stricter(policy: Policy, present_policy: Policy) -> bool:

@@ -18,7 +18,7 @@ class PolicyReference(TextType):
         return cls(f"{name}+{repository_digest}" if repository_digest else name)
 
     @property
-    def name(self) -> str:
+    def server_policy(self) -> str:
         """The name of the server policy."""
         return str(self.partition("+")[0])  # without a "+" it would be the reference itself
 
@@ -30,4 +30,4 @@ class PolicyReference(TextType):
     @property
     def label(self) -> str:
         """The text for people, without the digest: "default" or "default+repository"."""
-        return f"{self.name}+repository" if self.repository_digest else self.name
+        return f"{self.server_policy}+repository" if self.repository_digest else self.server_policy

@@ -58,7 +58,7 @@ def make_image_path(digest: str, repository: str | None = None) -> str:
 
 def make_policy_path(policy: PolicyReference) -> str:
     """The page of the server policy in a reference (`PolicyReference`)."""
-    return f"/policies/{policy.name}"
+    return f"/policies/{policy.server_policy}"
 
 
 def make_vulnerability_path(name: str) -> str:

@@ -364,7 +364,7 @@ def test_rows_are_read_with_the_types_of_their_texts(store: Store) -> None:
     key = make_key("Approve", execution=execution)
     store.approvals.add(replace(make_approval(str(key)), policy=PolicyReference.make("strict", "sha256:1")))
     approval = store.approvals.get(ApprovalId.from_action(key))
-    assert (approval.id.action, approval.policy.name) == (key, "strict")
+    assert (approval.id.action, approval.policy.server_policy) == (key, "strict")
     ((first, ids),) = store.approvals.list_waiting_groups(IMAGE)
     assert (first.id.is_external, ids[0].action) == (False, key)
     assert store.approvals.list_open_executions(IMAGE)[0].pipeline == "web"

@@ -39,7 +39,7 @@ class Policies:
         Raises NotFoundError listing the policies that exist, DefinitionError for a policy with an unknown rule.
         """
         reference = PolicyReference(name)
-        policy, repository_digest = self._read_stored_policy(reference.name), reference.repository_digest
+        policy, repository_digest = self._read_stored_policy(reference.server_policy), reference.repository_digest
         return (
             combine_policies(policy, self._store.policies.read_by_digest(repository_digest))
             if repository_digest

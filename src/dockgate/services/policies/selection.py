@@ -200,7 +200,7 @@ class PolicySelection:
 
         None if they do. Raises ConflictError like `choose_assignment`.
         """
-        if self._can_judge(repository, policy, [policy.name], [policy.name]):
+        if self._can_judge(repository, policy, [policy.server_policy], [policy.server_policy]):
             return None
         return PolicyReference(self.get_policy_name(repository))
 
@@ -219,13 +219,13 @@ class PolicySelection:
         is removed meanwhile is used for the last time.
         """
         records = [record for record in reversed(self.store.verdicts.list_of_image(image)) if record.is_requested]
-        names = {record.policy.name: record.policy for record in records}
-        approved_policies = {policy.name: policy for policy in self._list_approving_policies(image, execution)}
+        names = {record.policy.server_policy: record.policy for record in records}
+        approved_policies = {policy.server_policy: policy for policy in self._list_approving_policies(image, execution)}
         names |= approved_policies
         repository_policies = [
             record.policy for record in records if record.has_chosen_policy and record.repository == repository
         ]
-        chosen_names = {*approved_policies, *(policy.name for policy in repository_policies)}
+        chosen_names = {*approved_policies, *(policy.server_policy for policy in repository_policies)}
         of_pipeline, own_name = self._list_pipeline_policies(execution), ""
         if (
             repository
@@ -239,7 +239,7 @@ class PolicySelection:
         return [
             loaded_policy
             for loaded_policy in policies
-            if not loaded_policy.unusable_reason or self._has_policy(loaded_policy.policy.name.name)
+            if not loaded_policy.unusable_reason or self._has_policy(loaded_policy.policy.name.server_policy)
         ]
 
     def _list_pipeline_policies(self, execution: ExecutionId | None) -> list[str]:
@@ -270,7 +270,7 @@ class PolicySelection:
     def _can_judge(
         self, repository: str, policy: PolicyReference, of_pipeline: Sequence[str], chosen_names: Collection[str]
     ) -> bool:
-        is_chosen = policy.name in chosen_names
+        is_chosen = policy.server_policy in chosen_names
         try:
             return can_judge(
                 self._list_assignments(), repository, policy, of_pipeline, self.policies, is_chosen=is_chosen

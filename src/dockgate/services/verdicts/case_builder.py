@@ -71,7 +71,7 @@ class BaselineFinder:
         names = list_required_baselines(policy)
         if not names:
             return BaselineImages()
-        own_policy = policy.name.name  # whatever a repository requires on top
+        own_policy = policy.name.server_policy  # whatever a repository requires on top
         record = find_approving_record(self.store.verdicts.list_of_image(image), own_policy)
         approved_against = BaselineImages()
         if record:
@@ -134,7 +134,7 @@ def find_running_image(store: Store, service: str, registry: str) -> tuple[str, 
 
 def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
-    own_records = (record for record in records if record.is_requested and record.policy.name == policy)
+    own_records = (record for record in records if record.is_requested and record.policy.server_policy == policy)
     return next((record for record in own_records if record.status == Status.APPROVED), None)
 
 

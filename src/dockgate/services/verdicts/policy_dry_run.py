@@ -102,7 +102,7 @@ class PolicyDryRun:
                 image, context = running
                 required_policies = self.selection.list_required_policies(image, context.execution, context.repository)
                 for name in (loaded_policy.policy.name for loaded_policy in required_policies):
-                    if policy in (None, name.name):
+                    if policy in (None, name.server_policy):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
 
