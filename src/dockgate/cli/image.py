@@ -281,7 +281,7 @@ def report(image: str, files: tuple[BinaryIO, ...], found_at: str | None, output
 
 
 def _make_layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
-    """A layer as a row. What made it is one line, however many its command has."""
+    """A layer as a row. The command that made it is in one line, however many it has."""
     findings = layer["findings"]
     return (
         display_digest(layer["digest"]),

@@ -104,7 +104,7 @@ class Fix:
     def should_make_branch(self) -> bool:
         """Return whether the server offers a branch.
 
-        What a rebuild cannot do is offered where rebuilding was asked for.
+        A pipeline that asked for rebuilds gets a branch for what a rebuild cannot do.
         """
         return self.kind is FixKind.CHANGE and self.action is not FixAction.NOTIFY
 

@@ -5,7 +5,7 @@ Pure: no I/O, no clock.
 *Judged bad* puts a service at risk, with a deadline. *Cannot be judged* changes nothing: it neither begins nor ends a
 time at risk. Each kind of announcement is made once in a time at risk, also when an advisory appears and disappears
 every hour: a time at risk ends when another image runs that is not rejected, or when the image has not been rejected
-for a while. A deadline that moves is announced each time: it only moves to an earlier time. So is a reason that is
+for a while. Two things are announced each time: a deadline that moves, always to an earlier time, and a reason that is
 more severe than all before.
 
 If a recorded time is in the future, either it or the clock is wrong. For BELIEVED_AFTER, nothing changes that depends

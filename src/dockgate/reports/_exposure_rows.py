@@ -43,7 +43,7 @@ _CAVEATS = {"UnknownName": "unknown", "Limited": "not searched", "LeftOut": "lef
 def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the rows of an answer of the server (`services.exposure.answer.Exposure` as JSON).
 
-    What makes the answer unknown for every image, or no all-clear, is a row without one.
+    A reason why the answer is unknown for every image, or no all-clear, is a row without an image.
     """
     for caveat in exposure["caveats"]:
         yield _build_row({"answer": _CAVEATS.get(caveat["kind"], "unknown"), "reason": describe_caveat(caveat)})

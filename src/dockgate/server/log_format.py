@@ -32,7 +32,7 @@ _MAX_WARNINGS = 1000
 class RepeatedWarnings(logging.Filter):
     """A filter that drops repeats of a warning within 10 minutes. The next one counts them.
 
-    What a server tries every second or two fails as often: a damaged repository, a missing database.
+    Tasks that run every second or two fail as often, for instance for a damaged repository or a missing database.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Probes of Postgres, so that no query waits without end for a host that is frozen.
 
 A frozen host keeps its connections open but sends no results, so a query waits. A long query, or one that waits for a
-lock, looks the same. So a thread that has waited for SUSPECT_SECONDS lets a second connection be opened. If that fails,
-its own query fails, too, and further ones fail at once until the database answers again.
+lock, looks the same. Therefore a thread that has waited for SUSPECT_SECONDS has a second connection opened. If that
+fails, its own query fails, too, and further ones fail at once until the database answers again.
 """
 
 import logging

@@ -125,7 +125,7 @@ class Engine:
         self._calls.shutdown(wait=False, cancel_futures=True)
 
     def _has_running(self) -> bool:
-        """Return whether a workflow runs in this process. So it is taken to be while the tables do not answer."""
+        """Return whether a workflow runs in this process: true while the tables do not answer."""
         if not self._is_launched:
             return False
         running = partial(
@@ -269,9 +269,9 @@ class Engine:
         """Delete the workflows that ended before that time, oldest first.
 
         Returns how many; call it again for more. A workflow whose argument `is_startable` is kept: its key is what
-        prevents a second run. So is any that ended after the beginning of one that has not ended. That one may have
-        stored the decision to start it as the result of a step, and repeats the start when it is recovered, however
-        long after.
+        prevents a second run. A workflow is also kept if it ended after the beginning of one that has not ended: that
+        one may have stored the decision to start it as the result of a step, and repeats the start when it is
+        recovered, however long after.
         """
         begun_at = self._store.engine_tables.find_oldest_begin()
         if begun_at is not None:

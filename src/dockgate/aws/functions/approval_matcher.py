@@ -348,7 +348,7 @@ class ApprovalMatcher:
     def _is_overdue(self, wait: Wait) -> bool:
         """Return whether the approval is due: after our patience, or shortly before CodePipeline's timeout.
 
-        Of a short timeout, the last third counts.
+        If the timeout is short, it is due in the last third of it.
         """
         now = self.clock()
         expires = _parse_epoch(wait.request.expires)

@@ -30,8 +30,8 @@ class ListedComponent(NamedTuple):
 class FindingLists:
     """Rules that read findings. `rules` read nothing else; `image_rules` also read the rest of the image.
 
-    `coverage` has stale catalogues as incomplete. What the former say is remembered: many images have the same
-    findings.
+    `coverage` has stale catalogues as incomplete. Results of `rules` are remembered: many images have the
+    same findings.
     """
 
     def __init__(

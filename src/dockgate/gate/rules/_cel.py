@@ -148,7 +148,7 @@ def _build_environment() -> Any:
 def _describe_problem(text: str) -> str:
     """The runtime's message in one line, with its position and the allowed names.
 
-    Such as "line 1, column 21: undefined field …".
+    For example "line 1, column 21: undefined field …".
     """
     if _cel_null.NULL_OPERAND in text:
         return "it compares a value that is not known (null)"

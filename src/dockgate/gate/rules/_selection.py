@@ -133,7 +133,7 @@ class SelectedFindings:
         return tuple(finding for key, finding in uncertain.items() if key not in certain_keys)
 
     def describe(self, count: int, noun: str) -> str:
-        """Such as "3 new HIGH findings in own layers"."""
+        """Describe a number of findings: "3 new HIGH findings in own layers"."""
         plural = noun if count == 1 else f"{noun}s"
         return f"{count} {'new ' if self.has_baseline else ''}{plural}{self.scope}"
 

@@ -89,7 +89,7 @@ def read_distribution(name: str, version: str, description: str, properties: Pro
 def is_package(purl: str) -> bool:
     """Return whether a package URL is of a package: of anything but an image.
 
-    What a document calls it does not count.
+    The type that a document states for it does not count.
     """
     return bool(purl) and not is_of_type(purl, "oci", "docker")
 

@@ -57,7 +57,7 @@ class CodePipelineRequests:
     def receive(self, text: str) -> None:
         """Ask for the approval that a message names. The same message again is the same approval.
 
-        Everybody who may publish to the topic can forge a message. What it says of the image is compared with the
+        Everybody who may publish to the topic can forge a message. Therefore its image is compared with the
         action's own configuration, which CodePipeline returns.
 
         UsageError for an invalid or incomplete message, and for an action whose variables add entries; ConflictError

@@ -143,7 +143,7 @@ class IndexedImageJudge:
         special_images: Collection[str],
         now: str,
     ) -> Iterator[JudgedImage]:
-        """Judge the images of a part. What decides of the special ones (digests) is not in the index."""
+        """Judge the images of a part. For the special ones (digests), the index lacks facts that decide."""
         judge, fresh_judge = judges
         is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules

@@ -1,15 +1,15 @@
 """Keep the verdicts of the whole fleet current.
 
-What changes renews what it touches, and nothing else. A renewal finds out what has changed (advisories, policies and
-their assignments, waivers, VEX documents, images, the age of feeds, the time), judges the images that it can concern,
-and writes the verdicts that differ, each with its event in one transaction. No documents are stored; a verdict that
-decides something is made by `services.verdicts.verdicts`.
+A change renews the verdicts that it touches, and no others. A renewal finds out what has changed (advisories, policies
+and their assignments, waivers, VEX documents, images, the age of feeds, the time), judges the images that it can
+concern, and writes the verdicts that differ, each with its event in one transaction. No documents are stored; a verdict
+that decides something is made by `services.verdicts.verdicts`.
 
 A renewal may be interrupted at any point, because of its order. What is stored by each step, and what the next renewal
 finds after a crash that follows it:
 
-1. `_match`: findings of new components, and of all that the advisories changed. The verdicts are of before: their
-   `FleetJudgingInputs.source` differs from the index, so every policy judges all of its images.
+1. `_match`: findings of new components, and of all that the advisories changed. The verdicts are unchanged:
+   their `FleetJudgingInputs.source` differs from the index, so every policy judges all of its images.
 2. `_renew` reads waivers, changes of single images (`DueImages.list`) and images whose time has come, before anything
    that may change afterwards. Nothing is lost: changes stay until a verdict takes them into account.
 3. `PolicyRenewal.run` for each policy, in transactions of `WRITTEN_TOGETHER` verdicts with their events. Each but the
@@ -21,7 +21,7 @@ finds after a crash that follows it:
 5. `DueImages.remove_unjudged`: changes of images without a verdict. They only cause one more renewal.
 6. `_announce_findings`: events of new findings, in one transaction with the note that they are announced.
 
-What is known in memory alone (`_reader`, `_finished_revision`) only saves work.
+State in memory (`_reader`, `_finished_revision`) only saves work.
 """
 
 import logging

@@ -110,7 +110,7 @@ class ImageVisibility:
     def require_all(self, image: str) -> None:
         """Raise DeniedError unless the caller reaches every repository of an image.
 
-        What changes counts in all of them.
+        The caller is about to change something that counts in all of them.
         """
         if self.caller.is_limited:
             names = self.list_all_repositories(image)

@@ -83,7 +83,7 @@ class Documents:
     registry_names: Sequence[str]
 
     def apply(self, text: str, name: str, caller: Caller) -> AppliedDocument:
-        """Make the server match a document. What exists is changed, or left as it is where it matches.
+        """Make the server match a document: create, change, or leave the object as it is.
 
         Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission.
         """

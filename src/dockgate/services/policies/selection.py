@@ -209,8 +209,8 @@ class PolicySelection:
     def list_required_policies(self, image: str, execution: ExecutionId | None, repository: str) -> list[LoadedPolicy]:
         """Return the policies by which the image must be approved now.
 
-        These are all policies that judged it before, other than on a push, and still exist. What its repository
-        required on top is taken from the approval of the image in this execution, or else from the newest
+        These are all policies that judged it before, other than on a push, and still exist. The rules that its
+        repository added are taken from the approval of the image in this execution, or else from the newest
         verdict: one digest may be built from several repositories, and a repository may require less than before. If
         none of these policies may judge images of the `repository`, its own policy is added: an approval in a
         repository with a weaker policy does not count in this one, also if some requesters may name that policy here.

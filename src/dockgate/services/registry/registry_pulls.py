@@ -6,9 +6,9 @@ A repository whose policy assignment says `pull: approved` gives out
 - the images of an approved index, which its verdict judged, and
 - documents that are attached to such an image: signatures, attestations, bills of materials.
 
-What is attached is written by everybody who may push, so it counts by its content: it holds JSON documents only, which
-no runtime can execute, whatever their media types say (a program has NUL bytes, and an archive does not begin with
-"{"). Its config must list only the manifest's own layers. containerd reuses a local layer with the same diff_id, so a
+Everybody who may push can attach documents, so they count by their content: they must be JSON, which no runtime can
+execute, whatever their media types say (a program has NUL bytes, and an archive does not begin with "{"). The config of
+such a document must list only the manifest's own layers. containerd reuses a local layer with the same diff_id, so a
 config could otherwise run layers of another image.
 """
 

@@ -104,8 +104,8 @@ class RegistryReader:
     def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed_digests: Collection[str]) -> bool:
         """Return whether nothing needs the image now.
 
-        `removed_digests` are the digests that were removed from its repository since. What was kept when the snapshot
-        was taken is kept.
+        `removed_digests` are the digests that were removed from its repository since. Images that were kept when the
+        snapshot was taken are kept.
         """
         related_images = [
             entry
@@ -185,7 +185,8 @@ class RegistryReader:
     ) -> None:
         """Read the manifests of a repository's images.
 
-        What is attached to an image counts as part of it. What is in an image and not known becomes an image, too.
+        Documents that are attached to an image count as part of it. A manifest in an image that is not listed becomes
+        an image, too.
         """
         waiting = [image for (location, _), image in images.items() if location == repository]
         while waiting:

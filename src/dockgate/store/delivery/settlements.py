@@ -148,7 +148,7 @@ def _decide(
 def write_decisions(connection: Connection, decisions: Sequence[Decision]) -> None:
     """Record decisions on different approvals.
 
-    Settled approvals end their actions, and fill the outbox. Of those that go on waiting, events say that people are
+    Settled approvals end their actions, and fill the outbox. Approvals that go on waiting get an event that people are
     needed. New verdicts are stored.
     """
     ended_actions = [_change_approvals(connection, decision) for decision in decisions]

@@ -108,7 +108,7 @@ _NEXT_ENTRIES = _select_next_entries()
 class Outbox:
     """Entries to send, at least once each. An entry that is done, or dead-lettered, is never due again.
 
-    Who sends an entry claims it first, so that no two servers send one at the same time.
+    A sender claims an entry first, so that no two servers send it at the same time.
     """
 
     def __init__(self, database: Database) -> None:

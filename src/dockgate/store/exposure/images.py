@@ -224,9 +224,9 @@ class Exposures:
     ) -> PartlyRead:
         """The images with files that could not be read, and those that contain a component of each group.
 
-        `packages` are source packages by their ecosystems: images that contain one of them, are neither found nor
-        `exposed_images`, are counted, no further than `limit`. So are the images that contain one of the `components`
-        as in `list_images`, and that no tag names any more.
+        Two other groups are counted, up to `limit`: images that contain one of `packages` (source packages by their
+        ecosystems) and are neither found nor `exposed_images`; and images that contain one of the `components`, as in
+        `list_images`, and that no tag names any more.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
         with_unread_paths = (

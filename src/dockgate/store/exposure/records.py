@@ -126,7 +126,7 @@ class UnknownImage(NamedTuple):
 class HistoryBegin(NamedTuple):
     """The times when the first image became known and packages were first matched; None for never.
 
-    Of what was before `retained_since`, a garbage collection has deleted a part; None for none.
+    A garbage collection has deleted a part of the history before `retained_since`, None if there was none.
     """
 
     images_since: str | None

@@ -78,7 +78,7 @@ class FleetChanges:
     def list_recent_findings(self, since: str, now: str) -> RecentFindings:
         """The findings that are new since that time, or worse.
 
-        What a clock recorded that was ahead does not count.
+        Findings with a time after `now` do not count: a clock that was ahead recorded them.
         """
         finding = (fleet_findings.c.component, fleet_findings.c.vulnerability)
         is_of_news = (finding[0] == fleet_news.c.component) & (finding[1] == fleet_news.c.vulnerability)

@@ -119,7 +119,7 @@ class Vulnerability(NamedTuple):
 
 
 class ReportSubjects(NamedTuple):
-    """What a report of another scanner on an image has findings in.
+    """The components in which a report of another scanner on an image has findings.
 
     `platform_image` is the digest of the platform that it is about. `names` are the names of the findings, by package.
     """

@@ -128,7 +128,7 @@ class Reports:
         return [decode(ExternalReport, decompress_document(body)) for body in counted_bodies]
 
     def iterate_subjects(self) -> Iterator[ReportSubjects]:
-        """What each report has findings in, of all images."""
+        """The components in which each report has findings, for all images."""
         with self._database.read_transaction() as connection:
             rows = connection.execution_options(yield_per=_ROWS).execute(select(reports.c.image, reports.c.subjects))
             for image, data in rows:

@@ -127,7 +127,7 @@ class ImageUses:
         }
 
     def read_places(self, image: str) -> ImagePlaces:
-        """Where an image was pushed, its newest scan was requested, and approvals of it were."""
+        """The locations of an image: of its pushes, of its newest scan, and of its approvals."""
         with self._database.read() as connection:
             rows = connection.execute(_LOCATIONS, {"image": image}).all()
         pushes = [PushedImage(row.repository, row.name, image, row.at, row.by) for row in rows if row.kind == "push"]

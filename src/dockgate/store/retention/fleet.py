@@ -1,6 +1,6 @@
 """Remove old rows of the fleet index: images that are gone, findings that ended, parts of old scans.
 
-What no other image has goes with images. The index then cannot answer any more about the time before
+Rows that only removed images need are removed with them. The index then cannot answer any more about the time before
 (`RETAINED_SINCE`).
 """
 

@@ -152,8 +152,8 @@ class ExpiredRows:
     def delete_verdicts(self, before: str) -> int:
         """Delete verdicts made before that time. Returns how many.
 
-        Of each image, repository, policy and status the newest stays, as long as the image is anywhere; and what an
-        approval names.
+        Two kinds stay: the newest one of each image, repository, policy and status, as long as the image is anywhere;
+        and those that an approval names.
         """
         with self._database.write() as connection:
             return connection.execute(delete(verdicts).where(_is_old_verdict(before))).rowcount
