@@ -101,6 +101,30 @@ def test_a_person_stops_retries_and_rejects_an_execution(open_page: OpenPage, si
     assert ("POST /approvals/{approval_id}/reject", "ada", "rejected: not this one") in calls
 
 
+def test_a_form_may_be_sent_again_after_going_back_unless_it_names_what_it_changes(
+    open_page: OpenPage, site: Site
+) -> None:
+    site.server.client.put("/policies/pressed", content="max_findings: {LOW: 9}\n").raise_for_status()
+    for path, changed_actions in (
+        ("/running/web", {"/running/web", "/running/web/restart"}),
+        ("/policies/pressed", set()),
+    ):
+        page = open_page(path)
+        before, after = (
+            page.evaluate(
+                """isPersisted => {
+                    if (isPersisted) dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))
+                    const keys = [...document.querySelectorAll("main form [name=form_key]")]
+                    return Object.fromEntries(keys.map(key => [key.form.getAttribute("action"), key.value]))
+                }""",
+                is_persisted,
+            )
+            for is_persisted in (False, True)
+        )
+        assert before, path
+        assert {action for action in before if before[action] != after[action]} == changed_actions
+
+
 def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage, site: Site) -> None:
     page = open_page("/", scripts=False)
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Images").click()

@@ -2,7 +2,8 @@
 
 Each page gives its forms a key of their own (`render_form_key`). A second press, a reload and a browser that sends a
 request again repeat the key with the same fields. The same key with other fields is another form: what a person changed
-after going back is never taken for what was sent before.
+after going back is never taken for what was sent before. A script (`static/console.js`) also changes the keys of forms
+on a page to which a person went back, except where the form names the version that it changes.
 """
 
 import asyncio

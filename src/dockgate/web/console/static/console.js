@@ -34,8 +34,10 @@ document.addEventListener("submit", (event) => {
   event.submitter?.setAttribute("aria-busy", "true");
   for (const button of event.target.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
 });
-window.addEventListener("pageshow", () => {
+// A press after going back is meant, and gets a new key. A form that names the version that it changes needs none.
+window.addEventListener("pageshow", (event) => {
   for (const button of document.querySelectorAll("form button")) { button.disabled = false; button.removeAttribute("aria-busy"); }
+  if (event.persisted) for (const key of document.querySelectorAll("form:not(:has([name=version], [name=head])) [name=form_key]")) key.value += "+";
 });
 
 const PLACES = { o: "/", p: "/pipelines", i: "/images", v: "/vulnerabilities", w: "/waivers", r: "/running" };
