@@ -41,7 +41,7 @@ def test_the_heading_of_an_error_is_a_sentence_with_the_next_command_as_code(adm
     assert "<code>dockgate pipeline executions NAME</code>" in html
 
 
-@pytest.mark.parametrize("path", ["/people?sort=x", "/policies?sort=x", "/events?sort=x", "/images/sha256:1"])
+@pytest.mark.parametrize("path", ["/people?sort=x", "/policies?sort=x", "/events?sort=x", "/images?layer=x"])
 def test_a_wrong_address_is_answered_with_a_page(admin: Browser, path: str) -> None:
     answer = admin.get(path)
     assert answer.status_code == 422

@@ -1,10 +1,12 @@
 """Which findings of a verdict a page shows, by the query of its address."""
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 from dockgate.web.console.pages.finding_filter import FindingFilter
+from dockgate.web.validation_messages import describe_problem
 
 
 def make_finding(
@@ -39,12 +41,31 @@ EVERY = ((A, True), (B, False), (C, None))
         ({"q": "DEBIAN/B"}, [B]),
         ({"q": "ghsa-x"}, [A, B, C]),
         ({"severity": "HIGH", "kev": "yes"}, []),
-        ({"severity": "worst", "fix": "maybe", "epss": "-1", "origin": "x", "sort": "x", "kev": "no"}, [A, B, C]),
+        ({"severity": "", "fix": "", "epss": "", "origin": "", "sort": "", "kev": ""}, [A, B, C]),
     ],
 )
 def test_a_query_chooses_findings(query: dict[str, str], shown_findings: list[Finding]) -> None:
     finding_filter = FindingFilter.from_query(query)
     assert [entry for entry, is_base in EVERY if finding_filter.has(entry, is_base)] == shown_findings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "choice"),
+    [
+        ("severity", "worst", "'CRITICAL'"),
+        ("fix", "maybe", "'yes' or 'no'"),
+        ("epss", "-1", "'1', '10' or '50'"),
+        ("origin", "x", "'unknown'"),
+        ("sort", "x", "'package'"),
+        ("kev", "no", "'yes'"),
+    ],
+)
+def test_an_unknown_value_is_refused_with_the_known_ones(name: str, value: str, choice: str) -> None:
+    with pytest.raises(RequestValidationError) as error_info:
+        FindingFilter.from_query({name: value})
+    message, advice = describe_problem(error_info.value.errors()[0])
+    assert message == f"{name} is {value!r}, which is not one of its values"
+    assert choice in advice
 
 
 def test_a_filter_is_the_query_of_its_links() -> None:

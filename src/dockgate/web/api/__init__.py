@@ -39,6 +39,7 @@ from dockgate.web.authorization import (
     mark_self_checking,
 )
 from dockgate.web.error_responses import ERRORS
+from dockgate.web.query_parameters import KNOWN_PARAMETERS
 from dockgate.web.threads import ThreadsDependency
 
 __all__ = [
@@ -130,7 +131,13 @@ def make_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema
 
     FastAPI would build those of an included router twice.
     """
-    return APIRouter(prefix=API, route_class=route_class, include_in_schema=include_in_schema, responses=ERRORS)
+    return APIRouter(
+        prefix=API,
+        route_class=route_class,
+        include_in_schema=include_in_schema,
+        responses=ERRORS,
+        dependencies=[KNOWN_PARAMETERS],
+    )
 
 
 def make_view_maker(kind: type[T], source: type[S], *more_fields: str) -> Callable[..., T]:

@@ -41,6 +41,7 @@ _DATE = len("2026-01-01")
 
 
 Days = Annotated[int, Query(ge=1, le=366)]
+VulnerabilitySelection = Literal["", "exploited", "fixable"]
 Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
 
 
@@ -125,7 +126,7 @@ def list_vulnerabilities(
     fleet: api.FleetDependency,
     q: str = "",
     severity: Severity | None = None,
-    only: Literal["", "exploited", "fixable"] = "",
+    only: VulnerabilitySelection = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: Cursor = None,

@@ -14,19 +14,18 @@ from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
-from dockgate.services.images.search import ImagePage, ImageQuery, ImageSummary, describe_verdict
+from dockgate.services.images.search import ImagePage, ImageSummary, describe_verdict
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.web_services import Addresses, ApprovalServices, ImageServices
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
-from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store import Store
-from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
-from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
+from dockgate.web.image_filters import ImageFilterDependency, Text
+from dockgate.web.validation_messages import DIGITS_PATTERN
 
 router = api.make_router()
 
@@ -96,12 +95,9 @@ class ScanRequest:
 
 
 MAX_DIGESTS = 10
-Text = Annotated[str, Query(max_length=1000)]
 Name = Annotated[str, Query(min_length=1, max_length=1000)]
-Layer = Annotated[str, Query(pattern=f"^({PATTERN})?$")]
-StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 Kind = Literal["image", "verdict"]
-Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
+Start = Annotated[str, Path(pattern=DIGITS_PATTERN)]
 
 
 @router.get("/images")
@@ -109,18 +105,7 @@ Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
 def list_images(
     caller: api.ReadCaller,
     images: api.ImageDependency,
-    repository: Text = "",
-    severity: Annotated[tuple[Severity, ...], Query()] = (),
-    fixable: bool = False,
-    exploited: bool = False,
-    epss: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
-    package: Text = "",
-    origin: Origin | None = None,
-    layer: Layer = "",
-    status: Annotated[tuple[StatusName, ...], Query()] = (),
-    running: bool = False,
-    include_moved: bool = False,
-    sort: ImageSort = ImageSort.PUSHED,
+    filters: ImageFilterDependency,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: Text = "",
 ) -> ImagePage:
@@ -132,25 +117,7 @@ def list_images(
     `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
     previous page. A limited token sees its repositories only.
     """
-    return images.search.list_images(
-        ImageQuery(
-            caller=caller,
-            repository=repository,
-            severities=severity,
-            is_fixable=fixable,
-            is_exploited=exploited,
-            epss=epss,
-            package=package,
-            origin=origin,
-            layer=layer,
-            statuses=status,
-            is_running=running,
-            should_include_moved=include_moved,
-            sort=sort,
-            limit=limit,
-            after=after,
-        )
-    )
+    return images.search.list_images(filters.make_query(caller, limit, after))
 
 
 def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:

@@ -21,6 +21,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.repeated_forms import FORM_KEY, answer_once
 from dockgate.web.error_responses import get_request_id
 from dockgate.web.page_paths import make_request_address, make_request_path
+from dockgate.web.query_parameters import KNOWN_PARAMETERS, drop_empty_parameters
 
 # Fields of forms that a person does not type, or that no page may show.
 _HIDDEN_FIELDS = frozenset(
@@ -57,6 +58,7 @@ class PageRoute(GuardedRoute):
         async def handle_own(request: Request) -> Response:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
+            drop_empty_parameters(request, self.dependant)
             try:
                 return await handle(request)
             except UnknownCallerError:
@@ -70,7 +72,7 @@ class PageRoute(GuardedRoute):
 
 def make_page_router() -> APIRouter:
     """A router for pages, which the API's document does not list."""
-    return APIRouter(route_class=PageRoute, include_in_schema=False)
+    return APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[KNOWN_PARAMETERS])
 
 
 def redirect_to(path: str) -> RedirectResponse:

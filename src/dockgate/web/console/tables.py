@@ -13,6 +13,7 @@ from dockgate.shared.cursors import PAGE
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.page_paths import make_request_path
 from dockgate.web.paging import PageQuery, make_page
+from dockgate.web.query_parameters import choose_value
 
 T = TypeVar("T")
 
@@ -45,11 +46,11 @@ def make_page_table(
     `name` is the id of the table's section on the page, and begins the names of its parameters. `keys` are what columns
     are sorted by; entries with equal keys keep the order in which they are given. `sorts` are the orders, the first of
     which is that without a parameter: an empty one for the order in which the entries are given. UsageError for a
-    cursor of another order; an unknown order is left out.
+    cursor of another order, RequestValidationError for an unknown order.
     """
     names = f"{name}-sort", f"{name}-after"
     fields = request.query_params
-    sort = fields.get(names[0], "") if fields.get(names[0], "") in sorts else sorts[0]
+    sort = choose_value(fields, names[0], sorts, sorts[0])
     key = keys.get(sort.removeprefix("-"))
     step = -1 if sort.startswith("-") else 1  # equal entries keep their order in both directions
     # Counted from the end: lists that grow while people read them are given newest first.

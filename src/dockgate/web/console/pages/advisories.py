@@ -16,6 +16,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import PageQuery, list_sort_names, make_page
+from dockgate.web.query_parameters import mark_parameters
 
 router = make_page_router()
 
@@ -43,6 +44,7 @@ def update_feeds(caller: api.AcceptCaller, clock: api.ClockDependency, upkeep: a
 
 @router.get("/advisories")
 @api.mark_self_checking
+@mark_parameters(tables=("coverage",))
 def show_advisories(
     request: Request,
     caller: api.ReadCaller,

@@ -24,6 +24,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.text_pages import make_text_page, split_lines
+from dockgate.web.query_parameters import choose_value, mark_parameters
 
 # Lines of a difference that a page shows.
 MAX_LINES = 2000
@@ -106,7 +107,8 @@ def show_new_form(
     """Show a document to begin with, filled with the chosen names."""
     choices = _list_templates(kind)
     _require_kind_permission(caller, kind)
-    chosen_template = next((choice for choice in choices if choice.id == template), choices[0])
+    identifier = choose_value({"template": template}, "template", [choice.id for choice in choices], choices[0].id)
+    chosen_template = next(choice for choice in choices if choice.id == identifier)
     text = fill(chosen_template, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen_template.id, "name": name, "repository": repository, "service": service}
     return _render_new_form(request, caller, store, kind, values, text)
@@ -198,6 +200,7 @@ def create_definition(
 
 
 @router.get("/pipelines/{name}/definition")
+@mark_parameters(tables=("versions",))
 def show_definition(
     name: str,
     request: Request,

@@ -33,6 +33,7 @@ from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.terminal_text import strip_colours
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 from dockgate.web.page_paths import make_image_path
+from dockgate.web.query_parameters import mark_parameters
 
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000
@@ -69,6 +70,7 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 
 @router.get("/executions/{execution_id}")
+@mark_parameters(tables=("artifacts",))
 def show_execution(
     execution_id: ExecutionId,
     request: Request,

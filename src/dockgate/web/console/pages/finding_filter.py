@@ -1,11 +1,12 @@
-"""The findings of a verdict that a page shows, and their order, by the query of its address. Pure."""
+"""The findings of a verdict that a page shows, and their order, by the query of its address."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from dockgate.vulnerabilities.model import Finding, Severity, rank_score
+from dockgate.web.query_parameters import choose_value
 
 # Characters of a text.
 LONGEST = 200
@@ -21,7 +22,7 @@ SORTS = ("reason", "severity", "epss", "package")
 class FindingFilter:
     """Conditions on a finding; those that are None or empty hold for all.
 
-    Invalid parameters are ignored. `epss` is the least percentage, `layer` the digest of the layer that has the
+    `epss` is the least percentage, `layer` the digest of the layer that has the
     package, `q` a part of its name or URL or of the vulnerability's names.
     """
 
@@ -36,21 +37,18 @@ class FindingFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> "FindingFilter":
-        """The filter that the parameters of an address say."""
-
-        def choose(name: str, values: Sequence[str]) -> str:
-            return query.get(name, "") if query.get(name) in values else ""
-
-        severity, epss = choose("severity", list(Severity)), query.get("epss", "")
+        """The filter that the parameters of an address say. RequestValidationError for an unknown value."""
+        severity = choose_value(query, "severity", list(Severity))
+        epss = choose_value(query, "epss", list(map(str, EPSS_STEPS)))
         return cls(
             severity=Severity(severity) if severity else None,
-            fix=choose("fix", FIXES),
-            is_exploited=query.get("kev") == "yes",
-            epss=int(epss) if epss in map(str, EPSS_STEPS) else None,
-            origin=choose("origin", ORIGINS),
+            fix=choose_value(query, "fix", FIXES),
+            is_exploited=choose_value(query, "kev", ("yes",)) == "yes",
+            epss=int(epss) if epss else None,
+            origin=choose_value(query, "origin", ORIGINS),
             layer=query.get("layer", "")[:LONGEST],
             q=query.get("q", "").strip()[:LONGEST],
-            sort=choose("sort", SORTS) or "reason",
+            sort=choose_value(query, "sort", SORTS, SORTS[0]),
         )
 
     @property

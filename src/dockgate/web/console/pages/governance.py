@@ -31,6 +31,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
+from dockgate.web.query_parameters import mark_parameters
 
 router = make_page_router()
 
@@ -56,6 +57,7 @@ WAIVER_FIELDS = (
 
 @router.get("/policies")
 @api.mark_self_checking
+@mark_parameters(tables=("assignments",))
 def show_policies(
     request: Request,
     caller: api.ReadCaller,
@@ -88,6 +90,7 @@ def show_policies(
 
 @router.get("/policies/{name}")
 @api.mark_self_checking
+@mark_parameters(tables=("versions",))
 def show_policy(
     name: str,
     request: Request,
@@ -275,6 +278,7 @@ def show_waivers(
 
 
 @router.get("/waivers/new")
+@mark_parameters(*WAIVER_FIELDS, "verdict")
 def show_new_waiver(
     request: Request,
     caller: api.AcceptCaller,

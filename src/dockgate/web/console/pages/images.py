@@ -1,6 +1,5 @@
 """Images: by repository and tag, and one image with what it holds."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -12,13 +11,13 @@ from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.images.findings import ImageLayer
-from dockgate.services.images.name_search import strip_own_registry
+from dockgate.services.images.name_search import resolve_image, strip_own_registry
 from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuery, ImageSummary, list_differing_statuses
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.shared.digest import PATTERN
+from dockgate.shared.digest import is_digest, read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
-from dockgate.store.images.image_filter import ImageSort, Origin
+from dockgate.store.images.image_filter import ImageSort
 from dockgate.store.records import PushedImage, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
@@ -26,24 +25,33 @@ from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
 from dockgate.web.console.formats import quote_word, shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
-from dockgate.web.console.pages.platform_tabs import choose_platform
+from dockgate.web.console.pages.platform_tabs import PlatformChoice, choose_platform
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.verdicts import FindingRow, list_finding_rows, read_verdict
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
-from dockgate.web.console.tables import make_page_table
+from dockgate.web.console.tables import PageTable, make_page_table
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_text
+from dockgate.web.image_filters import ImageFilterDependency, ImageFilters, Text
 from dockgate.web.page_paths import make_image_path
 from dockgate.web.paging import MAX_COUNT, Page, PageQuery
+from dockgate.web.query_parameters import choose_value, mark_parameters
 
-# Images on one page, verdicts on that of an image, and characters of a filter.
+# Images on one page, and verdicts on that of an image.
 PAGE_SIZE = 50
 VERDICTS_PER_PAGE = 20
 # Layers of a table: more than an image may have.
 LAYERS_PER_PAGE = 200
-MAX_TEXT = 1000
 STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
-FLAGS = ("fixable", "exploited", "running", "include_moved")
+# Filters that are set or not, by the names of their parameters.
+_FLAGS: dict[str, Callable[[ImageFilters], bool]] = {
+    "fixable": lambda filters: filters.is_fixable,
+    "exploited": lambda filters: filters.is_exploited,
+    "running": lambda filters: filters.is_running,
+    "include_moved": lambda filters: filters.should_include_moved,
+}
+# Filters with one value.
+_VALUES = ("origin", "epss", "layer", "repository", "package")
 # Probabilities of EPSS that a person chooses from, with their titles.
 EPSS_STEPS = {"0.01": "EPSS from 1%", "0.1": "EPSS from 10%", "0.5": "EPSS from 50%"}
 # Filters with several values.
@@ -92,44 +100,24 @@ router = make_page_router()
 @router.get("/images")
 @api.mark_self_checking
 def show_images(
-    request: Request, caller: api.ReadCaller, images: api.ImageDependency, after: calls.Text = ""
+    request: Request,
+    caller: api.ReadCaller,
+    images: api.ImageDependency,
+    filters: ImageFilterDependency,
+    after: Text = "",
 ) -> Response:
-    """List images, by the filters of the API's call. An invalid filter is ignored."""
-    fields = request.query_params
-    severities = [name for name in Severity if name in fields.getlist("severity")]
-    statuses = [name for name in STATUSES if name in fields.getlist("status")]
-    sort = ImageSort(fields["sort"]) if fields.get("sort") in list(ImageSort) else ImageSort.PUSHED
-    epss = fields.get("epss", "") if fields.get("epss") in EPSS_STEPS else ""
-    layer = fields.get("layer", "") if re.fullmatch(PATTERN, fields.get("layer", "")) else ""
-    flags = [name for name in FLAGS if fields.get(name) == "true"]
-    query = ImageQuery(
-        caller=caller,
-        repository=fields.get("repository", "")[:MAX_TEXT],
-        severities=severities,
-        is_fixable="fixable" in flags,
-        is_exploited="exploited" in flags,
-        epss=float(epss) if epss else None,
-        package=fields.get("package", "")[:MAX_TEXT],
-        origin=Origin(fields["origin"]) if fields.get("origin") in list(Origin) else None,
-        layer=layer,
-        statuses=statuses,
-        is_running="running" in flags,
-        should_include_moved="include_moved" in flags,
-        sort=sort,
-        limit=PAGE_SIZE,
-        after=after,
-    )
+    """List images, by the filters of the API's call."""
+    query = filters.make_query(caller, PAGE_SIZE, after)
     counted_images = images.search.list_counted_images(query, MAX_COUNT + 1)
     page = _make_page(counted_images)
-    filters: list[tuple[str, str]] = [
-        *(("severity", name.value) for name in severities),
-        *(("status", name) for name in statuses),
+    flags = [name for name, is_set in _FLAGS.items() if is_set(filters)]
+    pairs: list[tuple[str, str]] = [
+        *(("severity", name.value) for name in filters.severity),
+        *(("status", name) for name in filters.status),
         *((name, "true") for name in flags),
-        *((("origin", query.origin.value),) if query.origin else ()),
-        *((name, value) for name, value in (("epss", epss), ("layer", layer)) if value),
-        *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
+        *((name, str(value)) for name in _VALUES if (value := getattr(filters, name)) not in (None, "")),
     ]
-    links = ListLinks.from_page("/images", list(ImageSort), PageQuery(sort, after), page, filters, LAST_FIRST)
+    links = ListLinks.from_page("/images", list(ImageSort), PageQuery(filters.sort, after), page, pairs, LAST_FIRST)
     return render_page(
         request,
         caller,
@@ -138,10 +126,10 @@ def show_images(
         images=page.entries,
         repositories=counted_images.repositories,
         query=query,
-        filters=filters,
+        filters=pairs,
         links=replace(links, repeatable_names=REPEATABLE),
         command=make_list_command(query),
-        filter_rows=_make_filter_rows(layer),
+        filter_rows=_make_filter_rows(filters),
         page_size=PAGE_SIZE,
     )
 
@@ -176,12 +164,15 @@ def _make_page(images: CountedImages) -> Page[ImageSummary]:
     return Page(images.page.images, images.page.next, images.previous, total, is_capped)
 
 
-def _make_filter_rows(layer: str) -> Sequence[FilterRow]:
-    """The filters that links choose. `layer` is the one by which the list is filtered."""
+def _make_filter_rows(chosen_filters: ImageFilters) -> Sequence[FilterRow]:
+    """The filters that links choose, and those that are chosen by an address alone: a layer, another EPSS."""
+    epss = "" if chosen_filters.epss is None else str(chosen_filters.epss)
+    layer = chosen_filters.layer
+    other_step = {epss: f"EPSS from {float(epss):.4g}"} if epss and epss not in EPSS_STEPS else {}
     findings = [
         *(("severity", severity.value, severity.value.lower()) for severity in list(Severity)[:4]),
         *(("fixable", "true", "fixable"), ("exploited", "true", "known exploited")),
-        *(("epss", value, title) for value, title in EPSS_STEPS.items()),
+        *(("epss", value, title) for value, title in {**EPSS_STEPS, **other_step}.items()),
         *(("origin", "base", "in the base"), ("origin", "own", "in own layers")),
         ("origin", "unknown", "of an unknown base"),
         *((("layer", layer, f"in layer {shorten_digest(layer)}"),) if layer else ()),
@@ -195,8 +186,9 @@ def _make_filter_rows(layer: str) -> Sequence[FilterRow]:
 
 @router.get("/images/{digest}")
 @api.mark_self_checking
+@mark_parameters(tables=("layers-*", "findings", "packages", "verdicts", "pushes"))
 def show_image(
-    digest: api.Digest,
+    digest: str,
     request: Request,
     caller: api.ReadCaller,
     addresses: api.AddressesDependency,
@@ -204,17 +196,22 @@ def show_image(
     images: api.ImageDependency,
     q: str = "",
     layer: str = "",
-    repository: calls.Text = "",
+    repository: Text = "",
     tab: str = "",
-    platform: calls.Text = "",
+    platform: Text = "",
 ) -> Response:
     """Show an image: what was not read, and the part that `tab` names, its verdicts by default.
+
+    The beginning of its digest, or its name, leads to it.
 
     Of an index, `platform` names the one whose findings, packages and layers are shown; all by default.
 
     Name, verdict and policy are those in `repository`, or of the worst verdict. With `layer` (a digest), its packages
     are those of that layer.
     """
+    if not is_digest(digest):
+        named_image = resolve_image(store, caller, digest, addresses.registry_names)
+        return redirect_to(make_image_path(named_image.digest, repository or named_image.repository))
     view, inventories = calls.read_image_view(
         digest, caller, store, images, strip_own_registry(repository, addresses.registry_names) or None
     )
@@ -222,15 +219,14 @@ def show_image(
     if repository and not view.repository:
         return redirect_to(page_path)
     positions = {layer.digest: layer.position for entry in view.inventories for layer in entry.layers}
+    choose_value({"layer": layer}, "layer", list(positions))
     layer_keys = {"layer": lambda package: positions.get(package.layer, 0)}
     platforms = choose_platform([(inventory.platform, inventory.image) for inventory in inventories], platform)
-    packages = _select_packages(platforms.select(inventories), q, layer if layer in positions else None)
-    shown_tab = tab if tab in TABS else TABS[0]
-    findings = []
+    packages = _select_packages(platforms.select(inventories), q, layer or None)
+    shown_tab = choose_value({"tab": tab}, "tab", TABS, TABS[0])
+    findings: Sequence[FindingRow] = ()
     if shown_tab == "findings" and view.verdicts:
-        verdict = read_verdict(request, store, view.verdicts[0].digest)
-        shown_images = [inventory.image for inventory in platforms.select(inventories)]
-        findings = list_finding_rows(verdict, shown_images if platforms.shown_name else None)
+        findings = _list_findings(request, store, view.verdicts[0].digest, inventories, platforms)
     return render_page(
         request,
         caller,
@@ -246,25 +242,45 @@ def show_image(
         page_path=page_path,
         differing_statuses=list_differing_statuses(view.places),
         inventories=inventories,
-        layers=[
-            (
-                number,
-                inventory,
-                make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS_PER_PAGE),
-            )
-            for number, inventory, entry in platforms.select(zip(count(1), inventories, view.inventories))
-        ],
+        layers=_make_layer_tables(request, inventories, view, platforms),
         findings=make_page_table(request, "findings", findings, _FINDING_KEYS, _FINDING_SORTS),
         packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS | layer_keys, _PACKAGE_SORTS),
         verdicts=make_page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS_PER_PAGE),
         pushes=make_page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
-        layer=layer if layer in positions else None,
+        layer=layer or None,
         positions=positions,
         services=view.services,
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
     )
+
+
+def _list_findings(
+    request: Request,
+    store: api.StoreDependency,
+    verdict_digest: str,
+    inventories: Sequence[Inventory],
+    platforms: PlatformChoice,
+) -> Sequence[FindingRow]:
+    """The findings of a verdict on the platforms that are shown."""
+    shown_images = [inventory.image for inventory in platforms.select(inventories)]
+    verdict = read_verdict(request, store, verdict_digest)
+    return list_finding_rows(verdict, shown_images if platforms.shown_name else None)
+
+
+def _make_layer_tables(
+    request: Request, inventories: Sequence[Inventory], view: calls.ImageView, platforms: PlatformChoice
+) -> list[tuple[int, Inventory, PageTable[ImageLayer]]]:
+    """The layers of each platform that is shown, as a table."""
+    return [
+        (
+            number,
+            inventory,
+            make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS_PER_PAGE),
+        )
+        for number, inventory, entry in platforms.select(zip(count(1), inventories, view.inventories))
+    ]
 
 
 def _select_packages(inventories: Sequence[Inventory], words: str, layer: str | None) -> list[Package]:
@@ -330,12 +346,22 @@ def search_objects(
 ) -> Response:
     """Find a vulnerability, package, image, execution, service or another thing.
 
-    An exact match opens at once.
+    An exact match opens at once, and so does the only image or verdict whose digest begins so.
     """
     words = q.strip()
     matches = search_calls.find_matches(caller, addresses, store, policies, fleet, words)
     name = strip_own_registry(words, addresses.registry_names).lower()
-    exact = [match.page for match in matches if match.name.lower() == name]
-    if len(exact) == 1:
-        return redirect_to(exact[0])
+    exact_matches = [match for match in matches if match.name.lower() == name]
+    # The page of the results has the executions of a commit, too.
+    starts = [match for match in matches if _has_digits(match, name)]
+    for choices in (exact_matches, starts if all(match.kind != "commit" for match in starts) else ()):
+        if len(choices) == 1:
+            return redirect_to(choices[0].page)
     return render_page(request, caller, "search.html", title="Search", q=words, matches=matches)
+
+
+def _has_digits(match: search_calls.Match, words: str) -> bool:
+    """Return whether the digest or the id of what matches begins with these words, or with what follows their "@"."""
+    start = read_digest_start(words.rpartition("@")[2])
+    digits = match.name.rpartition("@")[2].removeprefix("sha256:")
+    return start is not None and match.kind in ("image", "verdict", "commit") and digits.startswith(start)

@@ -23,6 +23,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
+from dockgate.web.query_parameters import mark_parameters
 
 # Failed deliveries that the settings list.
 MAX_FAILING = 100
@@ -260,6 +261,7 @@ def show_audit(
 
 @router.get("/settings")
 @api.mark_self_checking
+@mark_parameters(tables=("sessions", "deliveries"))
 def show_settings(
     request: Request,
     caller: api.ReadCaller,
@@ -308,6 +310,7 @@ def end_session(digest: str, request: Request, caller: api.ReadCaller, access: a
 
 @router.get("/styleguide")
 @api.mark_self_checking
+@mark_parameters(is_open=True)
 def show_styleguide(request: Request, caller: api.ReadCaller) -> Response:
     """Show every component in every state."""
     links = ListLinks(

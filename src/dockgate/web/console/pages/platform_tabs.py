@@ -1,4 +1,4 @@
-"""The platforms of an image's index, as tabs of a page. Pure."""
+"""The platforms of an image's index, as tabs of a page."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from dockgate.gate.model import PlatformVerdict, Status
 from dockgate.web.console.formats import shorten_digest
+from dockgate.web.query_parameters import choose_value
 
 T = TypeVar("T")
 
@@ -45,8 +46,12 @@ class PlatformChoice:
 
 
 def choose_platform(platforms: Sequence[tuple[str, str]], name: str) -> PlatformChoice:
-    """Choose a platform of an image by its name. An unknown name, or a single platform, chooses all."""
+    """Choose a platform of an image by its name. No name, or a single platform, chooses all.
+
+    RequestValidationError for an unknown name.
+    """
     names = name_platforms(platforms)
+    choose_value({PLATFORM: name}, PLATFORM, names)
     return PlatformChoice(names, name if name in names and len(names) > 1 else None)
 
 
@@ -73,10 +78,10 @@ class PlatformTabs:
 
 
 def make_platform_tabs(platform_verdicts: Iterable[PlatformVerdict], chosen_name: str) -> PlatformTabs:
-    """Make the tabs of a verdict's platforms, the worst first. An unknown name chooses nothing."""
+    """Make the tabs of a verdict's platforms, the worst first. RequestValidationError for an unknown name."""
     order = list(Status)
     worst_first = sorted(platform_verdicts, key=lambda platform: order.index(platform.status), reverse=True)
     names = name_platforms([(platform.label, platform.image) for platform in worst_first])
     verdicts = dict(zip(names, worst_first, strict=True))
-    is_chosen = chosen_name in verdicts
+    is_chosen = bool(choose_value({PLATFORM: chosen_name}, PLATFORM, list(verdicts)))
     return PlatformTabs(verdicts, chosen_name if is_chosen else next(iter(verdicts), None), is_chosen)

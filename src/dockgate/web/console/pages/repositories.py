@@ -24,6 +24,7 @@ from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import PageTable, make_page_table
 from dockgate.web.console.text_pages import make_text_page, split_lines
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
+from dockgate.web.query_parameters import mark_parameters
 
 COMMITS = 50
 # Executions of a commit on its page.
@@ -74,6 +75,7 @@ def show_repositories(
 
 
 @router.get("/repositories/{name}")
+@mark_parameters(tables=("files", "tags"))
 def show_repository(
     name: str,
     request: Request,
@@ -119,6 +121,7 @@ def make_entry_table(request: Request, entries: Sequence[TreeEntry], at: str, fo
 
 
 @router.get("/repositories/{name}/files/{path:path}")
+@mark_parameters(tables=("files",))
 def show_file(
     name: str,
     path: str,

@@ -21,6 +21,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
+from dockgate.web.query_parameters import mark_parameters
 
 # Changes and revisions of a service on its page.
 CHANGES = REVISIONS = 20
@@ -76,6 +77,7 @@ def show_services(
 
 @router.get("/running/{name}")
 @api.mark_self_checking
+@mark_parameters(tables=("tasks", "changes", "revisions"))
 def show_service(
     name: str,
     request: Request,

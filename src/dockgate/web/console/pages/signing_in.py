@@ -34,6 +34,7 @@ from dockgate.web.browser_sessions import (
 from dockgate.web.console.form_fields import read_form
 from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, find_static_file, render_page
 from dockgate.web.console.routes import choose_own_path, make_page_router, redirect_to
+from dockgate.web.query_parameters import mark_parameters
 
 router = make_page_router()
 
@@ -44,6 +45,7 @@ _SIGN_IN = "sign-in"
 
 
 @router.get("/static/{name}")
+@mark_parameters("v")
 async def send_static(name: str, request: Request) -> Response:
     """Get a style sheet or a script."""
     file = find_static_file(name, request.headers.get("Accept-Encoding", ""))
@@ -104,6 +106,7 @@ async def sign_in_at_provider(
 
 
 @router.get(RETURN_PATH)
+@mark_parameters(is_open=True)
 async def return_from_provider(
     request: Request, access: api.AccessDependency, threads: api.ThreadsDependency
 ) -> Response:

@@ -17,6 +17,7 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
+from dockgate.web.query_parameters import mark_parameters
 
 # Collections that its page shows.
 MAX_RUNS = 20
@@ -32,6 +33,7 @@ router = make_page_router()
 
 
 @router.get("/workers")
+@mark_parameters(tables=("workers",))
 def show_workers(
     request: Request, caller: api.ReadCaller, upkeep: api.UpkeepDependency, state: WorkerState | None = None
 ) -> Response:

@@ -19,6 +19,7 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import describe_undetermined
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.local_gate import Replay, compare, replay
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
@@ -26,7 +27,6 @@ from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
 from dockgate.web.api import verdicts as calls
-from dockgate.web.api.images import Text
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import describe_effect, find_verdict, list_candidates
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
@@ -34,8 +34,10 @@ from dockgate.web.console.pages.later_waivers import make_later_waiver_finder
 from dockgate.web.console.pages.platform_tabs import PLATFORM, make_platform_tabs
 from dockgate.web.console.recent_values import RecentVerdicts
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.downloads import REPORT_KINDS, download_text
+from dockgate.web.image_filters import Text
+from dockgate.web.query_parameters import mark_parameters
 
 # Findings on one page, and upgrades that it lists: the command has all.
 PAGE_SIZE, FIRST_UPGRADES, MAX_UPGRADES = 100, 5, 50
@@ -103,8 +105,9 @@ class PlatformPage:
 
 @router.get("/verdicts/{digest}")
 @api.mark_self_checking
+@mark_parameters(*FILTER_NAMES, "sort")
 async def show_verdict(
-    digest: api.Digest,
+    digest: str,
     request: Request,
     caller: api.ReadCaller,
     addresses: api.AddressesDependency,
@@ -118,7 +121,7 @@ async def show_verdict(
 ) -> Response:
     """Show a verdict, or with `against` what differs from another.
 
-    `against` is the digest of a verdict or an image, or its start.
+    `against` is the digest of a verdict or an image, or its start. The start of the digest itself leads to the verdict.
     """
     run = threads.run_replay if against or replay_now else threads.run
     return await run(
@@ -138,6 +141,8 @@ def _render(
     against: str,
     is_replay_requested: bool,
 ) -> Response:
+    if not is_digest(digest):
+        return redirect_to(f"/verdicts/{find_verdict(digest, '', caller, store)}")
     stored_verdict, visibility = read_verdict(request, store, digest), ImageVisibility(store, caller)
     repository = visibility.find_verdict_repository(stored_verdict.image, digest)
     records = visibility.list_verdicts(stored_verdict.image)
@@ -202,6 +207,7 @@ def _replay_verdict(
 
 
 @router.get("/verdicts/{digest}/link")
+@mark_parameters(*FILTER_NAMES, "sort")
 async def show_linked_verdict(
     digest: api.Digest,
     request: Request,

@@ -17,6 +17,7 @@ from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.uploads import PASTED_NAME, Upload, read_upload
 from dockgate.web.paging import list_sort_names
+from dockgate.web.query_parameters import mark_parameters
 
 _KEYS: dict[str, Callable[[calls.VexView], str]] = {
     "added": lambda document: document.added_at,
@@ -29,6 +30,7 @@ router = make_page_router()
 
 
 @router.get("/vex")
+@mark_parameters(tables=("documents",))
 def show_documents(
     request: Request, caller: api.ReadCaller, store: api.StoreDependency, state: VexState | None = None
 ) -> Response:

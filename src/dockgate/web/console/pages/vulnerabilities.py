@@ -31,7 +31,7 @@ from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.exposure import read_vulnerability_page
+from dockgate.web.api.exposure import VulnerabilitySelection, read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
@@ -40,6 +40,7 @@ from dockgate.web.console.task_counts import count_running_tasks
 from dockgate.web.downloads import download_text
 from dockgate.web.page_paths import make_package_path, make_request_path, make_vulnerability_path
 from dockgate.web.paging import Cursor, PageQuery
+from dockgate.web.query_parameters import mark_parameters
 
 # Images on a page that asks where something is: each has a row for each of its packages.
 EXPOSED_IMAGES = 15
@@ -79,12 +80,12 @@ _VULNERABILITY_SORTS = ("", "-severity", "severity", "name", "-name")
 class ExposureQuery:
     """The part of a vulnerability or a package that its page shows.
 
-    `after` begins the page of images, `unknown_after` that of unknown images; `only` is an `ExposureFilter`.
+    `after` begins the page of images, `unknown_after` that of unknown images; `only` filters the images.
     """
 
     after: api.Count | None = None
     unknown_after: api.Count = 0
-    only: str = ""
+    only: ExposureFilter | None = None
     sort: ExposureSort = ExposureSort.NEWEST
 
 
@@ -117,7 +118,7 @@ def show_vulnerabilities(
     fleet: api.FleetDependency,
     q: str = "",
     severity: Severity | None = None,
-    only: str = "",
+    only: VulnerabilitySelection = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     after: Cursor = None,
 ) -> Response:
@@ -155,6 +156,7 @@ def show_vulnerabilities(
 
 @router.get("/vulnerabilities/{name:path}")
 @api.mark_self_checking
+@mark_parameters(tables=("versions",))
 def show_vulnerability(
     name: str,
     request: Request,
@@ -188,12 +190,13 @@ def show_vulnerability(
         tasks=count_running_tasks(delivery, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
         unknown_links=make_unknown_links(links, exposure.unknown.next, query.unknown_after),
-        only=query.only,
+        only=query.only or "",
     )
 
 
 @router.get("/packages/{question:path}")
 @api.mark_self_checking
+@mark_parameters(tables=("versions", "vulnerabilities"))
 def show_package(
     question: str,
     request: Request,
@@ -224,7 +227,7 @@ def show_package(
         tasks=count_running_tasks(delivery, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
         unknown_links=make_unknown_links(links, exposure.unknown.next, query.unknown_after),
-        only=query.only,
+        only=query.only or "",
     )
 
 
@@ -234,7 +237,7 @@ def _make_links(request: Request, exposure: Exposure, query: ExposureQuery) -> L
         make_request_path(request),
         list(ExposureSort),
         query.sort,
-        [("only", query.only)] if query.only in list(ExposureFilter) else [],
+        [("only", query.only)] if query.only else [],
         after="" if query.after is None else str(query.after),
         next_cursor=exposure.next,
         previous_cursor=exposure.previous,
@@ -264,7 +267,7 @@ def _make_request(question: str, caller: Caller, query: ExposureQuery) -> Exposu
     return ExposureRequest(
         question,
         caller,
-        only=ExposureFilter(query.only) if query.only in list(ExposureFilter) else None,
+        only=query.only,
         limit=EXPOSED_IMAGES,
         after=query.after,
         unknown_after=query.unknown_after,

@@ -1,0 +1,57 @@
+"""The filters of a list of images, for the call of the API and the page of the console."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+
+from dockgate.identity.model import Caller
+from dockgate.services.images.search import ImageQuery
+from dockgate.shared.digest import PATTERN
+from dockgate.store.images.image_filter import ImageSort, Origin
+from dockgate.vulnerabilities.model import Severity
+
+Text = Annotated[str, Query(max_length=1000)]
+Layer = Annotated[str, Query(pattern=f"^({PATTERN})?$")]
+StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilters:
+    """The filters and the order of a list of images, as its address has them."""
+
+    repository: Text = ""
+    severity: Annotated[tuple[Severity, ...], Query()] = ()
+    is_fixable: Annotated[bool, Query(alias="fixable")] = False
+    is_exploited: Annotated[bool, Query(alias="exploited")] = False
+    epss: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None
+    package: Text = ""
+    origin: Origin | None = None
+    layer: Layer = ""
+    status: Annotated[tuple[StatusName, ...], Query()] = ()
+    is_running: Annotated[bool, Query(alias="running")] = False
+    should_include_moved: Annotated[bool, Query(alias="include_moved")] = False
+    sort: ImageSort = ImageSort.PUSHED
+
+    def make_query(self, caller: Caller, limit: int, after: str) -> ImageQuery:
+        """The search for a page of these images, of those that the caller may see."""
+        return ImageQuery(
+            caller=caller,
+            repository=self.repository,
+            severities=self.severity,
+            is_fixable=self.is_fixable,
+            is_exploited=self.is_exploited,
+            epss=self.epss,
+            package=self.package,
+            origin=self.origin,
+            layer=self.layer,
+            statuses=self.status,
+            is_running=self.is_running,
+            should_include_moved=self.should_include_moved,
+            sort=self.sort,
+            limit=limit,
+            after=after,
+        )
+
+
+ImageFilterDependency = Annotated[ImageFilters, Depends()]
