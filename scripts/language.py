@@ -5,8 +5,8 @@
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_); booleans are questions. Bare
 participles and pronouns do not say what they contain. Text for people uses the words of the field;
 docs/reference/glossary.md has the few that are ours. The first line of a public docstring says in FIRST_LINE characters
-what the reader gets, and no docstring gives "" the meaning of an absent value. Modules and functions of the product are
-short enough to be read at once.
+what the reader gets, by a noun or in the imperative, and no docstring gives "" the meaning of an absent value. Modules
+and functions of the product are short enough to be read at once.
 """
 
 import ast
@@ -64,8 +64,11 @@ PHRASES = re.compile(
     r"|insisting|anew|in vain|promise [0-9]+)\b",
     re.IGNORECASE,
 )
-# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time, is.
-PRODUCT_PHRASES = re.compile(r"\b(?:doubts?|hears?|heard|as of when|comes with|stands)\b", re.IGNORECASE)
+# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time, is, or
+# external.
+PRODUCT_PHRASES = re.compile(
+    r"\b(?:doubts?|hears?|heard|as of when|comes with|stands|outside pipelines?|foreign pipelines?)\b", re.IGNORECASE
+)
 # A policy judges an image, in commands, pages and code. Inside the gate each platform is evaluated for that, as are
 # expressions and OSV's ranges; other code names only the module.
 EVALUATION = re.compile(r"(?<!import )(?<!\.)\bevaluat(?:e|es|ed|ing|ions?)\b(?!\.)", re.IGNORECASE)
@@ -118,6 +121,16 @@ TEST_VERBS = frozenset(
 )
 # What a test compares with: `assert result == expected` is plain to everybody.
 TEST_NAMES = frozenset(("expected",))
+# A docstring of the product begins with a noun, or a verb in the imperative: "Return the ...", not "Returns the ...".
+# These nouns look like verbs in the third person.
+PLURALS = frozenset(
+    (
+        *("answers", "builds", "calls", "changes", "checks", "copies", "deploys", "digests", "feeds"),
+        *("filters", "formats", "hosts", "limits", "links", "lists", "locks", "logs", "matches", "names", "notes"),
+        *("numbers", "pauses", "previews", "probes", "pushes", "queries", "reports", "requests"),
+        *("scans", "signals", "updates", "upgrades", "writes"),
+    )
+)
 QUESTIONS = frozenset(("is", "has", "can", "should"))
 # A noun, even if it is a verb as well, as in lock_of().
 NOUN = re.compile("_*[a-z]+_of")
@@ -205,6 +218,8 @@ def find_problems(path: Path) -> Iterator[str]:
             for number, first in _iterate_summaries(tree):
                 if len(first) > FIRST_LINE:
                     yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
+            for number, word in _find_third_persons(tree):
+                yield f"{location}:{number}: the docstring begins with {word!r}: use a noun or the imperative"
             yield from _find_long_parts(location, tree, text.count("\n"))
             for number, first, last in _iterate_messages(tree):
                 if CAPITALIZED.match(first):
@@ -306,6 +321,23 @@ def _iterate_summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, s
             name = "" if isinstance(each, ast.Module) else each.name
             if (text := ast.get_docstring(each)) and not name.startswith("_"):
                 yield each.body[0].lineno, text.partition("\n")[0]
+
+
+def _find_third_persons(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The docstrings that begin with a verb in the third person, with this word."""
+    third_persons = {_inflect(verb) for verb in VERBS | TEST_VERBS} - PLURALS
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = re.match(r"[A-Za-z]+", ast.get_docstring(node) or "")
+            if first is not None and first[0].lower() in third_persons:
+                yield node.body[0].lineno, first[0]
+
+
+def _inflect(verb: str) -> str:
+    """The third person of a verb."""
+    if verb.endswith(("ch", "s", "sh", "x", "z")):
+        return f"{verb}es"
+    return f"{verb[:-1]}ies" if re.search("[^aeiou]y$", verb) else f"{verb}s"
 
 
 def _iterate_explanations(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:

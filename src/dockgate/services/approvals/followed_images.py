@@ -1,6 +1,6 @@
 """Follow approved images after the answer.
 
-Outside pipelines are notified of changed verdicts; attestations are renewed while the verdict stays.
+External pipelines are notified of changed verdicts; attestations are renewed while the verdict stays.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ _Key = tuple[str, str, PolicyReference]
 
 @dataclass(slots=True)
 class FollowedImageReview:
-    """Judges approved images again while they are watched.
+    """The review of approved images after the answer, while they are watched.
 
     `attestation_days` is how long an attestation is valid: it is renewed after half of that, None if nothing is
     attested.

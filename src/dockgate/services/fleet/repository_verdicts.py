@@ -1,8 +1,8 @@
 """Verdicts on images that are in several repositories, by the policy and the waivers of each.
 
 The fleet judges an image once, in the repository where it was read. In every other one it is judged as on a push, again
-whenever something changes: such a verdict informs, and approves nothing. What was approved there is judged by
-`services.approvals.followed_images`, and its owners are notified here.
+whenever something changes: such a verdict informs, and approves nothing. Images that were approved there are judged by
+`services.approvals.followed_images`; their owners are notified here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ ANNOUNCED_DAYS = 1.0
 
 @dataclass(slots=True)
 class RepositoryVerdicts:
-    """Judges watched images again in the repositories where the fleet does not judge them."""
+    """The verdicts on watched images in the repositories where the fleet does not judge them."""
 
     store: Store
     verdicts: Verdicts

@@ -12,7 +12,7 @@ ANSWER_DAYS = 1
 
 @dataclass(frozen=True, slots=True)
 class SentForms:
-    """Decides which of several equal forms is handled."""
+    """The forms that people sent. Of equal ones, the first is handled."""
 
     store: Store
     clock: ServerClock
