@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import Site
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
@@ -286,6 +287,22 @@ def test_what_an_outside_pipeline_asks_is_undetermined_if_its_verdict_is(site: S
     html = admin.get(f"/approvals/{approval}").text
     assert "Undetermined" in html.partition("<h1>")[2].partition("</h1>")[0]
     assert html.count("Push it first") == 1
+
+
+def test_an_external_rejection_is_overridden_by_another_person_than_the_requester(site: Site, admin: Browser) -> None:
+    image = site.server.plan_foreign_image("requested", PlannedFindings({"CRITICAL": 1}))
+    site.server.scan_may_end[image].set()
+    body = {"pipeline": "checkout", "stage": "gate", "execution": "42", "image": "elsewhere.example/app:requested"}
+    approval = site.server.post("/approvals", body)["approval"]["id"]
+    wait_until(lambda: site.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    form, fields = f"/approvals/{approval}/override", {"until": "2999-01-01", "reason": "not reachable"}
+    html = admin.get(f"/approvals/{approval}").text
+    assert form not in Forms(html).actions
+    assert "ada asked for the approval. Another person with the role security or admin" in re.sub("<[^>]+>", "", html)
+    assert admin.send_form(form, **fields).status_code == 403
+    with Browser(site.server, site.tokens[Role.SECURITY]) as security:
+        assert form in Forms(security.get(f"/approvals/{approval}").text).actions
+        assert security.send_form(form, **fields).status_code == 303
 
 
 def test_a_stopped_approval_waits_for_no_verdict(site: Site, admin: Browser) -> None:

@@ -1,6 +1,7 @@
 """How many statements a page of the console sends to the database: as many however much there is."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.queries import list_statements
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.model import Approval, ApprovalId, Approvers, Vote
+from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers, Vote
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Role
 from dockgate.shared.timestamps import format_time
@@ -32,6 +33,8 @@ watch: 30d after push
 VEX = {"@context": "https://openvex.dev/ns/v0.2.0", "author": "Example", "timestamp": "2026-11-20T09:00:00Z"}
 # Statements of a page, with the one that authenticates.
 MOST = 12
+# An approval of an external pipeline.
+REJECTED = ApprovalId.make_external("ci", "rejected", "gate", f"{MOST:032x}")
 # Pages that people see whose roles or tokens are for some repositories.
 PAGES = (
     *("/", "/pipelines", "/pipelines/web", "/pipelines/web/definition", "/executions/EXECUTION", "/running"),
@@ -50,7 +53,7 @@ PAGES = (
     *("/repositories", "/repositories/web", "/repositories/web/files/Dockerfile?at=main"),
     *("/repositories/web/commits/COMMIT", "/repositories/web/commits/COMMIT?against=main"),
     *("/repositories/web/edit/Dockerfile?at=main", "/settings", "/advisories", "/events", "/attestation-keys"),
-    *("/search?q=critical", "/search?q=abcdef12"),
+    *("/search?q=critical", "/search?q=abcdef12", f"/approvals/{REJECTED}"),
 )
 PAGES_FOR_ALL = (
     *("/events/rules", "/events/targets", "/new/pipeline", "/vex", "/workers", "/gc", "/people", "/people/ada"),
@@ -73,7 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name in (CRITICAL, LOW):
             _accept(server, name)
         _push_elsewhere(server, site_of_server.rejected_image)
-        _wait_for_people(server, site_of_server.rejected_image)
+        _request_approvals(server, site_of_server.rejected_image)
         wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
         yield site_of_server
 
@@ -103,16 +106,15 @@ def _push_elsewhere(server: ServerSystem, image: str) -> None:
         server.store.images.add_push(pushed_image)
 
 
-def _wait_for_people(server: ServerSystem, image: str) -> None:
-    """Approvals that wait for people, one of whom has voted on each."""
+def _request_approvals(server: ServerSystem, image: str) -> None:
+    """Approvals that wait for people, one of whom has voted on each, and a rejected one of an external pipeline."""
+    times = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    rejected_approval = Approval(REJECTED, "token", image, "api/app", PolicyReference("default"), "", *times)
+    server.store.approvals.add(replace(rejected_approval, state=ApprovalState.REJECTED, requested_by="ada"))
+    approvers = Approvers(count=2, exclude_committer=False)
     for number in range(MOST):
         approval = ApprovalId.make_external("ci", str(number), "gate", f"{number:032x}")
-        approvers = Approvers(count=2, exclude_committer=False)
-        times = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
-        policy = PolicyReference("default")
-        server.store.approvals.add(
-            Approval(approval, "token", image, "api/app", policy, "", *times, approvers=approvers)
-        )
+        server.store.approvals.add(replace(rejected_approval, id=approval, approvers=approvers))
         server.store.approvals.vote(Vote(approval, Role.SECURITY, True, "", times[0]))
 
 

@@ -104,8 +104,7 @@ class ApprovalDecisions:
         requested the approval, or pushed the image of an external pipeline.
         """
         approval = self.store.approvals.get(approval_id)
-        objection = None if principal is LOCAL else self._find_override_objection(approval, principal)
-        if objection:
+        if objection := self.find_override_objection(approval, principal):
             raise DeniedError(objection, "Another person must override it.")
         verdict = self.store.verdicts.get(get_rejecting_verdict(approval))
         waivers = make_waivers(approval, verdict, principal.name, reason, until)
@@ -124,8 +123,10 @@ class ApprovalDecisions:
                 self.executions.retry(key.execution, None)  # the waivers name who decided
         return records
 
-    def _find_override_objection(self, approval: Approval, principal: Principal) -> str | None:
+    def find_override_objection(self, approval: Approval, principal: Principal) -> str | None:
         """Return why this principal may not override the approval's rejection, None if they may."""
+        if principal is LOCAL:
+            return None
         if approval.action is None:
             if reason := self._find_part(principal, [approval.requested_by], "asked for the approval"):
                 return reason

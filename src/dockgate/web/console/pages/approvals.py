@@ -1,7 +1,7 @@
 """The approval of an external pipeline, and what people decide on any approval."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 from urllib.parse import unquote
@@ -10,7 +10,8 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import ApprovalId, ApprovalState
-from dockgate.identity.model import Caller
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.web_services import ApprovalServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.web import api
@@ -28,19 +29,31 @@ router = make_page_router()
 @router.get("/approvals/{approval_id:path}")
 @api.mark_self_checking
 def show_approval(
-    approval_id: ApprovalId, request: Request, caller: api.ReadCaller, store: api.StoreDependency
+    approval_id: ApprovalId,
+    request: Request,
+    caller: api.ReadCaller,
+    store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
 ) -> Response:
     """Show the approval of an external pipeline. Ours are decided on their execution's page."""
-    return _render_approval(approval_id, request, caller, store)
+    return _render_approval(approval_id, request, caller, store, approvals)
 
 
 def _render_approval(
-    approval_id: ApprovalId, request: Request, caller: Caller, store: Store, refusal: Refusal | None = None
+    approval_id: ApprovalId,
+    request: Request,
+    caller: Caller,
+    store: Store,
+    approvals: ApprovalServices,
+    refusal: Refusal | None = None,
 ) -> Response:
-    approval_view = approval_calls.make_approval_view(approval_calls.require_approval(caller, approval_id, store))
+    approval = approval_calls.require_approval(caller, approval_id, store)
     if not approval_id.is_external:
         return redirect_to(make_approval_path(approval_id))
-    decision = read_decision(store, approval_view, caller)
+    decision = read_decision(store, approval_calls.make_approval_view(approval), caller)
+    if decision.is_rejected and caller.can(Permission.ACCEPT, repository=approval.repository):
+        objection = approvals.decisions.find_override_objection(approval, caller.principal)
+        decision = replace(decision, objection=objection)
     return render_page(
         request,
         caller,
@@ -61,6 +74,7 @@ class _DecisionForm:
     addresses: api.AddressesDependency
     store: api.StoreDependency
     upkeep: api.UpkeepDependency
+    approvals: api.ApprovalDependency
 
     def run(
         self, approval_id: ApprovalId, form: ApprovalForm, caller: Caller, decide: Callable[[], object]
@@ -80,7 +94,7 @@ class _DecisionForm:
         of_page = Request(scope, self.request.receive)
         key = refusal.approval.action
         if key is None:
-            return _render_approval(refusal.approval, of_page, caller, self.store, refusal)
+            return _render_approval(refusal.approval, of_page, caller, self.store, self.approvals, refusal)
         return render_execution(key.execution, of_page, caller, self.addresses, self.store, self.upkeep, refusal)
 
 
