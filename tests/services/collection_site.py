@@ -47,8 +47,8 @@ class Site:
     def advance_clock(self, **times: float) -> None:
         self.system.clock.ahead += timedelta(**times)
 
-    def record(self, digest: str, tag: str = "", repository: str = REPOSITORY) -> str:
-        detail = {"repository": repository, "digest": digest, "tag": tag}
+    def record(self, digest: str, tag: str | None = None, repository: str = REPOSITORY) -> str:
+        detail = {"repository": repository, "digest": digest} | ({"tag": tag} if tag else {})
         event = PushEvent(f"push/{repository}/{tag}/{digest}/{self.now}", PushKind.IMAGE_PUSH, detail, self.now)
         scan = self.store.images.record_push(event)
         if scan is not None:

@@ -64,7 +64,7 @@ def race_two_groups_of_pushes(store: Store, peer: Store, number: int) -> Pair:
         images = [f"sha256:{number}{name}" for name in ("a", "b")]
         assert {scan.image for scan in store.images.list_requested_scans()}.issuperset(images)
         tags = [[pushed_image.tag for pushed_image in store.images.list_pushed(image)] for image in images]
-        assert [sorted(names) for names in tags] == [["1", "2"], ["1"]]
+        assert [sorted(map(str, names)) for names in tags] == [["1", "2"], ["1"]]
         repositories = [event.repository for event in store.event_log.read(limit=10_000)]
         assert repositories.count(f"web{number}") in (3, 4), "of each push, and of the move unless it came first"
 

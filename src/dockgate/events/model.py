@@ -35,8 +35,8 @@ class PushEvent:
     """An event, whose `detail` maps names to text.
 
     `handled_at` is None until all consequences of the event are complete. A REPOSITORY_PUSH has repository, branch,
-    commit, and `by` if the pusher is known; an IMAGE_PUSH has repository, digest, tag, `by` if our own registry
-    reported the pusher, and `pushed_at` if the registry reported it.
+    commit, and `by` if the pusher is known; an IMAGE_PUSH has repository, digest, tag unless the digest
+    was pushed alone, `by` if our own registry reported the pusher, and `pushed_at` if the registry reported it.
     """
 
     id: str

@@ -23,6 +23,11 @@ class ImageReference:
         return f"{self.repository}@{self.digest}"
 
     @classmethod
+    def with_tag(cls, repository: str, tag: str | None, digest: str) -> "ImageReference":
+        """Return the reference that names the tag, too: "<repository>:<tag>@sha256:…". `tag` may be None."""
+        return cls(str(TagReference(repository, tag)) if tag else repository, digest)
+
+    @classmethod
     def parse(cls, text: str) -> "ImageReference | None":
         """Read a reference. None for one without a digest.
 

@@ -45,10 +45,11 @@ class TypedText(SafeText):
 class TextOrEmpty(SafeText):
     """Text that may be absent: None in Python, an empty text in the column. `kind` is its type in Python.
 
-    A comparison with None is one with NULL, which no row has: compare with an empty text.
+    A comparison with None finds the empty texts. A primary key may have such a column.
     """
 
     cache_ok = True
+    coerce_to_is_types = ()  # else a comparison with None would be one with NULL, which no row has
 
     def __init__(self, kind: type[str] = str) -> None:
         super().__init__()

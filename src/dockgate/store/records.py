@@ -58,14 +58,14 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class PushedImage:
-    """A digest that was pushed under a tag.
+    """A digest that was pushed under a tag, or alone: `tag` is None then.
 
     `pushed_by` is `registry_access.SERVER` for the server's own builds, otherwise the principal (or OPERATOR) whose
     token pushed to our registry, None if unknown.
     """
 
     repository: str
-    tag: str
+    tag: str | None
     digest: str
     pushed_at: str
     pushed_by: str | None = None

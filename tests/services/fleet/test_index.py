@@ -160,7 +160,7 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
     bundles = list(store.fleet.iterate_bundles_of_images())
     assert [(row.layer, row.is_in_base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
     (period,) = store.tag_history.list_periods([image])
-    assert (period.repository, period.tag, period.until) == ("team/web", "", None)
+    assert (period.repository, period.tag, period.until) == ("team/web", None, None)
 
 
 def test_a_known_component_is_not_matched_again(store: Store) -> None:

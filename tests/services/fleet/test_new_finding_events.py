@@ -130,7 +130,7 @@ def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> 
         store.images.add_push(PushedImage(f"team/{name}", "1", fleet.images[name], now))
         store.images.add_push(PushedImage(f"team/{name}", "1", compute_digest(b"next"), now))  # the tag moves on
     store.images.add_push(PushedImage("team/job", "1", fleet.images["job"], now))
-    store.images.add_push(PushedImage("team/job", "", fleet.images["job"], now))
+    store.images.add_push(PushedImage("team/job", None, fleet.images["job"], now))
     reference = ImageReference("registry.example/team/web", fleet.images["web"])
     store.services.put(Service("web", "local", 1, 1), TaskDefinition("web", 1, "web", reference))
     fleet.verdict_renewal.renew()

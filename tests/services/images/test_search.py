@@ -325,6 +325,18 @@ def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -
         assert {image.status or "NotJudged" for image in list_images(fleet, statuses=[status])} <= {status}
 
 
+def test_pages_by_name_continue_behind_images_without_a_tag(fleet: Fleet) -> None:
+    for name in ("base", "own"):
+        fleet.store.images.add_push(PushedImage("team/base", None, digest(name), format_day(9)))
+    names: list[tuple[str, str | None]] = []
+    after: str | None = ""
+    while after is not None:
+        page = search(fleet).list_images(ImageQuery(sort=ImageSort.NAME, repository="team/*", limit=1, after=after))
+        names += [(image.digest, image.tag) for image in page.images]
+        after = page.next
+    assert names == [(digest("base"), None), (digest("own"), None), (digest("base"), "1"), (digest("own"), "1")]
+
+
 def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:
     page = search(fleet).list_images(ImageQuery(limit=2))
     push(fleet, "late", "team/late", make_package("six", "1"))

@@ -162,7 +162,7 @@ def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Regi
     assert bodies == ["PUSH", "DELETE"]
 
 
-def list_current_tags(registry: Registry, digest: str) -> dict[str, bool]:
+def list_current_tags(registry: Registry, digest: str) -> dict[str | None, bool]:
     """Whether each tag names the image now."""
     return {entry.tag: entry.until is None for entry in registry.store.tag_history.list_periods([digest])}
 
@@ -188,12 +188,12 @@ def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Re
     registry.report_push(FIRST)
     registry.stored_digests, registry.tags = {FIRST}, {"1": None}
     registry.report_push(FIRST, action="DELETE")
-    assert list_current_tags(registry, FIRST) == {"1": False, "": True}
+    assert list_current_tags(registry, FIRST) == {"1": False, None: True}
     assert registry.store.image_removals.list_locations(("", ""), 10) == [(REPOSITORY, FIRST)]
     registry.deleted.add(FIRST)
     registry.stored_digests.clear()
     registry.report_push(FIRST, action="DELETE")
-    assert list_current_tags(registry, FIRST) == {"1": False, "": False}
+    assert list_current_tags(registry, FIRST) == {"1": False, None: False}
 
 
 def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: Registry) -> None:

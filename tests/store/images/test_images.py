@@ -113,13 +113,15 @@ def test_a_tag_keeps_the_time_of_the_latest_push_of_each_digest(store: Store) ->
     ]
 
 
-def push(store: Store, event: str, digest: str, by: str = "", tag: str = "1", at: str = NOW) -> None:
-    detail = {"repository": "web", "tag": tag, "digest": digest, "by": by}
+def push(store: Store, event: str, digest: str, by: str | None = None, tag: str | None = "1", at: str = NOW) -> None:
+    optional_details = {"tag": tag, "by": by}
+    detail = {"repository": "web", "digest": digest}
+    detail |= {name: value for name, value in optional_details.items() if value is not None}
     store.images.record_push(PushEvent(event, PushKind.IMAGE_PUSH, detail, at))
 
 
 def test_the_pusher_of_a_digest_is_kept_and_the_server_replaces_people(store: Store) -> None:
-    for number, by in enumerate(("", "ada", "ben", "")):
+    for number, by in enumerate((None, "ada", "ben", None)):
         push(store, f"a{number}", IMAGE, by)
     assert [image.pushed_by for image in store.images.list_pushed()] == ["ada"]
     push(store, "b", IMAGE, SERVER)
@@ -151,8 +153,8 @@ def test_a_tag_move_is_recorded_once(store: Store) -> None:
     push(store, "a", IMAGE)
     push(store, "again", IMAGE, at=LATER)
     push(store, "other tag", "sha256:b", tag="2")
-    push(store, "without a tag", "sha256:b", tag="")
-    push(store, "without a tag, too", "sha256:c", tag="")
+    push(store, "without a tag", "sha256:b", tag=None)
+    push(store, "without a tag, too", "sha256:c", tag=None)
     assert list(store.images.list_tag_moves(IMAGE)) == []
     for _ in range(2):
         push(store, "b", "sha256:b", "ada", at=LATEST)
@@ -160,6 +162,29 @@ def test_a_tag_move_is_recorded_once(store: Store) -> None:
     assert list(store.images.list_tag_moves(IMAGE)) == list(store.images.list_tag_moves("sha256:b")) == [move]
     push(store, "back", IMAGE, at="2999-01-01T00:00:00.000Z")
     assert [move.digest for move in store.images.list_tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
+
+
+def test_images_without_a_tag_replace_no_other_and_are_kept_once(store: Store) -> None:
+    for number, digest in enumerate((IMAGE, "sha256:b") * 2):
+        push(store, f"push {number}", digest, tag=None, at=LATER if number > 1 else NOW)
+    push(store, "push of ada", IMAGE, "ada", tag=None)
+    assert (store.images.list_pushers("web", IMAGE), store.images.list_pushers("web", "sha256:b")) == (["ada"], [None])
+    assert [(image.digest, image.tag, image.pushed_at) for image in store.images.list_pushed()] == [
+        (IMAGE, None, LATER),
+        ("sha256:b", None, LATER),
+    ]
+    assert [(push.digest, push.tag) for push in store.image_uses.read_places(IMAGE).pushes] == [(IMAGE, None)]
+    periods = store.tag_history.list_periods([IMAGE, "sha256:b"])
+    assert {(period.digest, period.tag, period.pushed_at, period.until) for period in periods} == {
+        (IMAGE, None, LATER, None),
+        ("sha256:b", None, LATER, None),
+    }
+    assert len(periods) == 2
+    locations = [("web", IMAGE), ("web", "sha256:b")]
+    assert store.tag_history.list_untagged_images(locations) == set(locations)
+    assert store.tag_history.summarize_repositories(["web"]) == {}
+    images = [event.body["detail"] for event in store.event_log.read()]
+    assert [image for image in images if "image-tag" in image] == []
 
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:

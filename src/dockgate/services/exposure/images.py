@@ -265,7 +265,7 @@ def view_image(
         status=status.status if status else None,
         undetermined_reason=status.undetermined_reason if status else None,
         places=[
-            LocationPeriod(entry.repository, entry.tag or None, entry.since, entry.until)
+            LocationPeriod(entry.repository, entry.tag, entry.since, entry.until)
             for entry in contents.tag_periods[image.digest]
         ],
         services=[service for service in services if service.digest == image.digest],

@@ -138,7 +138,7 @@ class UnknownImages:
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
-            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _explain_unknown(entry))
+            UnknownExposure(entry.digest, entry.repository, entry.tag, _explain_unknown(entry))
             for entry in self._store.exposures.list_unindexed_images(self._scope)
         ]
         ids = sorted(self._reasons, reverse=True)
@@ -169,7 +169,7 @@ class UnknownImages:
         repository = image.repository if self._scope.has_repository(image.repository) else None
         tag = None
         if periods:
-            repository, tag = periods[-1].repository, periods[-1].tag or None
+            repository, tag = periods[-1].repository, periods[-1].tag
         return UnknownExposure(image.digest, repository, tag, "; ".join(self._reasons[image.id]))
 
 

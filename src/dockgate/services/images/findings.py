@@ -209,7 +209,7 @@ def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
             if numbers is None
             else _count_severities(severity for number in numbers for severity in present_severities.get(number, ()))
         )
-        images.append(RepositoryImage(period.digest, period.tag or None, period.since, counts))
+        images.append(RepositoryImage(period.digest, period.tag, period.since, counts))
     severities: dict[Severity, list[int | None]] = {
         severity: [
             None if image.counts is None else sum(count for count, kind in image.counts if kind is severity)

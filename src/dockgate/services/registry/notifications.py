@@ -115,7 +115,7 @@ class RegistryNotifications:
         elif tag and not self._is_there(str(TagReference(repository, tag)), digest):
             self.pushes.record_untag(repository, digest, tag)
         else:
-            image_name = ImageReference(str(TagReference(repository, tag)) if tag else repository, digest)
+            image_name = ImageReference.with_tag(repository, tag, digest)
             _log.warning("%s was reported as deleted, but still exists", image_name)
 
     def _is_there(self, reference: str, digest: str) -> bool:
@@ -128,12 +128,16 @@ class RegistryNotifications:
     def _record_push(self, form: str, registry: str | None, push: RegistryPush) -> None:
         reference = RepositoryReference(push.repository, registry)
         repository = str(reference) if registry else name_own_repository(push.repository, self.registry)
-        tag = push.tag or ""
-        digest = push.digest or self.resolve_image(str(TagReference(repository, tag))).digest
-        event = push.id or ImageReference(str(TagReference(push.repository, tag)), digest)
+        digest = push.digest or self._resolve_pushed_tag(repository, push.tag)
+        event = push.id or ImageReference.with_tag(push.repository, push.tag, digest)
         at = self._find_time(registry, push, repository, digest)
         key = f"{form}/{registry}/{event}" if registry else str(event)
-        self.pushes.record(key, repository, digest, tag, None if registry else push.by, at)
+        self.pushes.record(key, repository, digest, push.tag, None if registry else push.by, at)
+
+    def _resolve_pushed_tag(self, repository: str, tag: str | None) -> str:
+        if tag is None:
+            raise UsageError("the push has neither tag nor digest", "Let the registry send one of them.")
+        return self.resolve_image(str(TagReference(repository, tag))).digest
 
     def _find_time(self, registry: str | None, push: RegistryPush, repository: str, digest: str) -> str | None:
         """Return when the push happened, None for now.
@@ -146,7 +150,9 @@ class RegistryNotifications:
         """
         time = parse_time(push.at)
         reported_at = format_time(time) if registry and time and time <= self.pushes.clock() else None
-        present_period = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag else None
+        if push.tag is None:
+            return reported_at
+        present_period = self.pushes.store.tag_history.find_present_period(repository, push.tag)
         if (
             present_period is None
             or present_period.digest == digest
@@ -154,7 +160,7 @@ class RegistryNotifications:
         ):
             return reported_at
         try:
-            current = self._resolve_tag(registry, push.repository, push.tag or "") if push.digest else digest
+            current = self._resolve_tag(registry, push.repository, push.tag) if push.digest else digest
         except DockgateError as error:
             _log.warning("cannot determine which of two pushes of %s:%s was later: %s", repository, push.tag, error)
             current = None

@@ -11,7 +11,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.references import ImageReference, TagReference, name_own_repository
+from dockgate.shared.references import ImageReference, name_own_repository
 from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import TagPeriod
@@ -39,20 +39,26 @@ class RegistryPushes:
     _moved_tags: dict[tuple[str, str], str] = field(default_factory=dict, init=False)
 
     def record(
-        self, event_id: str, repository: str, digest: str, tag: str, pusher: str | None = None, at: str | None = None
+        self,
+        event_id: str,
+        repository: str,
+        digest: str,
+        tag: str | None,
+        pusher: str | None = None,
+        at: str | None = None,
     ) -> None:
         """Record a push that a registry reports, perhaps more than once.
 
-        `repository` begins with the registry, unless that is our own. `at` is when it happened, in RFC 3339 with
-        milliseconds; None is now. A push that is older than that of the tag's present image moves no tag back. A tag
-        that attaches a document to an image (our attestations, cosign's signatures) is not scanned: it may be a VEX
-        document of that image.
+        `repository` begins with the registry, unless that is our own. `tag` is None for a push of the digest alone.
+        `at` is when it happened, in RFC 3339 with milliseconds; None is now. A push that is older than that of the
+        tag's present image moves no tag back. A tag that attaches a document to an image (our attestations, cosign's
+        signatures) is not scanned: it may be a VEX document of that image.
         """
-        detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": pusher} if pusher else {})
-        if at:
-            detail["pushed_at"] = at
+        optional_details = {"tag": tag, "by": pusher, "pushed_at": at}
+        detail = {"repository": repository, "digest": digest}
+        detail |= {name: value for name, value in optional_details.items() if value}
         event = PushEvent(f"registry/{event_id}", PushKind.IMAGE_PUSH, detail, self.clock.now())
-        if subject := parse_attachment_tag(tag):
+        if tag and (subject := parse_attachment_tag(tag)):
             self.effects.run(EffectKind.RECORD_IMAGE, self.waivers.record_attached_vex, repository, subject)
             return
         scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.record_push, event)
@@ -96,7 +102,7 @@ class RegistryPushes:
         if digest is None or (present_period is not None and present_period.digest == digest):
             return
         at = find_time_after(present_period, self.clock.now()) if present_period else self.clock.now()
-        image = ImageReference(str(TagReference(name, tag)), digest)
+        image = ImageReference.with_tag(name, tag, digest)
         self.record(f"found/{image}/{at}", repository, digest, tag, at=at)
 
     def record_deletion(self, repository: str, digest: str) -> None:

@@ -322,7 +322,7 @@ class Exposures:
                 tags.repository,
                 tags.tag,
                 scans.c.state,
-                func.coalesce(scans.c.reason, ""),
+                scans.c.reason,
                 fleet_images.c.id.is_not(None),
             )
             .outerjoin(scans, scans.c.image == tags.digest)

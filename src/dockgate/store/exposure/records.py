@@ -112,14 +112,15 @@ class ComponentOccurrence(NamedTuple):
 class UnknownImage(NamedTuple):
     """An image of which it is unknown what it contains: where it is, and the state and reason of its scan.
 
+    `tag` is None for an image without one, `reason` without a scan, or if the scan gave none.
     `is_indexed`: it is known today, and was not at the time that the question is about.
     """
 
     digest: str
     repository: str
-    tag: str
+    tag: str | None
     state: ScanState | None
-    reason: str
+    reason: str | None
     is_indexed: bool
 
 

@@ -279,10 +279,10 @@ class VerdictChange(NamedTuple):
 
 
 class TagPeriod(NamedTuple):
-    """A time in which a digest was under a tag, or under none (empty). `until` is None while it still is."""
+    """A time in which a digest was under a tag, or under none (None). `until` is None while it still is."""
 
     repository: str
-    tag: str
+    tag: str | None
     digest: str
     since: str
     pushed_at: str

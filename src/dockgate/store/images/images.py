@@ -12,9 +12,10 @@ from dockgate.shared.digest import from_hex
 from dockgate.store.documents import decompress_document
 from dockgate.store.engine import Database
 from dockgate.store.fleet.due_images import mark_due
-from dockgate.store.images.push_records import lock_tags, write_push, write_pushes
+from dockgate.store.images.push_records import write_push, write_pushes
 from dockgate.store.images.scan_contents import ReadPlatform, read_scan, replace_platforms
 from dockgate.store.images.scan_requests import find_newest_scan, lock_scan, request_next_scan, request_scan
+from dockgate.store.images.tag_history import lock_tags
 from dockgate.store.queries import is_one_of, make_prefix_conditions, make_text_list, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.fleet import fleet_images
@@ -68,7 +69,7 @@ class Images:
         A push by the server itself keeps the server as pusher; otherwise the first known pusher stays.
         """
         with self._database.write() as connection:
-            lock_tags(connection, [image])
+            lock_tags(connection, [(image.repository, image.tag)])
             write_push(connection, image)
 
     def list_pushers(self, repository: str, digest: str) -> Sequence[str | None]:

@@ -84,7 +84,7 @@ class LocationVerdict(NamedTuple):
 
 
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
-_ENDED_VERDICTS, _TAG = fleet_ended_verdicts.c, func.nullif(_TAGS.tag, "")
+_ENDED_VERDICTS = fleet_ended_verdicts.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 # The newest verdict of the location, requested or on a push.
 _NEWEST_VERDICT = (
@@ -168,7 +168,7 @@ class ImageListing:
         conditions = _make_conditions(ImageFilter(repositories), null(), self._wide)
         query = (
             select(
-                *(_TAGS.repository, _TAG, _TAGS.digest),
+                *(_TAGS.repository, _TAGS.tag, _TAGS.digest),
                 func.coalesce(_IMAGES.repository, _TAGS.repository),
                 _SCANS.state,
                 _CURRENT.policy,
@@ -194,7 +194,7 @@ def _select_locations(
     status = _make_status_column(judged_before)
     return (
         select(
-            *(_TAGS.id, _TAGS.repository, _TAG, _TAGS.digest, _TAGS.pushed_at, _TAGS.until),
+            *(_TAGS.id, _TAGS.repository, _TAGS.tag, _TAGS.digest, _TAGS.pushed_at, _TAGS.until),
             func.coalesce(_IMAGES.repository, _TAGS.repository),
             _SCANS.state,
             _IMAGES.scanner,

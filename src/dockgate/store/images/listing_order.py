@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, select
+from sqlalchemy import ColumnElement, Text, case, func, literal, select, type_coerce
 
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.store.images.image_filter import ImageSort
@@ -22,7 +22,7 @@ def make_sort_key(sort: ImageSort, policies: Mapping[str, Collection[str]]) -> t
     if sort is ImageSort.PUSHED:
         return _TAGS.pushed_at, _TAGS.id
     if sort is ImageSort.NAME:
-        return _TAGS.repository, _TAGS.tag, _TAGS.id
+        return _TAGS.repository, type_coerce(_TAGS.tag, Text), _TAGS.id  # a position has the empty text, too
     policy = _select_policy(policies)  # one, for the names of all repositories are its parameters
     counts = (_count_findings(severity.value.lower(), policy) for severity in _SORTED_SEVERITIES)
     return *(func.coalesce(count, -1) for count in counts), _TAGS.id

@@ -16,13 +16,13 @@ from dockgate.events.model import NewEvent, PushEvent
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.images.scan_requests import request_scan
-from dockgate.store.images.tag_history import record_push
+from dockgate.store.images.tag_history import lock_tags, record_push
 from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.events import events
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scans, tag_moves
-from dockgate.store.statements import insert_all_if_new, insert_if_new, lock_names, update_all
+from dockgate.store.statements import insert_all_if_new, insert_if_new, update_all
 
 _LATER_PUSH = (
     update(pushed_images)
@@ -83,7 +83,7 @@ class _KnownPush(NamedTuple):
 
     scan: Scan
     repository: str
-    tag: str
+    tag: str | None
     pushed_at: str
     pushed_by: str | None
     period: int
@@ -93,7 +93,7 @@ class _KnownPush(NamedTuple):
 def write_pushes(connection: Connection, pushes: Sequence[PushEvent]) -> Sequence[Scan | None]:
     """Store pushes as if one came after the other. See `Images.record_push`."""
     images = [_read_image(push) for push in pushes]
-    lock_tags(connection, images)
+    lock_tags(connection, ((image.repository, image.tag) for image in images))
     rows = [asdict(replace(push, handled_at=push.at)) for push in pushes]
     new_ids = insert_all_if_new(connection, events, rows, events.c.id)
     scans_by_id: dict[str, Scan] = {}
@@ -117,16 +117,11 @@ def write_pushes(connection: Connection, pushes: Sequence[PushEvent]) -> Sequenc
     return [scans_by_id.pop(push.id, None) for push in pushes]
 
 
-def lock_tags(connection: Connection, images: Sequence[PushedImage]) -> None:
-    """Lock the tags of images until the transaction ends."""
-    lock_names(connection, pushed_images, {f"{image.repository}:{image.tag}" for image in images})
-
-
 def _read_image(push: PushEvent) -> PushedImage:
     detail = push.detail
     pushed_at = detail.get("pushed_at", push.at)
     pushed_by = detail.get("by") or None
-    return PushedImage(detail["repository"], detail["tag"], detail["digest"], pushed_at, pushed_by=pushed_by)
+    return PushedImage(detail["repository"], detail.get("tag"), detail["digest"], pushed_at, pushed_by=pushed_by)
 
 
 def _split_by_image(
@@ -134,13 +129,13 @@ def _split_by_image(
 ) -> Iterator[Sequence[tuple[PushEvent, PushedImage]]]:
     """Split the new pushes so that no part has two of the same tag, or of the same image."""
     part: dict[str, tuple[PushEvent, PushedImage]] = {}
-    keys: set[tuple[str, ...]] = set()
+    keys: set[tuple[str | None, ...]] = set()
     seen_ids: set[str] = set()
     for push, image in zip(pushes, images, strict=True):
         if push.id not in new_ids or push.id in seen_ids:
             continue
         seen_ids.add(push.id)
-        image_keys = {(image.digest,), (image.repository, image.tag)}
+        image_keys: set[tuple[str | None, ...]] = {(image.digest,), (image.repository, image.tag)}
         if not keys.isdisjoint(image_keys):
             yield list(part.values())
             part, keys = {}, set()
@@ -150,11 +145,13 @@ def _split_by_image(
         yield list(part.values())
 
 
-def _find_known_pushes(connection: Connection, images: Sequence[PushedImage]) -> dict[tuple[str, str, str], _KnownPush]:
+def _find_known_pushes(
+    connection: Connection, images: Sequence[PushedImage]
+) -> dict[tuple[str, str | None, str], _KnownPush]:
     """The pushes on record of these images, and perhaps of others: by repository, tag and digest."""
     parameters = {
         "digests": make_text_list([image.digest for image in images]),
-        "tags": make_text_list([image.tag for image in images]),
+        "tags": make_text_list([image.tag or "" for image in images]),
     }
     known_pushes = [_KnownPush(Scan(*row[:-6]), *row[-6:]) for row in connection.execute(_KNOWN_PUSHES, parameters)]
     return {(push.repository, push.tag, push.scan.image): push for push in known_pushes}
@@ -203,8 +200,9 @@ def _record_move(connection: Connection, event_id: str, image: PushedImage) -> T
 
     Returns the move, None for none. A push that is older than that one moves nothing.
     """
-    tag = {"repository": image.repository, "tag": image.tag}
-    latest_image = connection.execute(_TAGGED_DIGEST, tag).first() if image.tag else None
+    if image.tag is None:
+        return None
+    latest_image = connection.execute(_TAGGED_DIGEST, {"repository": image.repository, "tag": image.tag}).first()
     if latest_image is not None and latest_image.digest != image.digest and latest_image.pushed_at <= image.pushed_at:
         move = TagMove(
             event_id, image.repository, image.tag, latest_image.digest, image.digest, image.pushed_at, image.pushed_by
@@ -215,7 +213,7 @@ def _record_move(connection: Connection, event_id: str, image: PushedImage) -> T
 
 
 def _make_push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
-    push_event = aws_events.make_image_pushed(push, image.repository, image.digest, image.tag or None, image.pushed_at)
+    push_event = aws_events.make_image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
     if move is None:
         return [push_event]
     move_event = dockgate_events.make_tag_moved(

@@ -6,10 +6,11 @@ from dockgate.events.aws_events import make_image_deleted
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.images.tag_history import lock_tags
 from dockgate.store.records import ImageLocation
 from dockgate.store.schema.fleet import fleet_images, fleet_tags, fleet_verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
-from dockgate.store.statements import insert_if_new, lock_name, lock_rows
+from dockgate.store.statements import insert_if_new, lock_rows
 
 
 class ImageRemovals:
@@ -39,21 +40,22 @@ class ImageRemovals:
         """
         with self._database.write() as connection:
             is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
-            pushed_tags = sorted(connection.scalars(select(pushed_images.c.tag).where(*is_pushed)))
-            for tag in pushed_tags:
-                lock_name(connection, pushed_images, f"{repository}:{tag}")
+            pushed_tags = connection.scalars(select(pushed_images.c.tag).where(*is_pushed)).all()
+            if pushed_tags:
+                lock_tags(connection, ((repository, tag) for tag in pushed_tags))
             index_row = lock_rows(select(fleet_images.c.id).where(fleet_images.c.digest == image))
             number = connection.scalar(index_row)
             is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
             end_tags = update(fleet_tags).where(*is_here).values(until=now).returning(fleet_tags.c.tag)
-            tags = sorted(connection.scalars(end_tags)) or ([""] if pushed_tags else [])
+            tags = set(connection.scalars(end_tags)) or ({None} if pushed_tags else set())
             connection.execute(delete(pushed_images).where(*is_pushed))
             is_gone = not _is_anywhere(connection, image)
             if is_gone and number is not None:
                 _mark_gone(connection, number, now)
             elif is_gone:
                 _forget_scan(connection, image)
-            append_events(connection, [make_image_deleted(repository, image, tag or None, now) for tag in tags])
+            in_order = sorted(tags, key=lambda tag: tag or "")
+            append_events(connection, [make_image_deleted(repository, image, tag, now) for tag in in_order])
         return is_gone
 
     def untag(self, repository: str, image: str, tag: str, now: str) -> bool:
@@ -62,7 +64,7 @@ class ImageRemovals:
         Without another tag, the image is in the repository by its digest.
         """
         with self._database.write() as connection:
-            lock_name(connection, pushed_images, f"{repository}:{tag}")
+            lock_tags(connection, [(repository, tag)])
             is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
             is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
             end_tag = update(fleet_tags).where(*is_here, fleet_tags.c.tag == tag).values(until=now)
@@ -71,9 +73,9 @@ class ImageRemovals:
             push = connection.execute(select(pushed_images).where(*is_pushed, pushed_images.c.tag == tag)).first()
             connection.execute(delete(pushed_images).where(*is_pushed, pushed_images.c.tag == tag))
             if push is not None and connection.execute(select(pushed_images.c.tag).where(*is_pushed)).first() is None:
-                connection.execute(insert(pushed_images).values({**push._asdict(), "tag": ""}))
+                connection.execute(insert(pushed_images).values({**push._asdict(), "tag": None}))
             if connection.execute(select(fleet_tags.c.id).where(*is_here)).first() is None:
-                insert_if_new(connection, fleet_tags, TagPeriod(repository, "", image, now, now)._asdict())
+                insert_if_new(connection, fleet_tags, TagPeriod(repository, None, image, now, now)._asdict())
             append_events(connection, [make_image_deleted(repository, image, tag, now)])
         return True
 

@@ -1,6 +1,6 @@
 """The present and past locations of images: the periods in which a digest was under a tag."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, Executable, bindparam, func, or_, select, update
 
@@ -10,7 +10,7 @@ from dockgate.store.queries import split_into_batches
 from dockgate.store.records import ImageLocation, PushedImage
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
-from dockgate.store.statements import insert_if_new, lock_rows
+from dockgate.store.statements import insert_if_new, lock_names, lock_rows
 
 _LATER = fleet_tags.alias("later").c
 # Whether the tag named the image again, later than in a period of `fleet_tags`.
@@ -52,7 +52,7 @@ class TagHistory:
                 for part in split_into_batches(sorted(digests))
                 for row in connection.execute(_PERIOD.where(fleet_tags.c.digest.in_(part)).order_by(*order))
             ]
-        return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
+        return sorted(rows, key=lambda row: (row.since, row.repository, row.tag or ""))
 
     def list_image_repositories(self, image: str) -> Sequence[str]:
         """Return the repositories that have or had the image, alone or in an index, sorted."""
@@ -130,7 +130,7 @@ class TagHistory:
                 fleet_tags.c.digest == digest, fleet_tags.c.repository == repository
             )
             if _bring_back(connection, digest, since) or connection.execute(periods.limit(1)).first() is None:
-                row = TagPeriod(repository, "", digest, since, since)
+                row = TagPeriod(repository, None, digest, since, since)
                 insert_if_new(connection, fleet_tags, row._asdict())
 
     def add_missing(self) -> int:
@@ -152,6 +152,11 @@ class TagHistory:
             for push in pushes:
                 record_push(connection, push)
             return len(pushes)
+
+
+def lock_tags(connection: Connection, tags: Iterable[tuple[str, str | None]]) -> None:
+    """Lock tags, each of a repository, until the transaction ends. Images without a tag share one."""
+    lock_names(connection, pushed_images, {f"{repository}:{tag or ''}" for repository, tag in tags})
 
 
 def record_push(connection: Connection, image: PushedImage) -> bool:
@@ -191,7 +196,7 @@ def _bring_back(connection: Connection, digest: str, since: str) -> bool:
 
 
 def _find_present_period(
-    connection: Connection, repository: str, tag: str, digest: str | None = None
+    connection: Connection, repository: str, tag: str | None, digest: str | None = None
 ) -> TagPeriod | None:
     """The present period of a tag. Without a tag, that of an image that was pushed by its digest alone."""
     query = _PRESENT_PERIOD if tag else _PRESENT_PERIOD_BY_DIGEST

@@ -72,7 +72,7 @@ _LOCATIONS = union_all(
     select(
         literal("push").label("kind"),
         pushed_images.c.repository,
-        type_coerce(pushed_images.c.tag, Text).label("name"),
+        pushed_images.c.tag.label("name"),
         type_coerce(pushed_images.c.pushed_at, Text).label("at"),
         type_coerce(pushed_images.c.pushed_by, Text).label("by"),
     ).where(pushed_images.c.digest == bindparam("image")),
@@ -83,7 +83,7 @@ _LOCATIONS = union_all(
         cast(_NULL, Text),
         type_coerce(approvals.c.pipeline, Text),
     ).where(approvals.c.image == bindparam("image")),
-    select(literal("scan"), scans.c.repository, literal(""), cast(_NULL, Text), cast(_NULL, Text)).where(
+    select(literal("scan"), scans.c.repository, cast(_NULL, Text), cast(_NULL, Text), cast(_NULL, Text)).where(
         scans.c.image == bindparam("image")
     ),
 )
@@ -131,7 +131,7 @@ class ImageUses:
         with self._database.read() as connection:
             rows = connection.execute(_LOCATIONS, {"image": image}).all()
         pushes = [PushedImage(row.repository, row.name, image, row.at, row.by) for row in rows if row.kind == "push"]
-        pushes.sort(key=lambda push: (push.repository, push.tag))
+        pushes.sort(key=lambda push: (push.repository, push.tag or ""))
         pushes.sort(key=lambda push: push.pushed_at, reverse=True)
         return ImagePlaces(
             pushes,

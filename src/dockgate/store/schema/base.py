@@ -32,9 +32,9 @@ def define_typed_text(
     return Column(name, TypedText(kind), *foreign_keys, primary_key=primary_key, unique=unique, nullable=False)
 
 
-def define_text_or_empty(name: str) -> Column[str]:
+def define_text_or_empty(name: str, *, primary_key: bool = False) -> Column[str]:
     """A text, or an empty one that is None in Python."""
-    return Column(name, TextOrEmpty, nullable=False)
+    return Column(name, TextOrEmpty, primary_key=primary_key, nullable=False)
 
 
 def define_optional_text(name: str) -> Column[str]:

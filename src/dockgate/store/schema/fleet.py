@@ -239,7 +239,7 @@ fleet_tags = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     define_text("repository"),
-    define_text("tag"),
+    define_text_or_empty("tag"),
     define_text("digest"),
     define_text("since"),
     define_text("pushed_at"),

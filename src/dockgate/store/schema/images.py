@@ -5,14 +5,20 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 from dockgate.scanner.model import LayerBuildInfo
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import ScanState
-from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
+from dockgate.store.schema.base import (
+    define_optional_text,
+    define_sequence,
+    define_text,
+    define_text_or_empty,
+    metadata,
+)
 from dockgate.store.schema.store import documents
 
 pushed_images = Table(
     "pushed_images",
     metadata,
     define_text("repository", primary_key=True),
-    define_text("tag", primary_key=True),
+    define_text_or_empty("tag", primary_key=True),
     define_text("digest", primary_key=True),
     define_text("pushed_at"),
     define_optional_text("pushed_by"),

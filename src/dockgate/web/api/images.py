@@ -52,7 +52,7 @@ class PushView:
     pushed_by: str | None
 
 
-_make_push_view = api.make_view_maker(PushView, PushedImage, "tag")
+_make_push_view = api.make_view_maker(PushView, PushedImage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def read_image_view(
         summary=columns["summary"],
         scan=scan,
         places=locations,
-        pushes=[_make_push_view(entry, tag=entry.tag or None) for entry in pushes],
+        pushes=[_make_push_view(entry) for entry in pushes],
         moves=moves,
         inventories=[
             InventoryView(

@@ -82,7 +82,7 @@ _VERDICT_KEYS: dict[str, Callable[[VerdictRecord], str]] = {
 _VERDICT_SORTS = ("-when", "when", "verdict", "-verdict", "policy", "-policy")
 _PUSH_KEYS: dict[str, Callable[[PushedImage], str]] = {
     "when": lambda push: push.pushed_at,
-    "name": lambda push: f"{push.repository}:{push.tag}",
+    "name": lambda push: f"{push.repository}:{push.tag or ''}",
 }
 _PUSH_SORTS = ("-when", "when", "name", "-name")
 _FINDING_KEYS: dict[str, Callable[[FindingRow], str | int]] = {
