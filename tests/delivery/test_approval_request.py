@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from dockgate.delivery.approval_request import ApprovalRequest
+from dockgate.delivery.approval_request import ApprovalRequest, make_image_scope
 from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, ExecutionId
 from dockgate.delivery.webhook_delivery import (
     Callback,
@@ -33,6 +33,13 @@ def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, executio
     assert parts[0] == "external"
     assert not {"", ".", ".."}.intersection(parts)
     assert "".join(parts).isascii()
+
+
+def test_an_approval_from_outside_belongs_to_no_pipeline() -> None:
+    own = make_image_scope("app", ApprovalId("web-12/Gate/Approve/1"), None)
+    outside = make_image_scope("app", ApprovalId.make_external("shop", "7"), "web")
+    assert own == {"repository": "app", "pipeline": "web"}
+    assert outside == {"repository": "app", "pipeline": None}
 
 
 def test_different_questions_have_different_ids() -> None:

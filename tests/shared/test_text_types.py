@@ -72,3 +72,11 @@ def test_the_key_of_an_action_has_the_types_that_its_approval_is_read_with() -> 
     assert (key.execution.pipeline, key.execution.number) == ("web", "12")
     assert ApprovalId.from_action(key).action == key
     assert ApprovalId.make_external("shop", "7").action is None
+
+
+@pytest.mark.parametrize("text", ["", "web", "web-", "-12"])
+def test_a_text_without_pipeline_or_number_is_no_id_of_an_execution(text: str) -> None:
+    assert ExecutionId.parse(text) is None
+    execution = ExecutionId.parse("web-api-12")
+    assert execution is not None
+    assert (execution.pipeline, execution.number) == ("web-api", "12")

@@ -70,23 +70,23 @@ class ApprovalRequest:
             )
 
 
-def get_pipeline_name(approval: Approval) -> str:
-    """Return the name of the pipeline that waits: ours, or an external one."""
-    return approval.pipeline or (approval.action.pipeline if approval.action else "")
+def get_pipeline_name(approval: Approval) -> str | None:
+    """Return the name of the pipeline that waits: ours, or an external one; None if that gave no name."""
+    return approval.pipeline or (approval.action.pipeline if approval.action else None)
 
 
-def make_scope(approval: Approval) -> dict[str, str]:
+def make_scope(approval: Approval) -> dict[str, str | None]:
     """Return the repository and the pipeline that an approval belongs to, for `identity.model.Caller`.
 
-    An external pipeline chooses its name itself, so it belongs to no pipeline: none has an empty name.
+    An external pipeline chooses its name itself, so its approval belongs to no pipeline (None).
     """
     return make_image_scope(approval.repository, approval.id, approval.pipeline)
 
 
-def make_image_scope(repository: str, approval: ApprovalId, pipeline: str | None) -> dict[str, str]:
+def make_image_scope(repository: str, approval: ApprovalId, pipeline: str | None) -> dict[str, str | None]:
     """Return what `make_scope` does, of an approval of an image. `pipeline` is as in `Approval`."""
     action = approval.action
-    return {"repository": repository, "pipeline": (pipeline or action.pipeline) if action else ""}
+    return {"repository": repository, "pipeline": (pipeline or action.pipeline) if action else None}
 
 
 def _require_name(field: str, text: str | None, is_required: bool) -> None:

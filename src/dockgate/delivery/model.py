@@ -128,9 +128,15 @@ class ExecutionId(TextType):
         """Make the id of an execution; `number` counts from 1 for each pipeline."""
         return cls(f"{pipeline}-{number}")
 
+    @classmethod
+    def parse(cls, text: str) -> "ExecutionId | None":
+        """Read an id. None for text without a pipeline or a number."""
+        pipeline, _, number = text.rpartition("-")
+        return cls(text) if pipeline and number else None
+
     @property
     def pipeline(self) -> str:
-        """The name of the pipeline; empty for text without a number, as no pipeline is called."""
+        """The name of the pipeline."""
         return self.rpartition("-")[0]
 
     @property

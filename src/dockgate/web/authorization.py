@@ -250,9 +250,8 @@ def _read_subject(request: Request) -> dict[str, str]:
         return {"repository": names["name"]}
     if template.startswith("/pipelines/{name}"):
         return {"pipeline": names["name"]}
-    if "execution_id" in names:
-        return {"pipeline": ExecutionId(names["execution_id"]).pipeline}
-    return {}
+    execution = ExecutionId.parse(names.get("execution_id", ""))
+    return {"pipeline": execution.pipeline} if execution else {}
 
 
 def _get_template(request: Request) -> str:

@@ -206,7 +206,7 @@ def _make_needed_event(approval: Approval, now: str) -> NewEvent:
         approval=approval.id,
         repository=approval.repository,
         image=approval.image,
-        pipeline=get_pipeline_name(approval) or None,
+        pipeline=get_pipeline_name(approval),
         execution=approval.action.execution if approval.action else None,
         service=approval.service,
         summary=approval.summary or "",
