@@ -6,6 +6,7 @@ import pytest
 
 from dockgate.delivery.approvals import (
     find_decision_objection,
+    find_expiry,
     find_vote_objection,
     has_enough_votes,
     make_answer,
@@ -34,7 +35,7 @@ def make_verdict(image: str, status: Status, summary: str = "why") -> Verdict:
 
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:
     judged_verdict = make_verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v"
-    answer = make_answer(WAITING, judged_verdict, "2026-01-02")
+    answer = make_answer(WAITING, judged_verdict)
     assert (answer.state, answer.summary, answer.verdict) == (
         ApprovalState.REJECTED,
         "policy default: no feed for Debian:14",
@@ -98,8 +99,9 @@ def test_a_local_caller_may_decide_while_there_are_no_principals() -> None:
 
 
 def test_an_approval_without_a_verdict_waits_until_it_expires() -> None:
-    assert make_answer(WAITING, None, "2026-01-07").state is ApprovalState.WAITING
-    expired_answer = make_answer(WAITING, None, "2026-01-08")
+    assert find_expiry(WAITING, "2026-01-07") is None
+    expired_answer = find_expiry(WAITING, "2026-01-08")
+    assert expired_answer is not None
     assert (expired_answer.state, expired_answer.decided_by) == (ApprovalState.EXPIRED, "timeout")
 
 
@@ -113,10 +115,10 @@ def test_an_approving_verdict_waits_for_people_and_names_them() -> None:
         for name in ("ann", "dev", "eve", "ben")
     ]
     assert not has_enough_votes(approval, votes)
-    waits = make_answer(approval, judged_verdict, "2026-01-02", votes)
+    waits = make_answer(approval, judged_verdict, votes)
     assert (waits.state, waits.summary) == (ApprovalState.WAITING, "waiting for approvers; why")
     votes.append((Vote(WAITING.id, "cid", True, "", "2026-01-01"), Caller(PEOPLE["cid"])))
     assert has_enough_votes(approval, votes)
-    approval_answer = make_answer(approval, judged_verdict, "2026-01-02", votes)
+    approval_answer = make_answer(approval, judged_verdict, votes)
     assert (approval_answer.state, approval_answer.decided_by) == (ApprovalState.APPROVED, "ann, cid")
     assert approval_answer.summary == "why; approved by ann, cid"

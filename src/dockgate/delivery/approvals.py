@@ -22,18 +22,18 @@ from dockgate.shared.wording import shorten_text
 VoteOfPerson = tuple[Vote, Caller]
 
 
-def make_answer(
-    approval: Approval, verdict: tuple[Verdict, str] | None, now: str, votes: Iterable[VoteOfPerson] = ()
-) -> Answer:
-    """Return the answer to a waiting approval; its state is WAITING as long as nothing settles it.
+def find_expiry(approval: Approval, now: str) -> Answer | None:
+    """Return the answer to a waiting approval whose time is over, None before."""
+    is_over = approval.expires_at <= now
+    return Answer(ApprovalState.EXPIRED, "no answer in time", decided_by="timeout") if is_over else None
 
-    `verdict` is the verdict on its image with its digest, None while there is none. An Undetermined verdict rejects,
-    and its summary says why. That of a rejection names the policy: others may approve the image.
+
+def make_answer(approval: Approval, verdict: tuple[Verdict, str], votes: Iterable[VoteOfPerson] = ()) -> Answer:
+    """Return the answer to a waiting approval; its state is WAITING as long as too few people approve.
+
+    `verdict` is the verdict on its image with its digest. An Undetermined verdict rejects, and its summary says why.
+    That of a rejection names the policy: others may approve the image.
     """
-    if verdict is None:
-        if approval.expires_at <= now:
-            return Answer(ApprovalState.EXPIRED, "no answer in time", decided_by="timeout")
-        return Answer(ApprovalState.WAITING, "")
     status, summary, digest = verdict[0].status, shorten_text(verdict[0].summary, SUMMARY_LIMIT), verdict[1]
     if status is not Status.APPROVED:
         reason = shorten_text(name_policy(verdict[0].policy, summary), SUMMARY_LIMIT)

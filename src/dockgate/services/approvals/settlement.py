@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dockgate.delivery.approvals import VoteOfPerson, has_enough_votes, make_answer
+from dockgate.delivery.approvals import VoteOfPerson, find_expiry, has_enough_votes, make_answer
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, ExecutionId
 from dockgate.gate.model import Verdict
 from dockgate.identity.model import Caller
@@ -66,9 +66,9 @@ class ApprovalSettler:
         now = self.clock.now()
 
         def expire(approval: Approval) -> None:
-            answer = make_answer(approval, None, now)
-            self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
-            self.continue_execution(approval.id)
+            if answer := find_expiry(approval, now):
+                self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
+                self.continue_execution(approval.id)
 
         run_for_each(self.approvals.list_expired(now), expire, lambda approval: approval.id)
 
@@ -110,7 +110,7 @@ class ApprovalSettler:
         now = self.clock.now()
 
         def make_group_answer(verdict: tuple[Verdict, str]) -> Answer:
-            return make_answer(approval, verdict, now, votes)
+            return make_answer(approval, verdict, votes)
 
         answer = self.approvals.settle_by_verdict(ids, unstored_verdict, make_group_answer, now)
         is_waiting = answer is not None and answer.state is ApprovalState.WAITING
