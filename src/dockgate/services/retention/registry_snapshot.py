@@ -160,7 +160,7 @@ class RegistryReader:
             assignment = assignments[repository]
             watch = compute_watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
             images[repository, image.digest] = StoredImage(
-                repository, image.digest, image.use.pushed_at or "", image.used_at, watch, image.tags
+                repository, image.digest, image.pushed_at, image.used_at, watch, image.tags
             )
         return images
 
@@ -173,7 +173,8 @@ class RegistryReader:
     def _make_unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
         """Return an image whose push is not recorded: it counts as pushed now."""
         of_digest = tuple(sorted(tag for tag, tagged_digest in tags.items() if tagged_digest == digest))
-        return StoredImage(repository, digest, self.clock.now(), "", WatchState(False), of_digest)
+        now = self.clock.now()
+        return StoredImage(repository, digest, now, now, WatchState(False), of_digest)
 
     def _add_contents(
         self,

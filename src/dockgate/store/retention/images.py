@@ -35,17 +35,18 @@ _LAST_APPROVED = 2
 
 @dataclass(frozen=True, slots=True)
 class UsedImage:
-    """An image in a repository with its last uses, and the tags that it was pushed under."""
+    """An image in a repository with its last uses, its latest push, and the tags that it was pushed under."""
 
     digest: str
     use: ImageUse
+    pushed_at: str
     tags: tuple[str, ...] = ()
 
     @property
     def used_at(self) -> str:
-        """The last use of any kind, an empty text before any."""
+        """The last use of any kind, of which the latest push is one."""
         use = self.use
-        return max(filter(None, (use.pushed_at, use.approval_at, use.pulled_at, use.run_at)), default="")
+        return max(filter(None, (self.pushed_at, use.approval_at, use.pulled_at, use.run_at)))
 
 
 class ImageRetention:
@@ -71,6 +72,7 @@ class ImageRetention:
             UsedImage(
                 key[1],
                 replace(uses[key], pushed_at=pushed_at) if key in uses else ImageUse(key[0], pushed_at),
+                pushed_at,
                 tuple(tags[key]),
             )
             for key, pushed_at in latest_pushes.items()
