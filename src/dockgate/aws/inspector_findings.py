@@ -36,7 +36,7 @@ class InspectorFindings(FindingsSource):
         self._patterns = patterns
         self._clients = RegionalClients(client)
         self._clock = clock
-        self._platforms: dict[str, Mapping[str, str]] = {}
+        self._platforms: dict[str, Mapping[str, str | None]] = {}
         self._lists = MemoryLists(clock)
 
     @override
@@ -56,7 +56,7 @@ class InspectorFindings(FindingsSource):
             scans = Scans(client, self._lists, client.meta.partition, region, ecr.account, clock=self._clock)
             scan_state = scans.look_up(digest, name, None)
             if scan_state.documents:
-                return self._answer({digest: scan_state}, {digest: ""})
+                return self._answer({digest: scan_state}, {})
             try:
                 platforms = self._list_index_images(digest, name, region)
             except ImageError as error:
@@ -66,20 +66,20 @@ class InspectorFindings(FindingsSource):
 
     @override
     def report_unknown(self, image: str, reason: str) -> ExternalReport:
-        return self._make_unknown_report(image, reason, "")
+        return self._make_unknown_report(image, reason, None)
 
-    def _answer(self, scan_states: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
+    def _answer(self, scan_states: Mapping[str, ScanState], platforms: Mapping[str, str | None]) -> ScannerAnswer:
         """The reports of all scans, and what is missing while one of them is not over."""
         reports = [
             report
             for image, scan_state in scan_states.items()
-            for report in self._read(image, scan_state, platforms.get(image, ""))
+            for report in self._read(image, scan_state, platforms.get(image))
         ]
         pending = [scan_state for scan_state in scan_states.values() if not scan_state.is_over]
         is_unconfirmed = bool(pending) and all(scan_state.is_unconfirmed for scan_state in pending)
         return ScannerAnswer(tuple(reports), next((scan_state.fault for scan_state in pending), None), is_unconfirmed)
 
-    def _read(self, image: str, scan_state: ScanState, platform: str) -> Sequence[ExternalReport]:
+    def _read(self, image: str, scan_state: ScanState, platform: str | None) -> Sequence[ExternalReport]:
         if scan_state.fault:
             return (self._make_unknown_report(image, scan_state.fault, platform),)
         context = ReadContext(image, compare=Orders(ecosystems.load()).compare)
@@ -89,15 +89,16 @@ class InspectorFindings(FindingsSource):
             for report in inspector_report
         ]
 
-    def _make_unknown_report(self, image: str, reason: str, platform: str) -> ExternalReport:
+    def _make_unknown_report(self, image: str, reason: str, platform: str | None) -> ExternalReport:
         report = ReportBuilder(self.name, image, at=read_timestamp(self._clock()), platform=platform)
         report.add_undetermined(reason)
         return report.build()
 
-    def _list_index_images(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
-        """The images in an index, each with what tells it from the others; none for what is not an index.
+    def _list_index_images(self, digest: str, repository: str, region: str) -> Mapping[str, str | None]:
+        """The images in an index, each with its platform; none for what is not an index.
 
-        It is asked for once: what is behind a digest never changes.
+        Where several have the same, it is the platform with the start of the digest. Inspector is asked once: what is
+        behind a digest never changes.
         """
         if digest not in self._platforms:
             children = Indexes(self._clients("ecr", region)).find_children(repository, digest)
@@ -105,7 +106,7 @@ class InspectorFindings(FindingsSource):
                 return {}
             names = [child.platform for child in children]
             self._platforms[digest] = {
-                child.digest: child.platform or ""
+                child.digest: child.platform
                 if names.count(child.platform) == 1
                 else f"{child.platform} {child.digest[:19]}"
                 for child in children

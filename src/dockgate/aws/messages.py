@@ -78,14 +78,14 @@ class CustomData:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The end of a scan.
+    """The end of a scan. `repository` is None if the event names no valid one, `status` if it has none.
 
     `counts` are by severity, from the event: a missing count is 0; LOW is never counted.
     """
 
     digest: str
-    repository: str
-    status: str
+    repository: str | None
+    status: str | None
     counts: Mapping[str, int] = field(default_factory=dict)
     at: str | None = None
 
@@ -194,8 +194,8 @@ def parse_scan(event: Mapping[str, Any]) -> Scan | None:
     repository_name = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
-        repository=_filter_repository(parse_ecr_repository(repository_name)) or "",
-        status=str(detail.get("scan-status", "")),
+        repository=_filter_repository(parse_ecr_repository(repository_name)),
+        status=str(detail.get("scan-status") or "") or None,
         counts={str(key): value for key, value in counts.items() if type(value) is int},
         at=normalize_time(event.get("time")),
     )

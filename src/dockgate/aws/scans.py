@@ -221,7 +221,7 @@ class Scans:
         return details
 
 
-def is_temporary_reason(reason: str) -> bool:
+def is_temporary_reason(reason: str | None) -> bool:
     """Return whether the reason of a scan status is temporary: the image is scanned, or will be."""
     return reason == _SUCCESS_REASON or reason in _PENDING_REASONS
 

@@ -20,6 +20,7 @@ from tests.aws.fakes.server import Refused
 
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.wait_table import LEASE_SECONDS, WaitTable
+from dockgate.aws.messages import parse_scan
 from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError
@@ -96,6 +97,18 @@ def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: A
     aws.broken.add("codepipeline.PutApprovalResult")
     with pytest.raises(ClientError):
         handlers.record(make_approval_event(aws.ask(digest), image=digest))
+
+
+def test_an_event_without_status_and_repository_is_a_scan_in_an_unknown_repository(aws: Account) -> None:
+    event = scan_event(IMAGE, repository="No Name")
+    del event["detail"]["scan-status"]
+    scan = parse_scan(event)
+    assert scan is not None
+    assert (scan.repository, scan.status) == (None, None)
+    waits = _open_wait_table(aws)
+    waits.record_scan(scan)
+    items = waits.read_items(IMAGE)
+    assert (items.find_scan(None), items.find_scan("team/app")) == (scan, None)
 
 
 @pytest.mark.parametrize("expires", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "tomorrow", "2026-13-01"])

@@ -122,7 +122,7 @@ class ApprovalMatcher:
     def record_scan(self, scan: Scan) -> None:
         """Record the end of a scan, and answer the approvals of the image and of indexes that contain it."""
         self.waits.record_scan(scan)
-        self.log_event("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status)
+        self.log_event("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status or "unknown")
         self.settle(scan.digest)
 
     def settle(self, digest: str) -> None:

@@ -70,15 +70,10 @@ class Functions:
         """
         if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING_TYPE:
             return self._renew(event)
-        fault: Exception | None = None
-        waiting = -1
         try:
             waiting = self.approvals.sweep(lambda: seconds_left() < SPARE_SECONDS)
-        except Exception as error:
-            fault = error
-        self.risk_monitor.renew()
-        if fault is not None:
-            raise fault
+        finally:
+            self.risk_monitor.renew()
         return {"waiting": waiting}
 
     def _renew(self, event: Any) -> dict[str, Any]:

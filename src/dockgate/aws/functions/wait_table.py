@@ -126,10 +126,14 @@ class WaitTable(SeenLists):
     def record_scan(self, scan: Scan) -> None:
         """Record the end of a scan; of several events the latest counts."""
         item = {
-            **_make_key(scan.digest, _SCAN + scan.repository),
+            **_make_key(scan.digest, _SCAN + (scan.repository or "")),
             "at": scan.at or "0",
             "ttl": self._compute_ttl(),
-            "scan": {"repository": scan.repository, "status": scan.status, "counts": dict(scan.counts)},
+            "scan": {
+                "repository": scan.repository or "",
+                "status": scan.status or "",
+                "counts": dict(scan.counts),
+            },
         }
         condition = "attribute_not_exists(digest) OR #at <= :at"
         self._table.put(item, condition, {"#at": "at"}, {":at": item["at"]})
@@ -354,4 +358,4 @@ def _encode_request(request: Request) -> dict[str, str]:
 def _parse_scan(item: Mapping[str, Any]) -> Scan:
     scan = item["scan"]
     at = None if item["at"] == "0" else item["at"]
-    return Scan(item["digest"], scan["repository"], scan["status"], scan["counts"], at=at)
+    return Scan(item["digest"], scan["repository"] or None, scan["status"] or None, scan["counts"], at=at)
