@@ -41,7 +41,8 @@ class RegistrySource(ImageSource):
             return self._reference.digest, self._fetch_manifest(self._reference.digest, NotFoundError)
         data, stated_digest = self._fetch(self._reference.tag or "latest", NotFoundError)
         digest = compute_digest(data)
-        if Digest.parse(stated_digest).algorithm == "sha256" and stated_digest != digest:
+        is_comparable = stated_digest is not None and Digest.parse(stated_digest).algorithm == "sha256"
+        if is_comparable and stated_digest != digest:
             raise ImageError(
                 f"{self.name} does not match the digest {stated_digest} that its registry states: it has {digest}"
             )
@@ -108,14 +109,14 @@ class RegistrySource(ImageSource):
     def _fetch_manifest(self, digest: str, missing_error: type[DockgateError]) -> bytes:
         return check_document(self._fetch(digest, missing_error)[0], digest)
 
-    def _fetch(self, tag: str, missing_error: type[DockgateError]) -> tuple[bytes, str]:
-        """Return a manifest by tag or digest, and the digest that the registry states."""
+    def _fetch(self, tag: str, missing_error: type[DockgateError]) -> tuple[bytes, str | None]:
+        """Return a manifest by tag or digest, and the digest that the registry states, None if it states none."""
         response, data = self._get_document(f"manifests/{tag}", _ACCEPT)
         if response.status_code != 200:
             raise self._make_error(response, data, f"the manifest {tag}", missing_error)
         if len(data) > DOCUMENT_LIMIT:
             raise ImageError(f"the manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes")
-        return data, response.headers.get("Docker-Content-Digest", "")
+        return data, response.headers.get("Docker-Content-Digest") or None
 
     def _get_document(self, path: str, headers: dict[str, str]) -> "tuple[httpx.Response, bytes]":
         return self._transport.fetch(partial(self._get, path, headers), DOCUMENT_LIMIT + 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeGuard
 
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.osrelease import find_os_id
@@ -43,14 +43,15 @@ def collect_properties(pairs: Iterable[tuple[str, str]]) -> Properties:
 class Item:
     """An item that may be a package.
 
-    `reference` is its name within the document, `source` the name and version of what it was built from, `maker` who
-    maintains or sells it ("Docker <support@docker.com>"). Each is None if unknown, the version of the source too.
+    `reference` is its name within the document, `purl` its package URL, `source` the name and version of what it was
+    built from, `maker` who maintains or sells it ("Docker <support@docker.com>"). Each is None if unknown, the version
+    of the source too.
     """
 
     reference: str | None
     name: str
     version: str
-    purl: str
+    purl: str | None
     properties: Properties
     source: tuple[str, str | None] | None = None
     maker: str | None = None
@@ -86,12 +87,12 @@ def read_distribution(name: str, version: str, description: str, properties: Pro
     )
 
 
-def is_package(purl: str) -> bool:
+def is_package(purl: str | None) -> TypeGuard[str]:
     """Return whether a package URL is of a package: of anything but an image.
 
     The type that a document states for it does not count.
     """
-    return bool(purl) and not is_of_type(purl, "oci", "docker")
+    return purl is not None and not is_of_type(purl, "oci", "docker")
 
 
 def get_text(value: Any) -> str:

@@ -60,7 +60,7 @@ def _is_platform(component: dict[str, Any]) -> bool:
 
 def _read_contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
     contents = Contents(image=_read_properties(root), digest=_find_digest(root))
-    purl = get_text(root.get("purl"))
+    purl = _find_purl(root)
     is_released = is_package(purl) and ("@" in purl or bool(get_text(root.get("version"))))
     if root.get("type") == "library" or is_released:  # a bill of one package and what that needs
         _take(root, contents)
@@ -93,12 +93,12 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
     else:
         # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
         is_group = not component.get("purl") and bool(properties.get_first("aquasecurity:trivy:Class"))
-        if is_package(get_text(component.get("purl"))) or (kind not in _NO_PACKAGES and not is_group):
+        if is_package(_find_purl(component)) or (kind not in _NO_PACKAGES and not is_group):
             contents.items.append(_build_item(component, properties))
 
 
 def _build_item(component: dict[str, Any], properties: Properties) -> Item:
-    purl = get_text(component.get("purl"))
+    purl = _find_purl(component)
     group, name = get_text(component.get("group")), get_text(component.get("name"))
     full_name = f"{group}/{name}" if group and not purl else name
     reference = get_text(component.get("bom-ref")) or purl or full_name or None
@@ -111,6 +111,10 @@ def _read_maker(component: dict[str, Any]) -> str | None:
     supplier = component.get("supplier")
     supplier_name = get_text(supplier.get("name")) if isinstance(supplier, dict) else None
     return get_text(component.get("publisher")) or supplier_name or None
+
+
+def _find_purl(component: dict[str, Any]) -> str | None:
+    return get_text(component.get("purl")) or None
 
 
 def _read_source(properties: Properties) -> tuple[str, str | None] | None:

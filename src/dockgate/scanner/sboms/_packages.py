@@ -50,7 +50,7 @@ class Packages:
 def find_distribution(items: Iterable[Item]) -> Distribution | None:
     """Return the distribution that the first distribution package names (`distro=debian-13`)."""
     for item in items:
-        if is_of_type(item.purl, *_SYSTEMS):
+        if item.purl is not None and is_of_type(item.purl, *_SYSTEMS):
             try:
                 distro = parse_purl(item.purl).qualifiers.get("distro", "")
             except ValueError:

@@ -96,11 +96,11 @@ def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) 
             )
 
 
-def _find_purl(package: dict[str, Any]) -> str:
+def _find_purl(package: dict[str, Any]) -> str | None:
     for reference in select_objects(package.get("externalRefs")):
         if reference.get("referenceType") == "purl":
-            return get_text(reference.get("referenceLocator"))
-    return ""
+            return get_text(reference.get("referenceLocator")) or None
+    return None
 
 
 def _read_source(package: dict[str, Any]) -> tuple[str, str | None] | None:
