@@ -58,7 +58,10 @@ class Table(Report):
                 print_bullets(terminal, describe_undetermined(matches.undetermined))
             _show_findings(terminal, part, report.view)
         if report.coverage:
-            words = (f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in report.coverage)
+            words = (
+                f"{entry.ecosystem} {entry.checked_at[:10] if entry.checked_at else 'never'}"
+                for entry in report.coverage
+            )
             terminal.print()
             print_lines(terminal, [make_line(("Advisories last checked: " + ", ".join(words), "dim"))])
 

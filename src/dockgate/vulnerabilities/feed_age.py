@@ -14,7 +14,7 @@ CLOCK_SKEW = timedelta(days=1)
 HISTORY_DAYS, LEAST_QUIET = 40, timedelta(days=7)
 
 
-def is_stale(checked_at: str, now: datetime, limit: timedelta = STALE_AFTER) -> bool:
+def is_stale(checked_at: str | None, now: datetime, limit: timedelta = STALE_AFTER) -> bool:
     """Return whether a check at this time is too old, unknown, or in the future."""
     checked_time = parse_time(checked_at)
     return checked_time is None or not -CLOCK_SKEW <= now - checked_time < limit

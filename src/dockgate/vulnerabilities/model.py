@@ -140,14 +140,14 @@ class Coverage:
     """The degree to which the database covers an ecosystem or one of CATALOGUES.
 
     An ecosystem has its release ("Debian:13"). `is_complete`: the feed has everything that its publisher says.
-    Otherwise it covers only `names` (source names). `checked_at` is the last successful check, RFC 3339 in UTC. A check
-    that finds nothing new counts.
+    Otherwise it covers only `names` (source names). `checked_at` is the last successful check, RFC 3339 in UTC, None
+    if unknown. A check that finds nothing new counts.
     """
 
     ecosystem: str
     is_complete: bool
     names: tuple[str, ...]
-    checked_at: str
+    checked_at: str | None = field(metadata=STORED_AS_EMPTY)
 
 
 def strip_release(ecosystem: str) -> str:

@@ -26,7 +26,7 @@ def _check_time(value: object) -> object:
 
 
 def _read_optional_time(value: object) -> object:
-    return "" if value == "" else _check_time(value)
+    return None if value == "" else _check_time(value)
 
 
 def _read_time(value: object) -> object:
@@ -38,8 +38,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# As it was written; an empty text is an unknown time.
-Time = Annotated[str, BeforeValidator(_read_optional_time)]
+# As it was written; an empty text of a file is an unknown time, None.
+Time = Annotated[str | None, BeforeValidator(_read_optional_time)]
 Now = Annotated[str, BeforeValidator(_read_time)]
 Texts = Annotated[
     list[Annotated[str, Field(strict=True)]],
@@ -68,8 +68,8 @@ class Image(_Strict):
     those of the two layers, base first, empty for one that was not verified.
     """
 
-    user: Annotated[str, Field(strict=True)] = ""
-    created: Time | None = None
+    user: Annotated[str, Field(strict=True)] | None = None
+    created: Time = None
     base: str | None = None
     base_layers: Annotated[int, Field(ge=0, le=1)] | None = None
     diff_ids: Annotated[list[Annotated[str, Field(strict=True)]], Field(min_length=2, max_length=2)] | None = None
@@ -94,7 +94,7 @@ class Finding(Package):
     score: Annotated[float, Field(ge=0, le=10)] | None = None
     fixed: Annotated[str, Field(strict=True)] | None = None
     aliases: list[Text] = Field(default_factory=list)
-    published: Time | None = None
+    published: Time = None
     exploited: str | None = None
     due: str | None = None
     epss: Share | None = None
@@ -120,7 +120,7 @@ class ProvenanceStatement(_Strict):
     source: str | None = None
     commit: str | None = None
     bases: list[Text] = Field(default_factory=list)
-    finished_at: Time | None = None
+    finished_at: Time = None
 
 
 class Provenance(_Strict):
@@ -157,7 +157,10 @@ Packages = list[Annotated[Package, _expand_to("package")]]
 
 
 class Example(_Strict):
-    """One example. `feeds` are those of the advisory database, by default all that the packages need."""
+    """One example. `feeds` are those of the advisory database, by default all that the packages need.
+
+    `checked` is when they were checked, by default `now`: without it, the field is not among those that are set.
+    """
 
     name: Text
     expect: Annotated[ExpectedVerdict, _expand_to("status")]
@@ -170,7 +173,7 @@ class Example(_Strict):
     approved: Packages | None = None
     waivers: list[dict[str, Any]] = Field(default_factory=list)
     vex: list[VexEntry] = Field(default_factory=list)
-    checked: Time | None = None
+    checked: Time = None
     feeds: list[Text] | None = None
     provenance: Provenance | None = None
     external: bool = False
@@ -189,6 +192,11 @@ class LocatedExample:
     def line(self) -> int:
         """The line of the document that the example starts at, from 1."""
         return self.document.find_line(self.location)
+
+    @property
+    def checked_at(self) -> str | None:
+        """The time at which the feeds were checked, None if unknown."""
+        return self.example.checked if "checked" in self.example.model_fields_set else self.example.now
 
     def make_error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """The error that a location within the example causes; it names the file and the line."""

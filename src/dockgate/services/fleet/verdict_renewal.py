@@ -219,7 +219,7 @@ class VerdictRenewal:
         self, source: str, active_waivers: Sequence[WaiverRecord], coverage: Sequence[Coverage], now: str
     ) -> str:
         """Return a text that changes whenever a verdict may have changed, except at the times in `next_at`."""
-        feeds = [(entry.ecosystem, entry.is_complete, entry.checked_at[:13]) for entry in coverage]
+        feeds = [(entry.ecosystem, entry.is_complete, (entry.checked_at or "")[:13]) for entry in coverage]
         waivers = [record.waiver.id for record in active_waivers]
         state = (
             self.store.fleet_judging.read_fleet_revision(),

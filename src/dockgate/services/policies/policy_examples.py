@@ -155,9 +155,7 @@ class _Bench:
             feeds = [*sorted({package.ecosystem for package in inventory_packages}), *CATALOGUES]
         snapshot = AdvisorySnapshot(
             tuple(self._make_advisory(located_example, index) for index in range(len(example.findings))),
-            tuple(
-                Coverage(feed, True, (), example.now if example.checked is None else example.checked) for feed in feeds
-            ),
+            tuple(Coverage(feed, True, (), located_example.checked_at) for feed in feeds),
             tuple(_make_cves(located_example)),
         )
         case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._make_waivers(located_example))
@@ -188,7 +186,7 @@ class _Bench:
             unread=tuple(Unread(path, f"{path} cannot be read.") for path in located_example.example.unread),
             base_layers=implied_layers if image.base_layers is None else image.base_layers,
             base=image.base or None,
-            created=image.created or None,
+            created=image.created,
             user=image.user or None,
             diff_ids=tuple(image.diff_ids or ()),
         )
@@ -224,7 +222,7 @@ class _Bench:
             ranges=(Range("ECOSYSTEM", (("introduced", "0"), *fix_events)),),
             aliases=tuple(finding.aliases),
             ratings=() if is_unrated else (rating,),
-            published=finding.published or None,
+            published=finding.published,
             note=finding.note or None,
         )
 
@@ -282,7 +280,7 @@ def _make_provenance(provenance: definitions.Provenance | None) -> ProvenanceFac
             source=statement.source or None,
             commit=statement.commit or None,
             bases=tuple(statement.bases),
-            finished_at=statement.finished_at or None,
+            finished_at=statement.finished_at,
         )
         for at, statement in enumerate(provenance.statements)
     )
