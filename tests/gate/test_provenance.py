@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
 from typing import Any
@@ -51,6 +52,12 @@ def change_statement(change: Callable[[dict[str, Any]], object], statement: byte
 
 def _replace_build_definition(definition: dict[str, Any], document: dict[str, Any]) -> None:
     document["predicate"]["buildDefinition"].update(definition)
+
+
+def test_a_build_whose_start_is_unknown_states_none() -> None:
+    statement = json.loads(write_statement(replace(RECORD, started_at=None), "registry.example/shop", IMAGE))
+    metadata = statement["predicate"]["runDetails"]["metadata"]
+    assert metadata == {"invocationId": RECORD.invocation, "finishedOn": RECORD.finished_at}
 
 
 def sign_payload(payload: bytes, *keys: str) -> str:

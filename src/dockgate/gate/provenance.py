@@ -44,7 +44,7 @@ class BuildRecord:
 
     `source` is the repository's URI, `commit` 40 hexadecimal digits. `dockerfile` is a path in the source. `bases` are
     pairs of the reference as the Dockerfile names it and the digest that was pulled. `arguments` are names only: values
-    may be secret.
+    may be secret. `started_at` is None if unknown.
     """
 
     builder: str
@@ -55,7 +55,7 @@ class BuildRecord:
     dockerfile_digest: str
     bases: tuple[tuple[str, str], ...]
     arguments: tuple[str, ...]
-    started_at: str
+    started_at: str | None
     finished_at: str
     engine: str
 
@@ -74,10 +74,10 @@ def write_statement(record: BuildRecord, name: str, digest: str) -> bytes:
         "externalParameters": parameters,
         "resolvedDependencies": [source, dockerfile, *bases],
     }
-    times = {"startedOn": record.started_at, "finishedOn": record.finished_at}
+    times = {"startedOn": record.started_at} if record.started_at else {}
     details = {
         "builder": {"id": record.builder, "version": {"dockgate": record.engine}},
-        "metadata": {"invocationId": record.invocation, **times},
+        "metadata": {"invocationId": record.invocation, **times, "finishedOn": record.finished_at},
     }
     return canonical.encode(
         {

@@ -60,7 +60,7 @@ class Provenance:
             dockerfile_digest=result.dockerfile_digest,
             bases=tuple((base.reference, base.digest) for base in result.bases),
             arguments=tuple(arguments) if isinstance(arguments, dict) else (),
-            started_at=(run.started_at if run else None) or "",
+            started_at=run.started_at if run else None,
             finished_at=self.clock.now(),
             engine=self.engine_version,
         )
