@@ -189,7 +189,7 @@ def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Re
     registry.stored_digests, registry.tags = {FIRST}, {"1": None}
     registry.report_push(FIRST, action="DELETE")
     assert list_current_tags(registry, FIRST) == {"1": False, None: True}
-    assert registry.store.image_removals.list_locations(("", ""), 10) == [(REPOSITORY, FIRST)]
+    assert registry.store.image_removals.list_locations(None, 10) == [(REPOSITORY, FIRST)]
     registry.deleted.add(FIRST)
     registry.stored_digests.clear()
     registry.report_push(FIRST, action="DELETE")

@@ -128,6 +128,6 @@ def test_locations_are_listed_in_parts(store: Store) -> None:
     push(store, "web", "2")
     push(store, "mirror", "1")
     assert store.image_removals.count_locations() == 2
-    assert store.image_removals.list_locations(("", ""), 1) == [("mirror", IMAGE)]
+    assert store.image_removals.list_locations(None, 1) == [("mirror", IMAGE)]
     assert store.image_removals.list_locations(("mirror", IMAGE), 10) == [("web", IMAGE)]
     assert store.image_removals.list_locations(("web", IMAGE), 10) == []

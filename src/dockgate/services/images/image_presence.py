@@ -33,7 +33,7 @@ class ImagePresence:
     resolve_image: ImageResolver
     record_deletion: Callable[[str, str], None]
     registry: str
-    _last_location: ImageLocation = field(default=("", ""), init=False)
+    _last_location: ImageLocation | None = field(default=None, init=False)
     _missing_locations: list[ImageLocation] = field(default_factory=list, init=False)
     # By registry: the image that was found there last.
     _last_found: dict[str, ImageLocation] = field(default_factory=dict, init=False)
@@ -46,7 +46,7 @@ class ImagePresence:
             if self._is_there(location, unavailable) is False and self._has_another(location, unavailable):
                 self.record_deletion(*location)
         locations = removals.list_locations(self._last_location, ceil(removals.count_locations() / MINUTES_A_DAY))
-        self._last_location = locations[-1] if locations else ("", "")
+        self._last_location = locations[-1] if locations else None
         self._missing_locations = [location for location in locations if self._is_there(location, unavailable) is False]
 
     def _has_another(self, location: ImageLocation, unavailable: set[str]) -> bool:

@@ -19,10 +19,12 @@ class ImageRemovals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_locations(self, after: ImageLocation, limit: int) -> list[ImageLocation]:
-        """At most `limit` repositories and digests of images behind `after`, in this order."""
+    def list_locations(self, after: ImageLocation | None, limit: int) -> list[ImageLocation]:
+        """At most `limit` repositories and digests of images behind `after` (None: from the first), in this order."""
         columns = pushed_images.c.repository, pushed_images.c.digest
-        query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
+        query = select(*columns).distinct()
+        if after is not None:
+            query = query.where(tuple_(*columns) > tuple_(*map(literal, after)))
         with self._database.read() as connection:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
