@@ -333,6 +333,10 @@ EMPTY_SNAPSHOT = AdvisorySnapshot((), ())
 NO_WAIVERS = ExemptionSet()
 
 
+# A key of `ExternalReport.unlisted_counts`, beside the severities.
+NOT_ITEMISED = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ExternalReport:
     """The findings of another scanner for one platform.
@@ -340,7 +344,7 @@ class ExternalReport:
     `source` is the scanner's name ("inspector", "trivy"), `at` the time of its scan (RFC 3339, None if unknown),
     `inventory` the packages that it names.
 
-    `unlisted_counts` are findings that it counted but did not list, by severity. The empty key counts findings of LOW,
+    `unlisted_counts` are findings that it counted but did not list, by severity. NOT_ITEMISED counts findings of LOW,
     INFORMATIONAL or UNTRIAGED severity that it does not tell apart. `missing_fields` are the fields of `Finding` that
     it does not report: their empty values mean "unknown".
     """

@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.gate.external import Format, ReadContext
 from dockgate.gate.external._fields import count, read_digest, read_mapping, read_text, read_timestamp
 from dockgate.gate.external._report import ReportBuilder, require_image_digest
-from dockgate.gate.model import ExternalReport
+from dockgate.gate.model import NOT_ITEMISED, ExternalReport
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
@@ -71,4 +71,4 @@ def _add_counts(severity_counts: Any, report: ReportBuilder) -> None:
     elif total < itemised_count:
         report.add_undetermined(f"The event counts {itemised_count} findings by severity, but {total} in total.")
     elif total > itemised_count:
-        report.unlisted_counts[""] = total - itemised_count
+        report.unlisted_counts[NOT_ITEMISED] = total - itemised_count

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import Status, Violation, select_worst_status
+from dockgate.gate.model import NOT_ITEMISED, Status, Violation, select_worst_status
 from dockgate.gate.policy import ANY_SEVERITY, COUNTING_RULE, read_untriaged_severity
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules import _selection
@@ -136,14 +136,14 @@ def _count_unlisted(severity: Severity, counts: Mapping[str, int], settings: Map
     untriaged_as = read_untriaged_severity(settings)
     can_have_any_severity = settings.get("untriaged_counts_as") == ANY_SEVERITY
     if severity is Severity.UNTRIAGED:
-        return (minimum, maximum + counts.get("", 0)) if untriaged_as is severity else (0, 0)
+        return (minimum, maximum + counts.get(NOT_ITEMISED, 0)) if untriaged_as is severity else (0, 0)
     untriaged_count = counts.get(Severity.UNTRIAGED, 0)
     if untriaged_as is severity:
         minimum += 0 if settings.get("only_fixable") else untriaged_count
     if untriaged_as is severity or can_have_any_severity:
         maximum += untriaged_count
     if untriaged_as is severity or can_have_any_severity or severity in (Severity.LOW, Severity.INFORMATIONAL):
-        maximum += counts.get("", 0)
+        maximum += counts.get(NOT_ITEMISED, 0)
     return minimum, maximum
 
 
