@@ -36,10 +36,10 @@ def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, executio
 
 
 def test_an_approval_from_outside_belongs_to_no_pipeline() -> None:
-    own = make_image_scope("app", ApprovalId("web-12/Gate/Approve/1"), None)
-    outside = make_image_scope("app", ApprovalId.make_external("shop", "7"), "web")
-    assert own == {"repository": "app", "pipeline": "web"}
-    assert outside == {"repository": "app", "pipeline": None}
+    own_scope = make_image_scope("app", ApprovalId("web-12/Gate/Approve/1"), None)
+    outside_scope = make_image_scope("app", ApprovalId.make_external("shop", "7"), "web")
+    assert own_scope == {"repository": "app", "pipeline": "web"}
+    assert outside_scope == {"repository": "app", "pipeline": None}
 
 
 def test_different_questions_have_different_ids() -> None:

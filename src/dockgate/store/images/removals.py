@@ -20,7 +20,7 @@ class ImageRemovals:
         self._database = database
 
     def list_locations(self, after: ImageLocation | None, limit: int) -> list[ImageLocation]:
-        """At most `limit` repositories and digests of images behind `after` (None: from the first), in this order."""
+        """At most `limit` repositories and digests of images behind `after`, sorted; None: the first."""
         columns = pushed_images.c.repository, pushed_images.c.digest
         query = select(*columns).distinct()
         if after is not None:
