@@ -74,10 +74,13 @@ PRODUCT_PHRASES = re.compile(
 EVALUATION = re.compile(r"(?<!import )(?<!\.)\bevaluat(?:e|es|ed|ing|ions?)\b(?!\.)", re.IGNORECASE)
 EVALUATORS = ("src/dockgate/gate/", "src/dockgate/vulnerabilities/")
 PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
-# Nor does a docstring or comment of the product give the empty text a meaning of absence, as in: "" if unknown. An
-# absent value is None, typed; an empty text that is a value of its own is called empty.
+# Nor does a docstring or comment of the product give the empty text a meaning of absence, as in: "" if unknown, empty
+# without one, (empty). An absent value is None, typed; a collection without entries has none, or nothing.
 EMPTY_TEXT = re.compile(
     r"""(?<![\w"\\])""(?= (?:for|if|when|without|where|unless|means)\b|[):,.])|\b(?:is|are|or|else) ""(?!")"""
+    r"""|\(empty\b|\bempty (?:for|if|when|without|where|unless)\b|\b(?:or|else) empty\b(?! [a-z])"""
+    r"""|\bempty text (?:for|if|when|without|where|unless|means)\b""",
+    re.IGNORECASE,
 )
 # No template takes a text apart: what it has parts of has a type, or a function of the page's. It may shorten a list.
 TEXT_CUT = re.compile(r"\.(?:r?partition|r?split|remove(?:prefix|suffix))\(|\[[0-9]+:")
@@ -228,7 +231,7 @@ def find_problems(path: Path) -> Iterator[str]:
                     yield f"{location}:{number}: the message ends with {last[-20:]!r}: omit the full stop"
             for number, line in _iterate_explanations(text, tree):
                 if EMPTY_TEXT.search(line):
-                    yield f'{location}:{number}: "" for an absent value: make it None, or call an empty value empty'
+                    yield f"{location}:{number}: an absent value is called empty: make it None; a collection has none"
     if path.suffix == ".py" and location.startswith("src") and location not in REFERENCES:
         for number, line in enumerate(text.splitlines(), 1):
             if IMAGE_NAME.search(line):
@@ -341,12 +344,15 @@ def _inflect(verb: str) -> str:
 
 
 def _iterate_explanations(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The lines of the module's docstrings and comments."""
+    """The lines of the module's docstrings, each with the first word of the next, and its comments."""
     for node in ast.walk(tree):
         match node:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 docstring = ast.get_docstring(node, clean=False) or ""
-                yield from enumerate(docstring.splitlines(), node.body[0].lineno if node.body else 1)
+                lines = docstring.splitlines()
+                next_words = [*(line.split()[:1] for line in lines[1:]), []]
+                joined_lines = (" ".join((line, *words)) for line, words in zip(lines, next_words, strict=False))
+                yield from enumerate(joined_lines, node.body[0].lineno if node.body else 1)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string

@@ -46,7 +46,7 @@ def format_relative(moment: datetime, now: datetime | None = None) -> str:
 
 
 def format_duration(start: str | None, end: str | None, now: datetime | None = None) -> str:
-    """The time from start to end, or so far. Empty if it has not started."""
+    """The time from start to end, or so far, as a column shows it: nothing before the start."""
     started_at = parse_time(start)
     if started_at is None:
         return ""

@@ -71,7 +71,7 @@ def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun
 
 
 def plan_retry(pipeline: Pipeline, runs: Sequence[ActionRun]) -> tuple[ActionKey, ...]:
-    """The next attempts of the failed stage's failed actions; empty if none failed."""
+    """The next attempts of the failed stage's failed actions; none if none failed."""
     last = select_latest_runs(runs)
     for stage in pipeline.stages:
         keys = tuple(

@@ -18,7 +18,7 @@ def build_command(into: Path) -> list[str]:
 
 
 def list_apt_sources() -> list[str]:
-    """Lines for apt, with the mirrors of this machine; empty for Debian's archive."""
+    """Lines for apt, with the mirrors of this machine; none for Debian's archive."""
     release = platform.freedesktop_os_release()
     codename = release.get("VERSION_CODENAME", "")
     if release.get("ID") != "debian" or not codename:

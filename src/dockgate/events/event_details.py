@@ -29,7 +29,7 @@ def read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tu
 
 
 def read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The image that an `Inspector2 Finding` is about; empty for none."""
+    """The image that an `Inspector2 Finding` is about; nothing for none."""
     resources = detail.get("resources")
     value: object = resources[0] if isinstance(resources, list) and resources else None
     for name in ("details", "awsEcrContainerImage"):

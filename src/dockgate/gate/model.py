@@ -138,10 +138,10 @@ class VexStatement:
     """One statement of a VEX document, in a form that all formats share.
 
     `document` is the document's digest and `format` "openvex", "cyclonedx" or "csaf". `author` is the author that the
-    document names; it is empty if a CycloneDX document names none, because the API and events have it as a text.
+    document names; a CycloneDX document may name none, and the API and events have an empty text then.
     `signer` vouches for it, None if it has no signer.
-    `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
-    document is attached to), `packages` are purls inside the products (empty: the products themselves).
+    `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (none: any image that the
+    document is attached to), `packages` are purls inside the products (none: the products themselves).
     `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339; each is None if
     the document does not say.
     """

@@ -150,7 +150,7 @@ class Token:
     A fast hash is enough: slow ones (scrypt, Argon2) protect secrets that people choose and attackers can guess, while
     256 random bits cannot be guessed at any speed.
 
-    `scopes` limit the principal's permissions (empty: no limit, also for later roles). `repositories` and `pipelines`
+    `scopes` limit the principal's permissions (none: no limit, also for later roles). `repositories` and `pipelines`
     are patterns ("team-*"); with either, the token works for the matching ones only. `last_used_at` may be up to an
     hour old. `is_session`: a sign-in by an identity provider made it, for one session; no one has its secret.
     """

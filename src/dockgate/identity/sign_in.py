@@ -44,7 +44,7 @@ class GroupRole:
 def find_roles(
     mapping: Sequence[GroupRole], groups: Collection[str]
 ) -> tuple[tuple[Role, ...], tuple[ProjectRole, ...]]:
-    """The roles of a member of these groups, in the order of the mapping; both empty if none is mapped."""
+    """The roles of a member of these groups, in the order of the mapping; none if no group is mapped."""
     roles = list(dict.fromkeys(entry.role for entry in mapping if entry.group in groups))
     return (
         tuple(role for role in roles if isinstance(role, Role)),

@@ -31,7 +31,7 @@ VERDICT_FORMATS = ("case",)
 class View(NamedTuple):
     """The findings that the table lists. It changes neither the verdict nor other formats.
 
-    `severities` (empty: all) and `is_only_fixable` filter them; with `is_summary` none is listed.
+    `severities` (none: all) and `is_only_fixable` filter them; with `is_summary` none is listed.
     """
 
     severities: frozenset[Severity] = frozenset()
@@ -66,7 +66,7 @@ class ScanReport(NamedTuple):
 
 
 class GateReport(NamedTuple):
-    """A verdict, with its inventories (empty where not available) and its replay case."""
+    """A verdict, with its inventories (none where not available) and its replay case."""
 
     reference: str
     verdict: "Verdict"

@@ -172,7 +172,7 @@ class LayerStack:
     def list_third_party_names(self, ecosystem: str) -> frozenset[str]:
         """Return the owner names of packages that the distribution did not build.
 
-        Their file lists show it. Empty if most lists of the base layer show that: then the lists are of the
+        Their file lists show it. There are none if most lists of the base layer show that: then the lists are of the
         distribution and were shortened. A list that was shortened above the layer that introduced this version does not
         count either.
         """

@@ -9,7 +9,7 @@ from dockgate.shared.canonical import STORED_AS_EMPTY
 class Distribution:
     """The operating system, from os-release(5).
 
-    The fields are `ID`, `VERSION_ID` (empty for a rolling release), `PRETTY_NAME`, `ID_LIKE` and `SUPPORT_END`
+    The fields are `ID`, `VERSION_ID` (a rolling release has an empty one), `PRETTY_NAME`, `ID_LIKE` and `SUPPORT_END`
     (YYYY-MM-DD). `repository` is the release of its package repositories ("v3.19", "edge"). Name, end of support and
     repository are None if unknown.
     """
@@ -32,8 +32,8 @@ class Package:
 
     - `name` and `version` are as installed; `source_name` and `source_version` are those in advisories (a dpkg source
       package, a PEP 503 name).
-    - `ecosystem` is OSV's with its release ("Debian:13", "PyPI"), empty for a distribution's package until
-      `Ecosystem.assign_distribution`.
+    - `ecosystem` is OSV's with its release ("Debian:13", "PyPI"). That of a distribution's package is an empty text
+      until `Ecosystem.assign_distribution`: no reader returns one.
     - `path` is the file that names it; "!/" separates paths inside archives ("app.war!/WEB-INF/lib/a.jar").
     - `layer` is the digest of the layer with that file; for package databases, the first layer with this version.
     - `owner` is the distribution package that owns the file, or None. Then only the distribution's advisories count.
@@ -82,7 +82,8 @@ class Inventory:
 
     The first `base_layers` layers are those of the base image named `base`; 0 and None if unknown. `created` (RFC 3339,
     None if missing) and `user` (None for the runtime's default) are from the image config. `diff_ids` are the computed
-    digests of the uncompressed layers, empty for a layer that was not hashed; they are never copied from the config.
+    digests of the uncompressed layers, never copied from the config. A layer that was not hashed has an empty text
+    there: stored inventories have it so.
     """
 
     image: str

@@ -241,7 +241,7 @@ def mark_self_checking(call: F) -> F:
 
 
 def _read_subject(request: Request) -> dict[str, str]:
-    """The pipeline or repository that the path names; empty if it names neither."""
+    """The pipeline or repository that the path names; nothing if it names neither."""
     template = _get_template(request).removeprefix(API)
     names = request.path_params
     if template.startswith("/git/"):

@@ -32,7 +32,7 @@ def clear_session(request: Request, response: Response) -> None:
 
 
 def read_sign_in_fields(request: Request) -> list[object]:
-    """Return what `set_sign_in` put into the browser, empty for anything else."""
+    """Return what `set_sign_in` put into the browser, no fields for anything else."""
     text = request.cookies.get(_make_cookie_name(request, _SIGN_IN_COOKIE), "")
     try:
         fields = json.loads(base64.urlsafe_b64decode(text))

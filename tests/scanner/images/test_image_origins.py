@@ -192,21 +192,21 @@ def test_each_layer_has_the_command_that_made_it_and_its_size(tmp_path: Path) ->
         ("/bin/sh -c echo |1 a", "/bin/sh -c echo |1 a"),
         ("a\ud800b", "a\\ud800b"),
         ("x" * 401, "x" * 399 + "…"),
-        ("", ""),
+        ("", None),
     ],
 )
-def test_commands_are_shown_without_build_arguments_and_within_bounds(command: str, shown_command: str) -> None:
+def test_commands_are_shown_without_build_arguments_and_within_bounds(command: str, shown_command: str | None) -> None:
     assert read_commands([{"created_by": command}], 1) == [shown_command]
 
 
 def test_very_many_commands_are_not_all_shown() -> None:
     commands = read_commands([{"created_by": "x" * 400}] * 200, 200)
-    assert (commands.count("x" * 400), commands.count("")) == (100, 100)
+    assert (commands.count("x" * 400), commands.count(None)) == (100, 100)
 
 
 @pytest.mark.parametrize("history", [None, [], [{"created_by": "a"}], [{"created_by": 1}, {}], "x"])
 def test_a_history_that_does_not_fit_the_layers_has_no_commands(history: object) -> None:
-    assert read_commands(history, 2) == ["", ""]
+    assert read_commands(history, 2) == [None, None]
 
 
 # --- annotations -------------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ def _wait_for_outputs(
 
 
 def _read_existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
-    """Family and roles of an existing service's task definition; empty unless a new service is named."""
+    """Family and roles of an existing service's task definition; nothing unless a new service is named."""
     service_names = ("ClusterName", "ServiceName")
     if not set(service_names) & set(spec.parameters) or spec.parameters.get("TaskFamily"):
         return {}

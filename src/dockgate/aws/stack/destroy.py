@@ -29,7 +29,7 @@ _LOST_DATA = {
 
 
 def list_contents(account: Account, stack: str) -> list[str]:
-    """List what would be deleted, a line each, to be confirmed. Empty if there is nothing."""
+    """List what would be deleted, a line each, to be confirmed. No lines if there is nothing."""
     check_name(stack)
     lines = []
     has_stack = describe_stack(account, stack) is not None

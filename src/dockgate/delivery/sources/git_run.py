@@ -47,7 +47,7 @@ def run(
     max_output: int = MAX_OUTPUT,
     check: Callable[[], object] = lambda: None,
 ) -> str:
-    """Run git with `input_text` as its input, empty without one, and `variables` in its environment.
+    """Run git with `input_text` as its input (None: nothing), and `variables` in its environment.
 
     Returns its output, unless that goes to the file `output`.
 

@@ -88,7 +88,7 @@ class AppriseAdapter(TargetAdapter):
     """A sender by apprise.
 
     The only secret is `url`, since the URL of every service contains its password. `hosts` are patterns of hosts that
-    may be called (empty: all), as for webhooks; `is_loopback_allowed`: this machine, too.
+    may be called (none: all), as for webhooks; `is_loopback_allowed`: this machine, too.
     """
 
     type = TargetType.APPRISE

@@ -65,7 +65,7 @@ class Image(_Strict):
     """Facts about the image.
 
     `base_layers` 0: the base image's layers are unknown; by default it follows from the other fields. `diff_ids` are
-    those of the two layers, base first, empty for one that was not verified.
+    those of the two layers, base first; one that was not verified is written as an empty text.
     """
 
     user: Annotated[str, Field(strict=True)] | None = None

@@ -32,9 +32,9 @@ _PE_DATA, _PE_ALIGNMENT = 0xC0000040, 0x00F00000
 
 
 class Part(NamedTuple):
-    """A section or segment: name (empty for a segment), loaded address, offset and size in the file."""
+    """A section or segment: name (None for a segment), loaded address, offset and size in the file."""
 
-    name: bytes
+    name: bytes | None
     address: int
     offset: int
     size: int
@@ -137,7 +137,7 @@ def _parse_elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tup
             if row[0] == _LOADED_SEGMENT:
                 flags, offset, address, length = (row[at] for at in ((1, 2, 3, 5) if is_wide else (6, 1, 2, 4)))
                 is_writable = flags & (_WRITE | _EXECUTE) == _WRITE
-                segments.append(Part(b"", address, offset, length, is_writable))
+                segments.append(Part(None, address, offset, length, is_writable))
     return Executable(file, 0, head, sections, tuple(segments))
 
 
@@ -205,7 +205,7 @@ def _add_segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[
     address, _, offset, size, max_protection, _, count = Struct(
         order + ("QQQQiii" if is_wide else "IIIIiii")
     ).unpack_from(raw, 24)
-    segments.append(Part(b"", address, offset, size, max_protection == 3))
+    segments.append(Part(None, address, offset, size, max_protection == 3))
     row = Struct(order + ("16s16sQQI" if is_wide else "16s16sIII"))
     for index in range(min(count, (len(raw) - start) // step)):
         name, _, address, size, offset = row.unpack_from(raw, start + step * index)

@@ -65,7 +65,7 @@ def read_metadata(
     created_at = _read_text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created_at, re.ASCII)
     commands = read_commands(config.get("history"), len(layers))
-    origins = tuple(LayerBuildInfo(layer.size, text or None) for layer, text in zip(layers, commands, strict=True))
+    origins = tuple(LayerBuildInfo(layer.size, text) for layer, text in zip(layers, commands, strict=True))
     return ImageMetadata(
         base_layer_count,
         name or digest or None,
@@ -125,20 +125,23 @@ def count_base_layers(history: object, layer_count: int) -> tuple[int, str | Non
     return (base_layer_count if base_layer_count < layer_count else 0), None
 
 
-def read_commands(history: object, layer_count: int) -> list[str]:
-    """The command that made each layer, base first; all are empty if the history does not fit the layers.
+def read_commands(history: object, layer_count: int) -> list[str | None]:
+    """The command that made each layer, base first; each is None if the history does not fit the layers.
 
-    Values of build arguments are left out: they may be secrets. Long commands are cut, and so are very many.
+    One that the history does not have, and those after very many, are None, too.
+
+    Values of build arguments are left out: they may be secrets. Long commands are cut.
     """
     commands = [step.command for step in _parse_history(history) if not step.is_empty]
     if len(commands) != layer_count:
-        return [""] * layer_count
-    shown_commands, room = [], _MOST_COMMANDS
+        return [None] * layer_count
+    shown_commands: list[str | None] = []
+    room = _MOST_COMMANDS
     for command in commands:
         text = _drop_arguments(command.encode("utf-8", "backslashreplace").decode().strip())
         text = text if len(text) <= _LONGEST_COMMAND else f"{text[: _LONGEST_COMMAND - 1]}…"
         room -= len(text)
-        shown_commands.append(text if room >= 0 else "")
+        shown_commands.append((text or None) if room >= 0 else None)
     return shown_commands
 
 
@@ -156,7 +159,7 @@ def _count_layers_below(steps: Sequence[_HistoryEntry], end: int) -> int:
 
 
 def _parse_history(history: object) -> list[_HistoryEntry]:
-    """Parse the history; empty if any entry is invalid."""
+    """Parse the history; no entries if any is invalid."""
     if not isinstance(history, list) or len(history) > _HISTORY_LIMIT:
         return []
     steps: list[_HistoryEntry] = []
@@ -171,7 +174,7 @@ def _parse_history(history: object) -> list[_HistoryEntry]:
 
 
 def _fetch_layers(name: str | None, digest: str, platform: str, fetch: Fetch) -> list[str]:
-    """Return the layers of the base image for the platform, empty if it has none. Raises DockgateError."""
+    """Return the layers of the base image for the platform; none if it has none. Raises DockgateError."""
     document = parse_manifest(fetch(name, digest), digest)
     if isinstance(document, Index):
         child = next((entry.digest for entry in document.manifests if entry.platform == platform), "")

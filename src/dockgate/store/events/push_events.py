@@ -87,7 +87,7 @@ def _list_heads(connection: Connection, repository: str) -> dict[str, tuple[str 
     query = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
         heads_table.c.repository == repository
     )
-    return {row.branch: (row.head or None, row.moves) for row in connection.execute(query)}
+    return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
 
 
 def _find_moves(
@@ -123,12 +123,12 @@ def _record_moves(
 
 
 def _store_head(connection: Connection, repository: str, branch: str, head: str | None, move_count: int) -> None:
-    row = {"repository": repository, "branch": branch, "head": head or "", "moves": move_count}
+    row = {"repository": repository, "branch": branch, "head": head, "moves": move_count}
     if not insert_if_new(connection, heads_table, row):
         connection.execute(
             update(heads_table)
             .where(heads_table.c.repository == repository, heads_table.c.branch == branch)
-            .values(head=head or "", moves=move_count)
+            .values(head=head, moves=move_count)
         )
 
 

@@ -186,7 +186,7 @@ class Images:
         self._database.write_in_batch(_end_scans, end)
 
     def list_inventories(self, image: str) -> Sequence[Inventory]:
-        """The inventories of an image, in the order of its scan; empty without a completed scan."""
+        """The inventories of an image, in the order of its scan; none before a completed scan."""
         with self._database.read() as connection:
             bodies = connection.scalars(_INVENTORIES, {"image": image}).all()
         return [decode(Inventory, decompress_document(body)) for body in bodies]

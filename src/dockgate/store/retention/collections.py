@@ -23,7 +23,7 @@ _PLAN = "next"
 class GarbageCollectionRun:
     """A collection.
 
-    `error` says why it ended before its time, `report` what it removed (empty before its end).
+    `error` says why it ended before its time, `report` what it removed (nothing before its end).
     """
 
     seq: int

@@ -7,18 +7,24 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 from dockgate.events.model import PushKind, Rule, Target
 from dockgate.store.columns import EnumText, Json, SafeText, SubjectText
 from dockgate.store.records import OutboxKind
-from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
+from dockgate.store.schema.base import (
+    define_optional_text,
+    define_sequence,
+    define_text,
+    define_text_or_empty,
+    metadata,
+)
 
 # SQLite counts up only columns of the type INTEGER, which has 64 bits there.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
-# The recorded head of each branch, empty for a deleted one, and how often it has moved.
+# The recorded head of each branch, None for a deleted one, and how often it has moved.
 heads = Table(
     "heads",
     metadata,
     define_text("repository", primary_key=True),
     define_text("branch", primary_key=True),
-    define_text("head"),
+    define_text_or_empty("head"),
     Column("moves", Integer, nullable=False),
 )
 

@@ -216,7 +216,7 @@ Index(
     postgresql_where=fleet_platforms.c.unread > 0,
 )
 
-# `platform` and `position` count from 0; `layer` is empty for packages without one. `is_in_base`: its layer is
+# `platform` and `position` count from 0; `layer` is None for packages without one. `is_in_base`: its layer is
 # one of the base image's.
 fleet_image_bundles = Table(
     "fleet_image_bundles",
@@ -232,7 +232,7 @@ fleet_image_bundles = Table(
 Index(None, fleet_image_bundles.c.bundle, fleet_image_bundles.c.image)
 Index(None, fleet_image_bundles.c.layer)
 
-# Where an image is or was, and for how long: under a tag, or by its digest alone (empty). `until` is when the tag moved
+# Where an image is or was, and for how long: under a tag, or by its digest alone (None). `until` is when the tag moved
 # on or the image was deleted.
 fleet_tags = Table(
     "fleet_tags",

@@ -37,7 +37,7 @@ class FeedStates:
 
 
 def read_states(database: Path) -> FeedStates:
-    """The states beside the database at this path; empty if there are none, or they cannot be read."""
+    """The states beside the database at this path; no states if there are none, or they cannot be read."""
     try:
         with _locate_file(database).open("rb") as file:
             data = file.read(_SIZE_LIMIT + 1)

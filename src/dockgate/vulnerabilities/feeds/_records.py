@@ -282,7 +282,7 @@ def _join(
 def _read_imports(affected_entry: _AffectedEntry) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific").
 
-    Empty if missing or not understood: then the whole module is affected.
+    No packages if missing or not understood: then the whole module is affected.
     """
     entries = affected_entry.ecosystem_specific.imports if affected_entry.ecosystem_specific else None
     entries = entries if isinstance(entries, list) else []

@@ -63,7 +63,7 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """`scopes` limit the permissions (empty: all); `repositories` and `pipelines` are patterns."""
+    """`scopes` limit the permissions (none: all); `repositories` and `pipelines` are patterns."""
 
     principal: str
     days: float = TOKEN_DAYS

@@ -39,8 +39,8 @@ _KINDS = frozenset(("comment", "keyword", "string", "number", "name"))
 def render_code(file_name: str, lines: Sequence[str], page: TextPage, seconds: float = SECONDS) -> dict[int, Markup]:
     """The page's lines with colours, by their number.
 
-    Empty without a lexer for the file's name, for a large file, a long line or many tokens, and if the lexer takes more
-    than `seconds`. `lines` are all of the file.
+    There are none without a lexer for the file's name, for a large file, a long line or many tokens, and if the lexer
+    takes more than `seconds`. `lines` are all of the file.
     """
     if not page.lines:
         return {}

@@ -20,7 +20,10 @@ _ADVICE = "Send it again from the page."
 
 
 class Part(NamedTuple):
-    """A field of a form: its bytes; for a file its name (empty if none was chosen), None for a text."""
+    """A field of a form: its bytes; for a file its name, for a text None.
+
+    A browser sends a file without characters in its name where none was chosen.
+    """
 
     file_name: str | None
     data: bytes

@@ -89,12 +89,12 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
 
 
 def render_page(
-    request: Request, caller: Caller | None, template: str, code: int = 200, live: str | None = None, **context: Any
+    request: Request, caller: Caller | None, template: str, code: int = 200, is_live: bool = False, **context: Any
 ) -> HTMLResponse:
     """Fill a template.
 
-    `caller` is None for pages that ask who calls. `context` has what the template names. `live` makes the page live:
-    the subjects of events that it shows, or their kinds, separated by commas; an empty text for all.
+    `caller` is None for pages that ask who calls. `context` has what the template names. A page that `is_live` is
+    refreshed at each event.
     """
     services: WebServices = request.app.state.services
     nonce = secrets.token_urlsafe(16)
@@ -113,7 +113,7 @@ def render_page(
             is_open=lambda page: caller is not None and _is_open(caller, page),
             is_unprotected=caller is not None and caller.token is None,
             version=__version__,
-            live=live,
+            is_live=is_live,
             now=services.clock(),
             **context,
         )

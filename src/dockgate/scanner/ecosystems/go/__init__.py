@@ -71,7 +71,9 @@ class Go(StandaloneEcosystem):
             if info:
                 packages.update((package, None) for package in _build_packages(info, executable, path))
                 # A program of single files has no main module; Go's own programs have no modules at all.
-                is_local = info.package == "command-line-arguments" or info.package.startswith("cmd/")
+                is_local = info.package is not None and (
+                    info.package == "command-line-arguments" or info.package.startswith("cmd/")
+                )
                 is_complete = is_complete and bool(is_local or info.main or info.modules)
         if not packages:
             return Extract()
@@ -125,7 +127,7 @@ def _build_packages(info: BuildInfo, executable: Executable, path: str) -> Itera
         modules.append(info.main)
     modules += info.modules
     imports_by_module = package_symbols.group_by_module(
-        (module.path for module in modules), package_symbols.read_packages(executable, info.package)
+        (module.path for module in modules), package_symbols.read_packages(executable, info.package or "")
     )
     for module in modules:
         yield replace(_make_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())) or None)

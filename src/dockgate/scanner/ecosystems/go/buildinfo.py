@@ -31,17 +31,16 @@ class Module(NamedTuple):
 class BuildInfo:
     """The build information of a program.
 
-    `go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the import path of the main package, `main`
-    its module or None. `modules` are the required modules, with replacements applied. `settings` are those of `go
-    version -m` ("-ldflags"), quoted where Go quotes them. `package` is empty if unknown: it replaces "main" in the
-    names of packages, which stay as they are in stored inventories.
+    `go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the import path of the main package and
+    `main` its module, each None if unknown. `modules` are the required modules, with replacements applied. `settings`
+    are those of `go version -m` ("-ldflags"), quoted where Go quotes them.
 
     Not a dataclass, because creating one at every start takes too long (`formats.executable`).
     """
 
     def __init__(self, go: str) -> None:
         self.go = go
-        self.package = ""
+        self.package: str | None = None
         self.main: Module | None = None
         self.modules: list[Module] = []
         self.settings: dict[str, str] = {}
@@ -73,7 +72,7 @@ def _is_go(executable: Executable) -> bool:
     if any(mark in executable.head for mark in NOTES):
         return True
     code = executable.find_section(b".text")
-    return any(part.name.endswith(MARKS) for part in executable.sections) or bool(
+    return any((part.name or b"").endswith(MARKS) for part in executable.sections) or bool(
         code and executable.read_loaded(code.address, len(_BUILD_ID)) == _BUILD_ID
     )
 

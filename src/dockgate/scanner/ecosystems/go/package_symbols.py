@@ -63,7 +63,7 @@ def _read_function_names(executable: Executable, part: Part) -> bytes:
     The header has magic, two zeros, the sizes of the smallest instruction and of a pointer, then counts of functions
     and files, the text's address, and offsets.
     """
-    start = Part(b"", 0, part.offset, min(part.size, 8 + 8 * 8))
+    start = Part(None, 0, part.offset, min(part.size, 8 + 8 * 8))
     header = executable.read_part(start)
     for order in "<>":
         if len(header) < 8 or Struct(order + "I").unpack_from(header)[0] not in _MAGICS:
@@ -76,7 +76,7 @@ def _read_function_names(executable: Executable, part: Part) -> bytes:
         size = units_at - names_at
         if not 0 < size <= READ_LIMIT or names_at + size > part.size:
             return b""
-        return executable.read_part(Part(b"", 0, part.offset + names_at, size))
+        return executable.read_part(Part(None, 0, part.offset + names_at, size))
     return b""
 
 

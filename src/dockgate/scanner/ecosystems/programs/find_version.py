@@ -108,7 +108,7 @@ def _read_version(chunk: bytes, start: int) -> str:
 
 def _read_constants(executable: Executable) -> Iterator[bytes]:
     """Yield overlapping pieces of the read-only data; without names of sections, of all that is loaded."""
-    sections: Iterable[Part] = [part for part in executable.sections if part.name.startswith(b".rodata")]
+    sections: Iterable[Part] = [part for part in executable.sections if (part.name or b"").startswith(b".rodata")]
     bytes_left = DATA_LIMIT
     for part in sections or executable.segments:
         at = executable.base + part.offset

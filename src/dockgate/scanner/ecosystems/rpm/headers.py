@@ -89,7 +89,7 @@ class _Tags:
         }
 
     def read_string(self, tag: int) -> str | None:
-        """Return the tag's first value, None if it is absent or empty."""
+        """Return the tag's first value, None if it is absent or has no characters."""
         values = self.read_strings(tag)
         return (values[0] or None) if values else None
 

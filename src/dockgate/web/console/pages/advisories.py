@@ -63,7 +63,7 @@ def show_advisories(
         request,
         caller,
         "advisories.html",
-        live="",
+        is_live=True,
         title="Advisories",
         database=database,
         coverage=make_page_table(request, "coverage", database.get("coverage", ()), _COVERAGE_KEYS, _COVERAGE_SORTS),

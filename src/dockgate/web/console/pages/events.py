@@ -77,7 +77,7 @@ def show_events(
         caller,
         "events.html",
         422 if error else 200,
-        live=None if position or is_oldest_first or error else "",
+        is_live=not (position or is_oldest_first or error),
         title="Error: events" if error else "Events",
         events=page.entries,
         services={service.name for service in list_visible_services(caller, addresses.registry, store)}

@@ -110,7 +110,7 @@ def render_execution(
         caller,
         "execution.html",
         choose_status(refusal),
-        live="",
+        is_live=True,
         title=f"Error: {execution_id}" if refusal else execution_id,
         refusal=refusal,
         view=view,

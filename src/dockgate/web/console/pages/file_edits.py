@@ -120,7 +120,7 @@ def save_file(
 ) -> Response:
     """Commit a changed file to its branch, unless that has moved since the page was opened.
 
-    The field `opened` is the path of the file that the page showed, empty for a new one.
+    The field `opened` is the path of the file that the page showed; that of a new one has no text.
     """
     names = ("content", "head", "at", "author", "email", "message", "path", "opened")
     values = {field: fields.get(field, "") for field in names}

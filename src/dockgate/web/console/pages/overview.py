@@ -65,7 +65,7 @@ def show_overview(
         request,
         caller,
         "overview.html",
-        live="",
+        is_live=True,
         title="Overview",
         queue=queue,
         queue_count=len(queue),
