@@ -260,7 +260,7 @@ def make_reports() -> dict[str, ScanReport | GateReport]:
             ),
             undetermined_subjects=ODD_UNDETERMINED,
         ),
-        image=odd.image,
+        image=odd.image_digest,
     )
     waived_findings = replace(
         make_platform_verdict(Status.APPROVED, violations=(), undetermined_subjects=(), remediation=()),
@@ -286,7 +286,7 @@ def make_reports() -> dict[str, ScanReport | GateReport]:
         "scan without findings": ScanReport(
             reference, MANIFEST, ((make_inventory(unread_paths=()), Matches((), ())),), (), NOW
         ),
-        "odd scan": ScanReport("oci:/tmp/\udcff x", odd.image, ((odd, matches),), coverage, NOW),
+        "odd scan": ScanReport("oci:/tmp/\udcff x", odd.image_digest, ((odd, matches),), coverage, NOW),
         "scan of an index": ScanReport(
             reference, "sha256:" + "e" * 64, ((odd, matches), (make_inventory(), Matches(FINDINGS, ()))), (), NOW
         ),

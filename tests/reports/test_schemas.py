@@ -30,10 +30,10 @@ def make_sbom_reports() -> dict[str, InventoryReport]:
     odd, plain = make_odd_inventory(), make_inventory()
     empty_inventory = Inventory("sha256:" + "f" * 64, "linux/amd64", None, (), (), ())
     return {
-        "one": InventoryReport("app:1", plain.image, (plain,), NOW),
-        "odd": InventoryReport("app:1", odd.image, (odd,), NOW),
+        "one": InventoryReport("app:1", plain.image_digest, (plain,), NOW),
+        "odd": InventoryReport("app:1", odd.image_digest, (odd,), NOW),
         "index": InventoryReport("app:1", "sha256:" + "e" * 64, (plain, odd), NOW),
-        "nothing": InventoryReport("app:1", empty_inventory.image, (empty_inventory,), NOW),
+        "nothing": InventoryReport("app:1", empty_inventory.image_digest, (empty_inventory,), NOW),
     }
 
 

@@ -43,7 +43,8 @@ def write_scan(matches: Matches) -> str:
     coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
     scanned_inventory = make_inventory()
     load("table").write_scan(
-        ScanReport("registry.test/app:1", scanned_inventory.image, ((scanned_inventory, matches),), coverage), output
+        ScanReport("registry.test/app:1", scanned_inventory.image_digest, ((scanned_inventory, matches),), coverage),
+        output,
     )
     return output.getvalue()
 

@@ -29,7 +29,7 @@ from tests.scanner.layers import (
 from dockgate.scanner.inventory import IMAGE_LIMIT, UNREAD_LIMIT, FactsInMemory, combine_facts
 from dockgate.scanner.layer_index import LayerFacts, PackageFile
 from dockgate.scanner.layer_reader import TIME_LIMIT, compute_facts_version, read_layer
-from dockgate.scanner.model import Package
+from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Entry
 from dockgate.shared import canonical
 from dockgate.shared.errors import ImageError, UnavailableError
@@ -333,3 +333,11 @@ def test_unread_entries_are_listed_up_to_a_limit_and_the_others_counted() -> Non
         entry.path == "/" and f"{hidden_count} more files and parts cannot be read" in entry.reason
         for entry in all_unread
     )
+
+
+def test_packages_of_no_image_have_no_digest_and_are_encoded_as_before() -> None:
+    inventory = Inventory(None, "", None, (), (), ())
+    with pytest.raises(ValueError, match="of no image"):
+        _ = inventory.image_digest
+    assert b'"image":""' in canonical.encode(inventory)
+    assert canonical.decode(Inventory, canonical.encode(inventory)) == inventory

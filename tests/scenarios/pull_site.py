@@ -102,7 +102,7 @@ class Site:
             for number, digest in enumerate(children or [image.digest])
         ]
         self.server.platforms[image.digest] = inventories
-        self.server.platforms |= {entry.image: [entry] for entry in inventories}
+        self.server.platforms |= {entry.image_digest: [entry] for entry in inventories}
         for digest, data in image.blobs.items():
             if digest not in documents:
                 self.upload(repository, data)

@@ -252,11 +252,11 @@ def _judge_inspector_findings(
         InspectorFindings(),
         partial(read_digest, ca_bundle=argument.ca_bundle or settings.ca_bundle),
     )
-    digests = {digest, *(entry.inventory.image for entry in reports)}
+    digests = {digest, *(entry.inventory.image_digest for entry in reports)}
     for entry in external_reports:
-        if entry.inventory.image not in digests:
+        if entry.inventory.image_digest not in digests:
             raise UsageError(
-                f"the {entry.source} report is about {entry.inventory.image}, not about {argument.reference}",
+                f"the {entry.source} report is about {entry.inventory.image_digest}, not about {argument.reference}",
                 f"The image's digest is {digest}. Scan that image again.",
             )
     return local_gate.judge_reported(

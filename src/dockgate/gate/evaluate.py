@@ -121,7 +121,7 @@ class _Platform:
         counting_settings = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
         facts = evaluation.facts
         return PlatformVerdict(
-            image=self.inventory.image,
+            image=self.inventory.image_digest,
             platform=self.inventory.platform,
             status=evaluation.status,
             counts=count_findings(facts.matches.findings, counting_settings, facts.unlisted_counts),
@@ -168,7 +168,7 @@ class _Platform:
         )
         outcomes = ask_rules(facts, active_rules, is_scanned_too=self._is_scanned_too)
         by_action = outcomes.violations
-        images = {inventory.image, case.image} - {""}
+        images = {inventory.image_digest, case.image}
         violations, waived_violations = waivers.apply_to_violations(
             by_action[RuleAction.REJECT], case.waivers, images, case.now, outcomes.not_waivable_by_message
         )
@@ -271,4 +271,4 @@ def digest_inputs(case: VerdictCase, digest: Callable[[Any], str] = digest_input
 
 
 def _sort_inventories(inventories: Sequence[Inventory]) -> list[Inventory]:
-    return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image))
+    return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image_digest))

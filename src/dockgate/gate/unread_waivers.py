@@ -48,7 +48,7 @@ def apply_to_unread(
     `index` is the digest that is judged, and `inventory` one of its platforms. `databases` are paths of package
     databases; folders end with a slash.
     """
-    images = {inventory.image, index} - {""}
+    images = {inventory.image_digest, index}
     waivers = [
         waiver
         for waiver in sort_by_latest_end(all_waivers.waivers)

@@ -119,7 +119,7 @@ def build_image_report(report: ScanReport | GateReport | InventoryReport) -> Ima
     """The common view of a scan, a verdict or an inventory."""
     if isinstance(report, GateReport):
         verdict = report.verdict
-        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
+        inventories = {(inventory.platform, inventory.image_digest): inventory for inventory in report.inventories}
         parts = tuple(
             PlatformPart(
                 entry.platform,
@@ -140,7 +140,7 @@ def build_image_report(report: ScanReport | GateReport | InventoryReport) -> Ima
     parts = tuple(
         PlatformPart(
             inventory.platform,
-            inventory.image,
+            inventory.image_digest,
             inventory,
             findings,
             (

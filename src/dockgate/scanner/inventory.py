@@ -52,7 +52,7 @@ def combine_facts(
     except UnreadableError as error:
         distribution, packages, unread_entries = None, set(), {make_unchecked(error)}
     inventory = Inventory(
-        image="",
+        image=None,
         platform="",
         distribution=distribution,
         layers=tuple(layer.layer for layer in facts),

@@ -77,8 +77,9 @@ class Unread:
 class Inventory:
     """The content of the image of one platform.
 
-    `image` is the digest of the manifest, `platform` "os/arch" or "os/arch/variant", `layers` the digests of the blobs,
-    base first. Packages and unread entries are sorted, so that equal content has equal bytes.
+    `image` is the digest of the manifest, None for packages that are of no image (`image_digest`), `platform` "os/arch"
+    or "os/arch/variant", `layers` the digests of the blobs, base first. Packages and unread entries are sorted, so that
+    equal content has equal bytes.
 
     The first `base_layers` layers are those of the base image named `base`; 0 and None if unknown. `created` (RFC 3339,
     None if missing) and `user` (None for the runtime's default) are from the image config. `diff_ids` are the computed
@@ -86,7 +87,7 @@ class Inventory:
     there: stored inventories have it so.
     """
 
-    image: str
+    image: str | None = field(metadata=STORED_AS_EMPTY)
     platform: str
     distribution: Distribution | None
     layers: tuple[str, ...]
@@ -97,6 +98,13 @@ class Inventory:
     created: str | None = None
     user: str | None = field(default=None, metadata=STORED_AS_EMPTY)
     diff_ids: tuple[str, ...] = ()
+
+    @property
+    def image_digest(self) -> str:
+        """The digest of the image. Raises ValueError for packages that are of no image."""
+        if self.image is None:
+            raise ValueError("the inventory is of no image")
+        return self.image
 
     def is_in_base(self, package: Package) -> bool:
         """Return whether the package is in a layer of the base image."""

@@ -84,13 +84,16 @@ class ImageMetadata(NamedTuple):
 class Image(Protocol):
     """One platform's image."""
 
-    # Of the manifest.
-    digest: str
     # "linux/amd64", "linux/arm64/v8", from the config.
     platform: str
     # Digests of the uncompressed layers as the config says, base first; None for a folder, which has no config.
     diff_ids: Sequence[str] | None
     metadata: ImageMetadata
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of the manifest, None for a folder, which has none."""
+        ...
 
     @property
     def layers(self) -> Sequence[Layer]:
@@ -99,13 +102,15 @@ class Image(Protocol):
 
 
 class OpenedImages(NamedTuple):
-    """Opened images. `digest` is of the manifest or index, `images` are those of the requested platforms.
+    """Opened images. `digest` is of the manifest or index, None for a folder.
+
+    `images` are those of the requested platforms.
 
     Layers can be read until `close`, also in several threads. If `is_local` (on this machine), also in forked
     processes.
     """
 
-    digest: str
+    digest: str | None
     images: Sequence[Image]
     close: Callable[[], None]
     is_local: bool = True

@@ -59,11 +59,11 @@ def judge(
 
     `now` is the present time by default. Raises UsageError for a report about another image.
     """
-    digests = {image.digest, *(inventory.image for inventory in image.inventories)}
+    digests = {image.digest, *(inventory.image_digest for inventory in image.inventories)}
     for external_report in external_reports:
-        if external_report.inventory.image not in digests:
+        if external_report.inventory.image_digest not in digests:
             raise UsageError(
-                f"the report of {external_report.source} is about {external_report.inventory.image}, "
+                f"the report of {external_report.source} is about {external_report.inventory.image_digest}, "
                 f"not about {image.reference}",
                 f"Scan {image.digest} again with the other scanner.",
             )
@@ -98,7 +98,7 @@ def judge_reported(
     must be about one image. `advisories` add which findings are known to be exploited.
     """
     inventories = [report.inventory for report in external_reports]
-    images = [image] if image else sorted({inventory.image for inventory in inventories})
+    images = [image] if image else sorted({inventory.image_digest for inventory in inventories})
     if len(images) != 1:
         raise UsageError(f"the reports are of several images: {', '.join(images)}", "Judge one after the other.")
     at = format_time(datetime.now(UTC))
@@ -167,7 +167,7 @@ def _select_applicable(
 ) -> ExemptionSet:
     """Return the waivers and VEX statements that may apply to this image."""
     all_inventories = tuple(inventories)
-    images = list(dict.fromkeys((digest, *(inventory.image for inventory in all_inventories))))
+    images = list(dict.fromkeys((digest, *(inventory.image_digest for inventory in all_inventories))))
     return ExemptionSet(
         select_waivers(all_waivers.waivers, _get_repository(reference), images, now),
         vex_statements.select_statements(all_waivers.statements, images, all_inventories),

@@ -59,11 +59,11 @@ def _report(data: bytes) -> None:
     """
     inventory = _read_image(data)
     checksum = zlib.crc32(data)
-    scan_report = ScanReport("a:1", inventory.image, ((inventory, Matches((), ())),), ())
+    scan_report = ScanReport("a:1", inventory.image_digest, ((inventory, Matches((), ())),), ())
     _write_report(scan_report, _FORMATS[checksum % len(_FORMATS)])
     with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:
         form = _READ_AGAIN[checksum % len(_READ_AGAIN)]
-        file.write(_write_report(InventoryReport("a:1", inventory.image, (inventory,)), form))
+        file.write(_write_report(InventoryReport("a:1", inventory.image_digest, (inventory,)), form))
         inventory_again = sboms.read(Path(file.name), _KINDS).inventories[0]
     assert _list_match_keys(inventory_again) == _list_match_keys(inventory)
 

@@ -61,7 +61,7 @@ class FleetIndex:
         bundles = tuple((self._add_bundle(counts), _find_origin(inventory, layer)) for layer, counts in layers.items())
         own_ecosystems = {package.ecosystem for package in inventory.packages if not package.owner}
         return FleetPlatform(
-            inventory.image,
+            inventory.image_digest,
             bundles,
             tuple(sorted(own_ecosystems)),
             len(inventory.packages),
@@ -97,7 +97,7 @@ def build_case(
     item: FleetItem, policy: Policy, snapshot: AdvisorySnapshot, fleet_waivers: FleetWaivers, now: str
 ) -> VerdictCase:
     """The case that the server builds of an image (`services.verdicts.case_builder`)."""
-    images = list(dict.fromkeys((item.digest, *(inventory.image for inventory in item.inventories))))
+    images = list(dict.fromkeys((item.digest, *(inventory.image_digest for inventory in item.inventories))))
     attached_statements = [entry for digest in images for entry in fleet_waivers.attached_statements.get(digest, ())]
     packages = [package for inventory in item.inventories for package in inventory.packages if not package.owner]
     ecosystems = {package.ecosystem for package in packages}

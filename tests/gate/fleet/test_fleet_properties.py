@@ -286,7 +286,7 @@ class Fleet:
         case = build_case(item, self.policy, self.snapshot, self.fleet_waivers, now)
         verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, should_remediate=False)
         by_image = {verdict.image: verdict for verdict in verdicts}
-        return [by_image[inventory.image] for inventory in item.inventories]
+        return [by_image[inventory.image_digest] for inventory in item.inventories]
 
 
 fleets = st.builds(Fleet, draw_items(), draw_policy(), draw_snapshot(), fleet_waivers)

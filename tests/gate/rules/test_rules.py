@@ -62,7 +62,7 @@ class TestEveryRule:
         )
         statement = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(KEY) or "",), BUILDER, BUILD_TYPE)
         facts = RuleInput(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
-        facts = replace(facts, provenance=ProvenanceFacts(clean.image, (statement,)))
+        facts = replace(facts, provenance=ProvenanceFacts(clean.image_digest, (statement,)))
         assert list(rule.judge(facts, rule.parse_settings(NEEDED.get(rule.name, {})))) == []
 
 

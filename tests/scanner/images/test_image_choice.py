@@ -22,7 +22,7 @@ def choose_images(folder: Path, image: make.Image, platforms: list[str] | None =
     make.write_layout(folder, {"latest": image})
     with open_images(f"oci:{folder}", platforms) as opened_images:
         assert opened_images.digest == image.digest
-        return [image.digest for image in opened_images.images]
+        return [image.digest for image in opened_images.images if image.digest]
 
 
 def make_document(**fields: Any) -> make.Image:

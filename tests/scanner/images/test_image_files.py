@@ -18,7 +18,7 @@ NO_IMAGE = make.pack_tar({"a": b""})
 FIRST, TWO = make.make_image([{"one": b"1"}]), make.make_image([{"two": b"2"}])
 
 
-def digest(reference: str, platforms: list[str] | None = None) -> str:
+def digest(reference: str, platforms: list[str] | None = None) -> str | None:
     with open_images(reference, platforms) as opened_images:
         return opened_images.digest
 

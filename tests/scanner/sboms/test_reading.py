@@ -65,7 +65,7 @@ def test_what_syft_and_trivy_write_is_judged_by_source_package_and_release(tool:
     }
     assert inventory.distribution
     assert inventory.distribution.id == "debian"
-    assert inventory.image.startswith("sha256:"), "without an image's digest the document's stands"
+    assert inventory.image_digest.startswith("sha256:"), "without an image's digest the document's stands"
 
 
 @pytest.mark.parametrize(

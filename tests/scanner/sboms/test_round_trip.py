@@ -43,7 +43,7 @@ _PACKAGES = st.builds(
 def round_trip(original: Inventory, form: str, folder: Path) -> Inventory:
     path = folder / "bill.json"
     with path.open("w", encoding="ascii") as file:
-        write(InventoryReport("app:1", original.image, (original,), NOW), form, file)
+        write(InventoryReport("app:1", original.image_digest, (original,), NOW), form, file)
     return sboms.read(path, KINDS).inventories[0]
 
 
@@ -101,7 +101,11 @@ def test_a_scan_is_read_as_the_bill_that_it_holds(form: str, tmp_path: Path) -> 
     original = make_inventory()
     path = tmp_path / "scan.json"
     with path.open("w", encoding="ascii") as file:
-        write(ScanReport("app:1", original.image, ((original, Matches(FINDINGS, UNDETERMINED)),), (), NOW), form, file)
+        write(
+            ScanReport("app:1", original.image_digest, ((original, Matches(FINDINGS, UNDETERMINED)),), (), NOW),
+            form,
+            file,
+        )
     assert sboms.read(path, KINDS).inventories[0] == original
 
 

@@ -124,7 +124,7 @@ def test_a_scan_that_finds_the_same_is_indexed_once_and_changes_nothing_else(sto
 def test_images_of_one_base_share_its_bundle(store: Store) -> None:
     store.fleet.add(NEW)
     new = NEW._replace(
-        digest=SECOND_FACTS.image, platforms=(NewPlatform(SECOND_FACTS, 1, (BASE._replace(layer="sha256:3"),)),)
+        digest=SECOND_FACTS.image_digest, platforms=(NewPlatform(SECOND_FACTS, 1, (BASE._replace(layer="sha256:3"),)),)
     )
     assert store.fleet.add(new) == []
     first, second = store.fleet.iterate_images()
@@ -314,7 +314,7 @@ def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Stor
 
 def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store) -> None:
     store.fleet.add(NEW)
-    store.fleet.add(NEW._replace(digest=SECOND_FACTS.image, platforms=(NewPlatform(SECOND_FACTS, 3, (BASE,)),)))
+    store.fleet.add(NEW._replace(digest=SECOND_FACTS.image_digest, platforms=(NewPlatform(SECOND_FACTS, 3, (BASE,)),)))
     changes, numbers = store.fleet_changes, number_components(store)
     assert changes.find_images_with([numbers[FLASK]]) == [IMAGE]  # the base owns it in the other one
     assert sorted(changes.find_images_with(numbers.values())) == [IMAGE, SECOND_FACTS.image]
@@ -327,12 +327,12 @@ def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store)
 
 def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(store: Store) -> None:
     second_platform = NewPlatform(SECOND_FACTS, 1, (NewBundle("sha256:3", False, {OLD_ZLIB: 1}, {}),))
-    for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(second_platform,))):
+    for image in (NEW, NEW._replace(digest=SECOND_FACTS.image_digest, platforms=(second_platform,))):
         store.fleet.add(image)
     store.fleet_findings.begin(SOURCE, NOW)
     other_findings = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
     match_result_of_many = MatchResult(number_components(store)[OLD_ZLIB], tuple(other_findings), ())
     store.fleet_findings.record_new([match_result(store, FINDING), match_result_of_many], SOURCE, LATER)
-    recent = list_recent_vulnerabilities(store, [IMAGE, SECOND_FACTS.image], LATER, LATER)
+    recent = list_recent_vulnerabilities(store, [IMAGE, SECOND_FACTS.image_digest], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
-    assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT
+    assert len(recent[SECOND_FACTS.image_digest]) == VULNERABILITIES_LIMIT

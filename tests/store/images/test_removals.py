@@ -74,7 +74,7 @@ def test_an_image_whose_tag_has_moved_on_is_still_in_its_repository(store: Store
     push(store, "web", "1")
     push(store, "mirror", "1")
     index(store)
-    store.images.add_push(PushedImage("web", "1", FACTS.image.replace("a", "b"), LATER))
+    store.images.add_push(PushedImage("web", "1", FACTS.image_digest.replace("a", "b"), LATER))
     assert not store.image_removals.remove("mirror", IMAGE, LATEST)
     assert store.image_removals.remove("web", IMAGE, LATEST)
     assert list_deletions(store) == [("mirror", "1"), ("web", "")]

@@ -102,8 +102,8 @@ def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext
         advice = error.advice or f"The file was read as {matching[0].title}. Write it again with the scanner."
         raise UsageError(f"{name}: {error}", advice) from None
     if context.image:
-        reports = tuple(report for report in reports if report.inventory.image == context.image)
-    images = sorted({report.inventory.image for report in reports})
+        reports = tuple(report for report in reports if report.inventory.image_digest == context.image)
+    images = sorted({report.inventory.image_digest for report in reports})
     if not images:
         raise UsageError(f"{name} is not a report on {context.image or 'an image'}", "Check which image was scanned.")
     if len(images) > 1:

@@ -92,8 +92,8 @@ class Sums:
 
 
 def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
-    """An inventory of these packages, of which nothing else is known."""
-    return Inventory("", "", None, (_BASE_LAYER, _OWN_LAYER), tuple(packages), (), base_layers=int(has_known_base))
+    """An inventory of these packages, which are of no known image."""
+    return Inventory(None, "", None, (_BASE_LAYER, _OWN_LAYER), tuple(packages), (), base_layers=int(has_known_base))
 
 
 class ComponentCounter:
@@ -200,7 +200,7 @@ class ComponentCounter:
         accepted_waivers = ExemptionSet(context.select_waivers(names), context.select_statements(names))
         if not accepted_waivers.waivers and not accepted_waivers.statements:
             return component.findings, 0, inf
-        inventory = replace(make_inventory((component.package,), has_known_base=False), image=context.image or "")
+        inventory = replace(make_inventory((component.package,), has_known_base=False), image=context.image)
         result = waivers.apply_to_findings(
             Matches(component.findings, ()), accepted_waivers, self._policy, inventory, context.index, self._now
         )

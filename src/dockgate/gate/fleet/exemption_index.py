@@ -102,7 +102,7 @@ class ExemptionIndex:
         general = self._get_repository_exemptions(image.repository)
         if not self._has_named_images:
             return general
-        named_digests = {platform.digest, image.digest} - {""}
+        named_digests = {platform.digest, image.digest}
         bound_waivers = [waiver for digest in named_digests for waiver in self._waivers.get(digest, ())]
         image_statements = [entry for digest in named_digests for entry in self._statements_by_image.get(digest, ())]
         attached_statements: list[VexStatement] = []

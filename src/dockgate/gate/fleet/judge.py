@@ -40,6 +40,7 @@ from dockgate.gate.model import ExemptionSet, Policy, RuleAction, Status, select
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
+from dockgate.shared.digest import PLACEHOLDER
 from dockgate.shared.purl import is_purl
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
@@ -135,8 +136,8 @@ class FleetJudge:
         rules = self._select_rules(RuleDependency.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].is_complete]
         for ecosystems in (every_feed, ()):
-            platform = FleetPlatform("", (), ecosystems)
-            facts = self._make_rule_input(FleetImage("", (platform,)), platform, (), self._exemptions.general)
+            platform = FleetPlatform(PLACEHOLDER, (), ecosystems)
+            facts = self._make_rule_input(FleetImage(PLACEHOLDER, (platform,)), platform, (), self._exemptions.general)
             outcomes = ask_rules(facts, rules)
             objections += [entry.subject for entry in outcomes.undetermined]
             objections += [entry.rule for entries in outcomes.violations.values() for entry in entries]
@@ -346,7 +347,7 @@ class FleetJudge:
         waived_count = 0
         if violations and context.rule_waivers:
             unwaivable = [entry for outcome in outcomes for entry in outcome.not_waivable_by_message]
-            images = {platform.digest, image.digest} - {""}
+            images = {platform.digest, image.digest}
             counting, applied_waivers = waivers.apply_to_violations(
                 violations, ExemptionSet(context.waivers), images, self._now, unwaivable
             )

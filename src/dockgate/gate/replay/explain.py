@@ -249,7 +249,7 @@ def _describe_bases(case: VerdictCase) -> str:
 
 def _describe_baselines(case: VerdictCase) -> str:
     texts = [
-        f"{name}: {', '.join(inventory.image for inventory in inventories)}"
+        f"{name}: {', '.join(inventory.image_digest for inventory in inventories)}"
         for name, inventories in sorted(case.baselines.items())
     ]
     return "; ".join(texts) or "none"

@@ -225,7 +225,7 @@ def _build_image(rule_input: RuleInput) -> Any:
     return _cel.make_message(
         "Image",
         {
-            "digest": inventory.image,
+            "digest": inventory.image or "",
             "platform": inventory.platform,
             "distribution": distribution.id if distribution else None,
             "release": distribution.version if distribution else None,

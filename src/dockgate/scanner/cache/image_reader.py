@@ -89,7 +89,9 @@ def _read_new_images(
         remaining -= len(inventory.packages) + len(inventory.unread)
         if image_cache:
             image_cache.keep(image, inventory, layer_facts)
-        yield inventory if inventory.image else replace(inventory, image=compute_digest(canonical.encode(inventory)))
+        if inventory.image is None:
+            inventory = replace(inventory, image=compute_digest(canonical.encode(inventory)))
+        yield inventory
 
 
 def _mark_unread(layer: Layer, packages_limit: int) -> "LayerFacts":

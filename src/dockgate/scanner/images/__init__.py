@@ -36,7 +36,7 @@ def open_images(
     - oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or the path alone; a file may be gzip or zstd as a whole,
     - "-", an archive on `stdin` (None: this process's),
     - podman:NAME or docker:NAME (or containers-storage:, docker-daemon:), an image in that engine's store,
-    - dir:FOLDER, the root of a system. All its digests are empty.
+    - dir:FOLDER, the root of a system. Its image has no digest.
 
     `platforms`: None for this machine's if there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle` (PEM)
     is trusted in addition to the system's authorities; `is_insecure` allows plain HTTP to a registry.

@@ -46,7 +46,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage, Callable[[], None]]:
     """Open a folder as an image. Returns the image and the function that closes it.
 
-    The platform is the requested one, for None and "all" this machine's. The digest is empty.
+    The platform is the requested one, for None and "all" this machine's. The image has no digest.
 
     Raises UsageError for several platforms, UnavailableError if the folder cannot be read.
     """
@@ -58,7 +58,7 @@ def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciI
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}", _ADVICE) from error
     layer = FolderLayer(descriptor, str(path))
-    return OciImage("", names[0] if names else detect_host_platform(), (layer,), None, ImageMetadata()), partial(
+    return OciImage(None, names[0] if names else detect_host_platform(), (layer,), None, ImageMetadata()), partial(
         os.close, descriptor
     )
 

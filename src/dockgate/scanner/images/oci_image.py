@@ -35,7 +35,7 @@ _CHILDREN = 256
 class OciImage:
     """See `scanner.ports.Image`."""
 
-    digest: str
+    digest: str | None
     platform: str
     layers: Sequence[Layer]
     diff_ids: Sequence[str] | None

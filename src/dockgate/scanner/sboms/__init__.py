@@ -62,7 +62,9 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     own_digest = subject or compute_digest(raw)
     inventories = tuple(_build_inventory(image, own_digest, ecosystems) for image in contents)
-    return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own_digest), inventories)
+    return SbomDocument(
+        document_digest or (inventories[0].image_digest if len(inventories) == 1 else own_digest), inventories
+    )
 
 
 def build_package(

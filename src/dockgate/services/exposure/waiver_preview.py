@@ -80,7 +80,7 @@ class WaiverPreviews:
         stored_verdict = self.store.verdicts.get(digest)
         repository = ImageVisibility(self.store, caller).find_verdict_repository(stored_verdict.image, digest)
         case = self.store.verdicts.read_case(stored_verdict)
-        images = [stored_verdict.image, *(inventory.image for inventory in case.inventories)]
+        images = [stored_verdict.image, *(inventory.image_digest for inventory in case.inventories)]
         added_waivers = waivers.select_waivers([waiver], repository, images, self.clock.now())
         if repository is None or not self.case_builder.should_apply_waivers(repository, stored_verdict.image):
             added_waivers = ()

@@ -244,7 +244,7 @@ class IndexedImageJudge:
     ) -> ExemptionSet:
         """The waivers and statements for a case (`ServerWaivers.select_for_image`), of those that the fleet has."""
         inventories = (*case.inventories, *(report.inventory for report in case.external_reports))
-        digests = list(dict.fromkeys((image.digest, *(inventory.image for inventory in inventories))))
+        digests = list(dict.fromkeys((image.digest, *(inventory.image_digest for inventory in inventories))))
         may_apply = self.case_builder.should_apply_waivers(image.repository, image.digest)
         attached_statements = chain.from_iterable(
             fleet_waivers.attached_statements.get(digest, ()) for digest in digests

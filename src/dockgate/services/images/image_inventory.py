@@ -83,7 +83,7 @@ def scan(
             image_cache=image_cache,
             should_hash=should_hash,
         )
-        return ScannedImage(reference, digest or inventories[0].image, inventories)
+        return ScannedImage(reference, digest or inventories[0].image_digest, inventories)
 
 
 def _find_document(reference: str) -> Path | None:

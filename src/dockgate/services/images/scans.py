@@ -135,11 +135,11 @@ class ScanRunner:
             answer = source.ask(scan.repository, scan.image)
             if answer.pending_reason and scan.requested_at > self.clock.compute_time_before(EXTERNAL_SCAN_HOURS / 24):
                 raise PendingError(answer.pending_reason)
-            self._record_vex(scan, [report.inventory.image for report in answer.reports])
+            self._record_vex(scan, [report.inventory.image_digest for report in answer.reports])
             self._finish(scan, source, answer.reports, f"{source.title} is asked instead of a scan.")
             return
         platforms = self.read_image(scan.repository, scan.image)
-        self._record_vex(scan, [platform.inventory.image for platform in platforms])
+        self._record_vex(scan, [platform.inventory.image_digest for platform in platforms])
         now = self.clock.now()
         self.store.images.finish_scan(scan.image, scan.number, platforms, None, now, scanner=self.version)
 

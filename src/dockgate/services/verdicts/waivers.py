@@ -164,7 +164,7 @@ class ServerWaivers:
         Each statement says who vouches for it. Waivers of a repository apply in `repository` only, in none if that is
         None.
         """
-        images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
+        images = list(dict.fromkeys((image, *(inventory.image_digest for inventory in inventories))))
         active_waivers = (record.waiver for record in self.store.waivers.list_active(now))
         return ExemptionSet(
             waivers.select_waivers(active_waivers, repository, images, now),

@@ -59,7 +59,7 @@ class Reports:
         is_vouched = scope.vouched_in is not None
         made_at = now if report.at is not None and report.at > compute_latest_time(now) else report.at
         record = ReportRecord(
-            inventory.image, report.source, inventory.platform, by, document.digest, made_at, is_vouched, now
+            inventory.image_digest, report.source, inventory.platform, by, document.digest, made_at, is_vouched, now
         )
         subjects = _encode_subjects(report)
         table = reports.c
@@ -154,4 +154,4 @@ def _encode_subjects(report: ExternalReport) -> bytes:
         if names := names_by_key.get((package.purl, package.path), set()):
             names_by_component.setdefault(Component.from_package(package), set()).update(names)
     packages = [(component, sorted(names)) for component, names in sorted(names_by_component.items())]
-    return zlib.compress(encode([report.inventory.image, packages]))
+    return zlib.compress(encode([report.inventory.image_digest, packages]))

@@ -39,7 +39,7 @@ class ReadPlatform:
         """Encode and compress what was read, before the transaction that stores it."""
         document = Document.from_value(platform.inventory)
         _ = document.body
-        return cls(platform.inventory.image, document, platform.origins)
+        return cls(platform.inventory.image_digest, document, platform.origins)
 
 
 def replace_platforms(connection: Connection, platforms_by_image: Mapping[str, Sequence[ReadPlatform]]) -> None:

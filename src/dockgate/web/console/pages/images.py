@@ -221,7 +221,7 @@ def show_image(
     positions = {layer.digest: layer.position for entry in view.inventories for layer in entry.layers}
     choose_value({"layer": layer}, "layer", list(positions))
     layer_keys = {"layer": lambda package: positions.get(package.layer, 0)}
-    platforms = choose_platform([(inventory.platform, inventory.image) for inventory in inventories], platform)
+    platforms = choose_platform([(inventory.platform, inventory.image_digest) for inventory in inventories], platform)
     packages = _select_packages(platforms.select(inventories), q, layer or None)
     shown_tab = choose_value({"tab": tab}, "tab", TABS, TABS[0])
     findings: Sequence[FindingRow] = ()
@@ -264,7 +264,7 @@ def _list_findings(
     platforms: PlatformChoice,
 ) -> Sequence[FindingRow]:
     """The findings of a verdict on the platforms that are shown."""
-    shown_images = [inventory.image for inventory in platforms.select(inventories)]
+    shown_images = [inventory.image_digest for inventory in platforms.select(inventories)]
     verdict = read_verdict(request, store, verdict_digest)
     return list_finding_rows(verdict, shown_images if platforms.shown_name else None)
 

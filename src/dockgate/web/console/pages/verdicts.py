@@ -358,7 +358,7 @@ def _make_platform_page(
 def _find_base_layers(store: api.StoreDependency, image: str) -> dict[str, frozenset[str]]:
     """The digests of the base image's layers by the platform's image, without platforms whose base is unknown."""
     return {
-        inventory.image: frozenset(inventory.layers[: inventory.base_layers])
+        inventory.image_digest: frozenset(inventory.layers[: inventory.base_layers])
         for inventory in store.images.list_inventories(image)
         if inventory.base_layers
     }
