@@ -194,7 +194,8 @@ class ExposureSearch:
 
     def _read_advisory_age(self) -> AdvisoryAge:
         try:
-            return AdvisoryAge(min((entry.checked_at for entry in self.advisories().list_coverage()), default=None))
+            times = (entry.checked_at for entry in self.advisories().list_coverage())
+            return AdvisoryAge(min(filter(None, times), default=None))
         except DatabaseError as error:
             return AdvisoryAge(None, error.full_message)
 

@@ -169,5 +169,5 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
 
 
 def _drop_placeholder(text: str) -> str:
-    """Return the text, empty for the "_" that Conan writes for no user and no channel."""
+    """Return the text without the "_" that Conan writes for no user and no channel."""
     return "" if text == "_" else text
