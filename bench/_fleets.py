@@ -57,7 +57,7 @@ class Generator:
     def generate_images(self, count: int) -> Iterator[NewImage]:
         """Yield that many images."""
         for repository, inventory in self.generate_inventories(count):
-            digest = inventory.image
+            digest = inventory.image_digest
             yield NewImage(digest, repository, digest, "bench", NOW, NOW, (split_inventory(inventory),))
 
     def generate_inventories(self, count: int) -> Iterator[tuple[str, Inventory]]:

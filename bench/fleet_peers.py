@@ -85,7 +85,7 @@ def read_advisories(database: Path, generator: _fleets.Generator) -> Sequence[Ad
         for name in names
     )
     with Database.open(database) as advisory_database:
-        return advisory_database.read_snapshot([Inventory("", "", None, (), packages, ())]).advisories
+        return advisory_database.read_snapshot([Inventory(None, "", None, (), packages, ())]).advisories
 
 
 def make_database(cache: Path, entries: Sequence[Advisory]) -> None:
@@ -144,7 +144,9 @@ def write_bill(file: Path, inventory: Inventory) -> Path:
         replace(package, purl=f"{package.purl}?distro=debian-13") if package.ecosystem == "Debian:13" else package
         for package in inventory.packages
     )
-    report = InventoryReport(inventory.image, inventory.image, (replace(inventory, packages=packages),), _fleets.NOW)
+    report = InventoryReport(
+        inventory.image_digest, inventory.image_digest, (replace(inventory, packages=packages),), _fleets.NOW
+    )
     with file.open("w") as stream:
         cyclonedx.REPORT.write_inventory(report, stream)
     return file

@@ -112,7 +112,7 @@ def push(fleet: fleets.Fleet, count: int) -> list[str]:
 
     def accept(entry: tuple[int, tuple[str, Inventory]]) -> str:
         number, (repository, inventory) = entry
-        digest = inventory.image
+        digest = inventory.image_digest
         detail = {"repository": repository, "digest": digest, "tag": f"1.{number}"}
         scan = store.images.record_push(PushEvent(f"push/{number}", PushKind.IMAGE_PUSH, detail, _fleets.NOW))
         if number < SCANNED and scan is not None:

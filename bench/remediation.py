@@ -90,7 +90,12 @@ def make_cases() -> dict[str, VerdictCase]:
     }
     cases = {
         name: VerdictCase(
-            inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(advisories_of_case), coverage)
+            inventory.image_digest,
+            under,
+            NOW,
+            "bench",
+            (inventory,),
+            AdvisorySnapshot(tuple(advisories_of_case), coverage),
         )
         for name, (advisories_of_case, under) in cases_by_name.items()
     }
