@@ -78,7 +78,7 @@ PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
 # without one, (empty). An absent value is None, typed; a collection without entries has none, or nothing.
 EMPTY_TEXT = re.compile(
     r"""(?<![\w"\\])""(?= (?:for|if|when|without|where|unless|means)\b|[):,.])|\b(?:is|are|or|else) ""(?!")"""
-    r"""|\(empty\b|\bempty (?:for|if|when|without|where|unless)\b|\b(?:or|else) empty\b(?! [a-z])"""
+    r"""|\(empty\b|\bempty (?:for|if|when|without|where|unless)\b|\b(?:(?<!absent )or|else) empty\b(?! [a-z])"""
     r"""|\bempty text (?:for|if|when|without|where|unless|means)\b""",
     re.IGNORECASE,
 )

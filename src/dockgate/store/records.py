@@ -299,7 +299,7 @@ ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
 class FollowedImage:
     """An image that a policy approved in a repository, and its verdict now.
 
-    `summary` is that of the verdict at `changed_at`, empty before the first change. `changes` counts how often the
+    `summary` is that of the verdict at `changed_at`, None before the first change. `changes` counts how often the
     status changed. `renew_at` is when its attestation is renewed next, None before the
     first time. `unwatched_at` is when it was found not to be watched any more, None while it is watched.
     """
@@ -309,7 +309,7 @@ class FollowedImage:
     policy: PolicyReference
     status: Status
     verdict: str
-    summary: str
+    summary: str | None
     changed_at: str
     changes: int = 0
     renew_at: str | None = None

@@ -40,7 +40,7 @@ def test_an_image_that_a_verdict_approved_is_followed_once(store: Store) -> None
     settle(store, "one")
     settle(store, "two")
     assert get_followed_image(store) == FollowedImage(
-        IMAGE, "web", make_approval("one").policy, Status.APPROVED, VERDICT, "", NOW
+        IMAGE, "web", make_approval("one").policy, Status.APPROVED, VERDICT, None, NOW
     )
 
 

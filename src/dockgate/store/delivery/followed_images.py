@@ -211,7 +211,7 @@ def follow_images(connection: Connection, approvals_by_verdict: Mapping[str, Seq
     images: dict[tuple[str, str, PolicyReference], FollowedImage] = {}
     for verdict, approvals in approvals_by_verdict.items():
         for key in sorted({approval[1:] for approval in approvals}):
-            images.setdefault(key, FollowedImage(*key, Status.APPROVED, verdict, "", now))
+            images.setdefault(key, FollowedImage(*key, Status.APPROVED, verdict, None, now))
     insert_all_new(connection, followed_images, [asdict(followed_image) for followed_image in images.values()])
     digests = sorted({image for image, _, _ in images})
     for row in connection.execute(_LOCK_NOT_APPROVED, {"images": make_text_list(digests)}).mappings().all():
@@ -287,7 +287,7 @@ def _enqueue_callbacks(
                 "policy": followed_image.policy,
                 "before": row.status,
                 "status": followed_image.status,
-                "summary": followed_image.summary,
+                "summary": followed_image.summary or "",
                 "verdict": followed_image.verdict if followed_image.unwatched_at is None else None,
                 "number": row.messages + 1,
                 "at": now,

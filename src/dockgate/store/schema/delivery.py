@@ -166,7 +166,7 @@ followed_images = Table(
     define_typed_text("policy", PolicyReference, primary_key=True),
     Column("status", EnumText(Status), nullable=False),
     define_text("verdict"),
-    define_text("summary"),
+    define_text_or_empty("summary"),
     define_text("changed_at"),
     Column("changes", Integer, nullable=False),
     Column("renew_at", SafeText),
