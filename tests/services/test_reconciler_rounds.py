@@ -1,6 +1,14 @@
 """The reconciler leaves alone what is being worked on, and what has not changed."""
 
-from dockgate.services.reconciler_rounds import ROUND_LIMIT, OverdueItems, RoundRobin
+from collections.abc import Callable, Sequence
+
+from dockgate.services.reconciler_rounds import ROUND_LIMIT, Completion, OverdueItems, RoundRobin
+
+NOW, LATER = "2026-12-01T08:00:00.000Z", "2026-12-01T09:00:00.000Z"
+
+
+def complete(_: tuple[int]) -> Completion:
+    return Completion(NOW)
 
 
 def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
@@ -14,21 +22,44 @@ def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
 
 def test_a_revision_is_finished_when_nothing_is_left_to_do() -> None:
     rounds, items = RoundRobin[tuple[int]](), [(number,) for number in range(ROUND_LIMIT + 1)]
-    rounds.run(items, str, lambda _: True, "trying", "one")
+    rounds.run(items, str, complete, "trying", NOW, "one")
     assert not rounds.is_finished("one")  # one item more than a round takes
-    rounds.run(items, str, lambda _: True, "trying", "one")
+    rounds.run(items, str, complete, "trying", NOW, "one")
     assert rounds.is_finished("one")
     assert not rounds.is_finished("two")
 
 
 def test_a_revision_is_not_finished_while_an_item_fails_or_is_due() -> None:
-    def fail(_: tuple[int]) -> bool:
+    def fail(_: tuple[int]) -> Completion:
         raise ValueError("an internal error")
 
-    for state, act in ((str, fail), (str, lambda _: False), (lambda _: "", lambda _: True)):
+    def leave(_: tuple[int]) -> None:
+        return None
+
+    cases: Sequence[tuple[Callable[[tuple[int]], str], Callable[[tuple[int]], Completion | None]]]
+    cases = (str, fail), (str, leave), (lambda _: "", complete)
+    for state, act in cases:
         rounds = RoundRobin[tuple[int]]()
         for _ in range(2):
-            rounds.run([(1,)], state, act, "trying", "one")
+            rounds.run([(1,)], state, act, "trying", NOW, "one")
             assert not rounds.is_finished("one")
-        rounds.run([(1,)], str, lambda _: True, "trying", "one")
+        rounds.run([(1,)], str, complete, "trying", NOW, "one")
         assert rounds.is_finished("one")
+
+
+def test_time_alone_makes_an_item_due_again() -> None:
+    for completion, now, expected in (
+        (Completion(NOW), LATER, 1),
+        (Completion(NOW, LATER), NOW, 1),
+        (Completion(NOW, LATER), LATER, 2),
+        (Completion(LATER), NOW, 2),  # by a clock that was ahead
+    ):
+        rounds, calls = RoundRobin[tuple[int]](), list[tuple[int]]()
+
+        def act(item: tuple[int], completion: Completion = completion, calls: list[tuple[int]] = calls) -> Completion:
+            calls.append(item)
+            return completion
+
+        rounds.run([(1,)], str, act, "trying", completion.now)
+        rounds.run([(1,)], str, act, "trying", now)
+        assert len(calls) == expected

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.changing_fleet import check_random_changes
+from tests.services import further_repositories
+from tests.services.changing_fleet import STEPS, check_random_changes
 from tests.services.renewal_fleet import Fleet, open_fleet
 from tests.store.factories import FACTORIES
 
@@ -18,3 +19,8 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 @pytest.mark.parametrize("seed", range(100, 150))
 def test_verdicts_are_those_of_judging_all_images_whatever_changes(fleet: Fleet, seed: int) -> None:
     check_random_changes(fleet, seed)
+
+
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_verdicts_in_further_repositories_are_those_of_judging_again_whatever_changes(fleet: Fleet, seed: int) -> None:
+    further_repositories.check_random_changes(fleet, seed, STEPS)

@@ -253,6 +253,7 @@ class _Wiring(DeliveryWiring):
                 self.verdicts,
                 self.selection,
                 self.exemption_revisions,
+                self.advisory_revisions,
                 self.watched_images,
                 clock,
                 self.effects,

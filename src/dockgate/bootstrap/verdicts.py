@@ -19,6 +19,7 @@ from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.exposure.waiver_preview import WaiverPreviews
 from dockgate.services.feeds.advisories import compare
+from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
@@ -134,6 +135,7 @@ class VerdictWiring:
         image_judge = IndexedImageJudge(
             store, self.case_builder, self.waivers, self.provenance, self.ecosystems, self.rules, self.clock
         )
+        self.advisory_revisions = AdvisoryRevisions(store, self.fleet_index, image_judge, advisories, self.clock)
         self.verdict_renewal = VerdictRenewal(
             store,
             self.fleet_index,
@@ -219,6 +221,7 @@ class VerdictWiring:
             self.selection,
             self.exemption_revisions,
             self.verdict_inputs,
+            self.advisory_revisions,
             self.watched_images,
             self.clock,
             self.retention_clock,

@@ -9,10 +9,12 @@ checks the limits.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 from typing import Any
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
 from dockgate.gate.active_rules import ActiveRule, ask_rules, list_active_rules, list_required_catalogues
+from dockgate.gate.change_times import find_first_after, find_first_change
 from dockgate.gate.external_findings import ExternalReportMatcher
 from dockgate.gate.model import (
     NO_REMEDIATION,
@@ -38,6 +40,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.platforms import Platform
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, Matcher, count_listed, limit_findings
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, UndeterminedFact
@@ -86,6 +89,22 @@ def judge_platforms(
     if case.no_scan_reason:
         verdicts.append(_build_unscanned_verdict(case))
     return tuple(verdicts)
+
+
+def find_next_change(case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> float:
+    """Return when time alone can change the verdict on a case, in seconds since 1970.
+
+    Infinite for never, the time of the case itself if it is unknown. The ages of feeds are left out.
+    """
+    now = to_datetime(case.now).timestamp()
+    exemption_times = [waiver.until for waiver in case.waivers.waivers]
+    exemption_times += [statement.at for statement in case.waivers.statements]
+    changes_at = find_first_after(map(parse_time, exemption_times), now)
+    active_rules = list_active_rules(case.policy, rules)
+    for platform in _list_platforms(case, ecosystems):
+        facts = platform.evaluate(platform.inventory, active_rules).facts
+        changes_at = min(changes_at, *(find_first_change(active, facts, now) for active in active_rules))
+    return changes_at if active_rules else inf
 
 
 def _list_platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Platform"]:

@@ -6,9 +6,10 @@ On what was left behind, and on many items in turn, a few in each round.
 import logging
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.timestamps import compute_latest_time
 
 # Items of one round; the others follow in the next rounds.
 ROUND_LIMIT = 100
@@ -20,6 +21,20 @@ Key = TypeVar("Key", bound=Hashable)
 _log = logging.getLogger(__name__)
 
 
+class Completion(NamedTuple):
+    """That an item was worked on at `now`. Time alone makes it due again at `next_at`, None for never."""
+
+    now: str
+    next_at: str | None = None
+
+    def is_over(self, now: str, latest_time: str) -> bool:
+        """Return whether the item is due again.
+
+        Also if it was worked on by a clock that was ahead: after `latest_time`.
+        """
+        return self.now > latest_time or (self.next_at is not None and self.next_at <= now)
+
+
 class RoundRobin(Generic[Item]):
     """What was done in earlier rounds, remembered in memory only.
 
@@ -28,8 +43,8 @@ class RoundRobin(Generic[Item]):
     """
 
     def __init__(self) -> None:
-        # By item: the state that it was worked on in.
-        self._handled_items: dict[Item, str | None] = {}
+        # By item: the state that it was worked on in, and when.
+        self._handled_items: dict[Item, tuple[str | None, Completion]] = {}
         self._last_item: Item | None = None
         # The revision after which nothing was left to do.
         self._finished_revision: str | None = None
@@ -42,35 +57,39 @@ class RoundRobin(Generic[Item]):
         self,
         items: Iterable[Item],
         state: Callable[[Item], str | None],
-        act: Callable[[Item], bool],
+        act: Callable[[Item], Completion | None],
         task: str,
+        now: str,
         revision: str | None = None,
     ) -> None:
-        """Call `act` with the items whose state is another one than when it returned true, or is None.
+        """Call `act` with the items whose state is another one than when it was completed, or is None.
 
-        An item that fails is logged, and tried again. `task` says what is done, for the log. `revision` changes
-        whenever the items or their states may have: see `is_finished`.
+        Also with those whose completion is over. An item that fails is logged; it is tried again, as is one for which
+        `act` returns None. `task` says what is done, for the log. `revision` changes whenever the items or their states
+        may have: see `is_finished`.
         """
         ordered_items = sorted(items)
         first = bisect_right(ordered_items, self._last_item) if self._last_item is not None else 0
-        handled_items: dict[Item, str | None] = {}
-        remaining = ROUND_LIMIT
+        handled_items: dict[Item, tuple[str | None, Completion]] = {}
+        remaining, latest_time = ROUND_LIMIT, compute_latest_time(now)
         for item in (*ordered_items[first:], *ordered_items[:first]):
             try:
                 present_state = state(item)
-                if present_state and self._handled_items.get(item) == present_state:
-                    handled_items[item] = present_state
+                former_state, completion = self._handled_items.get(item, (None, None))
+                is_current = present_state is not None and former_state == present_state
+                if is_current and completion and not completion.is_over(now, latest_time):
+                    handled_items[item] = present_state, completion
                 elif remaining > 0:
                     remaining -= 1
                     self._last_item = item
-                    if act(item):
-                        handled_items[item] = present_state
+                    if completion := act(item):
+                        handled_items[item] = present_state, completion
             except DockgateError as error:
                 _log.warning("%s of %s failed: %s", task, "@".join(map(str, item)), error.full_message)
             except Exception as error:
                 _log.error("%s of %s failed", task, "@".join(map(str, item)), exc_info=error)
         self._handled_items = handled_items
-        is_finished = len(handled_items) == len(ordered_items) and all(handled_items.values())
+        is_finished = len(handled_items) == len(ordered_items) and all(state for state, _ in handled_items.values())
         self._finished_revision = revision if is_finished else None
 
 

@@ -18,6 +18,7 @@ from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.approvals.followed_images import FollowedImageReview
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
@@ -108,18 +109,39 @@ class Followed:
         return [(payload["before"], payload["status"]) for payload in payloads]
 
 
-def test_a_vex_document_about_another_image_has_no_image_judged_again(system: ServerSystem) -> None:
+def count_judged(system: ServerSystem, judged_images: list[str]) -> FollowedImageReview:
+    """The review, which adds each image that it judges to the list."""
+
     class Counting(type(system.use_cases.verdicts)):  # type: ignore[misc]
         def judge_followed(self, image: str, repository: str, policy: str) -> object:
             judged_images.append(image)
             return super().judge_followed(image, repository, policy)
 
-    Followed(system)
-    system.use_cases.fleet_index.add_missing()
     verdicts = system.use_cases.verdicts
     counting = Counting(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
-    approved_images = replace(system.use_cases.approved_images, verdicts=counting)
+    return replace(system.use_cases.approved_images, verdicts=counting)
+
+
+def test_only_advisories_about_its_packages_have_an_image_judged_again(system: ServerSystem) -> None:
+    Followed(system)
     judged_images: list[str] = []
+    approved_images = count_judged(system, judged_images)
+    advisories = system.advisories
+    for name, hours, images in (("app", 0, IMAGES[:1]), ("other", 0, []), ("another", 5, []), ("app", 0, IMAGES[:1])):
+        advisories.advisories += [make_advisory(name, Severity.LOW, "2", f"{len(advisories.advisories)}")]
+        system.clock.ahead += timedelta(hours=hours)
+        system.use_cases.verdict_renewal.renew()
+        judged_images.clear()
+        for _ in range(2):
+            approved_images.review()
+        assert judged_images == images
+
+
+def test_a_vex_document_about_another_image_has_no_image_judged_again(system: ServerSystem) -> None:
+    Followed(system)
+    system.use_cases.fleet_index.add_missing()
+    judged_images: list[str] = []
+    approved_images = count_judged(system, judged_images)
     approved_images.review()
     assert judged_images == IMAGES[:1]
     for product, images in ((IMAGES[1], []), (IMAGES[0], IMAGES[:1])):

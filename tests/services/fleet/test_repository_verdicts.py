@@ -10,6 +10,8 @@ from tests.scenarios.planned_images import MissingAdvisories, OldAdvisories, mak
 from tests.services.fleet.promoted_image import ASSIGNMENT, IMAGE, LAX, STRICT, Promoted
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.registry_access import OPERATOR
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller, Principal, Role, Token
@@ -176,11 +178,26 @@ def test_owners_are_notified_of_the_changed_verdict_on_what_was_approved_in_thei
         assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
         assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
     system.advisories.advisories.pop()
+    system.use_cases.verdict_renewal.renew()
     for _ in range(2):
         system.use_cases.approved_images.review()
         promoted_image.judge()
         assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
     assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected"), ("prod/app", "Rejected", "Approved")]
+
+
+def test_what_is_not_followed_any_more_is_judged_like_other_images(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    promoted_image.follow("prod/app", PolicyReference("strict"))
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == "Approved"  # the review of followed images judges it
+    followed_images = promoted_image.system.store.followed_images
+    followed_images.end_watch(followed_images.list()[0], "It is not watched any more.", promoted_image.now())
+    followed_images.forget(followed_images.list()[0])
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == "Rejected"
 
 
 def test_the_end_of_a_watch_is_announced_once_in_each_repository(promoted_image: Promoted) -> None:
@@ -374,6 +391,22 @@ def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted_image: Pro
         promoted_image.judge()
     assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     assert ("prod/app", "Approved", "Rejected") in promoted_image.list_changes()
+
+
+def test_the_waivers_of_a_built_repository_count_once_the_server_pushed_the_image(promoted_image: Promoted) -> None:
+    store = promoted_image.system.store
+    waiver = Waiver("w1", "ana", "Not here.", package="pkg:deb/debian/app", repository="prod/*", until="2099-01-01")
+    promoted_image.publish(Severity.CRITICAL)
+    promoted_image.system.services.policies.waivers.add_waiver(waiver)
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == "Approved"
+    build = Action("Build", ActionType.BUILD, input="SourceOutput", configuration={"image": "prod/app"})
+    store.pipelines.put(Pipeline("web", (Stage("Build", (build,)),)), promoted_image.now())
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == "Rejected"
+    store.images.add_push(PushedImage("prod/app", "2", IMAGE, promoted_image.now(), pushed_by=OPERATOR))
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == "Approved"
 
 
 def test_a_verdict_that_was_not_requested_approves_no_deploy(promoted_image: Promoted) -> None:

@@ -26,14 +26,14 @@ findings.
 
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from math import inf
 from typing import NamedTuple
 
 from dockgate.gate import waivers
 from dockgate.gate.active_rules import ActiveRule
+from dockgate.gate.change_times import find_first_after, find_first_change
 from dockgate.gate.evaluate import count_findings
 from dockgate.gate.fleet.exemption_index import Exemptions, collect_names
 from dockgate.gate.fleet.model import FleetComponent, LayerOrigin
@@ -245,17 +245,6 @@ class ComponentCounter:
     ) -> RuleInput:
         inventory = make_inventory(packages, has_known_base=origin is not LayerOrigin.UNKNOWN)
         return RuleInput(inventory, Matches(findings, ()), self._coverage, self._now, self._compare)
-
-
-def find_first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> float:
-    """Return when time can change the rule's answers, in seconds since 1970: `now` if unknown."""
-    times = active.rule.list_change_times(rule_input, active.settings)
-    return now if times is None else find_first_after(times, now)
-
-
-def find_first_after(times: Iterable[datetime | None], now: float) -> float:
-    """The first of the times after `now`, infinite if there is none."""
-    return min((at for time in times if time is not None and (at := time.timestamp()) > now), default=inf)
 
 
 def _has_scope(active_rules: Sequence[ActiveRule]) -> bool:

@@ -9,7 +9,8 @@ from math import inf
 from typing import NamedTuple
 
 from dockgate.gate.active_rules import ActiveRule, OutcomesByAction, ask_rules
-from dockgate.gate.fleet.component_counts import MAX_CACHED, ComponentCounts, find_first_change, make_inventory
+from dockgate.gate.change_times import find_first_change
+from dockgate.gate.fleet.component_counts import MAX_CACHED, ComponentCounts, make_inventory
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.rule import RuleInput
 from dockgate.shared.timestamps import to_datetime

@@ -17,14 +17,8 @@ from dockgate.gate.active_rules import (
     list_active_rules,
     list_required_catalogues,
 )
-from dockgate.gate.fleet.component_counts import (
-    ComponentCounter,
-    ComponentCounts,
-    PackedCounts,
-    find_first_after,
-    find_first_change,
-    make_inventory,
-)
+from dockgate.gate.change_times import find_first_after, find_first_change
+from dockgate.gate.fleet.component_counts import ComponentCounter, ComponentCounts, PackedCounts, make_inventory
 from dockgate.gate.fleet.exemption_index import ExemptionIndex, Exemptions, collect_names
 from dockgate.gate.fleet.finding_lists import FindingLists, ListedComponent
 from dockgate.gate.fleet.model import (

@@ -5,16 +5,19 @@ External pipelines are notified of changed verdicts; attestations are renewed wh
 
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import NamedTuple
 
+from dockgate.gate.change_times import format_unknown_moment
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.gate.summaries import name_policy
 from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
+from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions, AdvisoryState
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
-from dockgate.services.reconciler_rounds import RoundRobin
+from dockgate.services.reconciler_rounds import Completion, RoundRobin
 from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
@@ -32,6 +35,15 @@ FORGET_DAYS = 7.0
 _Key = tuple[str, str, PolicyReference]
 
 
+class _JudgedImage(NamedTuple):
+    """The verdict on a followed image, the digest of the stored one like it, and when time alone can change it."""
+
+    verdict: Verdict
+    digest: str
+    summary: str
+    next_at: str | None
+
+
 @dataclass(slots=True)
 class FollowedImageReview:
     """The review of approved images after the answer, while they are watched.
@@ -45,6 +57,7 @@ class FollowedImageReview:
     selection: PolicySelection
     exemptions: ExemptionRevisions
     inputs: VerdictInputs
+    advisory_revisions: AdvisoryRevisions
     watched_images: WatchedImages
     clock: ServerClock
     retention_clock: ServerClock
@@ -63,13 +76,16 @@ class FollowedImageReview:
 
         One that fails is logged.
         """
-        database, now = self.verdicts.read_advisory_digest(), self.clock.now()
+        now = self.clock.now()
         revision = self._compute_revision(now)
         if self._round_robin.is_finished(revision):
             return
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
-        inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
+        images = {image for image, _, _ in by_key}
+        advisories = self.advisory_revisions.read(images)
+        compute_inputs = cache(partial(self._compute_inputs_digest, advisories))
         provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
+        pushers = self.store.images.list_pushers_by_location(images)
         locations = {(repository, image) for image, repository, _ in by_key}
         watches = self.watched_images.read_watches(locations)
         exemptions = self.exemptions.compute(locations, now)
@@ -79,16 +95,27 @@ class FollowedImageReview:
             if self._is_renewal_due(followed_image, now):
                 return None
             image, repository, policy = key
-            is_watched = watches[repository, image].is_watched
-            inputs = inputs_of(policy, repository), provenance[image, repository], exemptions[repository, image]
-            return " ".join(map(str, (*inputs, is_watched, followed_image.status)))
+            location = repository, image
+            inputs = (
+                advisories.get_revision(image),
+                compute_inputs(policy, repository),
+                exemptions[location],
+                pushers.get(location, ()),
+                watches[location].is_watched,
+                provenance[image, repository],
+                followed_image.status,
+            )
+            return compute_digest(canonical.encode(inputs))
 
-        def judge(key: _Key) -> bool:
+        def judge(key: _Key) -> Completion | None:
             self.answer_priority.give_way()
-            self.effects.run(EffectKind.REJUDGE, self._judge_again, by_key[key])
-            return self.verdicts.read_advisory_digest() == database
+            completion = self.effects.run(EffectKind.REJUDGE, self._judge_again, by_key[key], now)
+            is_same = advisories.is_settled and self.verdicts.read_advisory_digest() == advisories.database
+            return completion if is_same else None
 
-        self._round_robin.run(by_key, compute_state, judge, "judging", revision)
+        # Until the index has followed an update, the same revision is looked at again.
+        finished_revision = revision if advisories.is_settled else None
+        self._round_robin.run(by_key, compute_state, judge, "judging", now, finished_revision)
 
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""
@@ -99,26 +126,31 @@ class FollowedImageReview:
         )
         return f"{self.inputs.compute_revision()} {followed_revision} {provenance}"
 
-    def _judge_again(self, followed_image: FollowedImage) -> None:
+    def _judge_again(self, followed_image: FollowedImage, now: str) -> Completion | None:
+        """Judge the image, and record what has changed. None while it is being scanned."""
         state = self.watched_images.read_state(followed_image.repository, followed_image.image)
         if not state.is_watched:
             self._end_watch(followed_image, state.until)
-            return
-        result = self._judge(followed_image)
-        if result is None:
-            return  # it is being scanned
-        verdict, digest, summary = result
-        now = self.clock.now()
-        if followed_image.status is Status.REJECTED and has_only_stale_advisories(verdict):
-            return  # a rejection is announced once
-        if verdict.status != followed_image.status or followed_image.unwatched_at is not None:
-            self.store.followed_images.change(followed_image, verdict.status, digest, summary, now)
-        elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
-            renew_at = self.clock.compute_time_after(self.attestation_days * 86400 / 2)
-            self.store.followed_images.renew(followed_image, digest, now, renew_at)
+            return Completion(now, format_unknown_moment(now))  # it is forgotten some days later
+        judged_image = self._judge(followed_image)
+        if judged_image is None:
+            return None
+        self._record(followed_image, judged_image)
+        return Completion(now, judged_image.next_at)
 
-    def _judge(self, followed_image: FollowedImage) -> tuple[Verdict, str, str] | None:
-        """Return the present verdict, the digest of the stored one like it, and its summary; None during a scan.
+    def _record(self, followed_image: FollowedImage, judged_image: _JudgedImage) -> None:
+        """Record the status if it has changed, and renew the attestation if that is due."""
+        status, now = judged_image.verdict.status, self.clock.now()
+        if followed_image.status is Status.REJECTED and has_only_stale_advisories(judged_image.verdict):
+            return  # a rejection is announced once
+        if status != followed_image.status or followed_image.unwatched_at is not None:
+            self.store.followed_images.change(followed_image, status, judged_image.digest, judged_image.summary, now)
+        elif status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
+            renew_at = self.clock.compute_time_after(self.attestation_days * 86400 / 2)
+            self.store.followed_images.renew(followed_image, judged_image.digest, now, renew_at)
+
+    def _judge(self, followed_image: FollowedImage) -> _JudgedImage | None:
+        """Return the present verdict, None during a scan.
 
         It is that of the policy of the approval. If this does not count for the repository any more, the repository's
         own policy has to approve the image, too.
@@ -127,17 +159,18 @@ class FollowedImageReview:
         result = self.verdicts.judge_followed(image, repository, policy)
         if result is None:
             return None
-        verdict, digest = result
+        judged_image = _JudgedImage(result.verdict, result.digest, result.verdict.summary, result.next_at)
         own_policy = self.selection.find_superseding_policy(repository, policy)
-        if own_policy is None or verdict.status is not Status.APPROVED:
-            return verdict, digest, verdict.summary
+        if own_policy is None or result.verdict.status is not Status.APPROVED:
+            return judged_image
         own_result = self.verdicts.judge_followed(image, repository, own_policy)
         if own_result is None:
             return None
-        own_verdict, own_digest = own_result
-        if own_verdict.status is Status.APPROVED:
-            return verdict, digest, verdict.summary
-        return own_verdict, own_digest, name_policy(own_policy, own_verdict.summary)
+        next_at = min(filter(None, (result.next_at, own_result.next_at)), default=None)
+        if own_result.verdict.status is Status.APPROVED:
+            return judged_image._replace(next_at=next_at)
+        summary = name_policy(own_policy, own_result.verdict.summary)
+        return _JudgedImage(own_result.verdict, own_result.digest, summary, next_at)
 
     def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
         """Record the end of the watch, and forget the image some days later: it may be watched again till then."""
@@ -163,17 +196,18 @@ class FollowedImageReview:
             return True
         return not self.clock.compute_time_before(half) < format_time(since) <= compute_latest_time(now)
 
-    def _compute_inputs_digest(
-        self, database: str | None, policy: PolicyReference, repository: str, *, now: str
-    ) -> str:
-        """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
-        loaded_policy = self.selection.read(policy)
-        watch = self.selection.get_watch(repository)
-        policy_digest = loaded_policy.unusable_reason or loaded_policy.policy.digest
+    def _compute_inputs_digest(self, advisories: AdvisoryState, policy: PolicyReference, repository: str) -> str:
+        """Return a digest that changes whenever verdicts by this policy in the repository, or the watch, could change.
+
+        What belongs to single images is left out.
+        """
+        watch, is_built = self.selection.get_watch(repository), self.store.pipelines.is_built(repository)
+        policy_revision = advisories.compute_policy_revision(self.selection.read(policy))
         own_policy = self.selection.find_superseding_policy(repository, policy)
-        own_usable = self.selection.read(own_policy) if own_policy is not None else None
-        own_digest = (own_usable.unusable_reason or own_usable.policy.digest) if own_usable is not None else None
-        return compute_digest(canonical.encode([database, policy_digest, own_digest, watch, now[:13]]))
+        own_revision = None
+        if own_policy is not None:
+            own_revision = advisories.compute_policy_revision(self.selection.read(own_policy))
+        return compute_digest(canonical.encode([policy_revision, own_revision, watch, is_built]))
 
 
 def _make_key(followed_image: FollowedImage) -> _Key:

@@ -113,6 +113,15 @@ class FleetIndex:
                 if not findings.record_new(results, source, self.clock.now()):
                     return
 
+    def find_unmatched_images(self) -> set[int]:
+        """Return the images (ids) with components whose findings are not known yet.
+
+        They are judged once these are.
+        """
+        components = [number for number, _ in self.store.fleet_findings.list_unmatched_components(NO_LIMIT)]
+        bundles = {bundle for _, bundle, _ in self.store.fleet.iterate_bundle_uses(components)} if components else set()
+        return self.store.fleet.find_images_with(bundles) if bundles else set()
+
     def is_current(self, reader: AdvisoryReader) -> bool:
         """Return whether the findings are of this advisory database, and of this version of Dockgate."""
         return self.store.fleet_findings.find_source() in (None, Source(reader.digest, self.engine_version))

@@ -6,12 +6,12 @@ Nothing is pulled, and no inventory is read without need.
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from itertools import chain
-from math import ceil, inf
+from math import inf
 from typing import NamedTuple
 
 from dockgate.gate import evaluate, patterns, vex_statements, waivers
+from dockgate.gate.change_times import format_next_change, format_unknown_moment
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
 from dockgate.gate.model import ExemptionSet, Policy, Status, VerdictCase, select_worst_status
@@ -25,13 +25,9 @@ from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentConte
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.waivers import ServerExemptions, ServerWaivers
 from dockgate.shared.errors import DefinitionError, StoreError
-from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import IndexedImage
 from dockgate.vulnerabilities.model import Coverage, Severity
-
-# Where time may change a verdict at a moment that is not known, it is judged again after so long.
-UNKNOWN_MOMENT = timedelta(hours=1)
 
 # Why a verdict is Undetermined, by the kind of entry. That something is unread is not here: it does not come and go.
 _UNKNOWN_FACTS = {
@@ -148,7 +144,6 @@ class IndexedImageJudge:
         is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
         limited_repositories = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}
-        now_seconds = to_datetime(now).timestamp()
         for image in contents.images:
             try:
                 provenance = (
@@ -164,7 +159,7 @@ class IndexedImageJudge:
                 results = judge.judge(item)
                 results_if_fresh = results if fresh_judge is judge else fresh_judge.judge(item)
                 if results is not None and results_if_fresh is not None:
-                    judged_image: JudgedImage | None = _combine(image, results, results_if_fresh, now, now_seconds)
+                    judged_image: JudgedImage | None = _combine(image, results, results_if_fresh, now)
                 else:
                     judged_image = self._judge_alone(image, policy, fleet_waivers, now)
             except StoreError:
@@ -234,7 +229,7 @@ class IndexedImageJudge:
             status,
             _select_largest_counts(counts),
             status_if_fresh,
-            _add_time(now, UNKNOWN_MOMENT),
+            format_unknown_moment(now),
             max((len(verdict.waived) for verdict in verdicts), default=0),
             case.no_scan_reason or _explain_status(status, rules, kinds),
         )
@@ -258,7 +253,7 @@ class IndexedImageJudge:
 
 def _make_failed(image: IndexedImage, now: str, reason: str = "judging it failed") -> JudgedImage:
     """The verdict on an image whose judging failed: it is judged again after a while."""
-    status, again_at = Status.UNDETERMINED, _add_time(now, UNKNOWN_MOMENT)
+    status, again_at = Status.UNDETERMINED, format_unknown_moment(now)
     return JudgedImage(image.id, status, _NO_COUNTS, status, again_at, reason=reason)
 
 
@@ -287,16 +282,9 @@ def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJu
 
 
 def _combine(
-    image: IndexedImage,
-    results: Sequence[PlatformResult],
-    fresh_results: Sequence[PlatformResult],
-    now: str,
-    now_seconds: float,
+    image: IndexedImage, results: Sequence[PlatformResult], fresh_results: Sequence[PlatformResult], now: str
 ) -> JudgedImage:
-    """The verdict on an image from those on its platforms: the worst status and the most findings.
-
-    `now_seconds` is `now` in seconds since 1970.
-    """
+    """The verdict on an image from those on its platforms: the worst status and the most findings."""
     status = select_worst_status([result.status for result in results])
     rules = (rule for result in results for rule in result.rejecting_rules)
     kinds = (kind for result in results for kind in result.undetermined_kinds)
@@ -305,15 +293,12 @@ def _combine(
         (result,) = results
         return JudgedImage(image.id, status, result.counts, fresh_results[0].status, None, result.waived_count, reason)
     changes_at = min(result.changes_at for result in results)
-    next_at = None if changes_at == inf else _format_time(changes_at)
-    if changes_at <= now_seconds:
-        next_at = _add_time(now, UNKNOWN_MOMENT)
     return JudgedImage(
         image.id,
         status,
         _select_largest_counts([result.counts for result in results]),
         select_worst_status([result.status for result in fresh_results]),
-        next_at,
+        format_next_change(changes_at, now),
         max(result.waived_count for result in results),
         reason,
     )
@@ -339,13 +324,3 @@ def _select_largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
 def _mark_checked(coverage: Sequence[Coverage], now: str) -> tuple[Coverage, ...]:
     """Return the coverage as if every feed had been checked now."""
     return tuple(replace(entry, checked_at=now) for entry in coverage)
-
-
-def _add_time(now: str, delta: timedelta) -> str:
-    return format_time(shift_time(to_datetime(now), delta))
-
-
-def _format_time(seconds: float) -> str:
-    """A time in RFC 3339, not before the moment itself."""
-    milliseconds = ceil(seconds * 1000)
-    return format_time(datetime.fromtimestamp(milliseconds // 1000, UTC) + timedelta(milliseconds=milliseconds % 1000))

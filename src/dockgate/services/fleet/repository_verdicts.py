@@ -1,8 +1,8 @@
 """Verdicts on images that are in several repositories, by the policy and the waivers of each.
 
 The fleet judges an image once, in the repository where it was read. In every other one it is judged as on a push, again
-whenever something changes: such a verdict informs, and approves nothing. Images that were approved there are judged by
-`services.approvals.followed_images`; their owners are notified here.
+whenever something changes that decides of it. Such a verdict informs, and approves nothing. Images that were approved
+there are judged by `services.approvals.followed_images`; their owners are notified here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,16 +11,16 @@ from functools import cache
 
 from dockgate.events.dockgate_events import make_verdict_changed, make_watch_ended
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
-from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
+from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
-from dockgate.services.reconciler_rounds import RoundRobin
+from dockgate.services.reconciler_rounds import Completion, RoundRobin
 from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
-from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.verdicts.verdicts import PushRenewal, RenewedPushVerdict, Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
@@ -40,53 +40,71 @@ class RepositoryVerdicts:
     verdicts: Verdicts
     selection: PolicySelection
     exemptions: ExemptionRevisions
+    advisory_revisions: AdvisoryRevisions
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
     _round_robin: RoundRobin[ImageLocation] = field(default_factory=RoundRobin, init=False)
 
     def review(self) -> None:
-        """Judge the images again whose inputs changed; every hour too, because rules may count time."""
-        database, now = self.verdicts.read_advisory_digest(), self.clock.now()
+        """Judge the images again whose inputs changed, or whose verdict the time may have changed."""
+        now = self.clock.now()
         other_locations = self.store.tag_history.list_other_repositories()
         clear = self.selection.find_clear_assignments({repository for repository, _, _ in other_locations})
         scans = {(repository, image): scan for repository, image, scan in other_locations if repository in clear}
+        images = {image for _, image in scans}
+        advisories = self.advisory_revisions.read(images)
         watches = self.watched_images.read_watches(scans.keys())
         exemptions = self.exemptions.compute(scans.keys(), now)
         # Another verdict, such as the answer of an approval, may be one that the owners do not know.
-        numbers = self.store.verdicts.list_newest_numbers({image for _, image in scans})
+        numbers = self.store.verdicts.list_newest_numbers_by_location(images)
+        provenance = self.store.provenance.list_revisions({(image, repository) for repository, image in scans})
+        policies_by_image = self.store.followed_images.list_policies(images)
+        pushers = self.store.images.list_pushers_by_location(images)
 
         @cache
         def compute_inputs(repository: str) -> tuple[str, bool]:
-            """Return what decides of any image in a repository, and whether provenance does, too."""
+            """Return what decides of any image in a repository."""
             loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
-            policy = loaded_policy.unusable_reason or loaded_policy.policy.digest
-            return policy, PROVENANCE_RULE in loaded_policy.policy.rules
+            return advisories.compute_policy_revision(loaded_policy), self.store.pipelines.is_built(repository)
 
         def compute_state(location: ImageLocation) -> str:
-            policy, has_provenance = compute_inputs(location[0])
-            image_key = location[1], location[0]
-            provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
-            watch = watches[location].is_watched
-            number = numbers.get(location[1])
-            inputs = database, policy, exemptions[location], scans[location], watch, provenance, number, now[:13]
+            repository, image = location
+            inputs = (
+                advisories.get_revision(image),
+                compute_inputs(repository),
+                exemptions[location],
+                pushers.get(location, ()),
+                scans[location],
+                watches[location].is_watched,
+                provenance[image, repository],
+                numbers.get(location),
+                policies_by_image.get(location, ()),
+            )
             return compute_digest(canonical.encode(inputs))
 
-        def judge(location: ImageLocation) -> bool:
-            self.effects.run(EffectKind.REJUDGE, self._judge, *location)
-            return self.verdicts.read_advisory_digest() == database
+        def judge(location: ImageLocation) -> Completion | None:
+            renewal = self.effects.run(EffectKind.REJUDGE, self._judge, *location)
+            is_same = advisories.is_settled and self.verdicts.read_advisory_digest() == advisories.database
+            return Completion(now, renewal.next_at) if is_same and renewal is not None else None
 
-        self._round_robin.run(scans, compute_state, judge, "judging")
+        self._round_robin.run(scans, compute_state, judge, "judging", now)
 
-    def _judge(self, repository: str, image: str) -> None:
+    def _judge(self, repository: str, image: str) -> PushRenewal | None:
+        """Judge an image in a repository, and record its verdict if it has changed. None while it is being scanned."""
         watch = self.watched_images.read_state(repository, image)
         if not watch.is_watched:
             self._announce_end(repository, image, watch.until)
-            return
+            return PushRenewal()
         renewal = self.verdicts.renew_push(image, repository)
-        if renewal is None:
-            return
-        verdict, previous = renewal.verdict, renewal.previous
+        if renewal is not None and renewal.renewed_verdict is not None:
+            self._record(renewal.renewed_verdict)
+        return renewal
+
+    def _record(self, renewed_verdict: RenewedPushVerdict) -> None:
+        """Record the verdict with the event of its change."""
+        verdict, repository, previous = renewed_verdict.verdict, renewed_verdict.repository, renewed_verdict.previous
+        image = verdict.image
         last_verdict = self._find_last_known_verdict(repository, image, previous)
         is_changed = not has_only_stale_advisories(verdict) and last_verdict.status != verdict.status
         if is_changed and not find_unused_images(self.store, {(repository, image)}):
@@ -103,7 +121,7 @@ class RepositoryVerdicts:
                 else (),
             )
             self.store.event_log.record([event])
-        self.verdicts.store_renewal(renewal)
+        self.verdicts.store_renewal(renewed_verdict)
 
     def _announce_end(self, repository: str, image: str, until: str | None) -> None:
         """Record the event that the image is not watched there any more, if it ended a day ago at most.

@@ -37,7 +37,7 @@ from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.contents import FleetFacts
 from dockgate.services.fleet.fixed_waivers import FixedWaivers
 from dockgate.services.fleet.former_verdicts import FormerVerdicts
-from dockgate.services.fleet.index import NO_LIMIT, FleetIndex
+from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.new_finding_events import NewFindingEvents
 from dockgate.services.fleet.policy_renewal import Match, PolicyRenewal, RenewalInputs
@@ -111,7 +111,7 @@ class VerdictRenewal:
         exemptions = self.image_judge.waivers.read_exemptions(active_waivers)
         groups, unwatched_images = self._group_images_by_policy()
         inputs = RenewalInputs(
-            FleetFacts(self.store, coverage), match, self._find_unmatched_images(), pending_changes, exemptions
+            FleetFacts(self.store, coverage), match, self.index.find_unmatched_images(), pending_changes, exemptions
         )
 
         def judge() -> None:
@@ -255,12 +255,6 @@ class VerdictRenewal:
             else:
                 unwatched_images[image] = state.until
         return {policy: images for policy, images in groups.items() if images}, unwatched_images
-
-    def _find_unmatched_images(self) -> set[int]:
-        """Return the images with components whose findings are not known yet: they are judged once these are."""
-        components = [number for number, _ in self.store.fleet_findings.list_unmatched_components(NO_LIMIT)]
-        bundles = {bundle for _, bundle, _ in self.store.fleet.iterate_bundle_uses(components)} if components else set()
-        return self.store.fleet.find_images_with(bundles) if bundles else set()
 
 
 def _compute_source_digest(store: Store) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dockgate.delivery.model import Approval
 from dockgate.delivery.ports import Advisories
 from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
+from dockgate.gate.change_times import format_next_change, format_unknown_moment
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.next_steps import advise_on_refusal
 from dockgate.gate.policy_reference import PolicyReference
@@ -37,6 +39,28 @@ class RenewedPushVerdict:
     case: VerdictCase
     repository: str
     previous: VerdictRecord
+
+
+class PushRenewal(NamedTuple):
+    """What judging a pushed image again has shown.
+
+    `renewed_verdict` is what there is to store, None for nothing. `next_at` is when time alone can change the verdict,
+    None for never.
+    """
+
+    renewed_verdict: RenewedPushVerdict | None = None
+    next_at: str | None = None
+
+
+class FollowedVerdict(NamedTuple):
+    """The present verdict on an approved image, and the digest of the stored one like it.
+
+    `next_at` is when time alone can change it, None for never.
+    """
+
+    verdict: Verdict
+    digest: str
+    next_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +194,22 @@ class Verdicts:
             cause = VerdictCause.make_push(repository, image, scan)
             self.store.verdicts.add(self._judge(case), case, cause, repository, scan)
 
-    def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
+    def renew_push(self, image: str, repository: str) -> PushRenewal | None:
         """Judge a pushed image as of now, by the repository's policy.
 
-        Returns the verdict, which `store_renewal` stores. It follows the newest one on the image in this repository
-        that was not requested: that is the one which the owners of the repository know.
-        Returns None, and there is nothing to store,
+        Returns None while the image is being scanned.
+        `store_renewal` stores the verdict. It follows the newest one on the image in this repository that was not
+        requested: that is the one which the owners of the repository know.
+        There is nothing to store
         - if there is no verdict yet: `judge_push` makes the first one;
         - if the image is followed by the repository's policy, and `judge_followed` has not renewed the verdict yet;
-        - while the image is being scanned;
         - if the newest verdict decides the same, and one that was not requested has its status and its policy. Verdicts
           by two policies never decide the same.
         """
         loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
         records = [record for record in self.store.verdicts.list_of_image(image) if record.repository == repository]
         if not records:
-            return None
+            return PushRenewal()
         newest_record, policy_name = records[0], loaded_policy.policy.name
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
         previous_record = next((record for record in records if not record.is_requested), newest_record)
@@ -197,7 +221,7 @@ class Verdicts:
             image, repository, policy_name
         )
         if is_followed and is_known:
-            return None
+            return PushRenewal()
         self.provenance.fetch_once(repository, image, policy_name)
         context = DeploymentContext(repository, should_keep_baselines=is_followed)
         case = self._build_case(image, loaded_policy, context)
@@ -205,18 +229,19 @@ class Verdicts:
             return None
         verdict = self._judge(case)
         is_same = _extract_decision(self.store.verdicts.get(newest_record.digest)) == _extract_decision(verdict)
+        next_at = self._find_next_change(case)
         if is_known if is_same else is_followed:
-            return None
-        return RenewedPushVerdict(verdict, case, repository, previous_record)
+            return PushRenewal(None, next_at)
+        return PushRenewal(RenewedPushVerdict(verdict, case, repository, previous_record), next_at)
 
-    def store_renewal(self, renewal: RenewedPushVerdict) -> None:
+    def store_renewal(self, renewed_verdict: RenewedPushVerdict) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
-        verdict, repository = renewal.verdict, renewal.repository
-        cause = VerdictCause.make_push_renewal(repository, verdict.image, renewal.previous.digest)
-        self.store.verdicts.add(verdict, renewal.case, cause, repository)
+        verdict, repository = renewed_verdict.verdict, renewed_verdict.repository
+        cause = VerdictCause.make_push_renewal(repository, verdict.image, renewed_verdict.previous.digest)
+        self.store.verdicts.add(verdict, renewed_verdict.case, cause, repository)
 
-    def judge_followed(self, image: str, repository: str, policy: PolicyReference) -> tuple[Verdict, str] | None:
-        """Return the present verdict on an approved image, and the digest of the stored one like it.
+    def judge_followed(self, image: str, repository: str, policy: PolicyReference) -> FollowedVerdict | None:
+        """Return the present verdict on an approved image.
 
         None while it is being scanned. It is stored if it decides something else than the newest one of its policy.
         """
@@ -226,7 +251,7 @@ class Verdicts:
         if case is None:
             return None
         verdict = self._judge(case)
-        return verdict, self._record(verdict, case, repository)
+        return FollowedVerdict(verdict, self._record(verdict, case, repository), self._find_next_change(case))
 
     def read_advisory_digest(self) -> str | None:
         """Return the digest of the present advisory database, None for none."""
@@ -246,6 +271,15 @@ class Verdicts:
 
     def _judge(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)
+
+    def _find_next_change(self, case: VerdictCase) -> str | None:
+        """Return when to judge the case again though nothing but the time changes, None for never.
+
+        The ages of feeds are left out.
+        """
+        if case.provenance is not None and case.provenance.unavailable is not None:
+            return format_unknown_moment(case.now)  # then it may be available
+        return format_next_change(evaluate.find_next_change(case, self.ecosystems, self.rules), case.now)
 
     def _record(self, verdict: Verdict, case: VerdictCase, repository: str) -> str:
         """Store the verdict after the newest of its policy in the repository, unless both say the same.

@@ -15,7 +15,7 @@ from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
 from dockgate.store.queries import is_one_of, make_text_list, select_as
-from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
+from dockgate.store.records import FollowedImage, ImageLocation, OutboxEntry, OutboxKind
 from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.events import outbox
 from dockgate.store.schema.images import image_uses, pushed_images
@@ -82,6 +82,15 @@ class FollowedImages:
         )
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
+
+    def list_policies(self, images: Collection[str]) -> Mapping[ImageLocation, Collection[str]]:
+        """Return the policies whose verdicts on these images are followed, sorted, by repository and image."""
+        columns, policies = followed_images.c, dict[ImageLocation, list[str]]()
+        query = select(columns.repository, columns.image, columns.policy).where(is_one_of(columns.image, "images"))
+        with self._database.read() as connection:
+            for row in connection.execute(query, {"images": make_text_list(sorted(images))}):
+                policies.setdefault((row.repository, row.image), []).append(str(row.policy))
+        return {location: sorted(names) for location, names in policies.items()}
 
     def read_revision(self, now: str, first_renewal_of: str) -> str:
         """A text that changes whenever an image is followed or is not any more, has another status, or is due.

@@ -192,6 +192,19 @@ class VerdictTable:
             rows = connection.execute(query, {"images": make_text_list(sorted(images))})
             return {row[0]: row[1] for row in rows}
 
+    def list_newest_numbers_by_location(self, images: Collection[str]) -> Mapping[ImageLocation, int]:
+        """The number of the newest verdict on each of these images in each repository.
+
+        See `list_newest_numbers`.
+        """
+        table = verdicts.c
+        query = select(table.repository, table.image, func.max(table.seq)).where(is_one_of(table.image, "images"))
+        with self._database.read() as connection:
+            rows = connection.execute(
+                query.group_by(table.repository, table.image), {"images": make_text_list(sorted(images))}
+            )
+            return {(repository, image): number for repository, image, number in rows}
+
     def list_newest_violations(
         self,
         repositories_by_image: Mapping[str, Collection[str]],

@@ -1,6 +1,6 @@
 """Images: where they were pushed, their scans, and the inventories of these."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, or_, select, union, update
@@ -17,7 +17,7 @@ from dockgate.store.images.scan_contents import ReadPlatform, read_scan, replace
 from dockgate.store.images.scan_requests import find_newest_scan, lock_scan, request_next_scan, request_scan
 from dockgate.store.images.tag_history import lock_tags
 from dockgate.store.queries import is_one_of, make_prefix_conditions, make_text_list, select_as
-from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
+from dockgate.store.records import ImageLocation, PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.fleet import fleet_images
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
@@ -47,6 +47,11 @@ _PUSHERS = (
     .distinct()
 )
 _ALL_PUSHERS = select(pushed_images.c.pushed_by).where(pushed_images.c.digest == bindparam("digest")).distinct()
+_PUSHERS_BY_LOCATION = (
+    select(pushed_images.c.repository, pushed_images.c.digest, pushed_images.c.pushed_by)
+    .where(is_one_of(pushed_images.c.digest, "images"))
+    .distinct()
+)
 _MOVE = select_as(TagMove, tag_moves)
 
 
@@ -83,6 +88,15 @@ class Images:
         with self._database.read() as connection:
             names = connection.scalars(_ALL_PUSHERS, {"digest": digest}).all()
         return sorted(names, key=lambda name: name or "")
+
+    def list_pushers_by_location(self, images: Collection[str]) -> Mapping[ImageLocation, Collection[str]]:
+        """Return who pushed these images to each repository, sorted; "" is an unknown pusher."""
+        pushers: dict[ImageLocation, set[str]] = {}
+        with self._database.read() as connection:
+            rows = connection.execute(_PUSHERS_BY_LOCATION, {"images": make_text_list(sorted(images))})
+            for repository, digest, name in rows:
+                pushers.setdefault((repository, digest), set()).add(name or "")
+        return {location: sorted(names) for location, names in pushers.items()}
 
     def list_tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""

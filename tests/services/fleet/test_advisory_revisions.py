@@ -1,0 +1,162 @@
+"""What was not touched is not judged again in further repositories, and what was touched always is."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from tests.scanned_platforms import list_platforms
+from tests.scenarios.planned_images import make_package
+from tests.services.changing_fleet import World
+from tests.services.further_repositories import FurtherRepositories, check_random_changes
+from tests.services.renewal_fleet import Fleet, open_fleet
+from tests.store.factories import FACTORIES
+
+from dockgate.gate.model import ExternalReport
+from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.fleet.advisory_revisions import LAG_LIMIT
+from dockgate.shared.timestamps import format_time
+from dockgate.store.records import ReportScope
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Cve, Finding, Matches, Rating, Severity
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with open_fleet(tmp_path, request.param) as fleet:
+        yield fleet
+
+
+def test_verdicts_in_further_repositories_are_those_of_judging_again_whatever_changes(fleet: Fleet) -> None:
+    check_random_changes(fleet, seed=3, steps=4)
+
+
+def find_locations_with(further: FurtherRepositories, package: str) -> set[tuple[str, str]]:
+    """The locations whose image contains a package: some, but not all."""
+    images = further.world.fleet.system.store.images
+    locations = {
+        (repository, image)
+        for repository, image in further.locations
+        if any(entry.name == package for item in images.list_inventories(image) for entry in item.packages)
+    }
+    assert locations
+    assert locations != set(further.locations)
+    return locations
+
+
+def publish_another(world: World) -> None:
+    """Publish another advisory about the package a."""
+    world.fleet.publish("a", variant="second")
+    world.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", "a")}))
+
+
+@pytest.fixture
+def further(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FurtherRepositories]:
+    with open_fleet(tmp_path, "sqlite") as fleet:
+        world = World(fleet, Random(4))  # noqa: S311 - the same images each time
+        world.renewal.renew()
+        further = FurtherRepositories(world, getattr(request, "param", ("strict", "timed")))
+        further.review()
+        assert further.review() == []
+        yield further
+
+
+def test_an_advisory_has_only_those_judged_again_that_contain_its_package(further: FurtherRepositories) -> None:
+    world = further.world
+    publish_another(world)
+    world.renewal.renew()
+    assert set(further.review()) == find_locations_with(further, "a")
+    assert further.find_differences() == []
+
+
+def test_time_has_only_those_judged_again_whose_verdict_it_may_change(further: FurtherRepositories) -> None:
+    world = further.world
+    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
+    today = format_time(world.fleet.system.clock())[:10]
+    world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, exploited=today, due=today)}
+    world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
+    world.renewal.renew()
+    further.review()
+    expected = {location for location in find_locations_with(further, "a") if location[0] == "x/timed"}
+    for days, due in ((2, expected), (1, set())):
+        world.fleet.system.clock.ahead += timedelta(days=days)
+        world.renewal.renew()
+        assert set(further.review()) == due
+        assert further.find_differences() == []
+
+
+def test_a_clock_that_was_ahead_has_verdicts_made_again(further: FurtherRepositories) -> None:
+    clock = further.world.fleet.system.clock
+    clock.ahead += timedelta(days=2)
+    publish_another(further.world)
+    further.world.renewal.renew()
+    judged_locations = set(further.review())
+    assert judged_locations
+    clock.ahead -= timedelta(days=2)
+    assert judged_locations <= set(further.review())
+
+
+def test_an_update_waits_for_the_index_but_not_for_ever(further: FurtherRepositories) -> None:
+    world = further.world
+    publish_another(world)
+    assert further.review() == []
+    world.fleet.system.clock.ahead += LAG_LIMIT + timedelta(seconds=1)
+    assert set(further.review()) == set(further.locations)
+    assert further.find_differences() == []
+    world.renewal.renew()
+    further.review()
+    assert further.find_differences() == []
+
+
+def test_without_an_advisory_database_every_verdict_is_undetermined(further: FurtherRepositories) -> None:
+    further.world.fleet.feeds.is_missing = True
+    assert set(further.review()) == set(further.locations)
+    assert further.find_differences() == []
+
+
+def test_packages_that_are_not_matched_yet_are_not_taken_for_harmless(further: FurtherRepositories) -> None:
+    world = further.world
+    digest, now = world.digest(world.names[0]), world.now
+    world.fleet.publish("new")
+    world.fleet.advisory_changes = AdvisoryChanges()
+    world.renewal.renew()
+    world.fleet.feeds.is_missing = True
+    images, repository = world.fleet.system.store.images, world.get_repository(world.names[0])
+    scan = images.request_new_scan(digest, repository, 1, now)
+    inventory = Inventory(digest, "linux/amd64", Distribution("debian", "13"), (), (make_package("new"),), ())
+    images.finish_scan(digest, scan.number, list_platforms(inventory), None, now)
+    world.renewal.renew()  # indexes the image, and matches nothing
+    world.fleet.feeds.is_missing = False
+    further.review()
+    world.renewal.renew()  # matches it
+    further.review()
+    assert further.find_differences() == []
+    world.fleet.feeds.advisories.pop()
+    world.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", "new")}))
+    world.renewal.renew()
+    further.review()
+    assert further.find_differences() == []
+
+
+def test_reports_of_other_scanners_are_judged_with_every_update(further: FurtherRepositories) -> None:
+    world, image = further.world, further.locations[0][1]
+    package = make_package("reported")
+    finding = Finding("CVE-2026-1", (), package, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
+    inventory = Inventory(image, "linux/amd64", None, (), (package,), ())
+    report = ExternalReport("trivy", world.now, inventory, Matches((finding,), ()))
+    world.fleet.system.store.reports.put(report, "ana", ReportScope(), world.now)
+    world.renewal.renew()
+    further.review()
+    publish_another(world)
+    world.renewal.renew()
+    reported_locations = {location for location in further.locations if location[1] == image}
+    assert set(further.review()) == reported_locations | find_locations_with(further, "a")
+    assert further.find_differences() == []
+
+
+@pytest.mark.parametrize("further", [("lax",)], indirect=True)
+def test_a_policy_that_compares_images_judges_all_of_them_with_every_update(further: FurtherRepositories) -> None:
+    publish_another(further.world)
+    further.world.renewal.renew()
+    assert set(further.review()) == set(further.locations)
