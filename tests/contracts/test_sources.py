@@ -40,6 +40,14 @@ def test_heads_are_branches_whatever_their_names(pushes: Pushes) -> None:
     assert pushes.host.list_heads("web") == {"main": first, "team/a-b": second}
 
 
+def test_a_repository_that_is_there_can_be_opened(pushes: Pushes) -> None:
+    assert pushes.host.can_open("web")
+    pushes.push({"a": "1"})
+    assert pushes.host.can_open("web")
+    for name in ("api", "../web", "", "."):
+        assert not pushes.host.can_open(name)
+
+
 def test_references_have_full_names(pushes: Pushes) -> None:
     assert pushes.host.list_references("web") == {}
     first = pushes.push({"a": "1"})
@@ -144,6 +152,18 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
     with pytest.raises(NotFoundError):
         host.list_heads(name)
     assert list((tmp_path / "git").iterdir()) == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("part", ["HEAD", "objects", "refs"])
+def test_a_repository_that_git_cannot_open_is_recognized_without_git(tmp_path: Path, part: str) -> None:
+    host = GitHost(tmp_path / "git")
+    host.create("web")
+    assert host.can_open("web")
+    (tmp_path / "git" / "web.git" / part).rename(tmp_path / "away")
+    assert not host.can_open("web")
+    with pytest.raises(UnavailableError, match="not a git repository"):
+        host.list_heads("web")
 
 
 @pytest.mark.real

@@ -16,6 +16,8 @@ class MemoryHost:
 
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self._fault = fault
+        # Those that `can_open` refuses.
+        self.damaged_repositories: set[str] = set()
         self._branches: dict[str, dict[str, str]] = {}
         self._commits: dict[tuple[str, str], tuple[Commit, dict[str, str]]] = {}
         self._parents: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -54,6 +56,9 @@ class MemoryHost:
         self._fault("before heads")
         return dict(self._find_repository(repository))
 
+    def can_open(self, repository: str) -> bool:
+        return repository in self._branches and repository not in self.damaged_repositories
+
     def list_references(self, repository: str) -> Mapping[str, str]:
         self._fault("before references")
         return {f"refs/heads/{branch}": commit for branch, commit in self._find_repository(repository).items()}
@@ -83,6 +88,10 @@ class MemoryHost:
     def move(self, repository: str, branch: str, commit: str) -> None:
         """What a forced push of a commit that is there does."""
         self._find_repository(repository)[branch] = self._find(repository, commit)[0].id
+
+    def delete_branch(self, repository: str, branch: str) -> None:
+        """What `git push --delete` does."""
+        del self._find_repository(repository)[branch]
 
     def read_files(self, repository: str, revision: str) -> Mapping[str, str]:
         """The files of a commit, by path."""

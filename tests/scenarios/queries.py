@@ -8,7 +8,7 @@ from sqlalchemy import event
 from dockgate.store import Store
 
 # How the threads are named that answer requests (anyio); the server's own work is done by others.
-_OF_REQUESTS = "AnyIO worker thread"
+OF_REQUESTS = "AnyIO worker thread"
 
 
 def list_statements(store: Store, call: Callable[[], object]) -> list[str]:
@@ -16,7 +16,7 @@ def list_statements(store: Store, call: Callable[[], object]) -> list[str]:
     statements: list[str] = []
 
     def note(connection: object, cursor: object, statement: str, *_: object) -> None:
-        if threading.current_thread().name == _OF_REQUESTS:
+        if threading.current_thread().name == OF_REQUESTS:
             statements.append(statement)
 
     call()

@@ -31,6 +31,7 @@ from tests.scenarios.planned_images import (
     make_advisory,
     make_planned_inventory,
 )
+from tests.scenarios.recorded_branches import record_branch
 from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.assemble import assemble
@@ -232,6 +233,7 @@ class ServerSystem:
         old = host.list_heads(repository).get(branch, NO_OBJECT)
         new = host.push(repository, files or {"Dockerfile": "FROM scratch\n"}, branch=branch, **commit)
         self.record_moves(repository, by, RefUpdate(f"refs/heads/{branch}", old, new))
+        record_branch(self.store, repository, branch, new)
         return new
 
     def record_moves(self, repository: str, by: str, *updates: RefUpdate) -> None:

@@ -26,16 +26,18 @@ def test_an_empty_list_gives_a_command_only_to_those_who_may_run_it(tmp_path: Pa
 
 
 def test_a_damaged_repository_is_listed_with_the_reason(tmp_path: Path) -> None:
-    damaged_folders: list[str] = []
-
     def fail(moment: str) -> None:
-        if damaged_folders and moment == "before heads":
-            raise UnavailableError(f"git for-each-ref failed in {damaged_folders[0]}: not a git repository")
+        if host.damaged_repositories and moment == "before heads":
+            raise UnavailableError("git for-each-ref failed in web.git: not a git repository")
 
-    with ServerSystem(tmp_path, source=MemoryHost(fail)) as server:
-        server.apply("kind: Repository\nname: web\n")
-        damaged_folders.append("web.git")
-        (view,) = server.get("/repositories")
+    host = MemoryHost(fail)
+    with ServerSystem(tmp_path, source=host) as server:
+        for name in ("api", "web"):
+            server.apply(f"kind: Repository\nname: {name}\n")
+        commit = server.push("api", files={"a": "1"})
+        host.damaged_repositories.add("web")
+        whole_view, view = server.get("/repositories")
+        assert (whole_view["heads"], whole_view["problem"]) == ({"main": commit}, None)
         assert (view["name"], view["heads"]) == ("web", {})
         assert view["problem"] == "git for-each-ref failed in web.git: not a git repository"
         with Browser(server) as browser:

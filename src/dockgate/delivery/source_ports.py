@@ -58,6 +58,10 @@ class Source(Protocol):
         """Return branch name -> commit id. Raises NotFoundError for an unknown repository."""
         ...
 
+    def can_open(self, repository: str) -> bool:
+        """Return whether the repository is there and looks whole. Starts no process."""
+        ...
+
     def get_commit(self, repository: str, revision: str) -> Commit:
         """Return the commit that `revision`, a commit id or a branch name, names.
 

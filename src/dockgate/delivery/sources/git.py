@@ -82,6 +82,12 @@ class GitHost(RepositoryHost):
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
     @override
+    def can_open(self, repository: str) -> bool:
+        """What git itself looks for before it opens a repository (`is_git_directory` in its setup.c)."""
+        git_dir = self._folder / f"{repository}.git"
+        return (git_dir / "HEAD").is_file() and all((git_dir / name).is_dir() for name in ("objects", "refs"))
+
+    @override
     def list_references(self, repository: str) -> Mapping[str, str]:
         git_dir = get_git_dir(self._folder, repository)
         lines = run("-C", str(git_dir), "for-each-ref", "--format=%(objectname) %(refname)")

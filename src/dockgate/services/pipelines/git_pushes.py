@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
@@ -12,7 +12,7 @@ from dockgate.events.model import PushEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.workflow_starter import Starter
-from dockgate.shared.errors import DockgateError, NotFoundError
+from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
 from dockgate.store import Store
 
 HEADS = "refs/heads/"
@@ -20,6 +20,17 @@ HEADS = "refs/heads/"
 PUSH_LIMIT = 50_000
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryBranches:
+    """The branches of a repository with their commits.
+
+    `problem` says why they cannot be read, None if they can.
+    """
+
+    heads: Mapping[str, str]
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,31 @@ class GitPushes:
         observe, heads, now = self.store.push_events.record_heads, {branch: commit}, self.clock.now()
         for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, [branch]):
             self.starter.start_event(event.id)
+
+    def list_branches(self, repositories: Collection[str]) -> Mapping[str, RepositoryBranches]:
+        """Return the branches of each repository as they are recorded.
+
+        A damaged one has its problem, and does not hide the others.
+
+        The answer to a push ends after its branches are recorded. Git is asked only where the record may be behind:
+        while a push runs, after one that a crash or an error has interrupted, and for a repository that cannot be
+        opened. It takes a process for each of them.
+        """
+        # First: what a push records meanwhile is in the branches, or the push began after this.
+        doubtful_repositories = self.store.pushes.find_unfinished(repositories) | self._unobserved_repositories
+        recorded_branches = self.store.push_events.list_branches(repositories)
+        return {
+            name: self._ask_git(name)
+            if name in doubtful_repositories or not self.source.can_open(name)
+            else RepositoryBranches(recorded_branches.get(name, {}))
+            for name in repositories
+        }
+
+    def _ask_git(self, repository: str) -> RepositoryBranches:
+        try:
+            return RepositoryBranches(self.source.list_heads(repository))
+        except (NotFoundError, UnavailableError) as error:
+            return RepositoryBranches({}, str(error))
 
     def recover(self) -> None:
         """Have the next `observe_missed` look at every repository.

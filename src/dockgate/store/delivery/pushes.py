@@ -1,6 +1,6 @@
 """The pushes into the repositories that we host."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
@@ -74,6 +74,19 @@ class Pushes:
         The server crashed in between.
         """
         return self._select(pushes.c.repository == repository, pushes.c.is_accepted.is_(False))
+
+    def find_unfinished(self, repositories: Collection[str]) -> set[str]:
+        """Those of the repositories with a push of which neither success nor refusal is recorded."""
+        with self._database.read() as connection:
+            return {
+                repository
+                for batch in split_into_batches(sorted(repositories))
+                for repository in connection.scalars(
+                    select(pushes.c.repository)
+                    .where(pushes.c.repository.in_(batch), pushes.c.is_accepted.is_(False))
+                    .distinct()
+                )
+            }
 
     def _select(self, *conditions: ColumnElement[bool]) -> Sequence[PushRecord]:
         query = _PUSH.where(*conditions).order_by(pushes.c.seq)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, update
 from dockgate.events.model import PushEvent, PushKind
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import select_as
+from dockgate.store.queries import select_as, split_into_batches
 from dockgate.store.schema.events import events
 from dockgate.store.schema.events import heads as heads_table
 from dockgate.store.statements import insert_if_new, lock_name
@@ -46,6 +46,18 @@ class PushEvents:
             return _record_moves(
                 connection, repository, recorded_heads, _find_moves(recorded_heads, heads, branches), now, by
             )
+
+    def list_branches(self, repositories: Collection[str]) -> dict[str, dict[str, str]]:
+        """The recorded branches of these repositories: repository -> branch -> commit, sorted by their bytes."""
+        heads: dict[str, dict[str, str]] = {}
+        with self._database.read() as connection:
+            for batch in split_into_batches(sorted(repositories)):
+                query = select(heads_table.c.repository, heads_table.c.branch, heads_table.c.head).where(
+                    heads_table.c.repository.in_(batch), heads_table.c.head != ""
+                )
+                for row in sorted(connection.execute(query), key=lambda row: row.branch.encode()):
+                    heads.setdefault(row.repository, {})[row.branch] = row.head
+        return heads
 
     def list_for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[PushEvent]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""

@@ -14,7 +14,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
 from dockgate.services.server_status import ServerStatus, read_server_status
 from dockgate.services.web_services import Addresses, DeliveryServices, SourceServices
-from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -122,7 +122,8 @@ def list_repositories(
 ) -> list[RepositoryView]:
     """List the server's git repositories that the caller may see, a page at a time.
 
-    `name` is a part of their names, in any case.
+    `name` is a part of their names, in any case. `heads` are the branches as of the last push that was answered, or
+    later.
     """
     return paging.list_entries(read_repository_page(caller, addresses, store, sources, paging.make_query(sort), name))
 
@@ -134,16 +135,13 @@ def read_repository_page(
     visible = (name for name in store.repositories.list_names() if caller.can_reach(repository=name))
     matching = (name for name in visible if name_part.lower() in name.lower())
     page = make_page(matching, {"name": lambda name: (name,)}, query)
-    return page.with_entries([_view_repository(addresses, sources, name) for name in page.entries])
-
-
-def _view_repository(addresses: Addresses, sources: SourceServices, name: str) -> RepositoryView:
-    """A damaged repository does not hide the others."""
-    clone_url = addresses.make_clone_url(name)
-    try:
-        return RepositoryView(name, clone_url, dict(sources.host.list_heads(name)))
-    except UnavailableError as error:
-        return RepositoryView(name, clone_url, {}, str(error))
+    branches = sources.pushes.list_branches(page.entries)
+    return page.with_entries(
+        [
+            RepositoryView(name, addresses.make_clone_url(name), dict(branches[name].heads), branches[name].problem)
+            for name in page.entries
+        ]
+    )
 
 
 @router.get("/pipelines")
