@@ -91,7 +91,7 @@ def list_all_events() -> list[NewEvent]:
         *execution_events.make_deploy_events(PIPELINE, EXECUTION, DEPLOYED, NOW),
         dockgate_events.make_image_judged(
             cause="push/1",
-            repository=None,
+            repository="team/app",
             image=IMAGE,
             tags=["v1"],
             policy="default",

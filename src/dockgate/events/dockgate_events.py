@@ -17,7 +17,7 @@ from dockgate.shared.references import ImageReference
 def make_image_judged(
     *,
     cause: str,
-    repository: str | None,
+    repository: str,
     image: str,
     tags: Sequence[str],
     policy: str,

@@ -22,7 +22,7 @@ class NewVerdict:
     verdict: Verdict
     digest: str
     cause: str
-    repository: str | None
+    repository: str
     tags: Sequence[str]
 
     def make_events(self, scan: int | None) -> list[NewEvent]:
@@ -30,7 +30,7 @@ class NewVerdict:
         verdict, time = self.verdict, self.verdict.inputs.now
         counts = count_findings(verdict.platform_verdicts)
         events: list[NewEvent] = []
-        if scan is not None and self.repository is not None and not verdict.inputs.no_scan_reason:
+        if scan is not None and not verdict.inputs.no_scan_reason:
             events.append(aws_events.make_image_scanned(self.repository, verdict.image, self.tags, scan, counts, time))
             events += aws_events.make_findings_of_image(
                 self.repository, verdict.image, self.tags, verdict.platform_verdicts, time

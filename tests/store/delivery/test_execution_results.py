@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def reject_execution(store: Store, cause: str, status: Status) -> ExecutionId:
     """An execution that an approval stopped, for a verdict of this status."""
     execution = start_at_gate(store, cause)
-    _, digest = store.verdicts.add(replace(VERDICT, status=status), CASE, cause)
+    _, digest = store.verdicts.add(replace(VERDICT, status=status), CASE, cause, "web")
     gate = ApprovalId.from_action(make_key("Approve", execution=execution))
     store.approvals.add(make_approval(gate, image=IMAGE))
     store.executions.mark_waiting(make_key("Approve", execution=execution))

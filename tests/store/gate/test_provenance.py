@@ -78,7 +78,7 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
         scanned_inventory = replace(make_inventory(make_package("a")), image=IMAGE)
         case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (scanned_inventory,), provenance=facts)
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
-        _, digest = store.verdicts.add(verdict, case, f"cause-{facts}")
+        _, digest = store.verdicts.add(verdict, case, f"cause-{facts}", "web")
         assert store.verdicts.get_case(digest) == case
 
 

@@ -188,7 +188,7 @@ def test_images_without_a_tag_replace_no_other_and_are_kept_once(store: Store) -
 
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
-    stored_verdict, name = store.verdicts.add(VERDICT, CASE, "approval/1")
+    stored_verdict, name = store.verdicts.add(VERDICT, CASE, "approval/1", "web")
     assert (stored_verdict, name) == (VERDICT, compute_digest(encode(VERDICT)))
     assert store.verdicts.get(name) == VERDICT
     assert store.verdicts.get_document(name) == encode(VERDICT)
@@ -197,7 +197,7 @@ def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) ->
 
 
 def test_digests_are_found_by_their_first_characters(store: Store) -> None:
-    _, name = store.verdicts.add(VERDICT, CASE, "approval/1")
+    _, name = store.verdicts.add(VERDICT, CASE, "approval/1", "web")
     start = name.removeprefix("sha256:")[:8]
     assert list(store.images.find_digests("verdict", start, 10)) == [(name, VERDICT.image)]
     assert list(store.images.find_digests("image", start, 10)) == []
@@ -211,19 +211,19 @@ def test_digests_are_found_by_their_first_characters(store: Store) -> None:
 
 
 def test_the_complete_case_of_a_verdict_is_returned(store: Store) -> None:
-    _, name = store.verdicts.add(VERDICT, CASE, "approval/1")
+    _, name = store.verdicts.add(VERDICT, CASE, "approval/1", "web")
     assert store.verdicts.get_case(name) == CASE
 
 
 def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
-    _, first = store.verdicts.add(VERDICT, CASE, "approval/1")
+    _, first = store.verdicts.add(VERDICT, CASE, "approval/1", "web")
     later = replace(VERDICT, inputs=replace(VERDICT.inputs, now=LATER))
     for _ in range(2):
-        assert store.verdicts.add(later, replace(CASE, now=LATER), "approval/1") == (VERDICT, first)
-    _, second = store.verdicts.add(later, replace(CASE, now=LATER), "approval/2")
-    store.verdicts.add(VERDICT, CASE, "approval/3")
+        assert store.verdicts.add(later, replace(CASE, now=LATER), "approval/1", "web") == (VERDICT, first)
+    _, second = store.verdicts.add(later, replace(CASE, now=LATER), "approval/2", "web")
+    store.verdicts.add(VERDICT, CASE, "approval/3", "web")
     newest_record = VerdictRecord(
-        first, IMAGE, PolicyReference("default"), Status("Rejected"), "1 HIGH", VerdictCause("approval/3"), NOW, ""
+        first, IMAGE, PolicyReference("default"), Status("Rejected"), "1 HIGH", VerdictCause("approval/3"), NOW, "web"
     )
     records = store.verdicts.list_of_image(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
@@ -284,14 +284,14 @@ def test_the_newest_verdict_of_each_repository_of_an_image_is_read(store: Store)
 
 def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
-        store.verdicts.add(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
+        store.verdicts.add(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1", "web")
     with pytest.raises(ValueError, match="made from"):
-        store.verdicts.add(VERDICT, replace(CASE, policy=make_policy("default", {})), "approval/1")
+        store.verdicts.add(VERDICT, replace(CASE, policy=make_policy("default", {})), "approval/1", "web")
     assert list(store.verdicts.list_of_image(IMAGE)) == []
 
 
 def test_unknown_digests_are_not_found(store: Store) -> None:
-    store.verdicts.add(VERDICT, CASE, "approval/1")
+    store.verdicts.add(VERDICT, CASE, "approval/1", "web")
     with pytest.raises(NotFoundError, match="sha256:b"):
         store.verdicts.get_document("sha256:b")
     with pytest.raises(NotFoundError, match="no verdict"):
@@ -332,7 +332,7 @@ def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
         case = replace(CASE, image=image, policy=policy)
         verdict = replace(VERDICT, image=image, policy=policy.name, inputs=evaluate.digest_inputs(case))
         for _ in range(2):
-            store.verdicts.add(verdict, case, cause)
+            store.verdicts.add(verdict, case, cause, "web")
 
     combined_policy = f"default+{IMAGE}"
     judge_image("sha256:1", "default", "1")

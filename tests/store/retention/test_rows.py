@@ -99,7 +99,7 @@ def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
 def store_verdict(store: Store, at: str, cause: str) -> str:
     """A verdict of that time on the sample's image, stored with everything that it was made from."""
     verdict = replace(VERDICT, inputs=replace(VERDICT.inputs, now=at))
-    return store.verdicts.add(verdict, replace(CASE, now=at), cause)[1]
+    return store.verdicts.add(verdict, replace(CASE, now=at), cause, "web")[1]
 
 
 def count_documents(store: Store) -> int:

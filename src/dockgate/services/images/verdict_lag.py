@@ -19,7 +19,7 @@ def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: M
     has_same_waivers = bool(current.waived) == bool(record.waived)
     if record.status == current.status and has_same_findings and has_same_waivers:
         return None
-    if record.repository not in ("", current.repository):
+    if record.repository != current.repository:
         cause = f"it is of the repository {record.repository}"
     elif current.policy is not None and current.policy != record.policy:
         cause = f"it is by the policy {record.policy.label}, the current one by {current.policy}"

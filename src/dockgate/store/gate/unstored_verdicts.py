@@ -50,14 +50,12 @@ class UnstoredVerdict:
     verdict: Verdict
     digest: str
     cause: str
-    repository: str | None
+    repository: str
     scan: int | None
     documents: Sequence[Document]
 
     @classmethod
-    def from_case(
-        cls, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None, scan: int | None
-    ) -> Self:
+    def from_case(cls, verdict: Verdict, case: VerdictCase, cause: str, repository: str, scan: int | None) -> Self:
         """Encode a verdict. ValueError when it was not made from this case, because it could not be replayed."""
         parts: list[Document] = []
 
@@ -90,7 +88,7 @@ class UnstoredVerdict:
             "cause": self.cause,
             "digest": self.digest,
             "image": verdict.image,
-            "repository": self.repository or "",
+            "repository": self.repository,
             "policy": verdict.policy,
             "status": verdict.status,
             "summary": verdict.summary,
@@ -113,7 +111,7 @@ def insert_verdicts(connection: Connection, unstored_verdicts: Sequence[Unstored
     """
     store_documents(connection, *(document for verdict in unstored_verdicts for document in verdict.documents))
     new_verdicts = [verdict for verdict in unstored_verdicts if insert_if_new(connection, verdicts, verdict.make_row())]
-    tags = _list_tags(connection, [verdict.verdict.image for verdict in new_verdicts if verdict.repository is not None])
+    tags = _list_tags(connection, [verdict.verdict.image for verdict in new_verdicts])
     events: list[NewEvent] = []
     for verdict in new_verdicts:
         image_tags = tags.get((verdict.verdict.image, verdict.repository), ())
@@ -122,9 +120,9 @@ def insert_verdicts(connection: Connection, unstored_verdicts: Sequence[Unstored
     return events
 
 
-def _list_tags(connection: Connection, images: Sequence[str]) -> dict[tuple[str, str | None], list[str]]:
+def _list_tags(connection: Connection, images: Sequence[str]) -> dict[tuple[str, str], list[str]]:
     """The tags under which images were pushed, by image and repository: at most so many as an event names."""
-    tags: dict[tuple[str, str | None], list[str]] = {}
+    tags: dict[tuple[str, str], list[str]] = {}
     if images:
         for image, repository, tag in connection.execute(_TAGS, {"images": make_text_list(images)}):
             tags.setdefault((image, repository), []).append(tag)

@@ -69,18 +69,19 @@ class VerdictTable:
             }
 
     def add(
-        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None = None, scan: int | None = None
+        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str, scan: int | None = None
     ) -> tuple[Verdict, str]:
         """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
 
-        Its events name the image's `repository`. With the number of a scan, it is the verdict on a pushed image.
+        `repository` is the one whose waivers and baselines count in it, and its events name it. With the number of a
+        scan, it is the verdict on a pushed image.
 
         The first verdict of a cause stays, and is returned. ValueError as `prepare`.
         """
         return self.store(self.prepare(verdict, case, cause, repository, scan))
 
     def prepare(
-        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None = None, scan: int | None = None
+        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str, scan: int | None = None
     ) -> UnstoredVerdict:
         """Prepare what `add` stores.
 

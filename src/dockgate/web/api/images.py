@@ -204,7 +204,7 @@ def read_image_view(
     if repository not in {location.repository for location in locations}:
         repository = None
     if repository:
-        verdicts = [record for record in verdicts if record.repository in (repository, "")] or verdicts
+        verdicts = [record for record in verdicts if record.repository == repository] or verdicts
     is_watched = is_watched_in([entry for entry in watches if entry.repository == repository] or watches)
     columns = _select_newest_columns(verdicts)
     if locations and locations[0].status:
