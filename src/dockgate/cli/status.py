@@ -37,9 +37,9 @@ def command(output_format: str) -> None:
     client = Client()
     status = client.get("status")
     pipelines, services = client.get_all("pipelines"), client.get_all("services")
-    waiting = client.get("approvals", state="Waiting")
+    waiting_approvals = client.get("approvals", state="Waiting")
     if output_format == "json":
-        print_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting})
+        print_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting_approvals})
         return
     print_fields(
         f"Dockgate {status['version']} at {from_environment().server}",
@@ -65,10 +65,10 @@ def command(output_format: str) -> None:
         ("SERVICE", "RUNNING", "IMAGE", ""), [_make_service_row(service) for service in services], "No services."
     )
     print_text()
-    for approval in waiting[:MAX_WAITING]:
+    for approval in waiting_approvals[:MAX_WAITING]:
         print_text(f"{approval['id']} waiting for {times.format_elapsed(approval['created_at'])}")
-    if waiting:
-        print_text(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
+    if waiting_approvals:
+        print_text(f"{len(waiting_approvals)} waiting. Details: `dockgate approval show ID`.")
     else:
         print_text("No waiting approvals.")
 

@@ -108,7 +108,7 @@ def fetch_all(client: Client, query: Mapping[str, str | int]) -> dict[str, Any]:
 
 
 def _print_exposure(exposure: Mapping[str, Any]) -> None:
-    unknown = exposure["unknown"]
+    unknown_part = exposure["unknown"]
     print_fields(exposure["question"], _list_fields(exposure))
     if exposure["total"] and not exposure["images"]:
         print_text("\nNone of these images matches the filter.")
@@ -121,25 +121,26 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
             print_text(f"{exposure['total'] - shown_count} more images: use --all, or -o csv or -o html for a report.")
     for reason in sorted(filter(None, {image["undetermined_reason"] for image in exposure["images"]})):
         print_text(f"Undetermined: {reason}")
-    if unknown["reason"]:
-        print_text(f"\nUnknown for all images: {unknown['reason']}")
-    if unknown["images"]:
+    if unknown_part["reason"]:
+        print_text(f"\nUnknown for all images: {unknown_part['reason']}")
+    if unknown_part["images"]:
         print_text()
         rows = [
-            (display_digest(entry["digest"]), _format_location(entry), entry["reason"]) for entry in unknown["images"]
+            (display_digest(entry["digest"]), _format_location(entry), entry["reason"])
+            for entry in unknown_part["images"]
         ]
         print_table(("UNKNOWN", "WHERE", "WHY"), rows, "")
-        if unknown["next"]:
-            print_text(f"{unknown['total'] - len(unknown['images'])} more images are unknown: use --all.")
+        if unknown_part["next"]:
+            print_text(f"{unknown_part['total'] - len(unknown_part['images'])} more images are unknown: use --all.")
 
 
 def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
-    total, unknown = exposure["total"], exposure["unknown"]["total"]
+    total, unknown_count = exposure["total"], exposure["unknown"]["total"]
     answer: Cell = (f"{format_count(total, 'image')} contain{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
         verb = "was known to contain it then" if exposure["as_of"] else "is known to contain it"
         scope = "that your token may see " if exposure["is_limited"] else ""
-        is_unsure = unknown or exposure["unknown"]["reason"] or exposure["caveats"]
+        is_unsure = unknown_count or exposure["unknown"]["reason"] or exposure["caveats"]
         answer = (f"no image {'with a tag ' if exposure['moved'] else ''}{scope}{verb}", "" if is_unsure else "green")
     elif exposure["state"] == "NotRecorded":
         answer = ("unknown: the history does not reach back so far", "yellow")
@@ -158,7 +159,7 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
         ("blocks", _describe_blocked(exposure)),
         ("waived", _describe_waived(exposure)),
-        ("unknown", f"{unknown} image{'s' if unknown != 1 else ''}" if unknown else ""),
+        ("unknown", f"{unknown_count} image{'s' if unknown_count != 1 else ''}" if unknown_count else ""),
         ("not affected", _describe_unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),

@@ -158,13 +158,13 @@ def _find_reasons(
         for index in indexes if child_needs else ():
             reasons[index].append(Need(Reason.INDEX, f"{child} in it: {child_needs[0].detail}"))
     # From indexes to what is in them, and to indexes in indexes.
-    waiting = [digest for digest, image_needs in reasons.items() if image_needs]
-    while waiting:
-        index = waiting.pop()
+    open_digests = [digest for digest, image_needs in reasons.items() if image_needs]
+    while open_digests:
+        index = open_digests.pop()
         for child in present_images[index].children:
             if child in reasons and all(need.detail != f"part of {index}" for need in reasons[child]):
                 reasons[child].append(Need(Reason.INDEX, f"part of {index}"))
-                waiting.append(child)
+                open_digests.append(child)
     return {digest: tuple(image_needs) for digest, image_needs in reasons.items()}
 
 

@@ -56,16 +56,16 @@ class FieldReader:
         elements: dict[str, list[Elements]] = {}
         arrays = 0
         # What is still to be read: objects and arrays with the path to them, and the elements that they are in.
-        pending: list[tuple[str, Any, Elements]] = [("", event, ())]
-        while pending:
-            path, value, element_path = pending.pop()
+        open_values: list[tuple[str, Any, Elements]] = [("", event, ())]
+        while open_values:
+            path, value, element_path = open_values.pop()
             if isinstance(value, list):
                 if len(element_path) > MAX_NESTED_ARRAYS:
                     continue
                 arrays += 1
                 for index, item in enumerate(value):
                     if isinstance(item, (dict, list)):
-                        pending.append((path, item, (*element_path, (arrays, index))))
+                        open_values.append((path, item, (*element_path, (arrays, index))))
                     elif path in self._paths:
                         _add(values, elements, path, item, element_path)
                 continue
@@ -74,10 +74,10 @@ class FieldReader:
                 item_path = start + key
                 if isinstance(item, dict):
                     if f"{item_path}." in self._objects:
-                        pending.append((item_path, item, element_path))
+                        open_values.append((item_path, item, element_path))
                 elif isinstance(item, list):
                     if item_path in self._paths or f"{item_path}." in self._objects:
-                        pending.append((item_path, item, element_path))
+                        open_values.append((item_path, item, element_path))
                 elif item_path in self._paths:
                     _add(values, elements, item_path, item, element_path)
         return Fields(values, elements)

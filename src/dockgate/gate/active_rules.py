@@ -72,20 +72,20 @@ def ask_rules(
     unless they are cut.
     """
     outcomes = OutcomesByAction()
-    for active in active_rules:
-        for entry in _judge_by_rule(active, rule_input):
+    for active_rule in active_rules:
+        for entry in _judge_by_rule(active_rule, rule_input):
             if isinstance(entry, NonBlockingViolation):
                 outcomes.violations[entry.action].append(entry.violation)
             elif isinstance(entry, Violation):
-                outcomes.violations[active.action].append(entry)
-                if not entry.findings and "findings" in str(active.settings.get("when", "")):
+                outcomes.violations[active_rule.action].append(entry)
+                if not entry.findings and "findings" in str(active_rule.settings.get("when", "")):
                     outcomes.not_waivable_by_message.append(entry)
             elif is_scanned_too and entry != TOO_MANY_FINDINGS:
-                outcomes.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
-            elif active.action is RuleAction.REJECT:
-                outcomes.undetermined[_add_advice(entry, active.rule, rule_input)] = None
+                outcomes.violations[RuleAction.NOTE].append(Violation(active_rule.rule.name, entry.reason))
+            elif active_rule.action is RuleAction.REJECT:
+                outcomes.undetermined[_add_advice(entry, active_rule.rule, rule_input)] = None
             else:
-                outcomes.violations[active.action].append(Violation(active.rule.name, entry.reason))
+                outcomes.violations[active_rule.action].append(Violation(active_rule.rule.name, entry.reason))
     return outcomes
 
 

@@ -51,9 +51,9 @@ def write(exposure: Mapping[str, Any], output: TextIO) -> None:
 
 def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     kind, words = _STATES[exposure["state"]]
-    unknown = exposure["unknown"]
+    unknown_part = exposure["unknown"]
     caveats = exposure["caveats"]
-    if kind == "approved" and (unknown["total"] or unknown["reason"] or caveats):
+    if kind == "approved" and (unknown_part["total"] or unknown_part["reason"] or caveats):
         kind = "undetermined"
     words = words.format(scope="and that the caller may see " if exposure["is_limited"] else "")
     yield f"<header><h1>Exposure to {_escape(exposure['question'])}</h1>"
@@ -64,8 +64,8 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     for caveat in caveats:
         yield f"<br>{_escape(describe_caveat(caveat))}"
     yield "</p>"
-    if unknown["reason"]:
-        yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_escape(unknown["reason"])}</p>'
+    if unknown_part["reason"]:
+        yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_escape(unknown_part["reason"])}</p>'
     yield "</header><table><tbody>"
     for name, value in _list_facts(exposure):
         yield f"<tr><th>{_escape(name)}</th><td>{_escape(value)}</td></tr>"

@@ -74,13 +74,13 @@ def _find_aliases(
     names, suffixes, prefixes = _collect_triggers(ecosystems)
     read_files = {(package_file.path, package_file.ecosystem) for _, package_file in stack.present_files}
     candidates = build_trigger_lookup(ecosystems)
-    waiting = [
+    open_links = [
         (path, target, 0)
         for path, target in links.items()
         if (target not in files or target in links or stack.is_folder(target)) and path not in unread_paths
     ]
-    while waiting:
-        link, target, depth = waiting.pop()
+    while open_links:
+        link, target, depth = open_links.pop()
         folder = _follow(stack, target, links)
         if folder is None or not stack.is_folder(folder) or f"{folder}/".startswith(f"{link}/"):
             continue
@@ -100,7 +100,7 @@ def _find_aliases(
         for path in paths:
             alias = f"{link}/{path[len(folder) :].lstrip('/')}"
             if path in links and links[path] != target and depth < _DEPTH:
-                waiting.append((alias, links[path], depth + 1))
+                open_links.append((alias, links[path], depth + 1))
             interested_kinds = [kind for kind in candidates(alias, b"") if kind.should_read(alias, 0, 0, b"")]
             has_missed = any(
                 (path, kind.name) not in read_files and not kind.should_read(path, 0, 0, b"")

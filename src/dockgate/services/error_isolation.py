@@ -20,7 +20,7 @@ def run_for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[
     Raise the first error at the end; others are logged. When the database fails for several items in a row, the rest is
     not tried. `name` is an item's name in the log.
     """
-    first: Exception | None = None
+    first_error: Exception | None = None
     store_failures = 0
     for item in items:
         try:
@@ -28,12 +28,12 @@ def run_for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[
             store_failures = 0
         except Exception as error:
             store_failures = store_failures + 1 if isinstance(error, StoreError) else 0
-            if first is None:
-                first = error
-                first.add_note(f"(of {name(item)})")
+            if first_error is None:
+                first_error = error
+                first_error.add_note(f"(of {name(item)})")
             else:
                 _log.warning("%s failed: %s", name(item), describe_error(error), exc_info=find_unexpected_error(error))
             if store_failures == STORE_FAILURES:
                 break
-    if first is not None:
-        raise first
+    if first_error is not None:
+        raise first_error

@@ -135,27 +135,27 @@ class Order:
         return None
 
     def _is_within(self, span: Range, version: str) -> bool:
-        ready = self._spans.get(span.events) or self._sort(span.events)
-        if ready.invalid_reason is not None:
-            raise UncomparableError(ready.invalid_reason)
+        sorted_span = self._spans.get(span.events) or self._sort(span.events)
+        if sorted_span.invalid_reason is not None:
+            raise UncomparableError(sorted_span.invalid_reason)
         if self._optional_epoch:
-            version = self._strip_optional_epoch(version, has_epochs=ready.has_epochs)
+            version = self._strip_optional_epoch(version, has_epochs=sorted_span.has_epochs)
         version_point = self._points[version]
         if version_point is None:
-            if any(point not in (_BELOW_ALL, _ABOVE_ALL) for point, *_ in ready.steps):
+            if any(point not in (_BELOW_ALL, _ABOVE_ALL) for point, *_ in sorted_span.steps):
                 raise UncomparableError(self._points.reasons[version])
             version_point = (1, None)
         # A labelled version comes right after the one without its label, so it distinguishes only these two.
         public = self._strip_label(version) or version_point
         is_inside = False
-        for point, _, kind in ready.steps:
+        for point, _, kind in sorted_span.steps:
             if kind == "introduced" and point <= version_point:
                 is_inside = True
             elif (kind == "fixed" and point <= version_point) or (
                 kind == "last_affected" and point < version_point and point != public
             ):
                 is_inside = False
-        return is_inside and (not ready.limits or any(version_point < limit for limit in ready.limits))
+        return is_inside and (not sorted_span.limits or any(version_point < limit for limit in sorted_span.limits))
 
     def _strip_label(self, version: str) -> Point | None:
         """The point of the version without its local label; None without a label, or if its ecosystem has no labels."""

@@ -37,7 +37,7 @@ def list_public_routes() -> Sequence[BaseRoute]:
 
     An approval's id may contain slashes, so longer paths come first.
     """
-    first = (health, openapi, pipelines, executions, approval_requests, approvals)
+    first_modules = (health, openapi, pipelines, executions, approval_requests, approvals)
     further_modules = (
         exposure,
         images,
@@ -56,5 +56,5 @@ def list_public_routes() -> Sequence[BaseRoute]:
         repository_contents,
         search,
     )
-    routers = [module.router for module in (*first, *further_modules, registry_endpoints, git_endpoints)]
+    routers = [module.router for module in (*first_modules, *further_modules, registry_endpoints, git_endpoints)]
     return [route for router in (*routers, *list_routers()) for route in router.routes]

@@ -124,7 +124,7 @@ class Lease:
 
     def send_heartbeat(self) -> None:
         """Count one heartbeat, and act on the state of the row."""
-        before = self._monotonic()
+        sent_at = self._monotonic()
         self._check()
         state = self._workers.record_heartbeat(self.worker.id, self._clock.now())
         if state is WorkerState.ENDING:
@@ -138,7 +138,7 @@ class Lease:
             )
             self._on_lost()
             return
-        self._heartbeat_at = before
+        self._heartbeat_at = sent_at
         if state is WorkerState.DRAINING and not self._is_draining:
             self._is_draining = True
             self._on_drain()

@@ -136,7 +136,7 @@ class PodmanBuilder(Builder):
             state.clear()
         state.manifests = manifests
         state.write()
-        plain = _copy_dockerfile(request, dockerfile, scratch)
+        dockerfile_copy = _copy_dockerfile(request, dockerfile, scratch)
         write_layout(bases, scratch / "bases")
         # Users other than root read them in the sandbox; the folders above are closed.
         for path in (scratch, request.context):
@@ -148,7 +148,7 @@ class PodmanBuilder(Builder):
         prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
         commands = [
             *loads,
-            self._build_command(request, plain, paths),
+            self._build_command(request, dockerfile_copy, paths),
             *_list_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
             *prune,
         ]

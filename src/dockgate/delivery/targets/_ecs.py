@@ -74,27 +74,31 @@ def parse_revision(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]
 
 
 def make_revision_request(
-    running: Revision, service: str, definition: TaskDefinition, image: str, count: int
+    running_revision: Revision, service: str, definition: TaskDefinition, image: str, count: int
 ) -> dict[str, Any]:
     """Make RegisterTaskDefinition's request: what runs, with another image in one container.
 
     DeployError when there is no such container.
     """
-    containers = running.content["containerDefinitions"]
+    containers = running_revision.content["containerDefinitions"]
     names = [container["name"] for container in containers]
     if definition.container not in names:
         raise DeployError(
-            f"{running.family} has no container {definition.container!r}",
+            f"{running_revision.family} has no container {definition.container!r}",
             f"It has: {', '.join(names)}. Set the service's taskDefinition.container.",
         )
-    content = {key: value for key, value in running.content.items() if key not in _READ_ONLY}
+    content = {key: value for key, value in running_revision.content.items() if key not in _READ_ONLY}
     content["containerDefinitions"] = [
         {**container, "image": image} if container["name"] == definition.container else container
         for container in containers
     ]
-    tags = {key: value for key, value in running.tags.items() if key not in _OWN_TAGS and not key.startswith("aws:")}
+    tags = {
+        key: value
+        for key, value in running_revision.tags.items()
+        if key not in _OWN_TAGS and not key.startswith("aws:")
+    }
     tags |= {SERVICE: service, REVISION: str(definition.revision), _CONTAINER: definition.container}
-    tags |= {_PREDECESSOR: running.arn, _PREDECESSOR_COUNT: str(count)}
+    tags |= {_PREDECESSOR: running_revision.arn, _PREDECESSOR_COUNT: str(count)}
     return {**content, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
 

@@ -99,9 +99,9 @@ class ExemptionIndex:
 
     def get_exemptions(self, image: FleetImage, platform: FleetPlatform) -> Exemptions:
         """The exemptions of one platform of an image."""
-        general = self._get_repository_exemptions(image.repository)
+        repository_exemptions = self._get_repository_exemptions(image.repository)
         if not self._has_named_images:
-            return general
+            return repository_exemptions
         named_digests = {platform.digest, image.digest}
         bound_waivers = [waiver for digest in named_digests for waiver in self._waivers.get(digest, ())]
         image_statements = [entry for digest in named_digests for entry in self._statements_by_image.get(digest, ())]
@@ -110,12 +110,12 @@ class ExemptionIndex:
             for digest in dict.fromkeys((image.digest, *(entry.digest for entry in image.platforms))):
                 attached_statements += self._attached_by_digest.get(digest, ())
         if not bound_waivers and not image_statements and not attached_statements:
-            return general
+            return repository_exemptions
         selected_waivers = waivers.select_waivers(bound_waivers, image.repository, named_digests, self._now)
         return Exemptions(
-            tuple(sorted((*general.waivers, *selected_waivers), key=lambda waiver: waiver.id)),
+            tuple(sorted((*repository_exemptions.waivers, *selected_waivers), key=lambda waiver: waiver.id)),
             (*self._statements, *attached_statements),
-            (*general.own_waivers, *selected_waivers),
+            (*repository_exemptions.own_waivers, *selected_waivers),
             (*image_statements, *attached_statements),
             platform.digest,
             image.digest,

@@ -129,7 +129,7 @@ class _Search:
 
     def __init__(self, trials: "_Trials", candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        simple = [candidate for candidate in candidates if candidate.is_simple]
+        simple_candidates = [candidate for candidate in candidates if candidate.is_simple]
         multiple_choices = [candidate for candidate in candidates if not candidate.is_simple]
         combined_candidates = _limit_combinations(multiple_choices)
         # The candidates over the limit are reduced to the version with the fewest findings (among equals the lowest),
@@ -141,7 +141,9 @@ class _Search:
         self._is_exhaustive = not reduced_candidates
         self._trials = trials
         self._possible_starts = [
-            _Start(trials, [*simple, *reduced_candidates], chosen_targets, is_monotone=not reduced_candidates)
+            _Start(
+                trials, [*simple_candidates, *reduced_candidates], chosen_targets, is_monotone=not reduced_candidates
+            )
             for chosen_targets in _list_combinations(combined_candidates)
         ]
 

@@ -128,9 +128,9 @@ def _find_targets(
             ordered_versions[len(ordered_versions) * step // target_limit] for step in range(target_limit - 1)
         ] + ordered_versions[-1:]
     targets: dict[str, Target] = {}
-    waiting = list(reversed(ordered_versions))
-    while waiting and len(targets) < 2 * target_limit:
-        version = waiting.pop()
+    untried_versions = list(reversed(ordered_versions))
+    while untried_versions and len(targets) < 2 * target_limit:
+        version = untried_versions.pop()
         if version in targets:
             continue
         remaining, undetermined_after = _match_at_version(packages, version, matcher)
@@ -141,7 +141,7 @@ def _find_targets(
         targets[version] = Target(version, cleared_ids, remaining, is_clean)
         added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
         further = {fix for fix in added_fixes if fix} | (_collect_fixes(remaining) if None in added_fixes else set())
-        waiting += sorted(further - targets.keys(), reverse=True)
+        untried_versions += sorted(further - targets.keys(), reverse=True)
     return tuple(targets[version] for version in _sort_versions(packages[0].ecosystem, set(targets), matcher))
 
 

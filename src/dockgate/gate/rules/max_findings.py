@@ -69,23 +69,25 @@ class MaxFindings(Rule):
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for severity, finding in selection.counted_findings:
             counting[severity].append(finding)
-        uncertain = Counter(severity for severity, _ in selection.maybe_counted_findings)
+        uncertain_counts = Counter(severity for severity, _ in selection.maybe_counted_findings)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
                 continue
             minimum, maximum = _count_unlisted(severity, rule_input.unlisted_counts, settings)
-            status = compare_with_limit(len(findings) + minimum, len(findings) + maximum + uncertain[severity], limit)
+            status = compare_with_limit(
+                len(findings) + minimum, len(findings) + maximum + uncertain_counts[severity], limit
+            )
             if status is Status.REJECTED:
                 count = len(findings) + minimum
                 untriaged_count = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged_count} of them UNTRIAGED)" if untriaged_count else ""
                 message = f"{selection.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
                 yield selection.make_violation(
-                    self.name, message, findings, _compute_allowed_count(limit, maximum, uncertain[severity])
+                    self.name, message, findings, _compute_allowed_count(limit, maximum, uncertain_counts[severity])
                 )
             elif status is Status.UNDETERMINED:
-                count = len(findings) + maximum + uncertain[severity]
+                count = len(findings) + maximum + uncertain_counts[severity]
                 yield _describe_undetermined_limit(severity.value, count, limit, rule_input, selection)
         total = settings.get(_TOTAL)
         if isinstance(total, int):

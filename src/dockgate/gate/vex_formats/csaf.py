@@ -116,11 +116,11 @@ def _read_texts_by_product(
     thousands.
     """
     texts: dict[str, str | None] = {}
-    remaining, seen_groups = set(products), set[str]()
+    remaining_products, seen_groups = set(products), set[str]()
     for entry in node.list_items():
         if category and entry.get("category").read_name() != category:
             continue
-        named_products = remaining.intersection(
+        named_products = remaining_products.intersection(
             [product.require_name() for product in entry.get("product_ids").list_items()]
         )
         for group in entry.get("group_ids").list_items():
@@ -129,9 +129,9 @@ def _read_texts_by_product(
                 raise group.make_error(f"there is no product group {name!r}")
             if name not in seen_groups:
                 seen_groups.add(name)
-                named_products |= remaining & tree.groups[name]
+                named_products |= remaining_products & tree.groups[name]
         texts |= dict.fromkeys(named_products, entry.get(key).read_prose())
-        remaining -= named_products
+        remaining_products -= named_products
     return texts
 
 

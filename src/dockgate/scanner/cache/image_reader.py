@@ -65,9 +65,9 @@ def _read_new_images(
     total = len({layer.digest for image in images for layer in image.layers})
     read_layers: set[str] = set()
     in_memory = FactsInMemory()
-    remaining = packages_limit
+    remaining_packages = packages_limit
     for image in images:
-        if remaining < 0:
+        if remaining_packages < 0:
             yield combine_facts(image, [_mark_unread(layer, packages_limit) for layer in image.layers], kinds)
             continue
         in_memory.start_image()
@@ -86,7 +86,7 @@ def _read_new_images(
             report(f"read layer {len(read_layers)} of {total}")
         layer_facts = [in_memory[layer.digest] for layer in image.layers]
         inventory = combine_facts(image, layer_facts, kinds, should_hash=should_hash)
-        remaining -= len(inventory.packages) + len(inventory.unread)
+        remaining_packages -= len(inventory.packages) + len(inventory.unread)
         if image_cache:
             image_cache.keep(image, inventory, layer_facts)
         if inventory.image is None:

@@ -75,9 +75,9 @@ class _Database:
 
     def read_rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and payload of each row of the table with that root page, in order."""
-        waiting = [root]
-        while waiting:
-            number = waiting.pop()
+        open_pages = [root]
+        while open_pages:
+            number = open_pages.pop()
             page = self._read_page(number)
             start = 100 if number == 1 else 0
             kind, cells = page[start], int.from_bytes(page[start + 3 : start + 5], "big")
@@ -89,7 +89,7 @@ class _Database:
             pointers = [int.from_bytes(page[at : at + 2], "big") for at in range(first, first + 2 * cells, 2)]
             if kind == _INTERIOR:
                 children = [int.from_bytes(page[at : at + 4], "big") for at in (*pointers, start + 8)]
-                waiting += reversed(children)
+                open_pages += reversed(children)
             else:
                 for at in pointers:
                     yield self._read_payload(page, at, limit)

@@ -136,24 +136,24 @@ def add_attestation(
         layers = _read_layers(image_source)
     if any(_get_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
-    remaining = [layer for layer in layers if not replaces.items() <= _get_annotations(layer).items()]
+    new_layers = [layer for layer in layers if not replaces.items() <= _get_annotations(layer).items()]
     with repository.open_pusher(make_attestation_tag(digest)) as pusher:
         blob, size = pusher.push_blob(content())
         layer_annotations = {**annotations, key[0]: key[1], **replaces}
-        remaining.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": layer_annotations})
+        new_layers.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": layer_annotations})
         config = {
             "architecture": "",
             "os": "",
             "created": _EPOCH,
             "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in remaining]},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in new_layers]},
         }
         config_digest, config_size = pusher.push_blob(encode(config))
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFESTS[0],
             "config": {"mediaType": _CONFIG, "digest": config_digest, "size": config_size},
-            "layers": remaining,
+            "layers": new_layers,
         }
         pusher.push_manifest(encode(manifest), has_digest_name=False)
     return True

@@ -87,9 +87,9 @@ class LayoutSource(ImageSource):
         """Return the digests of the configs of all images. Platforms whose manifest is missing are skipped."""
         digests: list[str] = []
         seen_digests: set[str] = set()
-        waiting = [parse_manifest(self.read_index(), "index.json")]
-        while waiting:
-            document = waiting.pop()
+        open_documents = [parse_manifest(self.read_index(), "index.json")]
+        while open_documents:
+            document = open_documents.pop()
             if not isinstance(document, Index):
                 digests.append(document.config.digest)
                 continue
@@ -99,7 +99,7 @@ class LayoutSource(ImageSource):
                 raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests")
             for digest in child_digests:
                 with suppress(ImageError):
-                    waiting.append(parse_manifest(self.read_manifest(digest), digest))
+                    open_documents.append(parse_manifest(self.read_manifest(digest), digest))
         return digests
 
     @override

@@ -44,9 +44,9 @@ def read_metadata(
     `annotations` are the manifest's, then those of the index. The config's labels come last, for images inherit them
     from their base. Layers are counted by the base's own manifest, where `fetch` has it, else by the history.
     """
-    running = config.get("config")
-    running = running if isinstance(running, dict) else {}
-    labels = running.get("Labels")
+    run_config = config.get("config")
+    run_config = run_config if isinstance(run_config, dict) else {}
+    labels = run_config.get("Labels")
     base_layer_count, base_name = count_base_layers(config.get("history"), len(layers))
     sources = [*annotations, {_NAME: base_name} if base_name else {}, labels if isinstance(labels, dict) else {}]
     annotation_source = next((source for source in sources if _NAME in source or _DIGEST in source), {})
@@ -70,7 +70,7 @@ def read_metadata(
         base_layer_count,
         name or digest or None,
         created_at if stamp else None,
-        _read_text(running.get("User")) or None,
+        _read_text(run_config.get("User")) or None,
         origins,
     )
 

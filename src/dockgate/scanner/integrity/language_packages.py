@@ -26,13 +26,13 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
             for at, metadata in versions
             if metadata.packages and not (metadata.is_self_contained or metadata.is_lockfile)
         ]
-        last, newest_version = versions[-1]
-        is_present = stack.is_present(path, last)
+        last_layer, newest_version = versions[-1]
+        is_present = stack.is_present(path, last_layer)
         if not listings or (is_present and newest_version.unread_reason) or (is_present and len(versions) == 1):
             continue
-        current = {package.name: package.version for package in newest_version.packages} if is_present else {}
+        present_versions = {package.name: package.version for package in newest_version.packages} if is_present else {}
         is_single = all(len(metadata.packages) == 1 for _, metadata in listings)
-        for package, at in _find_removed_packages(listings, current).items():
+        for package, at in _find_removed_packages(listings, present_versions).items():
             files = _find_other_files(
                 stack,
                 path,
@@ -42,12 +42,12 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
             )
             if not any(origin <= at for file in files for origin in stack.find_source_layers(file)):
                 continue
-            name = package.name if package.name in current else next(iter(current), "") if is_single else ""
+            replacement = next(iter(present_versions), "") if is_single else ""
+            name = package.name if package.name in present_versions else replacement
             if name:
-                reason = (
-                    f"{path} became {name} {current[name]}, yet there are files of {package.name} {package.version}."
-                )
-                yield Unread(path, reason, stack.facts[last].layer)
+                successor = f"{name} {present_versions[name]}"
+                reason = f"{path} became {successor}, yet there are files of {package.name} {package.version}."
+                yield Unread(path, reason, stack.facts[last_layer].layer)
             else:
                 reason = f"{path} no longer lists {package.name} {package.version}, yet files of it are there."
                 yield Unread(path, reason, stack.facts[at].layer)

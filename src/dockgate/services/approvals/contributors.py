@@ -37,7 +37,7 @@ class ContributorFinder:
         """
         names: list[str] = []
         emails: list[str] = []
-        unknown = None
+        unknown_reason = None
         try:
             execution = self._store.executions.get(approval.execution)
             names += list_starters(execution.trigger)
@@ -54,9 +54,9 @@ class ContributorFinder:
                     names += [name] if name else []
                     emails += [email] if email else []
         except DockgateError as error:
-            unknown = error.full_message
+            unknown_reason = error.full_message
         emails += [email for name in names if name and (email := find_email(self._store, name))]
-        return Contributors.from_names(names, emails, unknown)
+        return Contributors.from_names(names, emails, unknown_reason)
 
     def _list_last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
         """Return repository and commit of each source of the execution that this action approved last."""

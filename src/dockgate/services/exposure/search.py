@@ -116,15 +116,15 @@ class ExposureSearch:
         records = self._read_records(has_repositories=is_limited) if subject.is_vulnerability else None
         matches = self._find_visible_images(request, look_up, records)
         names, is_owned = _list_names(subject), not subject.is_vulnerability
-        unknown = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
+        unknown_images = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
         if records:
-            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request, records)
+            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown_images, request, records)
         else:
             is_named = bool(matches.ids) or self._is_package_known(question, matches.scope)
             knowledge, waiver_finder = AdvisoryKnowledge(is_named), None
-            unknown.add({}, {})
+            unknown_images.add({}, {})
         not_recorded = self._explain_missing_record(request.as_of, subject)
-        unknown_slice = unknown.slice(request.unknown_after, request.limit)
+        unknown_slice = unknown_images.slice(request.unknown_after, request.limit)
         contents = ImageContents(self.store, subject, matches.scope, waiver_finder, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, matches, names)
         lists = ImageLists(matches, blocking)
@@ -152,7 +152,7 @@ class ExposureSearch:
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(matches.ids),
-            moved=unknown.moved_count,
+            moved=unknown_images.moved_count,
             rejected=len(matches.rejected_images),
             blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
             blocked_of=len(blocking.images) - blocking.unknown_count,
@@ -175,11 +175,11 @@ class ExposureSearch:
             ],
             next=str(page[-1]) if has_more else None,
             previous=str(previous) if previous is not None else None,
-            unknown=unknown.make_page(
+            unknown=unknown_images.make_page(
                 unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
             ),
-            unaffected=_count_unaffected(unknown) if subject.is_vulnerability and request.as_of is None else None,
-            caveats=self._list_caveats(state, subject, unknown, is_limited=is_limited),
+            unaffected=_count_unaffected(unknown_images) if records and request.as_of is None else None,
+            caveats=self._list_caveats(state, subject, unknown_images, is_limited=is_limited),
         )
 
     def _list_caveats(
@@ -212,8 +212,8 @@ class ExposureSearch:
     def _find_visible_images(self, request: ExposureRequest, look_up: LookUp, records: "_Records | None") -> Matches:
         """The images that contain the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
-        running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
-        digests = {entry.digest for entry in running}
+        running_images = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
+        digests = {entry.digest for entry in running_images}
         repositories = self._list_repositories(request.caller, records.state.repositories if records else None)
         scope = ExposureScope(request.as_of, repositories, digests, request.should_include_moved)
         images = self.store.exposures.list_images(
@@ -227,14 +227,14 @@ class ExposureSearch:
         running_digests = digests.intersection(image.digest for image in images.values())
         services = [
             RunningService.from_running_image(request.caller, entry, self.registry)
-            for entry in running
+            for entry in running_images
             if entry.digest in running_digests
         ]
         statuses: Mapping[int, ImageStatus] = {}
         watched_images = self.watched_images
         if records and is_now:
             watched_images = watched_images.with_assignments(records.history.assignments)
-            locations = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
+            locations = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running_images]
             run_anywhere = {entry.digest for entry in look_up.running_images}
             now = self.clock.now()
             waivers = records.history.list_active(now)
@@ -263,7 +263,7 @@ class ExposureSearch:
     def _ask_advisories(
         self,
         names: Sequence[str],
-        unknown: UnknownImages,
+        unknown_images: UnknownImages,
         request: ExposureRequest,
         records: "_Records",
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
@@ -276,7 +276,7 @@ class ExposureSearch:
             "packages of it are not matched yet": state.unmatched_components,
         }
         packages = _group_by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
-        unknown.add(uncertain, packages, request.most_unaffected)
+        unknown_images.add(uncertain, packages, request.most_unaffected)
         waiver_finder = WaiverFinder(
             self.store,
             self.waivers,

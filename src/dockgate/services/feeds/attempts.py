@@ -56,19 +56,19 @@ class FeedAttempt:
         if error is not None and not isinstance(error, Exception):
             return
         failures: Sequence[Failure] = self.result.failures if self.result else ()
-        general: PartFailure | None = None
+        general_failure: PartFailure | None = None
         if error is not None:
             advice = error.advice if isinstance(error, DockgateError) else None
-            general = PartFailure("all", str(error) or type(error).__name__, advice)
+            general_failure = PartFailure("all", str(error) or type(error).__name__, advice)
         elif self.result and not self.result.digest and not failures:
-            general = _NO_FEEDS
+            general_failure = _NO_FEEDS
 
         def end(states: FeedStates) -> FeedStates:
             ended_states = {}
             for name in self._feeds:
                 own_failures = [failure for failure in failures if failure.feed == name]
                 parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own_failures]
-                if (general or parts) and states.get_state(name).off is not None:
+                if (general_failure or parts) and states.get_state(name).off is not None:
                     # The server does not fetch it: only the command that failed says so.
                     ended_states[name] = self._states_before.get_state(name)
                     continue
@@ -76,9 +76,9 @@ class FeedAttempt:
                 ended_states[name] = apply_attempt(
                     states.get_state(name),
                     self._begin_time,
-                    [general] if general else parts,
+                    [general_failure] if general_failure else parts,
                     is_unreachable=is_unreachable,
-                    is_partial=general is None and self._has_updated(name),
+                    is_partial=general_failure is None and self._has_updated(name),
                 )
             origin = "update" if self._is_whole and self.result and self.result.digest else states.origin
             return replace(states.replace_feeds(ended_states), origin=origin)

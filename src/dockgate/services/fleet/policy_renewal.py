@@ -83,10 +83,10 @@ class PolicyRenewal:
     time_due_images: Collection[int]
     present_images: Collection[int]
 
-    def run(self, former: Mapping[int, FleetVerdict]) -> None:
+    def run(self, former_verdicts: Mapping[int, FleetVerdict]) -> None:
         """Judge the images for which something may have changed, and write the verdicts that differ.
 
-        `former` are verdicts of policies that do not judge the image any more.
+        `former_verdicts` are verdicts of policies that do not judge the image any more.
         """
         loaded_policy = self.selection.read(self.policy)
         previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judging_inputs(self.policy)
@@ -103,7 +103,9 @@ class PolicyRenewal:
         ids = None if is_dense else [image.id for image in images]
         stored_verdicts = self.store.fleet_verdicts.list_of_policy(self.policy, ids) if images else {}
         by_id = {image.id: image for image in images}
-        events = ChangeEvents(self.store, self.image_judge.waivers, self.policy, now, by_id, stored_verdicts, former)
+        events = ChangeEvents(
+            self.store, self.image_judge.waivers, self.policy, now, by_id, stored_verdicts, former_verdicts
+        )
         verdicts: list[FleetVerdict] = []
         judged_images: set[int] = set()
         is_recorded = previous == judging_inputs

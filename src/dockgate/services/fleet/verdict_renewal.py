@@ -198,7 +198,7 @@ class VerdictRenewal:
     def _match(self, reader: AdvisoryReader) -> Match:
         """Match what is new, and what the advisories have changed."""
         previous, self._reader = self._reader, reader
-        before = _compute_source_digest(self.store)
+        digest_before = _compute_source_digest(self.store)
         touched_components: frozenset[int] | None = frozenset()
         if not self.index.is_current(reader):
             rematch = None
@@ -213,7 +213,7 @@ class VerdictRenewal:
                 self.index.rematch_all(reader)
             touched_components = None if rematch is None else rematch.components
         self.index.match_new()
-        return Match(_compute_source_digest(self.store), before, touched_components)
+        return Match(_compute_source_digest(self.store), digest_before, touched_components)
 
     def _compute_revision(
         self, source: str, active_waivers: Sequence[WaiverRecord], coverage: Sequence[Coverage], now: str

@@ -174,13 +174,13 @@ class ImageSearch:
 
         `names` are all repositories, None to read them if a condition needs them.
         """
-        running = self.select_visible_services(self.store.services.list_running_images(), query.caller)
+        running_images = self.select_visible_services(self.store.services.list_running_images(), query.caller)
         is_undetermined, is_by_severity = Status.UNDETERMINED in query.statuses, query.sort is ImageSort.SEVERITY
         is_limited = query.caller is not None and query.caller.is_limited
         if names is None:
             needs_names = bool(query.repository) or is_limited or is_undetermined or is_by_severity
             names = self.store.exposures.list_repositories() if needs_names else ()
-        return running, ImageFilter(
+        return running_images, ImageFilter(
             repositories=self._list_matching_repositories(query.repository, query.caller, names),
             severities=query.severities,
             is_fixable=query.is_fixable,
@@ -191,7 +191,7 @@ class ImageSearch:
             layer=query.layer,
             statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
             undetermined_repositories=self.watched_images.selection.find_conflicts(names) if is_undetermined else (),
-            digests={entry.digest for entry in running} if query.is_running else None,
+            digests={entry.digest for entry in running_images} if query.is_running else None,
             should_include_moved=query.should_include_moved,
             policies=self._group_repositories_by_policy(names) if is_by_severity else {},
         )
@@ -209,10 +209,10 @@ class ImageSearch:
         image: str,
         watches: Sequence[WatchedRepository],
         verdicts: Sequence[VerdictRecord],
-        running: Sequence[RunningImage],
+        running_images: Sequence[RunningImage],
         repository: str | None = None,
     ) -> Sequence[ImageSummary]:
-        """Return the locations of one image (a digest), each with those of the services `running` that run it.
+        """Return the locations of an image (a digest), with the services of `running_images` that run it.
 
         Those in `repository` come first, then those where it is now, the watched ones before others, the worst verdict
         first. `watches` are of its repositories, `verdicts` those on it, newest first.
@@ -221,7 +221,9 @@ class ImageSearch:
         by_location = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
             image_filter = ImageFilter(digests=[image], should_include_moved=True)
-            locations, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_location, records)
+            locations, _ = self._read(
+                image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running_images, by_location, records
+            )
         watched_repositories = {watch.repository for watch in watches if watch.is_watched}
         return sorted(
             locations,
@@ -239,7 +241,7 @@ class ImageSearch:
         sort: ImageSort,
         after: Sequence[str | int] | None,
         limit: int,
-        running: Sequence[RunningImage],
+        running_images: Sequence[RunningImage],
         watches: Mapping[ImageLocation, WatchedRepository],
         records: Mapping[ImageLocation, Sequence[NewestVerdict]] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
@@ -251,7 +253,7 @@ class ImageSearch:
         location_verdicts = read_location_verdicts(self.store, self.clock.now(), locations, watches, records)
         rows = [self._read_own_verdict(row, location_verdicts) for row in rows]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
-        return [self._make_summary(row, location_verdicts, running) for row in rows], position
+        return [self._make_summary(row, location_verdicts, running_images) for row in rows], position
 
     def _read_own_verdict(self, row: ListedImage, location_verdicts: LocationVerdicts) -> ListedImage:
         """Return the row with the verdict that counts in its repository."""
@@ -271,7 +273,7 @@ class ImageSearch:
         return row._replace(status=record.status, policy=record.policy, counts=counts, since=since)
 
     def _make_summary(
-        self, row: ListedImage, location_verdicts: LocationVerdicts, running: Sequence[RunningImage]
+        self, row: ListedImage, location_verdicts: LocationVerdicts, running_images: Sequence[RunningImage]
     ) -> ImageSummary:
         location = row.repository, row.digest
         newest_verdict, watch = location_verdicts.find_recorded_verdict(location), location_verdicts.watches[location]
@@ -312,7 +314,7 @@ class ImageSearch:
             counts=counts,
             since=row.since,
             cannot_judge_since=row.cannot_judge_since,
-            services=[entry.service for entry in running if entry.digest == row.digest],
+            services=[entry.service for entry in running_images if entry.digest == row.digest],
         )
 
     def select_visible_services(self, running: Sequence[RunningImage], caller: Caller | None) -> Sequence[RunningImage]:

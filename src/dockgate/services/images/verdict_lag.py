@@ -6,31 +6,31 @@ from dockgate.services.images.search import ImageSummary
 from dockgate.store.records import VerdictRecord
 
 
-def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
+def explain_lag(summary: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
     """A sentence on why the newest recorded verdict differs from the current one, or None.
 
-    Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first location.
+    Recorded verdicts stay as they are, and reports are on them. `summary` is the image in its first location.
     None while advisories are stale or missing, too: then the current one is the last that could be judged.
     `recorded_counts` are the recorded verdict's findings by severity.
     """
-    if current.cannot_judge_since is not None or not current.status:
+    if summary.cannot_judge_since is not None or not summary.status:
         return None
-    has_same_findings = current.counts is None or current.counts == recorded_counts
-    has_same_waivers = bool(current.waived) == bool(record.waived)
-    if record.status == current.status and has_same_findings and has_same_waivers:
+    has_same_findings = summary.counts is None or summary.counts == recorded_counts
+    has_same_waivers = bool(summary.waived) == bool(record.waived)
+    if record.status == summary.status and has_same_findings and has_same_waivers:
         return None
-    if record.repository != current.repository:
+    if record.repository != summary.repository:
         cause = f"it is of the repository {record.repository}"
-    elif current.policy is not None and current.policy != record.policy:
-        cause = f"it is by the policy {record.policy.label}, the current one by {current.policy}"
+    elif summary.policy is not None and summary.policy != record.policy:
+        cause = f"it is by the policy {record.policy.label}, the current one by {summary.policy}"
     else:
         cause = "advisories, waivers, VEX documents or the policy have changed since, or time has passed"
-    if record.status != current.status:
+    if record.status != summary.status:
         return (
-            f"The newest recorded verdict ({record.status}) differs from the current one ({current.status}): {cause}."
+            f"The newest recorded verdict ({record.status}) differs from the current one ({summary.status}): {cause}."
         )
     difference = (
-        _describe_waivers(current.waived) if has_same_findings else _describe_counts(current.counts, recorded_counts)
+        _describe_waivers(summary.waived) if has_same_findings else _describe_counts(summary.counts, recorded_counts)
     )
     return f"The newest recorded verdict and the current one are both {record.status}, but {difference}: {cause}."
 

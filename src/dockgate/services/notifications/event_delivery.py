@@ -47,9 +47,11 @@ class EventDeliveryHandler(OutboxHandler):
             state = "does not exist any more" if target is None else "is disabled"
             raise UndeliverableError(f"the target {entry.receiver} {state}")
         receivers: OutboxReceivers = self._store.event_receivers
-        before = receivers.list_states().get(entry.receiver)
-        if before is not None and before.gone_at is not None:
-            raise UndeliverableError(f"the target {entry.receiver} refused further messages (410) at {before.gone_at}")
+        state_before = receivers.list_states().get(entry.receiver)
+        if state_before is not None and state_before.gone_at is not None:
+            raise UndeliverableError(
+                f"the target {entry.receiver} refused further messages (410) at {state_before.gone_at}"
+            )
         message = self._make_message(entry)
         try:
             self._targets.send(message, target)
@@ -64,7 +66,7 @@ class EventDeliveryHandler(OutboxHandler):
         except DockgateError as error:
             receivers.record_failure(entry.receiver, error.full_message, self._clock())
             raise
-        self._record_success(entry.receiver, before)
+        self._record_success(entry.receiver, state_before)
 
     def _record_success(self, receiver: str, state: ReceiverState | None) -> None:
         now = self._clock()

@@ -200,22 +200,22 @@ class EventMatcher:
             return
         if target.quiet_hours is not None and target.quiet_hours.find_end(now) is not None:
             return
-        due, latest_due = format_time(target.summary.compute_due_time(now)), format_time(now + CLOCK_DIFFERENCE)
+        due_at, latest_due = format_time(target.summary.compute_due_time(now)), format_time(now + CLOCK_DIFFERENCE)
         before = self._store.event_cursor.find_last_summary_time(target.name)
-        if before is None and record.changed_at is not None and due < record.changed_at <= latest_due:
+        if before is None and record.changed_at is not None and due_at < record.changed_at <= latest_due:
             return
         if before is not None and before > latest_due:
             # The clock was ahead, and a summary was sent: the next one is due at the next time of day.
-            self._store.event_cursor.send_summary(target.name, due, latest_due, [])
-        elif before is None or before < due:
+            self._store.event_cursor.send_summary(target.name, due_at, latest_due, [])
+        elif before is None or before < due_at:
             targets = [record.target for record in self._targets.list_records()]
             owners = Owners.load(self._store, targets, self._registry)
             title, text, detail = self._summary.describe(target, owners, now)
             subject = EventSubject(SubjectKind.TARGET, target.name)
-            event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", subject, due, detail)
+            event = NewEvent(f"summary/{target.name}/{due_at}", SOURCE, "summary.daily", subject, due_at, detail)
             payload = {"body": event.make_envelope(), "title": title, "text": text}
             entry = _make_message_entry(target.name, payload, 0, now, event.id, subject)
-            self._store.event_cursor.send_summary(target.name, due, latest_due, [entry])
+            self._store.event_cursor.send_summary(target.name, due_at, latest_due, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)
 
 
@@ -241,21 +241,21 @@ def _make_entry(
     """Return what one target gets of an event, at once or after its quiet hours."""
     now = batch.now
     quiet_end = target.quiet_hours.find_end(now) if target.quiet_hours else None
-    due: str | None = format_time(quiet_end or now)
+    due_at: str | None = format_time(quiet_end or now)
     payload: dict[str, Any] = {"rule": rule, "event": event.id}
     error = None
     try:
         if compiled_target.render is not None:
             payload["data"] = compiled_target.render(event.body, rule)
     except OutputTooLargeError as problem:
-        error, due = problem.full_message, None
+        error, due_at = problem.full_message, None
     return OutboxEntry(
         OutboxKind.EVENT,
         key=f"{rule}/{event.id}",
         receiver=target.name,
         payload=payload,
-        due_since=due or format_time(now),
-        next_at=due,
+        due_since=due_at or format_time(now),
+        next_at=due_at,
         last_error=error,
         subject=event.subject,
         position=event.seq,
@@ -263,7 +263,7 @@ def _make_entry(
 
 
 def _make_rule_entry(
-    waiting: Group,
+    waiting_group: Group,
     body: Mapping[str, Any],
     position: int,
     now: datetime,
@@ -271,11 +271,11 @@ def _make_rule_entry(
     words: tuple[str, str] | None = None,
 ) -> OutboxEntry:
     """Return the message of a group, with a title and a text (`words`) if it has several events."""
-    payload: dict[str, Any] = {"rule": waiting.rule, "body": dict(body)}
+    payload: dict[str, Any] = {"rule": waiting_group.rule, "body": dict(body)}
     if words is not None:
         payload |= {"title": words[0], "text": words[1]}
-    subject = EventSubject(SubjectKind.RULE, waiting.rule)
-    return _make_message_entry(waiting.target, payload, position, now, f"{waiting.rule}/{key}", subject)
+    subject = EventSubject(SubjectKind.RULE, waiting_group.rule)
+    return _make_message_entry(waiting_group.target, payload, position, now, f"{waiting_group.rule}/{key}", subject)
 
 
 def _make_message_entry(

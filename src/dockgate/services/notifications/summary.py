@@ -149,7 +149,7 @@ class NotificationSummary:
         of_state: dict[_State, list[LocationVerdict]] = {state: [] for state in _State}
         for rank, location in worst_locations.values():
             of_state[_ORDER[rank]].append(location)
-        unknown = [
+        unclear_lines = [
             *(
                 f"{_format_name(location)}: "
                 f"{watches[location.repository, location.digest].conflict or _explain_undetermined(location)}"
@@ -164,7 +164,7 @@ class NotificationSummary:
             {state: len(state_locations) for state, state_locations in of_state.items() if state_locations}
         )
         rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
-        return _Images(counts, rejected_images, unknown[:LIST_LIMIT])
+        return _Images(counts, rejected_images, unclear_lines[:LIST_LIMIT])
 
     def _determine_states(
         self,

@@ -189,9 +189,9 @@ class RegistryReader:
         Documents that are attached to an image count as part of it. A manifest in an image that is not listed becomes
         an image, too.
         """
-        waiting = [image for (location, _), image in images.items() if location == repository]
-        while waiting:
-            image = waiting.pop()
+        open_images = [image for (location, _), image in images.items() if location == repository]
+        while open_images:
+            image = open_images.pop()
             # Without a manifest it was removed, and a crash came before its rows were deleted.
             content = self._read_content(repository, image.digest) or ManifestContent(0)
             contents[image.digest] = content
@@ -202,7 +202,7 @@ class RegistryReader:
             for child in children:
                 if (repository, child) not in images:
                     images[repository, child] = StoredImage(repository, child, image.pushed_at, "", WatchState(False))
-                    waiting.append(images[repository, child])
+                    open_images.append(images[repository, child])
 
     def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
         """Return what a manifest contains, or None. One that was read before may be gone since."""

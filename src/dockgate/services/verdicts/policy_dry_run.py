@@ -72,19 +72,19 @@ class PolicyDryRun:
 
         `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
         """
-        (before,) = read_cursor(after, "history", (int,)) if after else (0,)
+        (position,) = read_cursor(after, "history", (int,)) if after else (0,)
         comparisons: list[ImageComparison] = []
         with self._take_turn() as is_over:
-            records = self.store.verdicts.list_newest(policy, before, min(limit, PART_LIMIT) + 1)
+            records = self.store.verdicts.list_newest(policy, position, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self.store.verdicts.get_case(record.digest)
                 outcome_before = read_outcome(self.store.verdicts.get_document(record.digest))
                 outcome_after = self._compute_outcome(case, self._add_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
-                before = seq
+                position = seq
                 if is_over():
                     break
-        return summarize(comparisons, write_cursor("history", (before,)) if len(comparisons) < len(records) else None)
+        return summarize(comparisons, write_cursor("history", (position,)) if len(comparisons) < len(records) else None)
 
     def judge_running(self, candidate: Policy, policy: str | None, limit: int, after: str | None) -> PolicyComparison:
         """Judge what runs at this time, by each required policy and by the candidate instead."""

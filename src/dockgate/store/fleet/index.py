@@ -279,9 +279,9 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
         for component in (*draft.counted_components, *draft.owned_components)
     }
     ids = _list_component_ids(connection, by_key)
-    new = sorted(by_key.keys() - ids.keys())
-    if new:
-        rows = [{"key": key, "is_matched": False, **by_key[key]._asdict()} for key in new]
+    new_keys = sorted(by_key.keys() - ids.keys())
+    if new_keys:
+        rows = [{"key": key, "is_matched": False, **by_key[key]._asdict()} for key in new_keys]
         insert_all_new(connection, fleet_components, rows)
         ids = _list_component_ids(connection, by_key)
     contents = {
@@ -301,7 +301,7 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
         for component, n in components.items()
     ]
     insert_all_new(connection, fleet_bundle_components, rows)
-    return [ids[key] for key in new]
+    return [ids[key] for key in new_keys]
 
 
 def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:

@@ -97,7 +97,7 @@ class Trends:
 
         Those that have ended only with `has_past`.
         """
-        present_columns, past = fleet_findings.c, fleet_past_findings.c
+        present_columns, past_columns = fleet_findings.c, fleet_past_findings.c
         queries = [
             select(
                 present_columns.component,
@@ -106,10 +106,16 @@ class Trends:
                 present_columns.opened,
                 literal(ALWAYS),
             ),
-            select(past.component, past.vulnerability, past.severity, past.opened, past.closed),
+            select(
+                past_columns.component,
+                past_columns.vulnerability,
+                past_columns.severity,
+                past_columns.opened,
+                past_columns.closed,
+            ),
         ]
         if components is not None:
-            columns = (present_columns.component, past.component)
+            columns = (present_columns.component, past_columns.component)
             queries = [
                 query.where(is_one_of_numbers(column, components))
                 for query, column in zip(queries, columns, strict=True)

@@ -88,22 +88,22 @@ def unpack(file: Path, path: Path, trust: Trust, *, can_be_older: bool = False) 
     unless `can_be_older` ConflictError if any part is older than in the present database. Also ConflictError while
     another process writes the database, and UnavailableError if the file cannot be read.
     """
-    new = path.with_name(path.name + ".new")
+    new_path = path.with_name(path.name + ".new")
     try:
         with file.open("rb") as source, lock_database(path):
             header_bytes = _read_frame(source, _MAGIC) or b""
             header = _parse_header(header_bytes, file)
             trust(header_bytes, header, _read_frame(source, _SIGNATURE_MAGIC) or b"")
             try:
-                _inflate(source, new, header, file)
-                _check(new, header, file)
+                _inflate(source, new_path, header, file)
+                _check(new_path, header, file)
                 if not can_be_older:
-                    _require_newer(new, path, file)
-                flush(new)
-                os.replace(new, path)
+                    _require_newer(new_path, path, file)
+                flush(new_path)
+                os.replace(new_path, path)
                 flush(path.parent)
             finally:
-                new.unlink(missing_ok=True)
+                new_path.unlink(missing_ok=True)
     except OSError as error:
         if error.filename == str(file) or error.errno == EIO:
             raise UnavailableError(f"{file} cannot be read: {error.strerror or error}", "Check the file.") from error

@@ -190,10 +190,13 @@ def read_image_view(
     pushes = visibility.list_pushes(digest)
     if scan is None and not pushes and store.fleet.find_image(digest) is None:
         raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")
-    running = store.services.list_running_images()
-    verdicts, watches = visibility.list_verdicts(digest), list(images.watched_images.list_repositories(digest, running))
-    running = images.search.select_visible_services(running, caller)
-    locations = list(images.search.list_locations(digest, watches, verdicts, running, repository))
+    running_images = store.services.list_running_images()
+    verdicts, watches = (
+        visibility.list_verdicts(digest),
+        list(images.watched_images.list_repositories(digest, running_images)),
+    )
+    running_images = images.search.select_visible_services(running_images, caller)
+    locations = list(images.search.list_locations(digest, watches, verdicts, running_images, repository))
     moves = list(store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.list_repositories(digest)
@@ -233,7 +236,7 @@ def read_image_view(
             for number, (platform, inventory) in enumerate(zip(platforms, inventories, strict=True))
         ],
         verdicts=list(verdicts),
-        services=[entry.service for entry in running if entry.digest == digest],
+        services=[entry.service for entry in running_images if entry.digest == digest],
         is_watched=is_watched,
         watches=watches,
         scanner=images.scans.runner.version,

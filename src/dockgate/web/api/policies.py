@@ -269,7 +269,7 @@ def _list_visible_assignments(caller: Caller, store: Store) -> list[AssignmentRe
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
             if assignment := choose_assignment([record.assignment for record in records], repository):
                 applied_names.add(assignment.name)
-    visible = []
+    visible_records = []
     for record in records:
         names = tuple(
             pattern
@@ -281,8 +281,8 @@ def _list_visible_assignments(caller: Caller, store: Store) -> list[AssignmentRe
             assignment = replace(record.assignment, repositories=names)
             if not all(caller.can_reach(repository=pattern) for pattern in record.assignment.repositories):
                 assignment = replace(assignment, owners=(), allowed=_select_allowed(caller, assignment.allowed))
-            visible.append(replace(record, assignment=assignment))
-    return visible
+            visible_records.append(replace(record, assignment=assignment))
+    return visible_records
 
 
 def _select_allowed(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:

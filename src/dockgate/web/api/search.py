@@ -84,7 +84,7 @@ def find_matches(
     if not words:
         return []
     words = strip_own_registry(words, addresses.registry_names)
-    lower = words.lower()
+    lower_words = words.lower()
     matches = [
         (str(image), "image", make_image_path(image.digest, image.repository))
         if isinstance(image, ImageReference)
@@ -100,7 +100,7 @@ def find_matches(
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
     matches += [(name, "vulnerability", make_vulnerability_path(name)) for name in vulnerabilities]
-    if is_purl(lower):
+    if is_purl(lower_words):
         matches.append((words, "package", make_package_path("", words)))
     matches += [(name, "package", make_package_path("", name)) for name in packages]
     if _EXECUTION.fullmatch(words):
@@ -117,9 +117,9 @@ def find_matches(
         ("waiver", () if caller.is_limited else [record.waiver.id for record in store.waivers.list()], "/waivers/"),
     )
     for kind, names, prefix in names_by_kind:
-        matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
+        matches += [(name, kind, prefix + name) for name in names if lower_words in name.lower()]
     pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
-    repositories = (name for name in pushed_names if lower in name.lower())
+    repositories = (name for name in pushed_names if lower_words in name.lower())
     matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
     commits = _find_commits(caller, store, words)
     return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]

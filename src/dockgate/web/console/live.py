@@ -121,20 +121,20 @@ class LiveChanges:
         except StoreError as error:
             _log.warning("the event log cannot be read: a live page waits for its next stream: %s", error)
 
-    async def _follow(self, threads: Threads, last: int) -> None:
+    async def _follow(self, threads: Threads, last_seq: int) -> None:
         """Read the events after the one with this number, and those that come, until no page is open."""
         while self._streams:
             await asyncio.sleep(READ_SECONDS)
             try:
                 newest_seq = await threads.run_prompt(self._newest_seq)
-                events = await threads.run_prompt(self._read, last, MAX_EVENTS) if newest_seq != last else []
+                events = await threads.run_prompt(self._read, last_seq, MAX_EVENTS) if newest_seq != last_seq else []
             except StoreError as error:
                 _log.warning("the event log cannot be read: live pages wait: %s", error)
                 continue
-            if newest_seq == last:
+            if newest_seq == last_seq:
                 continue
             is_too_much = len(events) == MAX_EVENTS
-            last = newest_seq if is_too_much else events[-1].seq if events else newest_seq
+            last_seq = newest_seq if is_too_much else events[-1].seq if events else newest_seq
             for stream in self._streams:
                 if is_too_much or any(stream.is_shown(event) for event in events):
                     stream.is_changed.set()

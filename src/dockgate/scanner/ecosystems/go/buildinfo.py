@@ -124,7 +124,7 @@ def _check_length(length: int) -> int:
 def _parse_info(go: str, info: str) -> BuildInfo:
     """Parse lines of a word and tab-separated fields (runtime/debug, ParseBuildInfo)."""
     build_info = BuildInfo(go)
-    last = ""
+    last_word = ""
     for line in info.split("\n"):
         word, *fields = line.split("\t")
         if word == "path" and fields:
@@ -133,15 +133,15 @@ def _parse_info(go: str, info: str) -> BuildInfo:
             setting, _, value = fields[0].partition("=")
             build_info.settings[setting] = value
         elif word in ("mod", "dep", "=>"):
-            if len(fields) not in (2, 3) or not fields[0] or (word == "=>" and last not in ("mod", "dep")):
+            if len(fields) not in (2, 3) or not fields[0] or (word == "=>" and last_word not in ("mod", "dep")):
                 raise UnreadableError(f"its list of Go modules has the invalid line {line[:80]!r}")
             if word == "mod":
                 build_info.main = Module(fields[0], fields[1] or DEVEL_VERSION)
             elif word == "dep":
                 build_info.modules.append(Module(fields[0], fields[1] or DEVEL_VERSION))
-            elif last == "dep":
+            elif last_word == "dep":
                 build_info.modules[-1] = replace_module(build_info.modules[-1], *fields[:2])
-        last = word
+        last_word = word
     return build_info
 
 

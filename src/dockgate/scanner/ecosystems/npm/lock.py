@@ -143,21 +143,21 @@ def _parse_pnpm_name(key: str, *, has_slashes: bool) -> NameAndVersion:
 def _find_pnpm_reached(lock: dict[str, Any]) -> set[str]:
     """Keys, without peers, of all packages that are not only for development."""
     snapshots = dict(_list_entries(lock, "snapshots"))
-    waiting = [
+    open_keys = [
         _make_pnpm_key(name, get_string(entry, "version"), snapshots)
         for _, importer in _list_entries(lock, "importers")
         for kind in ("dependencies", "optionalDependencies")
         for name, entry in _list_entries(importer, kind)
     ]
     reached_keys: set[str] = set()
-    while waiting:
-        key = waiting.pop()
+    while open_keys:
+        key = open_keys.pop()
         if key in reached_keys:
             continue
         reached_keys.add(key)
         for kind in ("dependencies", "optionalDependencies"):
             needs = check_mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are not a mapping")
-            waiting += [_make_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
+            open_keys += [_make_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
     return {key.partition("(")[0] for key in reached_keys}
 
 
@@ -171,12 +171,12 @@ def _read_bun(content: str) -> Iterator[NameAndVersion]:
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = read_json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
     listed_packages = check_mapping(lock.get("packages", {}), "its packages are not an object")
-    waiting: list[tuple[str, str]] = []
+    open_needs: list[tuple[str, str]] = []
     for _, workspace in _list_entries(lock, "workspaces"):
-        waiting += [(get_string(workspace, "name"), name) for name in _list_bun_dependencies(workspace)]
+        open_needs += [(get_string(workspace, "name"), name) for name in _list_bun_dependencies(workspace)]
     reached_keys: set[str] = set()
-    while waiting:
-        parent, name = waiting.pop()
+    while open_needs:
+        parent, name = open_needs.pop()
         key = _find_bun_key(parent, name, listed_packages)
         if not key or key in reached_keys:
             continue
@@ -185,7 +185,7 @@ def _read_bun(content: str) -> Iterator[NameAndVersion]:
         reached_keys.add(key)
         for part in listed_packages[key] if isinstance(listed_packages[key], list) else ():
             if isinstance(part, dict):
-                waiting += [(key, need) for need in _list_bun_dependencies(part)]
+                open_needs += [(key, need) for need in _list_bun_dependencies(part)]
     for key, entry in listed_packages.items():
         if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
             raise UnreadableError(f"its package {key} is not a list")

@@ -114,11 +114,11 @@ def _read_uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     for entry in entries:
         by_name.setdefault(get_string(entry, "name"), []).append(entry)
     local_entries = [entry for entry in entries if _is_local(_require_table(entry.get("source", {})))]
-    waiting = list(local_entries or entries)
-    reached_ids = {id(entry) for entry in waiting}
+    open_entries = list(local_entries or entries)
+    reached_ids = {id(entry) for entry in open_entries}
     requested_extras: set[NameAndVersion] = set()
-    while waiting:
-        entry = waiting.pop()
+    while open_entries:
+        entry = open_entries.pop()
         extras = _require_table(entry.get("optional-dependencies", {})).values()
         lists = [needs for needs in (entry.get("dependencies", []), *extras) if isinstance(needs, list)]
         for need in map(_require_table, chain.from_iterable(lists)):
@@ -129,7 +129,7 @@ def _read_uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
             for candidate in by_name.get(name, ()):
                 if id(candidate) not in reached_ids and version in ("", get_string(candidate, "version")):
                     reached_ids.add(id(candidate))
-                    waiting.append(candidate)
+                    open_entries.append(candidate)
     for entry in entries:
         if id(entry) in reached_ids and not _is_local(_require_table(entry.get("source", {}))):
             yield _get_name_and_version(entry)

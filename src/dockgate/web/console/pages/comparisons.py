@@ -43,7 +43,7 @@ def list_candidates(
 
     `records` are all of these.
     """
-    running: dict[str, list[str]] = {}
+    services_by_image: dict[str, list[str]] = {}
     for entry in store.services.list_running_images():
         name = entry.reference.strip_registry(addresses.registry)
         if (
@@ -52,7 +52,7 @@ def list_candidates(
             and entry.reference.digest != stored_verdict.image
             and caller.can_reach(repository=name)
         ):
-            running.setdefault(entry.reference.digest, []).append(entry.service)
+            services_by_image.setdefault(entry.reference.digest, []).append(entry.service)
     on_image = [
         Candidate(
             entry.digest, f"{entry.status} by {entry.policy}, {entry.judged_at[:10]} {entry.judged_at[11:16]} UTC"
@@ -61,7 +61,7 @@ def list_candidates(
         if entry.digest != digest
     ]
     return [
-        *(Candidate(image, f"What {', '.join(names)} runs") for image, names in running.items()),
+        *(Candidate(image, f"What {', '.join(names)} runs") for image, names in services_by_image.items()),
         *on_image,
     ]
 

@@ -137,11 +137,16 @@ def show_file(
     """
     if not at:
         return redirect_to_revision(sources, name, "files", path)
-    common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
+    shared_context: dict[str, Any] = {
+        "name": name,
+        "at": at,
+        "file_path": path,
+        "parents": _list_parents(name, path, at),
+    }
     kind = find_kind(sources, name, at, path)
     if kind is EntryKind.FOLDER:
         entries = make_entry_table(request, sources.files.list(name, at, path), at, path)
-        return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
+        return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **shared_context)
     page, coloured_lines, reason, content, is_readable = None, {}, "", b"", True
     try:
         content = sources.files.read(name, at, path)
@@ -164,7 +169,7 @@ def show_file(
         is_readable=is_readable,
         is_branch=at in sources.host.list_heads(name),
         edit_refusal=explain_read_only(kind, content),
-        **common,
+        **shared_context,
     )
 
 

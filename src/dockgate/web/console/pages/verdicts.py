@@ -146,11 +146,11 @@ def _render(
     stored_verdict, visibility = read_verdict(request, store, digest), ImageVisibility(store, caller)
     repository = visibility.find_verdict_repository(stored_verdict.image, digest)
     records = visibility.list_verdicts(stored_verdict.image)
-    second, comparison, problem = None, None, None
+    second_record, comparison, problem = None, None, None
     if against:
         try:
-            second = find_verdict(against, stored_verdict.policy, caller, store)
-            compared_verdict = read_verdict(request, store, second)
+            second_record = find_verdict(against, stored_verdict.policy, caller, store)
+            compared_verdict = read_verdict(request, store, second_record)
             case_of = store.verdicts.read_case
             comparison = compare(
                 RecordedVerdict(stored_verdict, case_of(stored_verdict)),
@@ -171,7 +171,7 @@ def _render(
         query="",
         newer=_find_newer(records, digest, stored_verdict),
         candidates=list_candidates(stored_verdict, digest, repository, records, caller, addresses, store),
-        second=second,
+        second=second_record,
         problem=problem,
         effect_lines=describe_effect,
         commands=make_waiver_commands(stored_verdict),
