@@ -125,6 +125,8 @@ TEST_VERBS = frozenset(
 # What a test compares with: `assert result == expected` is plain to everybody.
 TEST_NAMES = frozenset(("expected",))
 # A docstring of the product begins with a noun, or a verb in the imperative: "Return the ...", not "Returns the ...".
+# Nor with a pronoun, as in "Those of the images that ...": it refers to nothing.
+PRONOUNS = frozenset(("both", "it", "its", "that", "their", "they", "those", "whether"))
 # These nouns look like verbs in the third person.
 PLURALS = frozenset(
     (
@@ -221,7 +223,7 @@ def find_problems(path: Path) -> Iterator[str]:
             for number, first in _iterate_summaries(tree):
                 if len(first) > FIRST_LINE:
                     yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
-            for number, word in _find_third_persons(tree):
+            for number, word in _find_unclear_beginnings(tree):
                 yield f"{location}:{number}: the docstring begins with {word!r}: use a noun or the imperative"
             yield from _find_long_parts(location, tree, text.count("\n"))
             for number, first, last in _iterate_messages(tree):
@@ -326,13 +328,13 @@ def _iterate_summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, s
                 yield each.body[0].lineno, text.partition("\n")[0]
 
 
-def _find_third_persons(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The docstrings that begin with a verb in the third person, with this word."""
-    third_persons = {_inflect(verb) for verb in VERBS | TEST_VERBS} - PLURALS
+def _find_unclear_beginnings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The docstrings that begin with a verb in the third person or a pronoun, with this word."""
+    refused = ({_inflect(verb) for verb in VERBS | TEST_VERBS} - PLURALS) | PRONOUNS
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = re.match(r"[A-Za-z]+", ast.get_docstring(node) or "")
-            if first is not None and first[0].lower() in third_persons:
+            if first is not None and first[0].lower() in refused:
                 yield node.body[0].lineno, first[0]
 
 

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Completion(NamedTuple):
-    """That an item was worked on at `now`. Time alone makes it due again at `next_at`, None for never."""
+    """The completion of an item at `now`. Time alone makes it due again at `next_at`, None for never."""
 
     now: str
     next_at: str | None = None

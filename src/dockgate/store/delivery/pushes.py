@@ -76,7 +76,7 @@ class Pushes:
         return self._select(pushes.c.repository == repository, pushes.c.is_accepted.is_(False))
 
     def find_unfinished(self, repositories: Collection[str]) -> set[str]:
-        """Those of the repositories with a push of which neither success nor refusal is recorded."""
+        """The repositories, of these, with a push of which neither success nor refusal is recorded."""
         with self._database.read() as connection:
             return {
                 repository

@@ -102,7 +102,7 @@ class ExpiredRows:
         return deleted_ids
 
     def list_executions_without_rows(self, ids: Collection[str]) -> set[str]:
-        """Those of the ids that no execution has."""
+        """The ids that no execution has, of these."""
         with self._database.read() as connection:
             present_executions = {
                 name
