@@ -17,7 +17,7 @@ from dockgate.shared.errors import DeniedError, UnreadableError
 from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, to_datetime
 
-# Of the predicate that docs/how-to/attestations.md describes.
+# The type of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
 
 _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"

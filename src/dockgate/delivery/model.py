@@ -277,7 +277,7 @@ class Vote:
     at: str
 
 
-# Who decided an approval that its verdict settled.
+# `decided_by` of an approval that its verdict settled.
 POLICY_DECISION = "policy"
 
 

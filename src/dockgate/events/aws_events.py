@@ -19,7 +19,7 @@ from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.vulnerabilities.model import Finding, Severity
 
 ECR, INSPECTOR = "aws.ecr", "aws.inspector2"
-# Of one image, after one scan: the worst. The event of the scan counts all of them.
+# The most finding events for an image after a scan: the worst findings. The event of the scan counts all.
 MAX_FINDINGS = 25
 # Characters of a text in an event.
 MAX_TEXT = 1000

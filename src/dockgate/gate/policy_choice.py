@@ -70,7 +70,7 @@ class PullPolicy(StrEnum):
     """The images that other machines may pull from our own registry."""
 
     ANY = "any"
-    # Those that their policy approves at the moment of the pull.
+    # Images that their policy approves at the moment of the pull.
     APPROVED = "approved"
 
 

@@ -123,7 +123,7 @@ class RuleDependency(StrEnum):
     IMAGE = "image"
     # The findings without the paths of their packages, and whether the base image's layers are known.
     FINDINGS = "findings"
-    # Both of them.
+    # The image and the findings.
     IMAGE_AND_FINDINGS = "image and findings"
     # Everything.
     PACKAGES = "packages"

@@ -45,9 +45,9 @@ class Layer(Protocol):
     digest: str
     # From the manifest, None if it has none.
     media_type: str | None
-    # Of the blob: "gzip", "zstd" or "none"; None until its first bytes were read.
+    # The compression of the blob: "gzip", "zstd" or "none"; None until its first bytes were read.
     compression: str | None
-    # Of the uncompressed content ("sha256:…"), None until it was computed.
+    # The digest of the uncompressed content ("sha256:…"), None until it was computed.
     content_digest: str | None
 
     def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:

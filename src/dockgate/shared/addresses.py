@@ -41,7 +41,7 @@ PRIVATE_6 = (
     "fec0::/10",  # site-local
     "ff00::/8",  # multicast
 )
-# Of IPv4 and IPv6; the metadata services of most clouds are there.
+# Link-local networks, in which most clouds have their metadata services.
 LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
 # Metadata services outside link-local addresses: Alibaba, Azure, Oracle, AWS and Google (IPv6).
 METADATA = tuple(

@@ -103,7 +103,7 @@ class Database:
         self._groups = GroupCommit(self._write_lock, self.write, has_row_locks=self.is_shared)
         self._reading = local()
         self._liveness: Liveness | None = None
-        # Of the driver: for libraries that connect by themselves, too.
+        # Arguments for the driver, also of libraries that connect by themselves.
         self.connect_arguments: Mapping[str, Any] = (
             {"timeout": BUSY_SECONDS} if self.is_sqlite else {**POSTGRES_SETTINGS, "application_name": self.process}
         )

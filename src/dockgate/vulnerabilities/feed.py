@@ -104,7 +104,7 @@ class Feed(Protocol):
     name: str
     # Increase it whenever the same bytes would be parsed differently: they are then fetched and parsed again.
     version: int
-    # Its path in a folder. With several parts: "osv/*/all.zip", where "*" is the part.
+    # The path of the feed's file in a folder. With several parts: "osv/*/all.zip", where "*" is the part.
     file: str
     # Seconds after which a server fetches it again.
     period: float

@@ -56,7 +56,7 @@ _AUDITED_CALL = "dockgate.audited"
 # The keys, in a request's scope, of its authorized caller, and of its authenticated one, who may be refused.
 _CALLER = "dockgate.caller"
 _AUTHENTICATED_CALLER = "dockgate.authenticated_caller"
-# Who makes a refused sign-in, for the audit log.
+# The principal of a refused sign-in in the audit log.
 UNKNOWN = Caller(Principal("unknown", ()))
 # Headers of a request through a proxy: it does not originate on this machine, even if the proxy runs here.
 _FORWARDING_HEADERS = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}

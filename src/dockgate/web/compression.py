@@ -4,7 +4,7 @@ import gzip
 
 # Smaller bodies are sent as they are.
 LEAST_BYTES = 1024
-# Of gzip, from 1 to 9: a page takes a millisecond or two.
+# The level of gzip, 1 to 9. A page takes a millisecond or two.
 LEVEL = 5
 
 

@@ -117,7 +117,7 @@ class Push:
     entry: str | None
 
     def __post_init__(self) -> None:
-        # Who pushes by which token: unknown without one.
+        # The name and token of the pusher, unknown without a token.
         self._pusher = (self.caller.name, self.caller.token.id) if self.caller.token else (None, None)
         self._id = self.entry or uuid.uuid4().hex
         self._can_show_messages = can_show_messages(self.body)

@@ -48,7 +48,7 @@ MAX_VERDICTS, MAX_VERDICTS_EACH, VERDICT_SECONDS = 4, 2, 30.0
 _TIMEOUTS = {"connect": 5.0, "read": 900.0, "write": 60.0, "pool": 30.0}
 _RETRY_SECONDS = 5
 
-# Of others the registry answers with an internal error that names its files.
+# For digests of other algorithms, the registry answers with an internal error that names its files.
 _DIGEST = "(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})"
 # The calls of the OCI distribution specification 1.1 and their methods, without the list of all repositories.
 _CALLS: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {

@@ -85,7 +85,7 @@ class FairSlots:
     def __init__(self, maximum: int, maximum_each: int, work: str, wait_seconds: float) -> None:
         self._free = maximum
         self._used_counts: Counter[str] = Counter()
-        # Who waits, in the order of their arrival.
+        # The principals that wait, in the order of their arrival.
         self._waiting: dict[asyncio.Future[None], str] = {}
         # The number of the last slot that each principal got, of those who have one or wait.
         self._last_slots: dict[str, int] = {}

@@ -320,7 +320,7 @@ def _push_layer(
         if blob.exists():
             pusher.push_blob(blob)
             return base_layer
-        # It came as an empty file, since it was known.
+        # The layer came as an empty file, because the builder knew that the registry has it.
         raise UnavailableError(
             f"a layer of an earlier build is no longer in the registry: {base_layer.digest}", "Try again."
         )

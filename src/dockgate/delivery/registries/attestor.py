@@ -51,7 +51,7 @@ class RegistryAttestor(Attestor):
         self._issuers = issuers
         self._seconds = seconds
         self._lock = threading.Lock()
-        # Of repositories, one for each that was written to: registries have no conditional update.
+        # One lock for each repository that was written to: registries have no conditional update.
         self._repository_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @override

@@ -44,7 +44,7 @@ _RUNTIME_ANNOTATIONS = (
     *("run.oci.", "krun.", "org.systemd.property.", "org.criu.", "io.podman.", "io.container.", "io.containers."),
     *("io.kubernetes.", "io.katacontainers.", "dev.gvisor.", "module.wasm."),
 )
-# Of a task's log: podman truncates it above that, or it would fill the disk.
+# The size of a task's log. podman truncates a larger one, which would fill the disk.
 LOG_SIZE = "10mb"
 
 

@@ -54,7 +54,7 @@ class FindingLists:
         self._judged_at = to_datetime(now).timestamp()
         self._outcomes: dict[tuple[object, ...], tuple[OutcomesByAction, float]] = {}
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
-        # Their addresses are keys above.
+        # The counts whose addresses are keys of the two above: kept, so that no other object gets an address.
         self._by_address: dict[int, ComponentCounts] = {}
 
     def ask(

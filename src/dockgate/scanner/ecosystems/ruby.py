@@ -58,7 +58,7 @@ class Ruby(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_LOCKS):
             check_size(file, LOCK_LIMIT)
-            # It does not separate groups, so development gems count too.
+            # The lockfile does not separate groups, so development gems count, too.
             return Extract(tuple(_read_lock(path, file)), is_lockfile=True)
         if not path.endswith(".gemspec"):
             return Extract()

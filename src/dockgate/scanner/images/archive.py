@@ -26,7 +26,7 @@ from dockgate.shared.interfaces import override
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
 _COMPRESSION_MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
-# Of a layer's media type, by the blob's first bytes, as engines that load the file do.
+# The suffix of a layer's media type, by the blob's first bytes, as engines that load the file choose it.
 _SUFFIXES = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -109,7 +109,7 @@ class WaiverFinder:
         ]
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
         self._names = frozenset(names)
-        # Those that count in the answer.
+        # The policies that count in the answer.
         self._policies: dict[str, Policy] = {}
         self._store = store
         # VEX documents on the vulnerability, also removed ones: attached to no image, and by the image.

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from dockgate.vulnerabilities.database.transfer import Header, Trust
 
 Report = Callable[[str], None]
-# As `scanner.images.artifact` does: takes a reference, the type of the artifact and its file, then the annotations to
-# push or the bytes to pull at most. Returns the digest of the manifest.
+# The functions of `scanner.images.artifact`. They take a reference, the type of the artifact and its file, then the
+# annotations to push or the bytes to pull at most, and return the digest of the manifest.
 PushArtifact = Callable[[str, str, Path, Mapping[str, str]], str]
 PullArtifact = Callable[[str, str, Path, int], str]
 
@@ -38,7 +38,7 @@ PullArtifact = Callable[[str, str, Path, int], str]
 REGISTRY = "oci:"
 # ArtifactType of an exported database, and media type of its blob.
 ARTIFACT = "application/vnd.dockgate.advisories.v1"
-# Of what is signed: the header of an export, with the digest of the database's bytes. No attestation has this type.
+# The type of signed exports: a header with the digest of the database's bytes. No attestation has this type.
 PAYLOAD_TYPE = "application/vnd.dockgate.advisories.export.v1+json"
 _ADVICE = "Run on the exporting machine: `dockgate db key` prints the key, `dockgate db export` the digest."
 

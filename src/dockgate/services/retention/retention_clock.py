@@ -38,7 +38,7 @@ class RetentionClock(ServerClock):
         self._store = store
         self._uptime = uptime
         self._lock = threading.Lock()
-        # Of the last record by this process: the uptime, the clock's time, and the trusted time.
+        # The last record by this process: its uptime, the clock's time, and the trusted time.
         self._last: tuple[float, datetime, datetime] | None = None
 
     @override

@@ -17,7 +17,7 @@ from dockgate.store.events.log import append_events
 from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.delivery import rollouts, services
 
-# Of each service.
+# Rollouts that are kept of each service.
 ROLLOUTS_KEPT = 100
 _ROLLOUT = select_as(Rollout, rollouts)
 

@@ -19,7 +19,7 @@ from dockgate.store.queries import select_as
 from dockgate.store.schema.delivery import executions, rollouts, service_events, services, task_definitions
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
-# Of each service.
+# Events that are kept of each service.
 EVENTS_KEPT = 100
 _SERVICE = select_as(Service, services)
 _EVENT = select_as(ServiceEvent, service_events)

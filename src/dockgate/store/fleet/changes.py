@@ -25,11 +25,11 @@ from dockgate.store.schema.fleet import (
 from dockgate.store.statements import delete_unlocked, insert_all_new
 from dockgate.vulnerabilities.model import Severity
 
-# Of one change of the advisories, so many of the worst are kept, for so long.
+# How many of the worst new findings are kept after a change of the advisories, and how long.
 NEW_FINDINGS_LIMIT, NEW_FINDINGS_PERIOD = 10_000, timedelta(days=1)
 # With more findings than this, of whatever image, only the first images are looked at.
 FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
-# Of one image.
+# The most vulnerabilities that are named for an image.
 VULNERABILITIES_LIMIT = 20
 
 _UNANNOUNCED_NEWS = select(*(fleet_news.c[name] for name in ("component", "vulnerability", "kind", "at"))).where(

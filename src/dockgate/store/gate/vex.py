@@ -22,7 +22,7 @@ from dockgate.store.schema.gate import vex_documents, vex_statements
 from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_rows
 
-# Of its bytes among the documents.
+# The kind of its bytes among the documents.
 KIND = "Vex"
 # Bytes of the statements and envelopes of all documents that are attached to one image: a verdict reads them all.
 MAX_ATTACHED = 16 << 20

@@ -23,7 +23,7 @@ class Principals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Whether there was one: from then on there always is.
+        # Whether there was a principal: from then on there always is one.
         self._has_any = False
 
     def has_any(self) -> bool:

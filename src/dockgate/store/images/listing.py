@@ -261,7 +261,7 @@ def _make_position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> 
 
 def _make_status_column(judged_before: str) -> ColumnElement[Any]:
     is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
-    # Its recorded verdicts may be of before its watch ended, also if it is watched again.
+    # The recorded verdicts may be from before the watch ended, also if the image is watched again.
     has_ended = (
         select(_ENDED_VERDICTS.image).where(_ENDED_VERDICTS.image == _IMAGES.id).correlate(fleet_images).exists()
     )

@@ -29,7 +29,7 @@ from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import image_uses, pushed_images, scans
 from dockgate.store.verdict_causes import is_push
 
-# Of each repository and policy: an image that is judged is compared with the last approved one but itself.
+# Approved images that are kept of each repository and policy: an image is compared with the last one but itself.
 _LAST_APPROVED = 2
 
 

@@ -159,7 +159,7 @@ Index(None, outbox.c.kind, outbox.c.next_at)
 Index(None, outbox.c.kind, outbox.c.claimed_by)
 Index(None, outbox.c.kind, outbox.c.due_since)
 Index(None, outbox.c.image)
-# Of entries that are sent in order.
+# For entries that are sent in order.
 Index(
     None,
     *(outbox.c.kind, outbox.c.receiver, outbox.c.subject, outbox.c.position),

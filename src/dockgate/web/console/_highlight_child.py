@@ -40,7 +40,7 @@ def find_lexer(file_name: str) -> Any:
         if any(_is_match(file_name, pattern) for pattern in patterns)
     ]
     classes = [find_lexer_class(name) for name in names]
-    # Of several languages the usual one: Perl before Prolog, SQL before SQL with templates.
+    # If several languages match, the usual one: Perl before Prolog, SQL before SQL with templates.
     lexer_class = min(classes, key=lambda lexer: (-lexer.priority, len(lexer.name)), default=None)
     return lexer_class and lexer_class()
 

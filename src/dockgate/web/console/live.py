@@ -30,7 +30,7 @@ ALIVE_SECONDS = 15.0
 MAX_STREAMS, MAX_STREAMS_EACH = 500, 200
 # Events that are read at once. With more, every page is refreshed.
 MAX_EVENTS = 500
-# Of the latest events, those are looked for that came between a page and its stream.
+# How many of the latest events are searched for those between a page and its stream.
 MISSED_EVENTS = 200
 
 _log = logging.getLogger(__name__)

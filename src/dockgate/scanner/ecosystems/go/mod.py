@@ -36,7 +36,7 @@ def read(content: str) -> tuple[list[Module], bool]:
                 pass
     modules: list[Module] = []
     for module in required_modules:
-        # That of the module's version precedes that of all its versions.
+        # A replacement of the module's version precedes one of all its versions.
         substitute = replacements.get(module) or replacements.get((module.path, ""))
         modules.append(replace_module(module, *substitute) if substitute else module)
     return modules, is_complete

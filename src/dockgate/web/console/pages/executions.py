@@ -40,7 +40,7 @@ MAX_LINES = 1000
 MAX_LOG_BYTES = 16 << 20
 # Characters of a line before it is folded.
 MAX_LINE = 4000
-# Of a failed action's log on the execution's page: lines, characters of each, and bytes that are read for them.
+# The end of a failed action's log on the execution's page: lines, characters of each, and bytes to read for them.
 LAST_LINES = 12
 MAX_LAST_LINE = 400
 MAX_LAST_BYTES = 16_000
