@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.model import Execution, ExecutionId
-from dockgate.events.subject import EventSubject
+from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.identity.model import Caller
 from dockgate.services.attention import MAX_ROWS
 from dockgate.shared.errors import UsageError
@@ -23,6 +23,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.task_counts import count_running_tasks
 from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, read_visit
+from dockgate.web.query_parameters import choose_value
 
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
@@ -120,13 +121,18 @@ async def stream_changes(
 ) -> StreamingResponse:
     """Say when one of these subjects changes, or anything of these kinds, separated by commas.
 
-    `since` is the time of the page, in RFC 3339.
+    `since` is the time of the page, in RFC 3339. RequestValidationError for another kind. A name that does not exist
+    and one that the caller may not see are alike: nothing of them ever changes.
     """
     changes: LiveChanges = request.app.state.live_changes
     subjects = tuple(EventSubject.parse(text) for text in subject.split(",") if text)
     if len(subjects) > MAX_SUBJECTS:  # each is compared with each event
         raise UsageError(f"more than {MAX_SUBJECTS} subjects", "Omit them to get all events.")
+    for event_subject in subjects:
+        choose_value({"subject": event_subject.kind}, "subject", list(SubjectKind))
     page_time = parse_time(since)
+    if since and page_time is None:
+        raise UsageError(f"since: {since[:100]!r} is not a time", "Write a time in RFC 3339.")
     missed_since = format_time(page_time - PAGE_TIME) if page_time else None
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = changes.stream(caller, subjects, threads, missed_since)
