@@ -52,7 +52,7 @@ from dockgate.services.policies.selection import LoadedPolicy, PolicySelection
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
-from dockgate.store.images.tag_history import record_push
+from dockgate.store.images.tag_history import record_tag
 from dockgate.store.records import PushedImage
 from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.fleet import fleet_tags
@@ -281,7 +281,7 @@ def push(fleet: Fleet) -> None:
         for number, image in enumerate(images):
             at = format_time(start + timedelta(minutes=number))
             tag = f"v{number}" if number % 3 else "main"
-            record_push(connection, PushedImage(image.repository, tag, image.digest, at))
+            record_tag(connection, PushedImage(image.repository, tag, image.digest, at))
             if number % FOLLOWED_EVERY == 0:
                 follow(connection, image.repository, image.digest, at)
     print_locations(fleet)

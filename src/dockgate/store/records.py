@@ -79,7 +79,7 @@ class ImageApproval(NamedTuple):
     pipeline: str | None
 
 
-class ImagePlaces(NamedTuple):
+class ImageLocations(NamedTuple):
     """Where an image is or was: its pushes, newest first, and its approvals.
 
     `scanned_in` is the repository of its newest scan, None without one.

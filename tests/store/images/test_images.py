@@ -173,7 +173,7 @@ def test_images_without_a_tag_replace_no_other_and_are_kept_once(store: Store) -
         (IMAGE, None, LATER),
         ("sha256:b", None, LATER),
     ]
-    assert [(push.digest, push.tag) for push in store.image_uses.read_places(IMAGE).pushes] == [(IMAGE, None)]
+    assert [(push.digest, push.tag) for push in store.image_uses.read_locations(IMAGE).pushes] == [(IMAGE, None)]
     periods = store.tag_history.list_periods([IMAGE, "sha256:b"])
     assert {(period.digest, period.tag, period.pushed_at, period.until) for period in periods} == {
         (IMAGE, None, LATER, None),

@@ -10,7 +10,7 @@ from dockgate.delivery.approval_request import make_image_scope
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
-from dockgate.store.records import ImagePlaces, PushedImage, VerdictRecord
+from dockgate.store.records import ImageLocations, PushedImage, VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ImageVisibility:
     store: Store
     caller: Caller
     # What was read, by image: where it is, its verdicts, and its repositories (every one, and the visible ones).
-    _places_by_image: dict[str, ImagePlaces] = field(default_factory=dict, init=False)
+    _locations_by_image: dict[str, ImageLocations] = field(default_factory=dict, init=False)
     _verdicts: dict[str, Sequence[VerdictRecord]] = field(default_factory=dict, init=False)
     _repositories: dict[str, tuple[Collection[str], Sequence[str]]] = field(default_factory=dict, init=False)
 
@@ -36,13 +36,13 @@ class ImageVisibility:
 
     def list_pushes(self, image: str) -> Sequence[PushedImage]:
         """Return the pushes of an image, visible or not."""
-        return self._read_places(image).pushes
+        return self._read_locations(image).pushes
 
-    def _read_places(self, image: str) -> ImagePlaces:
+    def _read_locations(self, image: str) -> ImageLocations:
         """Where an image is or was, which is read once."""
-        if image not in self._places_by_image:
-            self._places_by_image[image] = self.store.image_uses.read_places(image)
-        return self._places_by_image[image]
+        if image not in self._locations_by_image:
+            self._locations_by_image[image] = self.store.image_uses.read_locations(image)
+        return self._locations_by_image[image]
 
     def _list_all_verdicts(self, image: str) -> Sequence[VerdictRecord]:
         """All verdicts on an image, newest first, which are read once."""
@@ -53,16 +53,16 @@ class ImageVisibility:
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
         """Every repository of an image and the visible ones."""
         if image not in self._repositories:
-            image_places = self._read_places(image)
+            image_locations = self._read_locations(image)
             approved_repositories = {
                 approval.repository
-                for approval in image_places.approvals
+                for approval in image_locations.approvals
                 if self.caller.can_reach(**make_image_scope(approval.repository, approval.id, approval.pipeline))
             }
             all_repositories = {
-                *(pushed_image.repository for pushed_image in image_places.pushes),
-                *(approval.repository for approval in image_places.approvals),
-                *((image_places.scanned_in,) if image_places.scanned_in is not None else ()),
+                *(pushed_image.repository for pushed_image in image_locations.pushes),
+                *(approval.repository for approval in image_locations.approvals),
+                *((image_locations.scanned_in,) if image_locations.scanned_in is not None else ()),
             }
             reachable_repositories = {name for name in all_repositories if self.caller.can_reach(repository=name)}
             self._repositories[image] = all_repositories, sorted(reachable_repositories | approved_repositories)

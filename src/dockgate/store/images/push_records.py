@@ -16,7 +16,7 @@ from dockgate.events.model import NewEvent, PushEvent
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.images.scan_requests import request_scan
-from dockgate.store.images.tag_history import lock_tags, record_push
+from dockgate.store.images.tag_history import lock_tags, record_tag
 from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.events import events
@@ -175,7 +175,7 @@ def _write_repeated(connection: Connection, pushes: Sequence[tuple[_KnownPush, P
 
 def write_push(connection: Connection, image: PushedImage) -> None:
     """Store a push whose tag is locked."""
-    has_changed = record_push(connection, image)
+    has_changed = record_tag(connection, image)
     if insert_if_new(connection, pushed_images, asdict(image)):
         has_changed = True
     else:

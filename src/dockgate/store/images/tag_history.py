@@ -38,7 +38,7 @@ _END = _CHANGE.values(until=bindparam("at"))
 
 
 class TagHistory:
-    """The periods of tags. Pushes write them (`record_push`), so they are as old as the pushes."""
+    """The periods of tags. Pushes write them (`record_tag`), so they are as old as the pushes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -150,7 +150,7 @@ class TagHistory:
             )
             pushes = [PushedImage(*row) for row in connection.execute(missing_rows)]
             for push in pushes:
-                record_push(connection, push)
+                record_tag(connection, push)
             return len(pushes)
 
 
@@ -159,8 +159,8 @@ def lock_tags(connection: Connection, tags: Iterable[tuple[str, str | None]]) ->
     lock_names(connection, pushed_images, {f"{repository}:{tag or ''}" for repository, tag in tags})
 
 
-def record_push(connection: Connection, image: PushedImage) -> bool:
-    """Record a push: the tag's period begins, and the one before it ends.
+def record_tag(connection: Connection, image: PushedImage) -> bool:
+    """Record what a tag names since a push: its period begins, and the one before it ends.
 
     A push that is older than the tag's present period ended when that one began. If the present image was pushed before
     and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.

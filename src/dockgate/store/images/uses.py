@@ -23,7 +23,7 @@ from dockgate.gate.watch import ImageUse
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import is_one_of, make_text_list
-from dockgate.store.records import ImageApproval, ImagePlaces, PushedImage
+from dockgate.store.records import ImageApproval, ImageLocations, PushedImage
 from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.fleet import fleet_images, fleet_verdicts
 from dockgate.store.schema.images import image_uses, pushed_images, scans
@@ -126,14 +126,14 @@ class ImageUses:
             for image, repositories in values.items()
         }
 
-    def read_places(self, image: str) -> ImagePlaces:
+    def read_locations(self, image: str) -> ImageLocations:
         """The locations of an image: of its pushes, of its newest scan, and of its approvals."""
         with self._database.read() as connection:
             rows = connection.execute(_LOCATIONS, {"image": image}).all()
         pushes = [PushedImage(row.repository, row.name, image, row.at, row.by) for row in rows if row.kind == "push"]
         pushes.sort(key=lambda push: (push.repository, push.tag or ""))
         pushes.sort(key=lambda push: push.pushed_at, reverse=True)
-        return ImagePlaces(
+        return ImageLocations(
             pushes,
             [ImageApproval(row.repository, ApprovalId(row.name), row.by) for row in rows if row.kind == "approval"],
             next((row.repository for row in rows if row.kind == "scan"), None),
