@@ -202,7 +202,7 @@ class Session:
 
 
 class DeliveryCounts(NamedTuple):
-    """How many versions of pipelines, and how many git repositories there are: neither are deleted."""
+    """The number of pipeline versions, and that of git repositories: neither are deleted."""
 
     pipeline_versions: int
     repositories: int

@@ -43,7 +43,7 @@ class _Job(Generic[Item, T]):
 
 
 class GroupCommit:
-    """A transaction that runs all writes that wait.
+    """The commit of all waiting writes in one transaction.
 
     `lock` excludes the other writes of this process where the database needs that. With `has_row_locks`, a group waits
     for those of other transactions for a moment only, because all later writes of this process wait for the group.

@@ -19,7 +19,7 @@ _CHECK = 4
 
 
 class FileCache(Generic[T]):
-    """Store dataclasses of one type by name.
+    """A folder of files with dataclasses of one type, by name.
 
     A value that cannot be read or written is a cache miss, not an error.
     """

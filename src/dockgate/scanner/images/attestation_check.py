@@ -26,7 +26,7 @@ TOTAL_LIMIT = 128 * 2**20
 
 
 class AttestationCheck:
-    """Check whether manifests of one index are attestation manifests, by their blobs too.
+    """A check whether manifests of one index are attestation manifests, by their blobs too.
 
     Each blob is read once, and all together may have TOTAL_LIMIT bytes.
     """

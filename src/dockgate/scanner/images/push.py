@@ -22,7 +22,7 @@ _ASSEMBLY_SECONDS = 900.0
 
 
 class Pusher:
-    """Push to one repository (`auth.create_authorizer`).
+    """A client that pushes to one repository (`auth.create_authorizer`).
 
     Content is addressed by digest, so each call may be repeated. Raises DeniedError, UnavailableError.
     """

@@ -12,7 +12,7 @@ from dockgate.shared.open_connections import OpenConnections, Schedule, start_ti
 
 
 class TimeLimit:
-    """Shut down all connections of a client after some seconds, whatever they wait for."""
+    """A limit after which all connections of a client are shut down, whatever they wait for."""
 
     def __init__(self, registry: str, seconds: float, schedule: Schedule = start_timer) -> None:
         self._registry = registry

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CodePipelineRequests:
-    """The messages of approval actions in an `account`, whose images they ask about."""
+    """The receiver of messages from approval actions, which ask about images of an `account`."""
 
     requests: ApprovalRequests
     clock: ServerClock
