@@ -16,8 +16,12 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 from dockgate.store.verdict_causes import VerdictCause
 
-# Where an image is: a repository, with its registry unless that is our own, and the digest of the image in it.
-ImageLocation = tuple[str, str]
+
+class ImageLocation(NamedTuple):
+    """Where an image is: a repository, with its registry unless that is our own, and a digest in it."""
+
+    repository: str
+    image: str
 
 
 class ScanState(StrEnum):

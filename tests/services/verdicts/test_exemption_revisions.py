@@ -46,7 +46,7 @@ def test_an_image_whose_revision_stays_is_judged_as_before(fleet: Fleet, seed: i
     world.report()
     world.renewal.renew()
     exemptions = ExemptionRevisions(fleet.system.store)
-    locations = [(world.get_repository(name), world.digest(name)) for name in world.names]
+    locations = [ImageLocation(world.get_repository(name), world.digest(name)) for name in world.names]
     changes = [world.add_waiver, world.revoke, world.put_vex, world.put_vex, world.remove_vex]
     decisions: dict[ImageLocation, tuple[str, Decision]] = {}
     same_count = changed_count = 0
@@ -66,9 +66,9 @@ def test_an_image_whose_revision_stays_is_judged_as_before(fleet: Fleet, seed: i
 def test_other_contents_of_an_image_change_its_revision(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     exemptions = ExemptionRevisions(fleet.system.store)
-    location = "team/image1", world.digest("image1")
-    before, images = exemptions.compute([location], world.now), fleet.system.store.fleet.list_images([location[1]])
-    while [fleet.system.store.fleet.list_images([location[1]])[0].inventories] == [images[0].inventories]:
+    location = ImageLocation("team/image1", world.digest("image1"))
+    before, images = exemptions.compute([location], world.now), fleet.system.store.fleet.list_images([location.image])
+    while [fleet.system.store.fleet.list_images([location.image])[0].inventories] == [images[0].inventories]:
         assert exemptions.compute([location], world.now) == before
         world.scan("image1")
     assert exemptions.compute([location], world.now) != before
@@ -80,7 +80,7 @@ def test_every_document_changes_the_revision_of_an_image_that_is_not_indexed_or_
     exemptions = ExemptionRevisions(store)
     report = ExternalReport("trivy", world.now, Inventory(digest, "linux/amd64", None, (), (), ()), Matches((), ()))
     store.reports.put(report, "ana", ReportScope(), world.now)
-    locations = ("team/image1", digest), ("team/image1", world.digest("unknown"))
+    locations = [ImageLocation("team/image1", name) for name in (digest, world.digest("unknown"))]
     before = exemptions.compute(locations, world.now)
     world.put_vex()
     after = exemptions.compute(locations, world.now)

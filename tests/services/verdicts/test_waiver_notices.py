@@ -14,6 +14,7 @@ from dockgate.services.durable_effects import Effects
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
+from dockgate.store.records import ImageLocation
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)
 END = START + timedelta(days=20)
@@ -91,7 +92,8 @@ def test_the_waivers_that_ended_are_read_once_for_all_images(store: Store) -> No
     service = ServerWaivers(store, lambda repository, image: [], (), clock, Effects(), 7)
     statements: list[str] = []
     event.listen(store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    images = ("team/web", "sha256:1"), ("other", "sha256:2"), ("other", "sha256:3")
+    names = ("team/web", "sha256:1"), ("other", "sha256:2"), ("other", "sha256:3")
+    images = [ImageLocation(*name) for name in names]
     reasons = service.explain_ends(dict.fromkeys(images, get_time(1)), get_time(0))
     assert len(statements) == 1
     every = f"the waiver all ended at {get_time(1)}"
@@ -100,6 +102,6 @@ def test_the_waivers_that_ended_are_read_once_for_all_images(store: Store) -> No
         ("other", "sha256:2"): every,
         ("other", "sha256:3"): every,
     }
-    assert service.explain_ends({("other", "sha256:2"): get_time(0)}, get_time(1)) == {}
+    assert service.explain_ends({ImageLocation("other", "sha256:2"): get_time(0)}, get_time(1)) == {}
     # One that ended before the image had its verdict did not count for it.
-    assert service.explain_ends({("other", "sha256:2"): get_time(2)}, get_time(0)) == {}
+    assert service.explain_ends({ImageLocation("other", "sha256:2"): get_time(2)}, get_time(0)) == {}

@@ -12,7 +12,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import VerdictCase
 from dockgate.gate.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.store import Store
-from dockgate.store.records import BuiltStatement, StoredStatements
+from dockgate.store.records import BuiltStatement, ImageLocation, StoredStatements
 
 OTHER_IMAGE = "sha256:" + "b" * 64
 REPOSITORY = "components/web"
@@ -83,7 +83,7 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
 
 
 def test_the_revisions_change_with_each_new_statement_and_fetch(store: Store) -> None:
-    key, other_key = (IMAGE, REPOSITORY), (IMAGE, "copies/web")
+    key, other_key = ImageLocation(REPOSITORY, IMAGE), ImageLocation("copies/web", IMAGE)
 
     def read_revisions() -> tuple[str, str, str]:
         both = store.provenance.list_revisions({key, other_key})

@@ -30,7 +30,7 @@ from dockgate.shared.canonical import encode
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
-from dockgate.store.records import PushedImage, ScanState, TagMove, VerdictRecord
+from dockgate.store.records import ImageLocation, PushedImage, ScanState, TagMove, VerdictRecord
 from dockgate.store.verdict_causes import VerdictCause
 from dockgate.vulnerabilities.model import (
     Advisory,
@@ -180,7 +180,7 @@ def test_images_without_a_tag_replace_no_other_and_are_kept_once(store: Store) -
         ("sha256:b", None, LATER, None),
     }
     assert len(periods) == 2
-    locations = [("web", IMAGE), ("web", "sha256:b")]
+    locations = [ImageLocation("web", digest) for digest in (IMAGE, "sha256:b")]
     assert store.tag_history.list_untagged_images(locations) == set(locations)
     assert store.tag_history.summarize_repositories(["web"]) == {}
     images = [event.body["detail"] for event in store.event_log.read()]

@@ -11,7 +11,7 @@ from tests.store.fleet.test_index import FACTS, NEW
 from dockgate.gate.model import Status
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetVerdict
-from dockgate.store.records import PushedImage, ScanState
+from dockgate.store.records import ImageLocation, PushedImage, ScanState
 
 LATEST = "2026-11-24T12:00:00.000Z"
 
@@ -129,5 +129,5 @@ def test_locations_are_listed_in_parts(store: Store) -> None:
     push(store, "mirror", "1")
     assert store.image_removals.count_locations() == 2
     assert store.image_removals.list_locations(None, 1) == [("mirror", IMAGE)]
-    assert store.image_removals.list_locations(("mirror", IMAGE), 10) == [("web", IMAGE)]
-    assert store.image_removals.list_locations(("web", IMAGE), 10) == []
+    assert store.image_removals.list_locations(ImageLocation("mirror", IMAGE), 10) == [("web", IMAGE)]
+    assert store.image_removals.list_locations(ImageLocation("web", IMAGE), 10) == []

@@ -26,7 +26,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time
 from dockgate.store import Store
-from dockgate.store.records import FollowedImage
+from dockgate.store.records import FollowedImage, ImageLocation
 
 # An image that is not watched is forgotten after so long. If a fast clock ended the watch, it resumes until then.
 FORGET_DAYS = 7.0
@@ -84,9 +84,9 @@ class FollowedImageReview:
         images = {image for image, _, _ in by_key}
         advisories = self.advisory_revisions.read(images)
         compute_inputs = cache(partial(self._compute_inputs_digest, advisories))
-        provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
         pushers = self.store.images.list_pushers_by_location(images)
-        locations = {(repository, image) for image, repository, _ in by_key}
+        locations = {ImageLocation(repository, image) for image, repository, _ in by_key}
+        provenance = self.store.provenance.list_revisions(locations)
         watches = self.watched_images.read_watches(locations)
         exemptions = self.exemptions.compute(locations, now)
 
@@ -95,14 +95,14 @@ class FollowedImageReview:
             if self._is_renewal_due(followed_image, now):
                 return None
             image, repository, policy = key
-            location = repository, image
+            location = ImageLocation(repository, image)
             inputs = (
                 advisories.get_revision(image),
                 compute_inputs(policy, repository),
                 exemptions[location],
                 pushers.get(location, ()),
                 watches[location].is_watched,
-                provenance[image, repository],
+                provenance[location],
                 followed_image.status,
             )
             return compute_digest(canonical.encode(inputs))

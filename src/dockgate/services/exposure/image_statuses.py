@@ -69,21 +69,21 @@ def _judge_elsewhere(
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in these repositories: Undetermined where its policy is not clear."""
     locations = {
-        (repository, images[number].digest): (images[number].repository, images[number].policy)
+        ImageLocation(repository, images[number].digest): (images[number].repository, images[number].policy)
         for number, repositories in by_image.items()
         for repository in repositories
     }
     watches = watched_images.read_watches(locations, running_digests, split_names)
     verdicts = LocationVerdicts(watches, {}, list_waived_patterns(active_waivers))
     if other_digests := {
-        location[1] for location in locations if not verdicts.has_fleet_verdict(location, *locations[location])
+        location.image for location in locations if not verdicts.has_fleet_verdict(location, *locations[location])
     }:
         verdicts = replace(verdicts, records=store.verdicts.list_newest_by_location(other_digests))
     answer = {}
     for number, repositories in by_image.items():
         image, statuses = images[number], dict[str, Status | None]()
         for repository in sorted(repositories):
-            location = repository, image.digest
+            location = ImageLocation(repository, image.digest)
             if watches[location].conflict or not watches[location].is_watched:
                 statuses[repository] = Status.UNDETERMINED
             elif verdicts.has_fleet_verdict(location, image.repository, image.policy):
@@ -94,6 +94,6 @@ def _judge_elsewhere(
                 statuses[repository] = newest_verdict.record.status if newest_verdict else None
         worst_status = min(statuses.values(), key=_WORST_FIRST.index, default=None)
         deciding = (repository for repository, status in statuses.items() if status is worst_status)
-        conflicts = (watches[repository, image.digest].conflict for repository in sorted(repositories))
+        conflicts = (watches[ImageLocation(repository, image.digest)].conflict for repository in sorted(repositories))
         answer[number] = ImageStatus(worst_status, frozenset(deciding), next(filter(None, conflicts), None))
     return answer

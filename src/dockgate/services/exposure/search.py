@@ -44,6 +44,7 @@ from dockgate.shared.purl import is_purl
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState, MatchingImage, RunningImage
 from dockgate.store.fleet.records import Component, Vulnerability
+from dockgate.store.records import ImageLocation
 from dockgate.vulnerabilities.aliases import rank_alias
 from dockgate.vulnerabilities.model import strip_release
 
@@ -234,7 +235,9 @@ class ExposureSearch:
         watched_images = self.watched_images
         if records and is_now:
             watched_images = watched_images.with_assignments(records.history.assignments)
-            locations = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running_images]
+            locations = [
+                ImageLocation(entry.reference.strip_registry(self.registry), entry.digest) for entry in running_images
+            ]
             run_anywhere = {entry.digest for entry in look_up.running_images}
             now = self.clock.now()
             waivers = records.history.list_active(now)

@@ -37,7 +37,7 @@ class ChangeEvents:
     images: Mapping[int, IndexedImage]
     stored_verdicts: Mapping[int, FleetVerdict]
     former_verdicts: Mapping[int, FleetVerdict]
-    _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)
+    _recorded_statuses: Mapping[ImageLocation, Status] = field(default_factory=dict, init=False)
     _vulnerabilities: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, init=False)
     _recent_findings: RecentFindings | None = field(default=None, init=False)
     _reasons: Mapping[ImageLocation, str] = field(default_factory=dict, init=False)
@@ -93,7 +93,7 @@ class ChangeEvents:
             dict(zip(_SEVERITIES, verdict.counts, strict=True)),
             verdict.since,
             former_policy=self.former_verdicts[verdict.image].policy if is_first else None,
-            reason=self._reasons.get((repository, image)),
+            reason=self._reasons.get(ImageLocation(repository, image)),
             vulnerabilities=self._vulnerabilities.get(image, ()),
         )
 
@@ -106,4 +106,4 @@ class ChangeEvents:
 
     def _get_location(self, verdict: FleetVerdict) -> ImageLocation:
         image = self.images[verdict.image]
-        return image.repository, image.digest
+        return ImageLocation(image.repository, image.digest)

@@ -12,6 +12,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetVerdict, IndexedImage
+from dockgate.store.records import ImageLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class FormerVerdicts:
         store, verdicts, now = self.store, self.read(), self.clock.now()
         last_verdicts = [verdict for image, verdict in verdicts.items() if image not in judged_images]
         ended_images = [image for image in unwatched_images if image.id in verdicts]
-        unused_locations = find_unused_images(store, [(image.repository, image.digest) for image in ended_images])
+        unused_locations = find_unused_images(
+            store, [ImageLocation(image.repository, image.digest) for image in ended_images]
+        )
         events = [
             make_watch_ended(
                 image.digest, image.repository, self.policy, verdicts[image.id].status, unwatched_images[image], now

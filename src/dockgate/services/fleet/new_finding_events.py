@@ -118,7 +118,7 @@ class NewFindingEvents:
         clear = self.selection.find_clear_assignments({name for of_image in locations.values() for name in of_image})
         self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
-            (repository, digest): locations[digest][repository]
+            ImageLocation(repository, digest): locations[digest][repository]
             for digest in digests
             for repository in locations.get(digest, ())
             if repository in clear

@@ -51,14 +51,16 @@ class RepositoryVerdicts:
         now = self.clock.now()
         other_locations = self.store.tag_history.list_other_repositories()
         clear = self.selection.find_clear_assignments({repository for repository, _, _ in other_locations})
-        scans = {(repository, image): scan for repository, image, scan in other_locations if repository in clear}
+        scans = {
+            ImageLocation(repository, image): scan for repository, image, scan in other_locations if repository in clear
+        }
         images = {image for _, image in scans}
         advisories = self.advisory_revisions.read(images)
         watches = self.watched_images.read_watches(scans.keys())
         exemptions = self.exemptions.compute(scans.keys(), now)
         # Another verdict, such as the answer of an approval, may be one that the owners do not know.
         numbers = self.store.verdicts.list_newest_numbers_by_location(images)
-        provenance = self.store.provenance.list_revisions({(image, repository) for repository, image in scans})
+        provenance = self.store.provenance.list_revisions(scans.keys())
         policies_by_image = self.store.followed_images.list_policies(images)
         pushers = self.store.images.list_pushers_by_location(images)
 
@@ -77,7 +79,7 @@ class RepositoryVerdicts:
                 pushers.get(location, ()),
                 scans[location],
                 watches[location].is_watched,
-                provenance[image, repository],
+                provenance[location],
                 numbers.get(location),
                 policies_by_image.get(location, ()),
             )
@@ -107,7 +109,7 @@ class RepositoryVerdicts:
         image = verdict.image
         last_verdict = self._find_last_known_verdict(repository, image, previous)
         is_changed = not has_only_stale_advisories(verdict) and last_verdict.status != verdict.status
-        if is_changed and not find_unused_images(self.store, {(repository, image)}):
+        if is_changed and not find_unused_images(self.store, [ImageLocation(repository, image)]):
             # Before the verdict: a crash in between repeats it under the same id.
             names = (image, repository, verdict.policy, last_verdict.status, verdict.status)
             event = make_verdict_changed(
@@ -129,7 +131,7 @@ class RepositoryVerdicts:
         Each end has one event, because its id has the time.
         """
         before = self.watched_images.retention_clock.compute_time_before(ANNOUNCED_DAYS)
-        if until is None or until <= before or find_unused_images(self.store, {(repository, image)}):
+        if until is None or until <= before or find_unused_images(self.store, [ImageLocation(repository, image)]):
             return
         record = next(iter(self._list_unrequested(repository, image)), None)
         if record is not None:

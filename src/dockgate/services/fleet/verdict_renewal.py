@@ -48,7 +48,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetVerdict, IndexedImage
-from dockgate.store.records import WaiverRecord
+from dockgate.store.records import ImageLocation, WaiverRecord
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -244,12 +244,16 @@ class VerdictRenewal:
             name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER
         }
         states = self.watched_images.read_states(
-            {(image.repository, image.digest) for image in images if image.repository in limited_repositories}
+            {
+                ImageLocation(image.repository, image.digest)
+                for image in images
+                if image.repository in limited_repositories
+            }
         )
         groups: dict[str, list[IndexedImage]] = {policy: [] for policy in policies.values()}
         unwatched_images = {}
         for image in images:
-            state = states.get((image.repository, image.digest))
+            state = states.get(ImageLocation(image.repository, image.digest))
             if state is None or state.is_watched:
                 groups[policies[image.repository]].append(image)
             else:

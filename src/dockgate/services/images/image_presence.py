@@ -81,4 +81,4 @@ class ImagePresence:
         return True
 
     def _get_registry(self, location: ImageLocation) -> str:
-        return RepositoryReference.parse(location[0]).registry or self.registry
+        return RepositoryReference.parse(location.repository).registry or self.registry

@@ -87,5 +87,5 @@ def select_newest_verdicts(records: Sequence[VerdictRecord]) -> Mapping[ImageLoc
             by_policy[key] = entry._replace(since=record.judged_at)
     entries: dict[ImageLocation, list[NewestVerdict]] = {}
     for (repository, image, _), entry in by_policy.items():
-        entries.setdefault((repository, image), []).append(entry)
+        entries.setdefault(ImageLocation(repository, image), []).append(entry)
     return dict(entries)

@@ -218,7 +218,7 @@ class ImageSearch:
         first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         records = select_newest_verdicts(verdicts)
-        by_location = {(entry.repository, image): entry for entry in watches}
+        by_location = {ImageLocation(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
             image_filter = ImageFilter(digests=[image], should_include_moved=True)
             locations, _ = self._read(
@@ -247,7 +247,7 @@ class ImageSearch:
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
-        locations = {(row.repository, row.digest): (row.judged_in, row.policy) for row in rows}
+        locations = {ImageLocation(row.repository, row.digest): (row.judged_in, row.policy) for row in rows}
         if missing_locations := locations.keys() - watches.keys():
             watches = {**watches, **self.watched_images.read_watches(missing_locations)}
         location_verdicts = read_location_verdicts(self.store, self.clock.now(), locations, watches, records)
@@ -257,7 +257,7 @@ class ImageSearch:
 
     def _read_own_verdict(self, row: ListedImage, location_verdicts: LocationVerdicts) -> ListedImage:
         """Return the row with the verdict that counts in its repository."""
-        location = row.repository, row.digest
+        location = ImageLocation(row.repository, row.digest)
         if conflict := location_verdicts.watches[location].conflict:
             status = Status.UNDETERMINED if row.gone_at is None else None
             row = row._replace(status=status, policy=None, counts=None, since=None)
@@ -275,7 +275,7 @@ class ImageSearch:
     def _make_summary(
         self, row: ListedImage, location_verdicts: LocationVerdicts, running_images: Sequence[RunningImage]
     ) -> ImageSummary:
-        location = row.repository, row.digest
+        location = ImageLocation(row.repository, row.digest)
         newest_verdict, watch = location_verdicts.find_recorded_verdict(location), location_verdicts.watches[location]
         record = newest_verdict.record if newest_verdict else None
         status, counts = row.status.value if row.status else None, None

@@ -16,4 +16,4 @@ def find_unused_images(store: Store, locations: Collection[ImageLocation]) -> se
     if not untagged_locations:
         return set()
     running = {entry.digest for entry in store.services.list_running_images()}
-    return {location for location in untagged_locations if location[1] not in running}
+    return {location for location in untagged_locations if location.image not in running}

@@ -101,12 +101,12 @@ class WatchedImages:
         """
         names = {repository for repository, _ in locations}
         conflicts, assignments = split_names or self.selection.split_repositories(names)
-        clear_locations = [location for location in locations if location[0] not in conflicts]
+        clear_locations = [location for location in locations if location.repository not in conflicts]
         states = self._read_states(clear_locations, assignments, running_digests)
         return {
-            location: _make_conflicting_repository(location[0], conflicts[location[0]])
-            if location[0] in conflicts
-            else _make_watched_repository(location[0], assignments[location[0]], states[location])
+            location: _make_conflicting_repository(location.repository, conflicts[location.repository])
+            if location.repository in conflicts
+            else _make_watched_repository(location.repository, assignments[location.repository], states[location])
             for location in locations
         }
 
@@ -119,7 +119,8 @@ class WatchedImages:
 
         ConflictError if two policy assignments match the repository equally well.
         """
-        return self.read_states([(repository, image)])[repository, image]
+        location = ImageLocation(repository, image)
+        return self.read_states([location])[location]
 
     def read_states(self, locations: Collection[ImageLocation]) -> Mapping[ImageLocation, WatchState]:
         """Return whether each image is watched in its repository, by repository and digest.
@@ -138,21 +139,20 @@ class WatchedImages:
     ) -> Mapping[ImageLocation, WatchState]:
         watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
         limited_locations = [
-            (repository, image)
-            for repository, image in locations
-            if repository in watches and watches[repository].start is not WatchStart.FOREVER
+            location
+            for location in locations
+            if location.repository in watches and watches[location.repository].start is not WatchStart.FOREVER
         ]
         states = dict.fromkeys(locations, WatchState(True))
         if limited_locations:
             now, running = self.retention_clock.now(), running_digests
             if running is None:
                 running = self._list_running_images()
-            uses = self.store.image_uses.list_of_images({image for _, image in limited_locations}, now)
-            for repository, image in limited_locations:
+            uses = self.store.image_uses.list_of_images({location.image for location in limited_locations}, now)
+            for location in limited_locations:
+                repository, image = location
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
-                states[repository, image] = compute_watch_state(
-                    watches[repository], use, now, is_running=image in running
-                )
+                states[location] = compute_watch_state(watches[repository], use, now, is_running=image in running)
         return states
 
     def compute_revision(self) -> str:

@@ -138,7 +138,7 @@ class NotificationSummary:
             ]
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         locations = self.store.image_listing.list_current_locations(repositories, judged_before)
-        watches = self.watched_images.read_watches({(location.repository, location.digest) for location in locations})
+        watches = self.watched_images.read_watches({_get_place(location) for location in locations})
         worst_locations: dict[str, tuple[int, LocationVerdict]] = {}
         for location, state in zip(
             locations, self._determine_states(locations, watches, format_time(now)), strict=True
@@ -151,8 +151,7 @@ class NotificationSummary:
             of_state[_ORDER[rank]].append(location)
         unclear_lines = [
             *(
-                f"{_format_name(location)}: "
-                f"{watches[location.repository, location.digest].conflict or _explain_undetermined(location)}"
+                f"{_format_name(location)}: {watches[_get_place(location)].conflict or _explain_undetermined(location)}"
                 for location in of_state[_State.UNDETERMINED][:LIST_LIMIT]
             ),
             *(
@@ -174,13 +173,13 @@ class NotificationSummary:
     ) -> Iterable[_State]:
         """Return the state of each location: Undetermined where the policy is not clear, as in lists of images."""
         other_locations = {
-            (location.repository, location.digest): (location.judged_in, location.policy)
+            _get_place(location): (location.judged_in, location.policy)
             for location in locations
             if location.repository != location.judged_in
         }
         verdicts = read_location_verdicts(self.store, now, other_locations, watches)
         for location in locations:
-            watch = watches[location.repository, location.digest]
+            watch = watches[_get_place(location)]
             if not watch.is_watched:
                 yield _State.UNWATCHED
             elif watch.conflict:
@@ -223,9 +222,13 @@ class NotificationSummary:
         ]
 
 
+def _get_place(location: LocationVerdict) -> ImageLocation:
+    return ImageLocation(location.repository, location.digest)
+
+
 def _determine_state(location: LocationVerdict, verdicts: LocationVerdicts) -> _State:
     """Return the state of an image in a repository where it is watched."""
-    key = location.repository, location.digest
+    key = _get_place(location)
     is_of_fleet = location.repository == location.judged_in or verdicts.has_fleet_verdict(
         key, location.judged_in, location.policy
     )

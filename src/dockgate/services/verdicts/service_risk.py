@@ -25,6 +25,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DockgateError, StoreError
 from dockgate.store import Store
+from dockgate.store.records import ImageLocation
 
 _log = logging.getLogger(__name__)
 
@@ -84,16 +85,22 @@ class ServiceRisk:
         """
         common, running = self.inputs.compute_revision(), self.store.services.list_running_images()
         numbers = self.store.verdicts.list_newest_numbers({service.digest for service in running})
-        locations = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
+        locations = {
+            service: ImageLocation(service.reference.strip_registry(self.registry), service.digest)
+            for service in running
+        }
         provenance = self.store.provenance.list_revisions(set(locations.values()))
         return {
             service.service: " ".join(
                 map(
                     str,
-                    (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, repository]),
+                    (
+                        *(common, service.revision, service.execution),
+                        *(numbers.get(location.image, 0), provenance[location]),
+                    ),
                 )
             )
-            for service, (image, repository) in locations.items()
+            for service, location in locations.items()
         }
 
     def judge_changed(self, judged_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
@@ -172,9 +179,8 @@ class ServiceRisk:
         """
         loaded_policies = self.selection.list_required_policies(image, context.execution, context.repository)
         policies = [loaded_policy.unusable_reason or loaded_policy.policy.digest for loaded_policy in loaded_policies]
-        now, key = self.clock.now(), (image, context.repository)
-        provenance = self.store.provenance.list_revisions({key})[key]
-        location = context.repository, image
+        now, location = self.clock.now(), ImageLocation(context.repository, image)
+        provenance = self.store.provenance.list_revisions({location})[location]
         exemptions = self.exemptions.compute({location}, now)[location]
         return compute_digest(canonical.encode([database, image, *policies, exemptions, provenance, now[:13]]))
 

@@ -89,7 +89,7 @@ class FollowedImages:
         query = select(columns.repository, columns.image, columns.policy).where(is_one_of(columns.image, "images"))
         with self._database.read() as connection:
             for row in connection.execute(query, {"images": make_text_list(sorted(images))}):
-                policies.setdefault((row.repository, row.image), []).append(str(row.policy))
+                policies.setdefault(ImageLocation(row.repository, row.image), []).append(str(row.policy))
         return {location: sorted(names) for location, names in policies.items()}
 
     def read_revision(self, now: str, first_renewal_of: str) -> str:

@@ -11,7 +11,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
 from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.queries import is_one_of, make_text_list, select_as
-from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
+from dockgate.store.records import BuiltStatement, ImageLocation, OutboxEntry, OutboxKind, StoredStatements
 from dockgate.store.schema.gate import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
 
@@ -76,8 +76,8 @@ class ProvenanceStatements:
         with self._database.read() as connection:
             return "/".join(map(str, (connection.scalar(built_count), *connection.execute(select(*columns)).one())))
 
-    def list_revisions(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        """Return a text for each image and repository: it changes when `list_statements` may differ."""
+    def list_revisions(self, locations: Collection[ImageLocation]) -> Mapping[ImageLocation, str]:
+        """Return a text for each image in a repository: it changes when `list_statements` may differ."""
         built_columns, fetched_columns = built_statements.c, fetched_statements.c
         count = (
             select(built_columns.image, func.count())
@@ -87,12 +87,12 @@ class ProvenanceStatements:
         last = select(
             fetched_columns.image, fetched_columns.repository, fetched_columns.fetched_at, fetched_columns.fetch_error
         )
-        images = {"images": make_text_list(sorted({image for image, _ in keys}))}
+        images = {"images": make_text_list(sorted({location.image for location in locations}))}
         with self._database.read() as connection:
             counts = {row[0]: row[1] for row in connection.execute(count, images)}
             rows = connection.execute(last.where(is_one_of(fetched_columns.image, "images")), images)
-            fetches = {(image, repository): f"{at} {error}" for image, repository, at, error in rows}
-        return {key: f"{counts.get(key[0], 0)} {fetches.get(key, '')}" for key in keys}
+            fetches = {ImageLocation(repository, image): f"{at} {error}" for image, repository, at, error in rows}
+        return {location: f"{counts.get(location.image, 0)} {fetches.get(location, '')}" for location in locations}
 
     def list_statements(self, image: str, repository: str) -> StoredStatements:
         """All stored statements of an image: of its builds, and those attached to it in a repository."""

@@ -52,7 +52,7 @@ class VerdictTable:
         # A verdict never changes: its digest names its bytes.
         self._counts = lru_cache(_REMEMBERED_COUNTS)(self._read_counts)
 
-    def list_newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
+    def list_newest_statuses(self, policy: str, images: Collection[str]) -> dict[ImageLocation, Status]:
         """The status of the newest verdict of a policy on each of these images, by repository and image.
 
         Without those that were renewed because something changed: this may be the change that is to be announced.
@@ -63,7 +63,7 @@ class VerdictTable:
         query = query.order_by(table.seq)
         with self._database.read() as connection:
             return {
-                (repository, image): status
+                ImageLocation(repository, image): status
                 for part in split_into_batches(sorted(images))
                 for repository, image, status in connection.execute(query.where(table.image.in_(part)))
             }
@@ -179,7 +179,7 @@ class VerdictTable:
             for row in connection.execute(query.order_by(rows.seq.desc())).mappings():
                 values = dict(row)
                 entry = NewestVerdict(since=values.pop("since"), record=VerdictRecord(**values))
-                entries.setdefault((entry.record.repository, entry.record.image), []).append(entry)
+                entries.setdefault(ImageLocation(entry.record.repository, entry.record.image), []).append(entry)
         return dict(entries)
 
     def list_newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
@@ -204,7 +204,7 @@ class VerdictTable:
             rows = connection.execute(
                 query.group_by(table.repository, table.image), {"images": make_text_list(sorted(images))}
             )
-            return {(repository, image): number for repository, image, number in rows}
+            return {ImageLocation(repository, image): number for repository, image, number in rows}
 
     def list_newest_violations(
         self,

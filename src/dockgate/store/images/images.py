@@ -95,7 +95,7 @@ class Images:
         with self._database.read() as connection:
             rows = connection.execute(_PUSHERS_BY_LOCATION, {"images": make_text_list(sorted(images))})
             for repository, digest, name in rows:
-                pushers.setdefault((repository, digest), set()).add(name or "")
+                pushers.setdefault(ImageLocation(repository, digest), set()).add(name or "")
         return {location: sorted(names) for location, names in pushers.items()}
 
     def list_tag_moves(self, digest: str) -> Sequence[TagMove]:

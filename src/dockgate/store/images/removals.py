@@ -26,7 +26,7 @@ class ImageRemovals:
         if after is not None:
             query = query.where(tuple_(*columns) > tuple_(*map(literal, after)))
         with self._database.read() as connection:
-            return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
+            return [ImageLocation(*row) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
     def count_locations(self) -> int:
         """Count the pairs of repository and digest that `list_locations` lists in total."""

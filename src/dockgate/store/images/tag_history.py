@@ -88,12 +88,12 @@ class TagHistory:
             for part in split_into_batches(sorted({digest for _, digest in locations})):
                 pushes = select(pushed_images.c.repository, pushed_images.c.digest)
                 with_pushes |= {
-                    (row[0], row[1]) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
+                    ImageLocation(*row) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
                 }
                 tags = select(fleet_tags.c.repository, fleet_tags.c.digest).where(
                     fleet_tags.c.digest.in_(part), *has_tag
                 )
-                with_tags |= {(row[0], row[1]) for row in connection.execute(tags)}
+                with_tags |= {ImageLocation(*row) for row in connection.execute(tags)}
         return (with_pushes & set(locations)) - with_tags
 
     def summarize_repositories(self, repositories: Collection[str]) -> Mapping[str, tuple[int, str]]:
