@@ -45,9 +45,13 @@ def list_active_rules(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]
 
 def list_required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
     """The catalogues (KEV, EPSS) that a rejecting rule needs."""
-    rejecting = [active for active in active_rules if active.action is RuleAction.REJECT]
-    fields = (name for active in rejecting for name in active.rule.required_fields)
-    return cve_enrichment.select_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
+    return list_catalogues([active for active in active_rules if active.action is RuleAction.REJECT])
+
+
+def list_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
+    """The catalogues (KEV, EPSS) that a rule reads."""
+    fields = (name for active in active_rules for name in active.rule.required_fields)
+    return cve_enrichment.select_catalogues(fields, (str(active.settings.get("when", "")) for active in active_rules))
 
 
 @dataclass

@@ -160,3 +160,19 @@ def test_a_policy_that_compares_images_judges_all_of_them_with_every_update(furt
     publish_another(further.world)
     further.world.renewal.renew()
     assert set(further.review()) == set(further.locations)
+
+
+EPSS = "kind: Policy\nname: timed\nrules:\n  epss: {score: 0.5, unscored: ignore}\n"
+
+
+def test_epss_values_count_for_policies_that_read_them(further: FurtherRepositories) -> None:
+    world = further.world
+    world.fleet.system.services.policies.policies.put("timed", EPSS, "ana")
+    further.review()
+    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
+    for epss in (0.1, 0.9):
+        world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, epss=epss, percentile=epss)}
+        world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
+        world.renewal.renew()
+        expected = {location for location in find_locations_with(further, "a") if location[0] == "x/timed"}
+        assert set(further.review()) == expected

@@ -14,7 +14,7 @@ from dockgate.gate.summaries import name_policy
 from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions, AdvisoryState
+from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions, AdvisoryState, PolicyRevision
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Completion, RoundRobin
@@ -83,7 +83,7 @@ class FollowedImageReview:
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         images = {image for image, _, _ in by_key}
         advisories = self.advisory_revisions.read(images)
-        compute_inputs = cache(partial(self._compute_inputs_digest, advisories))
+        compute_policy_revision = cache(partial(self._compute_policy_revision, advisories))
         pushers = self.store.images.list_pushers_by_location(images)
         locations = {ImageLocation(repository, image) for image, repository, _ in by_key}
         provenance = self.store.provenance.list_revisions(locations)
@@ -96,9 +96,10 @@ class FollowedImageReview:
                 return None
             image, repository, policy = key
             location = ImageLocation(repository, image)
+            policy_revision = compute_policy_revision(policy, repository)
             inputs = (
-                advisories.get_revision(image),
-                compute_inputs(policy, repository),
+                advisories.get_revision(image, has_epss_rule=policy_revision.has_epss_rule),
+                policy_revision.text,
                 exemptions[location],
                 pushers.get(location, ()),
                 watches[location].is_watched,
@@ -196,18 +197,20 @@ class FollowedImageReview:
             return True
         return not self.clock.compute_time_before(half) < format_time(since) <= compute_latest_time(now)
 
-    def _compute_inputs_digest(self, advisories: AdvisoryState, policy: PolicyReference, repository: str) -> str:
-        """Return a digest that changes whenever verdicts by this policy in the repository, or the watch, could change.
+    def _compute_policy_revision(
+        self, advisories: AdvisoryState, policy: PolicyReference, repository: str
+    ) -> PolicyRevision:
+        """Return a revision that changes whenever verdicts by this policy, or the watch, could change.
 
         What belongs to single images is left out.
         """
-        watch, is_built = self.selection.get_watch(repository), self.store.pipelines.is_built(repository)
-        policy_revision = advisories.compute_policy_revision(self.selection.read(policy))
         own_policy = self.selection.find_superseding_policy(repository, policy)
-        own_revision = None
-        if own_policy is not None:
-            own_revision = advisories.compute_policy_revision(self.selection.read(own_policy))
-        return compute_digest(canonical.encode([policy_revision, own_revision, watch, is_built]))
+        policies = [policy] if own_policy is None else [policy, own_policy]
+        revisions = [advisories.compute_policy_revision(self.selection.read(name)) for name in policies]
+        watch, is_built = self.selection.get_watch(repository), self.store.pipelines.is_built(repository)
+        parts = [[revision.text for revision in revisions], watch, is_built]
+        has_epss_rule = any(revision.has_epss_rule for revision in revisions)
+        return PolicyRevision(compute_digest(canonical.encode(parts)), has_epss_rule)
 
 
 def _make_key(followed_image: FollowedImage) -> _Key:

@@ -1,12 +1,14 @@
 """What the advisory database says of single images and policies, as texts that are cheap to compare.
 
 Readers that judge an image by the gate compare them with those of the last time. An advisory update then has only the
-images judged again that contain a package which it touches.
+images judged again that contain a package which it touches. EPSS values, which change every day, count only for
+policies that read them.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
@@ -21,17 +23,44 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet.records import IndexedImage
-from dockgate.vulnerabilities.model import CATALOGUES, Coverage
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Finding
 
 # The index follows a new advisory database within seconds. If it takes longer than this, it is not relied on.
 LAG_LIMIT = timedelta(minutes=10)
 
 
+# The fields of findings that change every day, and those that belong to the component.
+_EPSS_FIELDS, _COMPONENT_FIELDS = ("epss", "percentile"), ("package",)
+_read_epss = attrgetter(*_EPSS_FIELDS)
+_read_facts = attrgetter(
+    *(entry.name for entry in fields(Finding) if entry.name not in _EPSS_FIELDS + _COMPONENT_FIELDS)
+)
+
+
+class ImageRevision(NamedTuple):
+    """What the advisory database says of an image with these `inventories` (a digest).
+
+    `findings` is a number that changes with its findings, but for EPSS; `epss` one that changes with the EPSS values.
+    Both can be compared within this process.
+    """
+
+    inventories: str
+    findings: int
+    epss: int
+
+
+class PolicyRevision(NamedTuple):
+    """A text that changes with the policy, and whether a rule of the policy reads EPSS values."""
+
+    text: str
+    has_epss_rule: bool
+
+
 class _Memory(NamedTuple):
-    """The findings of images with this source, as a number for each: the digest of its contents, and the number."""
+    """The revisions of images with this source of findings."""
 
     source: object
-    images: Mapping[str, tuple[str, int]]
+    images: Mapping[str, ImageRevision]
 
 
 _EMPTY_MEMORY = _Memory(None, {})
@@ -50,18 +79,21 @@ class AdvisoryState:
     coverage: tuple[Coverage, ...]
     hour: str
     image_judge: IndexedImageJudge
-    revisions: Mapping[str, int]
+    revisions: Mapping[str, ImageRevision]
 
-    def get_revision(self, image: str) -> str:
+    def get_revision(self, image: str, *, has_epss_rule: bool) -> str:
         """Return a text that changes when the findings of the image change.
 
-        It changes with every database, and every hour, if the index does not have all that decides of the image.
+        EPSS values count only if the policy has an EPSS rule. The text changes with every database, and every hour, if
+        the index does not have all that decides of the image.
         """
         revision = self.revisions.get(image)
-        return f"{self.database} {self.hour}" if revision is None else str(revision)
+        if revision is None:
+            return f"{self.database} {self.hour}"
+        return f"{revision.findings} {revision.epss if has_epss_rule else ''}"
 
-    def compute_policy_revision(self, loaded_policy: LoadedPolicy) -> str:
-        """Return a text that changes when the policy does, or what it says of the ages of feeds.
+    def compute_policy_revision(self, loaded_policy: LoadedPolicy) -> PolicyRevision:
+        """Return a revision that changes when the policy does, or what it says of the ages of feeds.
 
         It changes with every database, and every hour, if the policy compares images with others.
         """
@@ -72,7 +104,7 @@ class AdvisoryState:
         parts = [policy.digest, loaded_policy.unusable_reason, feeds, catalogues]
         if list_required_baselines(policy):
             parts += [self.database, self.hour]
-        return compute_digest(canonical.encode(parts))
+        return PolicyRevision(compute_digest(canonical.encode(parts)), self.image_judge.has_epss_rule(policy))
 
 
 @dataclass(slots=True)
@@ -100,7 +132,7 @@ class AdvisoryRevisions:
         is_settled = is_indexed or not revisions
         return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions)
 
-    def _read_revisions(self, images: Collection[str], coverage: tuple[Coverage, ...]) -> dict[str, int]:
+    def _read_revisions(self, images: Collection[str], coverage: tuple[Coverage, ...]) -> dict[str, ImageRevision]:
         """Return the present revisions. Images are left out of which the index does not have everything."""
         self._is_lagging_since = None
         source = self.store.fleet_findings.find_source(), frozenset(entry.ecosystem for entry in coverage)
@@ -109,45 +141,52 @@ class AdvisoryRevisions:
         state = self.store.fleet_judging
         for digest in state.list_reported_images(images) | state.list_failed_images():
             present_images.pop(digest, None)
-        unknown_images = [
-            image
+        known_revisions = {
+            digest: revision
             for digest, image in present_images.items()
-            if memory.images.get(digest, (None,))[0] != image.inventories
-        ]
-        known_revisions = {digest: memory.images[digest] for digest in present_images.keys() & memory.images.keys()}
-        if unknown_images:
-            known_revisions |= self._compute(unknown_images, coverage)
+            if (revision := memory.images.get(digest)) and revision.inventories == image.inventories
+        }
+        if unknown_digests := present_images.keys() - known_revisions.keys():
+            known_revisions |= self._compute([present_images[digest] for digest in unknown_digests], coverage)
             if self.store.fleet_findings.find_source() != source[0]:
                 return self._get_last_revisions(images)  # half of them may be of another database
         # Several readers ask, each for images of its own. What is gone is forgotten with the next database.
         self._memory = _Memory(source, {**memory.images, **known_revisions})
-        return {digest: revision for digest, (_, revision) in known_revisions.items()}
+        return known_revisions
 
-    def _get_last_revisions(self, images: Collection[str]) -> dict[str, int]:
+    def _get_last_revisions(self, images: Collection[str]) -> dict[str, ImageRevision]:
         """Return the last revisions, none if the index does not follow."""
         now = self.clock()
         since = self._is_lagging_since = self._is_lagging_since or now
         if now - since > LAG_LIMIT:
             return {}
-        return {digest: self._memory.images[digest][1] for digest in images if digest in self._memory.images}
+        return {digest: self._memory.images[digest] for digest in images if digest in self._memory.images}
 
-    def _compute(self, images: Iterable[IndexedImage], coverage: tuple[Coverage, ...]) -> dict[str, tuple[str, int]]:
-        """Compute the revisions of images: numbers that can be compared within this process.
-
-        Images with packages that are not matched yet are left out.
-        """
+    def _compute(self, images: Iterable[IndexedImage], coverage: tuple[Coverage, ...]) -> dict[str, ImageRevision]:
+        """Compute the revisions of images. Those with packages that are not matched yet are left out."""
         unmatched_images = self.index.find_unmatched_images()
         images = sorted(image for image in images if image.id not in unmatched_images)
         contents = FleetContents(FleetFacts(self.store, coverage), images, is_dense=False)
         components = {
-            number: hash((frozenset(component.findings), frozenset(component.undetermined)))
+            number: (
+                hash((frozenset(map(_read_facts, component.findings)), frozenset(component.undetermined))),
+                hash(frozenset((finding.id, _read_epss(finding)) for finding in component.findings)),
+            )
             for number, component in contents.components.items()
         }
-        bundles = {
-            bundle: hash(frozenset((entry.component, components[entry.component]) for entry in entries))
-            for bundle, entries in contents.bundles.items()
-        }
-        by_image: dict[int, set[int]] = {image.id: set() for image in images}
+        bundles: dict[int, tuple[int, int]] = {}
+        for bundle, entries in contents.bundles.items():
+            numbers = [(entry.component, *components[entry.component]) for entry in entries]
+            bundles[bundle] = (
+                hash(frozenset((number, findings) for number, findings, _ in numbers)),
+                hash(frozenset((number, epss) for number, _, epss in numbers)),
+            )
+        by_image: dict[int, set[tuple[int, int]]] = {image.id: set() for image in images}
         for (image_id, _), placed_bundles in contents.platform_bundles.items():
             by_image[image_id].update(bundles[bundle] for bundle, _ in placed_bundles if bundle in bundles)
-        return {image.digest: (image.inventories, hash(frozenset(by_image[image.id]))) for image in images}
+        revisions = {}
+        for image in images:
+            values = by_image[image.id]
+            findings, epss = (hash(frozenset(value[part] for value in values)) for part in (0, 1))
+            revisions[image.digest] = ImageRevision(image.inventories, findings, epss)
+        return revisions

@@ -11,6 +11,7 @@ from math import inf
 from typing import NamedTuple
 
 from dockgate.gate import evaluate, patterns, vex_statements, waivers
+from dockgate.gate.active_rules import list_active_rules, list_catalogues
 from dockgate.gate.change_times import format_next_change, format_unknown_moment
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
@@ -96,6 +97,13 @@ class IndexedImageJudge:
         except Exception as error:
             _log.error("judging feeds by the policy %s failed", loaded_policy.policy.name, exc_info=error)
             return ()
+
+    def has_epss_rule(self, policy: Policy) -> bool:
+        """Return whether a rule of the policy reads EPSS values. A policy that fails reads none."""
+        try:
+            return "epss" in list_catalogues(list_active_rules(policy, self.rules))
+        except DefinitionError:
+            return False  # `judge` says why
 
     def judge(
         self, loaded_policy: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions

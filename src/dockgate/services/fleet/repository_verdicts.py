@@ -13,7 +13,7 @@ from dockgate.events.dockgate_events import make_verdict_changed, make_watch_end
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions
+from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions, PolicyRevision
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
@@ -65,16 +65,18 @@ class RepositoryVerdicts:
         pushers = self.store.images.list_pushers_by_location(images)
 
         @cache
-        def compute_inputs(repository: str) -> tuple[str, bool]:
+        def compute_inputs(repository: str) -> tuple[PolicyRevision, bool]:
             """Return what decides of any image in a repository."""
             loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
             return advisories.compute_policy_revision(loaded_policy), self.store.pipelines.is_built(repository)
 
         def compute_state(location: ImageLocation) -> str:
             repository, image = location
+            policy, is_built = compute_inputs(repository)
             inputs = (
-                advisories.get_revision(image),
-                compute_inputs(repository),
+                advisories.get_revision(image, has_epss_rule=policy.has_epss_rule),
+                policy.text,
+                is_built,
                 exemptions[location],
                 pushers.get(location, ()),
                 scans[location],
