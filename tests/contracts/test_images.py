@@ -131,11 +131,11 @@ def test_the_digest_is_of_the_image(store: Store, request: pytest.FixtureRequest
 def test_each_entry_is_reported_with_its_kind(root_images: OpenedImages) -> None:
     base, top = root_images.images[0].layers
     assert [(entry.path, entry.kind, entry.target) for entry in _list_entries(base)] == [
-        ("", "directory", ""),
-        ("etc/os-release", "file", ""),
+        ("", "directory", None),
+        ("etc/os-release", "file", None),
         ("etc/link", "symlink", "../usr/lib/os-release"),
         ("usr/lib/hard", "hardlink", "etc/os-release"),
-        ("usr/lib/big", "file", ""),
+        ("usr/lib/big", "file", None),
     ]
     assert [(entry.path, entry.kind) for entry in _list_entries(top)] == [
         ("etc/os-release", "whiteout"),
@@ -359,14 +359,14 @@ def root(tmp_path: Path) -> Iterator[Layer]:
 
 def test_entries_of_a_folder_are_listed_by_name(root: Layer) -> None:
     assert [(entry.path, entry.kind, entry.target) for entry in root.read_entries()] == [
-        ("", "directory", ""),
-        ("etc", "directory", ""),
+        ("", "directory", None),
+        ("etc", "directory", None),
         ("etc/link", "symlink", "../usr/lib/os-release"),
-        ("etc/os-release", "file", ""),
-        ("usr", "directory", ""),
-        ("usr/lib", "directory", ""),
-        ("usr/lib/big", "file", ""),
-        ("usr/lib/hard", "file", ""),
+        ("etc/os-release", "file", None),
+        ("usr", "directory", None),
+        ("usr/lib", "directory", None),
+        ("usr/lib/big", "file", None),
+        ("usr/lib/hard", "file", None),
     ]
 
 

@@ -20,6 +20,8 @@ from tests.scanner.layers import (
     read_inventory,
 )
 
+from dockgate.scanner.ports import Entry
+
 SYSTEM = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("bash", "5"))]
 NODE = make_elf(b"/json\0node.js/v18.0.0\0(delegate")
 OPENSSL = make_elf(b"\0OpenSSL 3.0.1 14 Dec 2021\0")
@@ -97,3 +99,9 @@ def test_linked_metadata_of_a_package_is_read_as_before() -> None:
     result = read_inventory(SYSTEM, layer)
     assert {package.purl for package in result.packages if package.name != "bash"} == {"pkg:pypi/jinja2@2.4"}
     assert result.unread == ()
+
+
+def test_only_links_have_a_target() -> None:
+    assert make_hardlink("etc/copy", "etc/os-release").link_target == "etc/os-release"
+    with pytest.raises(ValueError, match="the file 'etc/os-release' has no target"):
+        _ = Entry("etc/os-release", "file").link_target

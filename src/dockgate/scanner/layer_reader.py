@@ -155,7 +155,7 @@ class _Draft:
                     entry = self._resolve_hard_link(entry)
                     kind = entry.kind
                 if kind == "symlink":
-                    tree.add_symlink(path, entry.target)
+                    tree.add_symlink(path, entry.link_target)
                 elif kind == "other":
                     tree.devices.add(path)
                 files.append(path)
@@ -228,7 +228,7 @@ class _Draft:
         """
         linked_entry = self.tree.resolve_hard_link(entry)
         if linked_entry is None:
-            self.unresolved_hardlinks[entry.path] = entry.target
+            self.unresolved_hardlinks[entry.path] = entry.link_target
         return linked_entry or entry
 
     def _select_link_kinds(self, entry: Entry, kinds: list[Ecosystem], size: int, head: bytes) -> list[Ecosystem]:
@@ -237,7 +237,7 @@ class _Draft:
         Content that is wanted under any name was read at the target. It is read again only if packages were found
         there: otherwise each layer with a program of two names would be unpacked twice.
         """
-        target, mode = entry.target, entry.mode
+        target, mode = entry.link_target, entry.mode
         pending = self.hardlinks[target][1] if target in self.hardlinks else ()
 
         def is_read(kind: Ecosystem) -> bool:
@@ -271,9 +271,9 @@ class _Draft:
             case "file":
                 self._read(path, entry, kinds)
             case "hardlink":
-                self.hardlinks[path] = (entry.target, kinds)
+                self.hardlinks[path] = (entry.link_target, kinds)
             case "symlink":
-                self.links[path] = resolve_link(path, entry.target)
+                self.links[path] = resolve_link(path, entry.link_target)
             case "directory":
                 self.folders.add(path)
             case _:

@@ -25,18 +25,25 @@ class Entry:
 
     `path` is relative, normalised ("etc/os-release"; no leading "./" or "/", no ".."). The `path` of a whiteout is the
     path that it removes; that of an opaque entry is the folder whose lower content it hides (the root's path is empty).
-    `target` is the text of a symlink or the normalised path of a hardlink. `head` has the first 64 bytes of a file, or
-    all of a shorter one. `open` returns the content, seekable, at position 0; call it before the next entry. A folder
-    has `open` only if it could not be listed; it raises UnreadableError.
+    `target` is the text of a symlink or the normalised path of a hardlink, None for others (`link_target`). `head` has
+    the first 64 bytes of a file, or all of a shorter one. `open` returns the content, seekable, at position 0; call it
+    before the next entry. A folder has `open` only if it could not be listed; it raises UnreadableError.
     """
 
     path: str
     kind: Kind
     size: int = 0
     mode: int = 0
-    target: str = ""
+    target: str | None = None
     head: bytes = b""
     open: Callable[[], BinaryIO] | None = None
+
+    @property
+    def link_target(self) -> str:
+        """The target of a symlink or hardlink. Raises ValueError for an entry of another kind."""
+        if self.target is None:
+            raise ValueError(f"the {self.kind} {self.path!r} has no target")
+        return self.target
 
 
 class Layer(Protocol):

@@ -80,10 +80,10 @@ class _Recorded:
             except UnreadableError:
                 self.contents[entry.path] = None
         elif entry.kind == "symlink":
-            self.contents[entry.path] = entry.target.encode("utf-8", "surrogateescape")
-            self.links[entry.path] = _resolve_link(entry.path, entry.target)
+            self.contents[entry.path] = entry.link_target.encode("utf-8", "surrogateescape")
+            self.links[entry.path] = _resolve_link(entry.path, entry.link_target)
         elif entry.kind == "hardlink":
-            self.contents[entry.path] = self.contents.get(entry.target)
+            self.contents[entry.path] = self.contents.get(entry.link_target)
         else:
             self.contents.pop(entry.path, None)
 

@@ -40,7 +40,7 @@ def test_links_are_reported_and_never_followed(root: Path, tmp_path: Path) -> No
     (root / "circle").symlink_to(".")
     entries = walk_folder(root)
     assert {path: (entry.kind, entry.target) for path, entry in entries.items()} == {
-        "": ("directory", ""),
+        "": ("directory", None),
         "circle": ("symlink", "."),
         "file": ("symlink", str(tmp_path / "outside/secret")),
         "folder": ("symlink", "../outside"),

@@ -334,7 +334,7 @@ def check(tree: Path, data: bytes, without: set[str]) -> None:
     paths_on_disk = {path for path in paths_on_disk if path.partition("/")[0] not in without}
     assert {entry.path for entry in read(data)} - {""} == paths_on_disk
     files = read_content(data)
-    target = next(entry.target for entry in read(data) if entry.kind == "hardlink")
+    target = next(entry.link_target for entry in read(data) if entry.kind == "hardlink")
     assert files[target] == b"x" * 700
     if "soft" in paths_on_disk:
         assert {entry.target for entry in read(data) if entry.path == "soft"} == {"t" * 150}

@@ -126,8 +126,12 @@ def _convert_member(member: Member, layer_name: str) -> Entry:
         return _convert_whiteout(path, member, layer_name)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
-    target = member.link if kind != "hardlink" else _normalize(member.link, layer_name)
-    if kind == "hardlink" and not target:
+    if kind == "symlink":
+        return Entry(path, kind, 0, member.mode, member.link)
+    if kind != "hardlink":
+        return Entry(path, kind, 0, member.mode)
+    target = _normalize(member.link, layer_name)
+    if not target:
         raise ImageError(f"{layer_name} has a hard link without a target: {path!r}")
     return Entry(path, kind, 0, member.mode, target)
 
