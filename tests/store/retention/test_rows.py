@@ -66,6 +66,11 @@ def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) 
     assert sorted(store.row_retention.list_old_executions(10, LATER)) == sorted(ids[2:5])
 
 
+def test_a_service_without_an_image_needs_none(store: Store) -> None:
+    store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
+    assert store.image_retention.list_needs(1) == {}
+
+
 def test_the_last_success_of_an_action_stays(store: Store) -> None:
     ids = end_executions(store, 0, 2)
     assert sorted(store.row_retention.list_old_executions(10, LATER)) == sorted([ids[0], ids[1], *ids[3:5]])

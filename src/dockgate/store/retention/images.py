@@ -66,7 +66,7 @@ class ImageRetention:
             ):
                 key = repository, digest
                 tags.setdefault(key, []).extend([tag] if tag else [])
-                latest_pushes[key] = max(pushed_at, latest_pushes.get(key, ""))
+                latest_pushes[key] = max(pushed_at, latest_pushes.get(key, pushed_at))
             uses = dict(self._iterate_uses(connection, now, digests))
         return [
             UsedImage(
@@ -132,14 +132,15 @@ def _iterate_rows(
 
 
 def _iterate_needs_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Need]]:
-    definitions: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    definitions: defaultdict[str, dict[int, str | None]] = defaultdict(dict)
     for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
-        definitions[family][revision] = body.image.digest if body.image else ""
+        definitions[family][revision] = body.image.digest if body.image else None
     for name, present_revision, count in connection.execute(select(*services.c["name", "revision", "desired_count"])):
         for revision in sorted(select_kept_revisions(definitions[name], present_revision, keep), reverse=True):
             is_running = revision == present_revision and count
             need = Need(Reason.RUNS if is_running else Reason.ROLLBACK, f"service {name}, revision {revision}")
-            yield definitions[name].get(revision, ""), need
+            if digest := definitions[name].get(revision):
+                yield digest, need
 
 
 def _iterate_needs_of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Need]]:
@@ -176,7 +177,8 @@ def _iterate_needs_of_images(connection: Connection, digests: Collection[str] | 
     for image, kind in _iterate_rows(
         connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests
     ):
-        yield image or "", Need(Reason.ATTACHMENT, f"its {kind} is not attached yet")
+        if image is not None:
+            yield image, Need(Reason.ATTACHMENT, f"its {kind} is not attached yet")
     followed_digests = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
     for (image,) in _iterate_rows(connection, followed_digests, followed_images.c.image, digests):
         yield image, Need(Reason.WATCHED, "its approval is followed")
