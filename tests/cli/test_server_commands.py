@@ -154,11 +154,22 @@ def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServe
         "policy": "strict",
         "waived": "1 waived",
     }
-    location |= {"since": answers.get_past(5), "cannot_judge_since": None, "services": []}
+    waiver: dict[str, object] = {
+        "kind": "waiver",
+        "by": "w-1",
+        "owner": "ana",
+        "reason": "x",
+        "until": "2999-01-01T00:00:00Z",
+    }
+    waiver |= {"count": 2, "subjects": ["CVE-1 in idna 3.6"]}
+    location |= {"since": answers.get_past(5), "cannot_judge_since": None, "services": [], "waivers": [waiver]}
     empty_lists: dict[str, object] = {name: [] for name in ("watches", "pushes", "moves", "inventories", "verdicts")}
     view = {"digest": samples.MANIFEST, "status": "Approved", "summary": "1 waived finding", "scan": None, "lag": None}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**empty_lists, **view, "places": [location], "scanner": "1"}
-    assert "Approved: 1 waived finding, by policy strict since" in dockgate("image", "show", samples.MANIFEST).out
+    output = dockgate("image", "show", samples.MANIFEST).out
+    assert "Approved: 1 waived finding, by policy strict since" in output
+    assert "ana until 2999-01-01" in output
+    assert "(waiver w-1): CVE-1 in idna 3.6 and 1 more" in output
 
 
 def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: Dockgate, server: FakeServer) -> None:

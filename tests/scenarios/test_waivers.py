@@ -349,3 +349,25 @@ def test_vex_attached_later_is_read_on_the_registrys_notification(server: Server
     wait_until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])
     assert retry(server, execution) == "Succeeded"
     assert server.client.get("/images/sha256:" + "8" * 64).status_code == 404
+
+
+def test_an_image_that_passes_by_a_waiver_names_it_where_its_status_is_shown(server: ServerSystem) -> None:
+    image, execution, vulnerability = reject(server, "named")
+    waiver = add_waiver(server, vulnerability=vulnerability, repository="named/*")["waiver"]
+    assert retry(server, execution) == "Succeeded"
+
+    def get_summary() -> Any:
+        return server.get("/images?repository=named/app")["images"][0]
+
+    wait_until(lambda: get_summary()["status"] == "Approved")
+    (entry,) = get_summary()["waivers"]
+    assert (entry["kind"], entry["by"], entry["owner"], entry["count"]) == ("waiver", waiver["id"], "ana", 1)
+    assert entry["subjects"][0].startswith(f"{vulnerability} in ")
+    for page in ("/images?repository=named/app", f"/images/{image}"):
+        html = slow_http.get(f"{server.url}{page}", headers={"Accept": "text/html"}).text
+        assert f'by <a href="/waivers/{waiver["id"]}"><bdi class="foreign">ana</bdi></a> until' in html
+        assert f"{vulnerability} in " in html
+    assert "It is never called" in html
+    add_waiver(server, vulnerability=vulnerability, repository="named/app")
+    server.post(f"/waivers/{waiver['id']}/revoke")
+    assert waiver["id"] not in [entry["by"] for entry in get_summary()["waivers"]]

@@ -186,6 +186,7 @@ def _print_summary(image: Mapping[str, Any], *, has_repository: bool) -> None:
         [
             ("scan", _format_scan(image["scan"]) + _describe_scanner(image)),
             ("verdict", verdict + (_describe_current_verdict(location, image["summary"] or "") if location else "")),
+            *(("waived by", text) for text in map(_describe_waiver, location.get("waivers", ()) if location else ())),
             ("deleted", times.format_time(location["gone_at"]) if location and location["gone_at"] else ""),
             ("recorded", image["lag"] or ""),
             ("services", ", ".join(location["services"]) if location else ""),
@@ -291,6 +292,15 @@ def _make_layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
         _format_counts(None if findings is None else dict.fromkeys(SEVERITIES, 0) | findings),
         " ".join((layer["made_by"] or "-").split()),
     )
+
+
+def _describe_waiver(waiver: Mapping[str, Any]) -> str:
+    """Who accepted what until when, in one line."""
+    until = f" until {waiver['until'][:10]}" if waiver["until"] else ""
+    kind = "VEX" if waiver["kind"] == "vex" else "waiver"
+    more_count = waiver["count"] - len(waiver["subjects"])
+    subjects = ", ".join(waiver["subjects"]) + (f" and {more_count} more" if more_count else "")
+    return f"{waiver['owner']}{until} ({kind} {waiver['by']}): {subjects}"
 
 
 def _describe_current_verdict(location: Mapping[str, Any], summary: str) -> str:

@@ -38,6 +38,7 @@ CURRENT = ImageSummary(
     status="Rejected",
     summary="1 finding",
     waived=None,
+    waivers=(),
     policy=PolicyReference("default"),
     counts=COUNTS,
     since="2026-11-01T00:00:00.000Z",

@@ -4,13 +4,14 @@ The fleet judges an image once, by the policy and the waivers of the repository 
 others, it is judged by `services.fleet.repository_verdicts`, which records every verdict.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Waiver
 from dockgate.services.images.watched_images import WatchedRepository
 from dockgate.store import Store
+from dockgate.store.gate.verdict_facts import CountedWaiver
 from dockgate.store.records import ImageLocation, NewestVerdict, VerdictRecord
 
 
@@ -19,12 +20,14 @@ class LocationVerdicts:
     """What decides which verdict counts where.
 
     `records` are the newest recorded verdict of each policy, the newest first, and `waived_patterns` the patterns of
-    repositories of all waivers that name some.
+    repositories of all waivers that name some. `active_ids` are those of the waivers that count now, if they may be in
+    a record.
     """
 
     watches: Mapping[ImageLocation, WatchedRepository]
     records: Mapping[ImageLocation, Sequence[NewestVerdict]]
     waived_patterns: Sequence[str]
+    active_ids: Collection[str] = ()
 
     def has_fleet_verdict(self, location: ImageLocation, judged_in: str, policy: str | None) -> bool:
         """Return whether the verdict of the fleet counts, which is by this policy (None without one)."""
@@ -38,6 +41,13 @@ class LocationVerdicts:
         records = self.records.get(location, ())
         policy = self.watches[location].policy
         return next((entry for entry in records if entry.record.policy == policy), records[0] if records else None)
+
+    def select_active(self, waivers: Sequence[CountedWaiver]) -> Sequence[CountedWaiver]:
+        """Return the waivers of a recorded verdict, none if one of them counts no more.
+
+        Others have replaced it since.
+        """
+        return waivers if all(entry.by in self.active_ids for entry in waivers if entry.kind == "waiver") else ()
 
     def _has_same_waivers(self, repository: str, judged_in: str) -> bool:
         """Return whether the repository has the same waivers of its own as the one where the image is judged."""
@@ -63,10 +73,12 @@ def read_location_verdicts(
         location[0] != judged_in and policy == watches[location].policy
         for location, (judged_in, policy) in locations.items()
     )
-    active = store.waivers.list_active(now) if has_same_policy else ()
     if records is None:
         records = store.verdicts.list_newest_by_location({digest for _, digest in locations}) if locations else {}
-    return LocationVerdicts(watches, records, list_waived_patterns(record.waiver for record in active))
+    has_waivers = any(entry.record.waived for entries in records.values() for entry in entries)
+    active = store.waivers.list_active(now) if has_same_policy or has_waivers else ()
+    active_ids = {record.waiver.id for record in active}
+    return LocationVerdicts(watches, records, list_waived_patterns(record.waiver for record in active), active_ids)
 
 
 def list_waived_patterns(active_waivers: Iterable[Waiver]) -> list[str]:

@@ -16,6 +16,7 @@ from dockgate.services.images.watched_images import WatchedImages, WatchedReposi
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE, read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
+from dockgate.store.gate.verdict_facts import CountedWaiver
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
 from dockgate.store.images.listing import ListedImage
 from dockgate.store.records import ImageLocation, NewestVerdict, VerdictRecord
@@ -48,8 +49,8 @@ class ImageSummary:
     verdict there. Null: it was not judged. `summary` is the reason if a verdict with this status and these counts is
     recorded, or else the counts in words, and other rules that it violates or why it is Undetermined.
     `cannot_judge_since`: since when it is the last status that could be judged, because feeds are stale or missing.
-    `waived` says how much waivers and VEX statements excuse in that verdict ("3 waived"), null for nothing. `services`
-    run the image.
+    `waived` says how much waivers and VEX statements excuse in that verdict ("3 waived"), null for nothing; `waivers`
+    are these, empty too while no recorded verdict says which. `services` run the image.
     """
 
     repository: str
@@ -63,6 +64,7 @@ class ImageSummary:
     status: str | None
     summary: str | None
     waived: str | None
+    waivers: Sequence[CountedWaiver]
     policy: PolicyReference | None
     counts: dict[str, int] | None
     since: str | None
@@ -284,6 +286,7 @@ class ImageSearch:
         waived_counts = record.waived if record is not None and record.status == status else None
         if row.waived_count is not None:
             waived_counts = f"{row.waived_count} waived" if row.waived_count else None
+        waivers: Sequence[CountedWaiver] = ()
         # The recorded verdict may be older than a waiver, a finding or an advisory that names no version: then its
         # reasons are not those of today.
         if (
@@ -294,6 +297,8 @@ class ImageSearch:
             and (counts is None or self.store.verdicts.get_counts(record.digest) == counts)
         ):
             summary: str | None = record.summary
+            if waived_counts:
+                waivers = location_verdicts.select_active(self.store.verdicts.list_waivers(record.digest))
         else:
             summary = _describe_verdict(row)
         if row.gone_at is None and not watch.is_watched:
@@ -310,6 +315,7 @@ class ImageSearch:
             status=status,
             summary=summary,
             waived=waived_counts,
+            waivers=waivers,
             policy=row.policy,
             counts=counts,
             since=row.since,

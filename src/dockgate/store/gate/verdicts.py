@@ -27,6 +27,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict, find_first_verdicts, insert_verdicts
 from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body, read_violations
+from dockgate.store.gate.verdict_facts import CountedWaiver, VerdictFacts, read_facts
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
     ImageLocation,
@@ -38,9 +39,9 @@ from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
 from dockgate.store.verdict_causes import is_push, is_renewed
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Severity
+from dockgate.vulnerabilities.model import AdvisorySnapshot
 
-_REMEMBERED_COUNTS = 1000
+_REMEMBERED_FACTS = 1000
 _RECORD = select_as(VerdictRecord, verdicts)
 
 
@@ -50,7 +51,7 @@ class VerdictTable:
     def __init__(self, database: Database) -> None:
         self._database = database
         # A verdict never changes: its digest names its bytes.
-        self._counts = lru_cache(_REMEMBERED_COUNTS)(self._read_counts)
+        self._facts = lru_cache(_REMEMBERED_FACTS)(self._read_facts)
 
     def list_newest_statuses(self, policy: str, images: Collection[str]) -> dict[ImageLocation, Status]:
         """The status of the newest verdict of a policy on each of these images, by repository and image.
@@ -144,15 +145,15 @@ class VerdictTable:
 
     def get_counts(self, digest: str) -> Mapping[str, int]:
         """The most findings of any platform of a verdict, by severity. The latest answers are remembered."""
-        return self._counts(digest)
+        return self._facts(digest).counts
 
-    def _read_counts(self, digest: str) -> Mapping[str, int]:
+    def list_waivers(self, digest: str) -> Sequence[CountedWaiver]:
+        """The waivers and VEX documents that excuse something in a verdict. The latest answers are remembered."""
+        return self._facts(digest).waivers
+
+    def _read_facts(self, digest: str) -> VerdictFacts:
         with self._database.read() as connection:
-            platforms = json.loads(read_verdict_body(connection, digest))["platform_verdicts"]
-        return {
-            severity.value: max((platform["counts"].get(severity, 0) for platform in platforms), default=0)
-            for severity in Severity
-        }
+            return read_facts(json.loads(read_verdict_body(connection, digest))["platform_verdicts"])
 
     def list_of_image(self, image: str) -> Sequence[VerdictRecord]:
         """The verdicts on an image, newest first."""

@@ -207,7 +207,7 @@ def _replay_verdict(
 
 
 @router.get("/verdicts/{digest}/link")
-@mark_parameters(*FILTER_NAMES, "sort")
+@mark_parameters(*FILTER_NAMES, "sort", "replay")
 async def show_linked_verdict(
     digest: api.Digest,
     request: Request,
