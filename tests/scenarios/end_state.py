@@ -24,6 +24,15 @@ NUMBERS = ("id", "image", "bundle", "component", "vulnerability")
 INDEX_SECONDS = 60
 # The repository of images that cannot be scanned.
 NOWHERE = "nowhere"
+# Verdicts on pushes of images that were judged for an approval, too, and the events of such verdicts.
+PUSHES_BESIDE_APPROVALS = """
+    SELECT digest FROM verdicts WHERE cause LIKE 'push/%'
+    AND image IN (SELECT image FROM verdicts WHERE cause NOT LIKE 'push/%')
+"""
+EVENTS_BESIDE_APPROVALS = """
+    SELECT id FROM event_log WHERE (source = 'aws.inspector2' OR id LIKE 'image.judged/push/%')
+    AND subject IN (SELECT 'image ' || image FROM verdicts WHERE cause NOT LIKE 'push/%')
+"""
 # In which a change of policies or waivers has renewed the verdicts.
 RENEWAL_SECONDS = 3
 
@@ -83,12 +92,17 @@ def _read_tables(file: Path) -> dict[str, list[str]]:
     # A scan that failed is repeated after a crash, and then its image is judged again.
     renewal = f"cause LIKE 'push/{NOWHERE}@%'"
     left_out |= {row[0] for row in sql.execute(f"SELECT digest FROM verdicts WHERE {renewal}")}  # noqa: S608 - a constant
+    # After a crash, an image may be judged after its push before the pipeline asks for its approval.
+    left_out |= {row[0] for row in sql.execute(PUSHES_BESIDE_APPROVALS)}
+    events_left_out = {row[0] for row in sql.execute(EVENTS_BESIDE_APPROVALS)}
     try:
         tables = {}
         for name in metadata.tables:  # not dbos's own
             rows = sql.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608 - the name is out of the schema
             if name in ("documents", "verdicts"):
                 rows = [row for row in rows if row["digest"] not in left_out]
+            if name == "event_log":
+                rows = [row for row in rows if row["id"] not in events_left_out]
             if name == "documents":
                 # Those made in the same millisecond from the same inputs are one document: rows of `verdicts` tell them
                 # apart.

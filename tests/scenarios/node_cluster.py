@@ -75,7 +75,7 @@ class Cluster:
         assert [task["digest"] for task in service["tasks"]] == [digest]
         assert [item["revision"] for item in service["definitions"]] == [2, 1]
         assert self.list_moments(f"start {name}-") == [f"start {name}-2-0"]
-        (approval,) = [item for item in self.server.get("/approvals?all=true") if item["image"] == digest]
+        (approval,) = [item for item in self.server.get("/approvals") if item["image"] == digest]
         assert approval["state"] == "Approved"
 
     def require_silence(self, node: Node, process: int, since: float) -> None:
