@@ -15,6 +15,7 @@ SECONDS = to_datetime(NOW).timestamp()
     ("changes_at", "expected"),
     [
         (inf, None),
+        (to_datetime("9999-12-31T23:59:59.999999Z").timestamp(), None),  # an image or a document may name it
         (SECONDS + 60, "2026-12-01T08:01:00.000Z"),
         (SECONDS + 60.0004, "2026-12-01T08:01:00.001Z"),  # never before the moment
         (SECONDS, "2026-12-01T09:00:00.000Z"),  # not known: an hour later

@@ -8,7 +8,7 @@ from tests.services.changing_fleet import World
 from tests.services.renewal_fleet import Fleet
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Verdict
+from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.services.durable_effects import Effects
 from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions
@@ -91,6 +91,14 @@ class FurtherRepositories:
                     (repository, image, str(stored_verdict.platform_verdicts), str(expected_verdict.platform_verdicts))
                 )
         return differences
+
+    def list_wrong_statuses(self) -> list[tuple[str, str, Status]]:
+        """The locations whose stored verdict has another status than judging gives now, with that one."""
+        return [
+            (repository, image, verdict.status)
+            for repository, image in self.locations
+            if (verdict := self._judge(repository, image)).status is not self._read_stored(repository, image).status
+        ]
 
     def _read_stored(self, repository: str, image: str) -> Verdict:
         store = self.world.fleet.system.store

@@ -10,6 +10,8 @@ from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 
 # Where time may change a verdict at a moment that is not known, it is judged again after so long.
 UNKNOWN_MOMENT = timedelta(hours=1)
+# In seconds since 1970. Images and documents may name any time; what is due on the last day that there is, never is.
+_LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def find_first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> float:
@@ -26,10 +28,10 @@ def find_first_after(times: Iterable[datetime | None], now: float) -> float:
 def format_next_change(changes_at: float, now: str) -> str | None:
     """Return when to judge again what time can change at `changes_at`, not before that moment.
 
-    `changes_at` is in seconds since 1970. None for never (infinite). A moment that is not after `now` is not known: see
-    UNKNOWN_MOMENT.
+    `changes_at` is in seconds since 1970. None for never (infinite, or the last day that there is). A moment that is
+    not after `now` is not known: see UNKNOWN_MOMENT.
     """
-    if changes_at == inf:
+    if changes_at >= _LAST_DAY:
         return None
     if changes_at <= to_datetime(now).timestamp():
         return format_unknown_moment(now)

@@ -265,3 +265,37 @@ def test_an_approval_is_not_taken_back_by_what_was_known_before_it(system: Serve
     system.store.followed_images.settle(*system.use_cases.approved_images.clock.compute_settling_times())
     followed_image.review()
     assert followed_image.list_messages("two") == []
+
+
+@pytest.mark.parametrize("is_image", [True, False])
+def test_a_newer_scan_that_fails_ends_an_approval(system: ServerSystem, is_image: bool) -> None:
+    followed_image = Followed(system)
+    system.use_cases.verdict_renewal.renew()
+    followed_image.review()
+    images, now = system.store.images, format_time(system.clock())
+    scan = images.request_new_scan(IMAGES[0], "team/app", 1, now)
+    images.finish_scan(IMAGES[0], scan.number, (), "it is broken", now, is_image=is_image)
+    followed_image.review(minutes=10)
+    assert [image.status for image in system.store.followed_images.list()] == [Status.UNDETERMINED]
+
+
+def test_a_vex_document_of_the_last_day_that_there_is_keeps_no_image_approved(system: ServerSystem) -> None:
+    followed_image = Followed(system)
+    data = b"the last day"
+    statement = VexStatement(
+        compute_digest(data),
+        "openvex",
+        "mallory",
+        None,
+        ("CVE-1999-1",),
+        VexStatus.UNDER_INVESTIGATION,
+        (IMAGES[0],),
+        at="9999-12-31T23:59:59.999999Z",
+    )
+    record = VexRecord(statement.document, IMAGES[0], "openvex", "mallory", None, NOW)
+    system.store.vex.add(record, data, [statement])
+    followed_image.review()
+    followed_image.set_advisories(is_bad=True)
+    system.use_cases.verdict_renewal.renew()
+    followed_image.review()
+    assert [image.status for image in system.store.followed_images.list()] == [Status.REJECTED]

@@ -1,6 +1,7 @@
 """What was not touched is not judged again in further repositories, and what was touched always is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -10,16 +11,17 @@ from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_package
 from tests.services.changing_fleet import World
 from tests.services.further_repositories import FurtherRepositories, check_random_changes
-from tests.services.renewal_fleet import Fleet, open_fleet
+from tests.services.renewal_fleet import Feeds, Fleet, open_fleet
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.fleet.advisory_revisions import LAG_LIMIT
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Cve, Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import Coverage, Cve, Finding, Matches, Rating, Severity
 
 
 @pytest.fixture(params=FACTORIES)
@@ -176,3 +178,65 @@ def test_epss_values_count_for_policies_that_read_them(further: FurtherRepositor
         world.renewal.renew()
         expected = {location for location in find_locations_with(further, "a") if location[0] == "x/timed"}
         assert set(further.review()) == expected
+
+
+def test_a_lag_that_a_clock_ahead_has_seen_ends_all_the_same(further: FurtherRepositories) -> None:
+    world, clock = further.world, further.world.fleet.system.clock
+    clock.ahead += timedelta(days=30)
+    world.renewal.renew()
+    further.review()
+    publish_another(world)
+    further.review()
+    clock.ahead -= timedelta(days=30)
+    further.review()
+    clock.ahead += LAG_LIMIT + timedelta(seconds=1)
+    further.review()
+    assert further.find_differences() == []
+
+
+def test_another_report_of_a_reported_image_counts_at_once(further: FurtherRepositories) -> None:
+    world, image, package = further.world, further.locations[0][1], make_package("reported")
+    finding = Finding("CVE-2026-1", (), package, Severity.LOW, Rating("advisory", Severity.LOW), "2")
+    inventory = Inventory(image, "linux/amd64", None, (), (package,), ())
+    for findings in ((), (finding,)):
+        report = ExternalReport("trivy", world.now, inventory, Matches(findings, ()))
+        world.fleet.system.store.reports.put(report, "ana", ReportScope(), world.now)
+        further.review()
+        assert further.find_differences() == []
+
+
+@dataclass
+class TwoFeeds(Feeds):
+    """Feeds of two ecosystems, of which one is stale."""
+
+    stale_feed: str = "npm"
+
+    @property
+    def digest(self) -> str:
+        return compute_digest(f"{super().digest} {self.stale_feed}".encode())
+
+    def list_coverage(self) -> Sequence[Coverage]:
+        stale_time = format_time(self.clock() - timedelta(days=8))
+        debian, kev = super().list_coverage()
+        return tuple(
+            replace(entry, checked_at=stale_time) if entry.ecosystem == self.stale_feed else entry
+            for entry in (debian, kev, replace(debian, ecosystem="npm"))
+        )
+
+
+STALE = "kind: Policy\nname: timed\nrules:\n  evidence: {stale: reject, unread: allow}\n"
+
+
+@pytest.mark.parametrize(("before", "after"), [("npm", "Debian:13"), ("Debian:13", "npm")])
+def test_a_feed_that_becomes_stale_counts_when_another_is_fresh_again(tmp_path: Path, before: str, after: str) -> None:
+    with open_fleet(tmp_path, "sqlite") as fleet:
+        fleet.feeds = TwoFeeds(fleet.system.clock, stale_feed=before)
+        world = World(fleet, Random(4))  # noqa: S311 - the same images each time
+        world.renewal.renew()
+        further = FurtherRepositories(world, ("timed",))
+        fleet.system.services.policies.policies.put("timed", STALE, "ana")
+        further.review()
+        fleet.feeds.stale_feed = after
+        world.renewal.renew()
+        further.review()
+        assert further.list_wrong_statuses() == []  # messages have ages, which are not renewed

@@ -127,15 +127,22 @@ class FleetJudge:
         It changes when a feed becomes stale, or fresh again.
         """
         every_feed = tuple(name for name in self._coverage if name not in CATALOGUES)
-        rules = self._select_rules(RuleDependency.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].is_complete]
-        for ecosystems in (every_feed, ()):
-            platform = FleetPlatform(PLACEHOLDER, (), ecosystems)
-            facts = self._make_rule_input(FleetImage(PLACEHOLDER, (platform,)), platform, (), self._exemptions.general)
-            outcomes = ask_rules(facts, rules)
-            objections += [entry.subject for entry in outcomes.undetermined]
-            objections += [entry.rule for entries in outcomes.violations.values() for entry in entries]
+        rejecting_rules = self._judge_feeds(every_feed, objections)
+        self._judge_feeds((), objections)
+        if rejecting_rules:  # a violation names no feed
+            for name in every_feed:
+                objections += [f"{name} {rule}" for rule in self._judge_feeds((name,), [])]
         return tuple(objections)
+
+    def _judge_feeds(self, ecosystems: tuple[str, ...], objections: list[str]) -> list[str]:
+        """Add what rules say of these feeds to the objections, and return the rules that they violate."""
+        platform = FleetPlatform(PLACEHOLDER, (), ecosystems)
+        facts = self._make_rule_input(FleetImage(PLACEHOLDER, (platform,)), platform, (), self._exemptions.general)
+        outcomes = ask_rules(facts, self._select_rules(RuleDependency.EVIDENCE))
+        violated_rules = [entry.rule for entries in outcomes.violations.values() for entry in entries]
+        objections += [entry.subject for entry in outcomes.undetermined] + violated_rules
+        return violated_rules
 
     def should_read_inventory(self, unread_count: int) -> bool:
         """Return whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""

@@ -22,6 +22,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
+from dockgate.store.fleet.findings import Source
 from dockgate.store.fleet.records import IndexedImage
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Finding
 
@@ -80,6 +81,7 @@ class AdvisoryState:
     hour: str
     image_judge: IndexedImageJudge
     revisions: Mapping[str, ImageRevision]
+    reports: Mapping[str, str]
 
     def get_revision(self, image: str, *, has_epss_rule: bool) -> str:
         """Return a text that changes when the findings of the image change.
@@ -89,7 +91,7 @@ class AdvisoryState:
         """
         revision = self.revisions.get(image)
         if revision is None:
-            return f"{self.database} {self.hour}"
+            return f"{self.database} {self.hour} {self.reports.get(image)}"
         return f"{revision.findings} {revision.epss if has_epss_rule else ''}"
 
     def compute_policy_revision(self, loaded_policy: LoadedPolicy) -> PolicyRevision:
@@ -125,17 +127,22 @@ class AdvisoryRevisions:
         try:
             reader = self.advisories()
             coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
-            database, is_indexed = reader.digest, self.index.is_current(reader)
+            database, expected_source = reader.digest, Source(reader.digest, self.index.engine_version)
         except DatabaseError:
-            return AdvisoryState(None, True, (), hour, self.image_judge, {})
-        revisions = self._read_revisions(images, coverage) if is_indexed else self._get_last_revisions(images)
+            return AdvisoryState(None, True, (), hour, self.image_judge, {}, {})
+        reports = self.store.fleet_judging.list_report_revisions(images)
+        source = self.store.fleet_findings.find_source()
+        is_indexed = source in (None, expected_source)
+        revisions = self._read_revisions(images, coverage, source) if is_indexed else self._get_last_revisions(images)
         is_settled = is_indexed or not revisions
-        return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions)
+        return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions, reports)
 
-    def _read_revisions(self, images: Collection[str], coverage: tuple[Coverage, ...]) -> dict[str, ImageRevision]:
+    def _read_revisions(
+        self, images: Collection[str], coverage: tuple[Coverage, ...], findings_source: Source | None
+    ) -> dict[str, ImageRevision]:
         """Return the present revisions. Images are left out of which the index does not have everything."""
         self._is_lagging_since = None
-        source = self.store.fleet_findings.find_source(), frozenset(entry.ecosystem for entry in coverage)
+        source = findings_source, frozenset((entry.ecosystem, entry.is_complete, entry.names) for entry in coverage)
         memory = self._memory if self._memory.source == source else _Memory(source, {})
         present_images = {image.digest: image for image in self.store.fleet.list_images(images)}
         state = self.store.fleet_judging
@@ -148,7 +155,7 @@ class AdvisoryRevisions:
         }
         if unknown_digests := present_images.keys() - known_revisions.keys():
             known_revisions |= self._compute([present_images[digest] for digest in unknown_digests], coverage)
-            if self.store.fleet_findings.find_source() != source[0]:
+            if self.store.fleet_findings.find_source() != findings_source:
                 return self._get_last_revisions(images)  # half of them may be of another database
         # Several readers ask, each for images of its own. What is gone is forgotten with the next database.
         self._memory = _Memory(source, {**memory.images, **known_revisions})
@@ -157,7 +164,7 @@ class AdvisoryRevisions:
     def _get_last_revisions(self, images: Collection[str]) -> dict[str, ImageRevision]:
         """Return the last revisions, none if the index does not follow."""
         now = self.clock()
-        since = self._is_lagging_since = self._is_lagging_since or now
+        since = self._is_lagging_since = min(self._is_lagging_since or now, now)  # the clock may have been ahead
         if now - since > LAG_LIMIT:
             return {}
         return {digest: self._memory.images[digest] for digest in images if digest in self._memory.images}

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -126,9 +126,21 @@ class FleetJudgingState:
         with self._database.read() as connection:
             return frozenset(image for batch_query in queries for image in connection.scalars(batch_query))
 
+    def list_report_revisions(self, images: Collection[str]) -> Mapping[str, str]:
+        """Return a text for each of these images that other scanners reported on: it changes with the reports."""
+        table = reports.c
+        query = select(table.image, table.source, table.platform, table.by, table.digest, table.is_vouched, table.scope)
+        revisions: dict[str, list[str]] = {}
+        with self._database.read() as connection:
+            for part in split_into_batches(sorted(images)):
+                for image, *fields in connection.execute(query.where(table.image.in_(part))):
+                    revisions.setdefault(image, []).append(" ".join(map(str, fields)))
+        return {image: "\n".join(sorted(texts)) for image, texts in revisions.items()}
+
     def list_failed_images(self) -> frozenset[str]:
         """The images whose last scan failed: what an earlier one read does not count."""
-        is_failed = select(scans.c.image).where(scans.c.state == ScanState.FAILED)
+        failed_states = [state for state in ScanState if state.has_failed]
+        is_failed = select(scans.c.image).where(scans.c.state.in_(failed_states))
         with self._database.read() as connection:
             return frozenset(connection.scalars(is_failed))
 
