@@ -22,9 +22,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def test_a_form_has_the_answer_of_its_first_copy(store: Store) -> None:
     answers = store.form_answers
     assert answers.begin("form", NOW, PAST) is None
-    assert answers.begin("form", NOW, PAST) == FormAnswer(None)
+    assert answers.begin("form", NOW, PAST) == FormAnswer(None, NOW)
     answers.finish("form", "/policies/strict")
-    assert answers.begin("form", LATER, PAST) == FormAnswer("/policies/strict")
+    assert answers.begin("form", LATER, PAST) == FormAnswer("/policies/strict", NOW)
     assert answers.begin("another form", LATER, PAST) is None
 
 
@@ -32,6 +32,17 @@ def test_a_form_that_was_not_accepted_may_be_sent_again(store: Store) -> None:
     store.form_answers.begin("form", NOW, PAST)
     store.form_answers.finish("form", None)
     assert store.form_answers.begin("form", NOW, PAST) is None
+
+
+def test_one_of_those_that_wait_takes_over_a_form_that_nobody_finishes(store: Store) -> None:
+    answers = store.form_answers
+    answers.begin("form", NOW, PAST)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: answers.take_over("form", NOW, LATER), range(4)))
+    assert sorted(results) == [False, False, False, True]
+    answers.finish("form", "/policies/strict")
+    assert not answers.take_over("form", LATER, LATER)
+    assert answers.begin("form", LATER, PAST) == FormAnswer("/policies/strict", LATER)
 
 
 def test_old_answers_are_forgotten(store: Store) -> None:
@@ -43,4 +54,4 @@ def test_old_answers_are_forgotten(store: Store) -> None:
 def test_one_of_several_copies_at_the_same_time_is_handled(store: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: store.form_answers.begin("form", NOW, PAST), range(4)))
-    assert sorted(answers, key=str) == [FormAnswer(None)] * 3 + [None]
+    assert sorted(answers, key=str) == [FormAnswer(None, NOW)] * 3 + [None]

@@ -26,8 +26,8 @@ from dockgate.web.threads import get_threads
 
 # The field that has the key of a form.
 FORM_KEY = "form_key"
-# How long a form waits for the answer of the same one. After that, the server that had it has probably ended. The form
-# is handled as without a key: it is refused if it was opened before the change that it makes.
+# How long a form waits for the answer of the same one. After that, the server that had it has probably ended, and one
+# of those that wait is handled.
 WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 # What the audit log says of a form that was sent again.
@@ -62,7 +62,9 @@ def answer_once(handle: Handler, wait_seconds: float = WAIT_SECONDS) -> Handler:
                 await threads.run_prompt(describe_call, request, SENT_AGAIN)
                 return RedirectResponse(first_answer.location, 303)
             if time.monotonic() > deadline:
-                return await handle(request)
+                if await threads.run_prompt(access.sent_forms.take_over, digest, first_answer):
+                    return await _handle_first(request, handle, digest, access.sent_forms)
+                deadline = time.monotonic() + wait_seconds
             await asyncio.sleep(_POLL_SECONDS)
 
     return handle_form
@@ -83,7 +85,9 @@ async def _handle_first(request: Request, handle: Handler, digest: str, sent_for
     with CancelScope(shield=True):
         try:
             response = await handle(request)
-            location = response.headers.get("location") if response.status_code == 303 else None
+            # An answer that sets a cookie is more than a redirect, and changes nothing on the server.
+            is_kept = response.status_code == 303 and "set-cookie" not in response.headers
+            location = response.headers.get("location") if is_kept else None
         finally:
             await threads.run_prompt(sent_forms.finish, digest, location)
     return response
