@@ -34,7 +34,7 @@ def test_a_form_that_was_not_accepted_may_be_sent_again(store: Store) -> None:
     assert store.form_answers.begin("form", NOW, PAST) is None
 
 
-def test_one_of_those_that_wait_takes_over_a_form_that_nobody_finishes(store: Store) -> None:
+def test_an_unfinished_form_is_taken_over_once(store: Store) -> None:
     answers = store.form_answers
     answers.begin("form", NOW, PAST)
     with ThreadPoolExecutor(4) as pool:
