@@ -23,7 +23,10 @@ class SentForms:
         return self.store.form_answers.begin(digest, self.clock.now(), before)
 
     def take_over(self, digest: str, answer: FormAnswer) -> bool:
-        """Begin to handle a form again whose first copy has no answer yet. Return whether this caller is to do it."""
+        """Begin to handle a form again whose first copy has no answer yet.
+
+        Return whether this caller is to do it.
+        """
         return self.store.form_answers.take_over(digest, answer.at, self.clock.now())
 
     def finish(self, digest: str, location: str | None) -> None:

@@ -41,7 +41,7 @@ class FormAnswers:
             return FormAnswer(*row) if row is not None else FormAnswer(None, now)
 
     def take_over(self, digest: str, begun_at: str, now: str) -> bool:
-        """Begin to handle a form again that somebody began at `begun_at` and did not finish.
+        """Begin to handle a form again that was begun at `begun_at` and is not finished.
 
         Return whether this caller has it: of several that ask, one.
         """
