@@ -166,7 +166,7 @@ check_style() {
     "$venv/bin/ruff" check &&
         "$venv/bin/ruff" format --check &&
         "$venv/bin/lint-imports" &&
-        "$venv/bin/python" scripts/language.py &&
+        "$venv/bin/python" -m scripts.language &&
         "$venv/bin/python" scripts/references.py
 }
 

@@ -104,9 +104,10 @@ def render_page(
         .get_template(template)
         .render(
             nonce=nonce,
+            viewer=caller,
             who=caller,
             path=page_paths.make_request_path(request),
-            here=page_paths.make_request_address(request),
+            page_address=page_paths.make_request_address(request),
             theme=theme if theme in THEMES else "",
             has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
             navigation=_list_navigation(caller) if caller else (),

@@ -329,10 +329,10 @@ def show_target(
         target=calls.get_target(name, caller, events),
         letters=page.entries,
         waiting=events.targets.list_waiting_messages(name, MAX_WAITING),
-        delivered=events.targets.list_delivered_messages(name, MAX_DELIVERED),
-        most_delivered=MAX_DELIVERED,
+        delivered_messages=events.targets.list_delivered_messages(name, MAX_DELIVERED),
+        max_delivered=MAX_DELIVERED,
         is_tested=tested,
-        again=again,
+        redelivered_count=again,
         links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),
     )
 

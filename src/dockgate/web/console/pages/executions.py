@@ -121,7 +121,7 @@ def render_execution(
         decisions=decisions,
         shown_services=list_visible_service_names(caller, addresses.registry, store) if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
-        failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
+        failed_actions=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         last_lines=[
             ((stage, action), lines)
             for stage, action in actions

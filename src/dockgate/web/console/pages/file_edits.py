@@ -93,7 +93,7 @@ def _render_edit_form(
         title=title,
         name=name,
         values={**defaults, **values},
-        starts=list_started_pipelines(store, caller, name, values["at"]),
+        started_pipelines=list_started_pipelines(store, caller, name, values["at"]),
         error=error,
         does_path_exist=isinstance(error, _ExistingPathError),
         lines=lines,

@@ -163,7 +163,7 @@ def _render_policy(
         get_form_status(problem),
         title=f"Error: {name}" if problem else name,
         policy=shown_policy,
-        newest=policies.policies.get(name).version,
+        newest_version=policies.policies.get(name).version,
         versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
         lines=compare_texts(previous.text, shown_policy.text) if previous else (),

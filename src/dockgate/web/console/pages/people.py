@@ -285,7 +285,7 @@ def show_settings(
             _SESSION_SORTS,
         ),
         workers=None if caller.is_limited else upkeep.workers.read_status(),
-        undelivered=make_page_table(
+        failed_deliveries=make_page_table(
             request,
             "deliveries",
             () if caller.is_limited else store.outbox.list_failing(MAX_FAILING),

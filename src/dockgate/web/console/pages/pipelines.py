@@ -73,7 +73,7 @@ def show_pipeline(
         title=name,
         pipeline=definition,
         executions=executions,
-        newest=newest_executions[0] if newest_executions else None,
+        newest_execution=newest_executions[0] if newest_executions else None,
         links=ListLinks.from_page(
             f"/pipelines/{name}", list_sort_names(calls.ExecutionSort), query, page, [("result", result)]
         ),

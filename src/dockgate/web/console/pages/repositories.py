@@ -224,8 +224,8 @@ def show_commit(
         branch=sources.host.find_branch(name, shown_commit.id),
         against=against.strip(),
         refusal=refusal,
-        committed=committed,
-        starts=list_started_pipelines(store, caller, name, committed) if committed else (),
+        committed_branch=committed,
+        started_pipelines=list_started_pipelines(store, caller, name, committed) if committed else (),
         executions=[
             row.execution
             for row in store.source_commits.list_of_commit(name, shown_commit.id)

@@ -65,7 +65,7 @@ def _render_form(request: Request, access: AccessServices, target_path: str, err
     has_provider = access.provider_sign_in is not None
     code = 422 if error else 200
     return render_page(
-        request, None, "signin.html", code, title=title, to=target_path, error=error, has_provider=has_provider
+        request, None, "signin.html", code, title=title, target_path=target_path, error=error, has_provider=has_provider
     )
 
 

@@ -52,7 +52,7 @@ def show_workers(
             _WORKER_SORTS,
         ),
         filter_rows=[FilterRow("State", [("state", state.value, get_mark(state).word) for state in WorkerState])],
-        unserved=status.unserved,
+        unserved_queues=status.unserved,
         is_shared=upkeep.workers.is_shared,
     )
 
@@ -75,9 +75,9 @@ def remove_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDepend
 @api.mark_self_checking
 def show_keys(request: Request, caller: api.ReadCaller, approvals: api.ApprovalDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
-    present_key, *former = key_calls.list_keys(caller, approvals).keys
+    present_key, *former_keys = key_calls.list_keys(caller, approvals).keys
     return render_page(
-        request, caller, "attestation_keys.html", title="Signing keys", present=present_key, former=former
+        request, caller, "attestation_keys.html", title="Signing keys", present_key=present_key, former_keys=former_keys
     )
 
 
