@@ -292,7 +292,8 @@ class Approval:
     `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided,
     and `summary` its reason, None before.
     `decided_by` is a name, "policy" or "timeout". `approvers` is None when no person has to approve; `committers` are
-    the names and e-mail addresses of the contributors at the time of the request.
+    the names and e-mail addresses of the contributors at the time of the request. `contributors_unknown` says why they
+    could not all be determined then, None if they were.
     """
 
     id: ApprovalId
@@ -314,6 +315,7 @@ class Approval:
     requested_by: str | None = None
     approvers: Approvers | None = None
     committers: tuple[str, ...] = ()
+    contributors_unknown: str | None = None
 
     @property
     def action(self) -> ActionKey | None:

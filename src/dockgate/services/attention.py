@@ -4,14 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.config import Settings
-from dockgate.delivery.approval_request import make_scope
-from dockgate.delivery.approvals import find_decision_objection
-from dockgate.delivery.model import Approval, Execution, RunState
+from dockgate.delivery.model import Execution, RunState
 from dockgate.delivery.ports import Advisories
 from dockgate.delivery.service_model import Service
 from dockgate.delivery.trigger import list_starters
 from dockgate.gate.model import Status, Waiver
-from dockgate.identity.model import Caller, Permission, Principal
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.approvals.decidable_approvals import DecidableApprovals, list_decidable_approvals
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds.status import FeedStatus, describe_advisory_database, read_advisory_feeds
 from dockgate.services.notifications.event_targets import EventTargets, TargetStatus
@@ -32,7 +31,7 @@ class Attention:
 
     `services` and `newest_executions` (one of each pipeline) are all that the caller may see; `rejected_states` are
     those of failed executions that an approval's answer failed, by their id. Of the rest it has what the caller has to
-    act on: `approvals` that it may decide on, `failures` of its own, `waivers` of its own that end soon, `targets` of
+    act on: `approvals` on which it may vote, `failures` of its own, `waivers` of its own that end soon, `targets` of
     events that fail or have dead letters, other deliveries that are `given_up`, the newest first, and `feeds`, of which
     not all need be in trouble. `database_fault` is what is wrong with the advisory database, and advice.
     """
@@ -40,7 +39,7 @@ class Attention:
     services: Sequence[Service]
     newest_executions: Sequence[Execution]
     rejected_states: Mapping[str, Status]
-    approvals: Sequence[Approval]
+    approvals: DecidableApprovals
     failures: Sequence[Execution]
     database_fault: str | None
     waivers: Sequence[Waiver]
@@ -85,7 +84,7 @@ class AttentionReader:
             services=self.list_services(caller) if services is None else services,
             newest_executions=newest_executions,
             rejected_states=states,
-            approvals=self._list_waiting_approvals(caller),
+            approvals=list_decidable_approvals(self.store, caller),
             failures=select_own_failures(caller, failures, states),
             database_fault=None if caller.is_limited else self._find_database_fault(),
             waivers=select_ending_waivers(
@@ -101,16 +100,6 @@ class AttentionReader:
         rejections = self.store.execution_results.list_rejections(executions) if executions else {}
         return {key.execution: status for key, status in rejections.items()}
 
-    def _list_waiting_approvals(self, caller: Caller) -> Sequence[Approval]:
-        """Approvals that wait for people of whom the caller is one, what ends first before the others."""
-        if not caller.can_somewhere(Permission.DECIDE):
-            return ()
-        return [
-            approval
-            for approval, voters in self.store.approvals.list_waiting_for_people(MAX_ROWS)
-            if _can_decide(caller, approval, voters)
-        ]
-
     def _find_database_fault(self) -> str | None:
         database = describe_advisory_database(self.advisories)
         return f"{database['error']}. {database['advice']}" if "error" in database else None
@@ -121,14 +110,6 @@ class AttentionReader:
             return ()
         statuses = self.event_targets.list_statuses()
         return [status for status in statuses if status.is_failing or status.gone_at or status.dead]
-
-
-def _can_decide(caller: Caller, approval: Approval, voters: Iterable[Principal]) -> bool:
-    """Return whether the caller may decide on an approval that waits for people, as far as known without git."""
-    approvers, scope = approval.approvers, make_scope(approval)
-    if approvers is None or not caller.can(Permission.DECIDE, **scope):
-        return False
-    return not find_decision_objection(approvers, caller, approval.committers, approval.repository, voters)
 
 
 def select_own_failures(

@@ -37,6 +37,7 @@ from dockgate.web.authorization import (
 from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
+from dockgate.web.console.pages.queue_items import QueueCount
 from dockgate.web.console.recent_values import RecentVerdicts
 from dockgate.web.error_responses import add_error_schema, get_request_id
 from dockgate.web.git_process import GitProcesses
@@ -133,7 +134,7 @@ def _make_app(
     app.add_middleware(DefaultHeadersMiddleware)
     app.state.services = services
     app.state.recent_verdicts = RecentVerdicts()
-    app.state.recent_queue_counts = RecentValues[int](_MAX_QUEUE_COUNTS)
+    app.state.recent_queue_counts = RecentValues[QueueCount](_MAX_QUEUE_COUNTS)
     app.state.failed_authentications = FailedAuthentications()
     app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)

@@ -1,7 +1,7 @@
 """Contract of the store: approvals. Each changing call is made twice."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
+from dockgate.store.delivery.waiting_approvals import VoterFilter, WaitingApproval
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 WAITING = replace(APPROVED, state=ApprovalState.WAITING)
@@ -263,13 +264,21 @@ def test_what_waits_for_people_is_listed_with_those_who_voted_and_the_most_urgen
     for who in ("ben", "ann"):
         approvals.vote(Vote(approval_id, who, True, "", NOW))
 
-    def list_waiting(limit: int) -> list[tuple[str, list[str]]]:
-        waiting = approvals.list_waiting_for_people(limit)
-        assert all(approval == approvals.get(approval.id) for approval, _ in waiting)
-        return [(approval.id, [voter.name for voter in voters]) for approval, voters in waiting]
-
-    assert list_waiting(2) == [(urgent.id, []), (approval_id, ["ben", "ann"])]
-    assert list_waiting(1) == [(urgent.id, [])]
+    anyone = VoterFilter("cid")
+    waiting, position = approvals.list_waiting_for_people(anyone, 2)
+    assert [(approval.id, [voter.name for voter in approval.voters]) for approval in waiting] == [
+        (urgent.id, []),
+        (approval_id, ["ben", "ann"]),
+    ]
+    assert position is None
+    for waiting_approval in waiting:
+        stored_approval = approvals.get(waiting_approval.id)
+        names = [field.name for field in fields(WaitingApproval) if field.name != "voters"]
+        assert [getattr(waiting_approval, name) for name in names] == [getattr(stored_approval, name) for name in names]
+    first, position = approvals.list_waiting_for_people(anyone, 1)
+    second, end = approvals.list_waiting_for_people(anyone, 1, position)
+    assert ([*first, *second], end) == (list(waiting), None)
+    assert [approval.id for approval in approvals.list_waiting_for_people(VoterFilter("ann"), 2)[0]] == [urgent.id]
 
 
 def test_a_vote_after_the_time_limit_does_not_count(store_with_vote: Store) -> None:

@@ -43,6 +43,7 @@ def test_a_rejection_is_shown_as_undetermined_only_if_the_policy_made_it(
         requested_by=None,
         approvers=None,
         committers=(),
+        contributors_unknown=None,
     )
     record = VerdictRecord(
         DIGEST,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from dockgate.delivery.model import Execution, ExecutionId, RunState
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status, Waiver
+from dockgate.services.approvals.decidable_approvals import DecidableApprovals
 from dockgate.services.attention import Attention
 from dockgate.web.console.pages.queue_items import QueueItem, describe_change, list_queue_items
 
@@ -15,7 +16,7 @@ NOTHING = Attention(
     services=(),
     newest_executions=(),
     rejected_states={},
-    approvals=(),
+    approvals=DecidableApprovals(),
     failures=(),
     database_fault=None,
     waivers=(),

@@ -4,7 +4,9 @@ They are determined for its approval, and again for every vote. Where that canno
 `Contributors.unknown_reason` says why, and no vote counts.
 """
 
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
@@ -13,10 +15,14 @@ from dockgate.delivery.source_ports import CommitPeople, Source
 from dockgate.delivery.trigger import list_starters
 from dockgate.services.pipelines.git_pushes import PUSH_LIMIT, find_email
 from dockgate.shared.errors import DockgateError, NotFoundError
+from dockgate.shared.recent_values import RecentValues
 from dockgate.store import Store
 
 # Commits between two approvals whose contributors are determined.
 COMMIT_LIMIT = 10_000
+# How long `find_recent` remembers contributors, and of how many approvals.
+RECENT_SECONDS = 30
+_MAX_RECENT = 50
 
 # The name of a principal and an e-mail address, each None if unknown.
 _Person = tuple[str | None, str | None]
@@ -28,6 +34,12 @@ class ContributorFinder:
     def __init__(self, store: Store, source: Source) -> None:
         self._store = store
         self._source = source
+        self._recent = RecentValues[Contributors](_MAX_RECENT)
+
+    def find_recent(self, approval: ActionKey) -> Contributors:
+        """Return what `find` does, or did up to RECENT_SECONDS ago: for pages, which nothing depends on."""
+        period = int(time.monotonic() // RECENT_SECONDS)
+        return self._recent.get_or_make((period, approval), partial(self.find, approval))
 
     def find(self, approval: ActionKey) -> Contributors:
         """Return the contributors to what the approval's execution builds.

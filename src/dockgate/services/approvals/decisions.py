@@ -1,12 +1,13 @@
 """The decisions of people on approvals: votes, rejections and overrides."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from dockgate.delivery.approvals import find_earlier_vote, find_vote_objection, make_rejection
-from dockgate.delivery.contributors import IS_CONTRIBUTOR, find_same_person, is_contributor
-from dockgate.delivery.model import Approval, ApprovalId, Vote
+from dockgate.delivery.approvals import find_decision_objection, make_rejection
+from dockgate.delivery.contributors import IS_CONTRIBUTOR, Contributors, find_same_person, is_contributor
+from dockgate.delivery.model import ActionKey, Approval, ApprovalId, Approvers, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
 from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.identity.model import LOCAL, Caller, Principal
@@ -21,6 +22,47 @@ from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
+
+
+class ApprovalTerms(Protocol):
+    """What decides who may vote on an approval, or override its rejection: fields of `Approval`."""
+
+    @property
+    def id(self) -> ApprovalId: ...  # noqa: D102
+
+    @property
+    def image(self) -> str: ...  # noqa: D102
+
+    @property
+    def repository(self) -> str: ...  # noqa: D102
+
+    @property
+    def requested_by(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def approvers(self) -> Approvers | None: ...  # noqa: D102
+
+    @property
+    def committers(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def contributors_unknown(self) -> str | None: ...  # noqa: D102
+
+
+# What to do about an approval on which no one may vote.
+NO_VOTER = "No one can vote until the contributors are known."
+
+
+@dataclass(frozen=True, slots=True)
+class VoterCheck:
+    """An answer to whether a person may vote: `objection` is why not, None if they may.
+
+    `contributors_unknown` is why no one may vote, None if the contributors are known. It is as of the request where
+    another objection comes first.
+    """
+
+    objection: str | None
+    contributors_unknown: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +113,16 @@ class ApprovalDecisions:
                 "To require people, set `approvers` of the action. `dockgate approval reject` works without them.",
             )
         principal = voter.principal
-        objection = find_vote_objection(approval.approvers, voter, approval.committers, approval.repository)
-        if approval.approvers.exclude_committer and objection is None and approval.action:
-            objection = self.contributors.find(approval.action).find_objection(principal)
-        if objection is None:
-            objection = self._find_earlier_vote(approval_id, principal)
-        if objection:
-            raise DeniedError(objection, "Another approver must vote.")
+        if principal is LOCAL:
+            raise DeniedError(
+                "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
+            )
+        # A repetition of the person's own vote gets the answer of the first one.
+        voters = (person for _, person in self.store.approvals.list_votes(approval_id))
+        check = self.check_voter(approval, voter, (person for person in voters if person.name != principal.name))
+        if check.objection:
+            is_for_all = check.contributors_unknown is not None
+            raise DeniedError(check.objection, NO_VOTER if is_for_all else "Another approver must vote.")
         vote = Vote(approval_id, principal.name, is_approving, reason, self.clock.now())
         first = self.effects.run(EffectKind.VOTE, self.store.approvals.vote, vote)
         if first.is_yes != is_approving:
@@ -87,10 +132,27 @@ class ApprovalDecisions:
         self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
-    def _find_earlier_vote(self, approval_id: ApprovalId, principal: Principal) -> str | None:
-        """Return why the vote would be the second one of a person under another name, None if it is not."""
-        voters = (voter for _, voter in self.store.approvals.list_votes(approval_id) if voter.name != principal.name)
-        return find_earlier_vote(principal, voters)
+    def check_voter(
+        self, approval: ApprovalTerms, voter: Caller, earlier_voters: Iterable[Principal], *, is_for_page: bool = False
+    ) -> VoterCheck:
+        """Return whether this person may vote on a waiting approval that needs people.
+
+        A vote is checked by this, and so is the page that offers it: with `is_for_page`, the contributors may be those
+        of some seconds ago.
+        """
+        if approval.approvers is None or voter.principal is LOCAL:
+            return VoterCheck(None, approval.contributors_unknown)
+        objection = find_decision_objection(
+            approval.approvers, voter, approval.committers, approval.repository, earlier_voters
+        )
+        action = approval.id.action
+        if objection or action is None or not approval.approvers.exclude_committer:
+            return VoterCheck(objection, approval.contributors_unknown)
+        contributors = self._find_contributors(action, is_for_page=is_for_page)
+        return VoterCheck(contributors.find_objection(voter.principal), contributors.unknown_reason)
+
+    def _find_contributors(self, action: ActionKey, *, is_for_page: bool) -> Contributors:
+        return self.contributors.find_recent(action) if is_for_page else self.contributors.find(action)
 
     def override(
         self, approval_id: ApprovalId, principal: Principal, reason: str, until: str
@@ -123,11 +185,17 @@ class ApprovalDecisions:
                 self.executions.retry(key.execution, None)  # the waivers name who decided
         return records
 
-    def find_override_objection(self, approval: Approval, principal: Principal) -> str | None:
-        """Return why this principal may not override the approval's rejection, None if they may."""
+    def find_override_objection(
+        self, approval: ApprovalTerms, principal: Principal, *, is_for_page: bool = False
+    ) -> str | None:
+        """Return why this principal may not override the approval's rejection, None if they may.
+
+        `is_for_page` is as for `check_voter`.
+        """
         if principal is LOCAL:
             return None
-        if approval.action is None:
+        action = approval.id.action
+        if action is None:
             if reason := self._find_part(principal, [approval.requested_by], "asked for the approval"):
                 return reason
             pushers = self.store.images.list_all_pushers(approval.image)  # also before it was copied there
@@ -141,7 +209,7 @@ class ApprovalDecisions:
             return None
         if is_contributor(principal, approval.committers):
             return f"{principal.name} {IS_CONTRIBUTOR}"
-        return self.contributors.find(approval.action).find_objection(principal)
+        return self._find_contributors(action, is_for_page=is_for_page).find_objection(principal)
 
     def _find_part(self, principal: Principal, names: Sequence[str | None], part: str) -> str | None:
         """Return the part of the principal in the image, None if no principal of these names is the same person."""

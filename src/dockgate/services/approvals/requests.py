@@ -13,6 +13,7 @@ from dockgate.delivery.webhook_delivery import Callback, make_secret
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.gate.policy_reference import PolicyReference
+from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import ApprovalSettler
@@ -27,6 +28,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference, RepositoryReference, name_own_repository
+from dockgate.shared.wording import shorten_text
 from dockgate.store import Store
 from dockgate.store.records import Scan, ScanState
 
@@ -77,6 +79,7 @@ class ApprovalRequests:
         if scan.finished_at and not self.watched_images.is_watched(image):
             scan = self.store.images.request_new_scan(image, repository, scan.number, self.clock.now())
         approvers = action.configuration.get("approvers")
+        contributors = self.contributors.find(key)
         approval = Approval(
             id=ApprovalId.from_action(key),
             token=secrets.token_urlsafe(24),
@@ -88,7 +91,12 @@ class ApprovalRequests:
             expires_at=self.clock.compute_time_after(float(str(action.configuration["timeout"]))),
             service=next(iter(list_deployed_services(pipeline)), None),
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
-            committers=self.contributors.find(key).names_and_emails,
+            committers=contributors.names_and_emails,
+            contributors_unknown=(
+                None
+                if contributors.unknown_reason is None
+                else shorten_text(contributors.unknown_reason, SUMMARY_LIMIT)
+            ),
         )
         self.provenance.fetch(repository, image, policy)
         self.store.approvals.add(approval)

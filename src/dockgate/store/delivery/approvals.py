@@ -1,9 +1,9 @@
 """Approvals, which wait as rows. Settling an approval and finishing its action are one transaction."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from dockgate.delivery.approvals import make_rejection
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, ExecutionId, Vote
@@ -14,20 +14,24 @@ from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.delivery.callbacks import CallbackBox
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.delivery.settlements import Decision, Settlement, lock_waiting, write_decisions, write_settlements
+from dockgate.store.delivery.waiting_approvals import (
+    VoterFilter,
+    WaitingApproval,
+    WaitingPosition,
+    list_waiting_approvals,
+)
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
-from dockgate.store.identity.principals import PRINCIPAL, require_principal
+from dockgate.store.identity.principals import require_principal
 from dockgate.store.queries import is_one_of, make_row, make_text_list, select_as, split_into_batches
 from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema.delivery import action_runs, approvals, executions, votes
 from dockgate.store.schema.events import events, outbox
-from dockgate.store.schema.identity import principals
 from dockgate.store.schema.images import scans
 from dockgate.store.statements import delete_unlocked, insert_if_new, lock_rows
 
 _APPROVAL = select_as(Approval, approvals)
-_APPROVAL_FIELDS = len(fields(Approval))
 _VOTE = select_as(Vote, votes)
 # What waits on an image. Made once, because making a statement costs more than running it.
 _WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
@@ -38,22 +42,6 @@ _WAITING_REQUESTS = (
     )
     .where(*_WAITING)
     .order_by(approvals.c.seq)
-)
-_URGENT_FOR_PEOPLE = (
-    select(approvals.c.seq)
-    .where(approvals.c.state == ApprovalState.WAITING, approvals.c.approvers.is_not(None))
-    .order_by(approvals.c.expires_at, approvals.c.seq)
-    .limit(bindparam("limit", type_=Integer))
-)
-_WAITING_FOR_PEOPLE = (
-    select(approvals.c.seq, *_APPROVAL.selected_columns, *PRINCIPAL.selected_columns)
-    .select_from(
-        approvals.outerjoin(votes, votes.c.approval == approvals.c.id).outerjoin(
-            principals, principals.c.name == votes.c.who
-        )
-    )
-    .where(approvals.c.seq.in_(_URGENT_FOR_PEOPLE))
-    .order_by(approvals.c.expires_at, approvals.c.seq, votes.c.seq)
 )
 _APPROVALS_BY_ID = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
 _OPEN_EXECUTIONS = (
@@ -148,15 +136,16 @@ class Approvals:
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
-    def list_waiting_for_people(self, limit: int) -> Sequence[tuple[Approval, Sequence[Principal]]]:
-        """The approvals that wait for people, with those who have voted. What ends first comes first."""
-        by_seq: dict[int, tuple[Approval, list[Principal]]] = {}
+    def list_waiting_for_people(
+        self, voter: VoterFilter, limit: int, after: WaitingPosition | None = None
+    ) -> tuple[Sequence[WaitingApproval], WaitingPosition | None]:
+        """Approvals that wait for people, without those that the filter leaves out; what ends first first.
+
+        Return at most `limit` of them, those behind the position `after`, and the position of the last one: None if
+        there are no more.
+        """
         with self._database.read() as connection:
-            for seq, *row in connection.execute(_WAITING_FOR_PEOPLE, {"limit": limit}):
-                approval, voter = row[:_APPROVAL_FIELDS], row[_APPROVAL_FIELDS:]
-                _, voters = by_seq.setdefault(seq, (Approval(*approval), []))
-                voters += [Principal(*voter)] if voter[0] is not None else []
-        return list(by_seq.values())
+            return list_waiting_approvals(connection, voter, limit, after)
 
     def settle(self, approval_id: ApprovalId, answer: Answer, now: str) -> bool:
         """Settle a waiting approval, and finish its action. False when it does not wait any more.

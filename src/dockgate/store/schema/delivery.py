@@ -139,6 +139,7 @@ approvals = Table(
     define_optional_text("requested_by"),
     Column("approvers", Json(Approvers)),
     Column("committers", Json(tuple[str, ...]), nullable=False),
+    define_optional_text("contributors_unknown"),
 )
 Index(None, approvals.c.image, approvals.c.state, approvals.c.seq)
 Index(None, approvals.c.state, approvals.c.seq)

@@ -7,7 +7,6 @@ from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approve
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Caller, Permission
-from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
 from dockgate.store.delivery.approvals import make_unknown_approval_error
 from dockgate.web.api import (
@@ -47,6 +46,7 @@ class ApprovalView:
     requested_by: str | None
     approvers: Approvers | None
     committers: tuple[str, ...]
+    contributors_unknown: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +159,6 @@ def cast_vote(
     approval_id: ApprovalId, body: CastVote, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
 ) -> ApprovalWithVotes:
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
-    if caller.token is None:
-        raise DeniedError(
-            "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
-        )
     require_approval(caller, approval_id, store)
     approval = approvals.decisions.vote(approval_id, caller, body.is_yes, body.reason)
     note_change(f"{'yes' if body.is_yes else 'no'}{': ' if body.reason else ''}{body.reason}")

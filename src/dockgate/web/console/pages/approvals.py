@@ -1,7 +1,7 @@
 """The approval of an external pipeline, and what people decide on any approval."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 from urllib.parse import unquote
@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import ApprovalId, ApprovalState
-from dockgate.identity.model import Caller, Permission
+from dockgate.identity.model import Caller
 from dockgate.services.web_services import ApprovalServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store import Store
@@ -50,10 +50,7 @@ def _render_approval(
     approval = approval_calls.require_approval(caller, approval_id, store)
     if not approval_id.is_external:
         return redirect_to(make_approval_path(approval_id))
-    decision = read_decision(store, approval_calls.make_approval_view(approval), caller)
-    if decision.is_rejected and caller.can(Permission.ACCEPT, repository=approval.repository):
-        objection = approvals.decisions.find_override_objection(approval, caller.principal)
-        decision = replace(decision, objection=objection)
+    decision = read_decision(store, approvals.decisions, approval_calls.make_approval_view(approval), caller)
     return render_page(
         request,
         caller,
@@ -95,7 +92,9 @@ class _DecisionForm:
         key = refusal.approval.action
         if key is None:
             return _render_approval(refusal.approval, of_page, caller, self.store, self.approvals, refusal)
-        return render_execution(key.execution, of_page, caller, self.addresses, self.store, self.upkeep, refusal)
+        return render_execution(
+            key.execution, of_page, caller, self.addresses, self.store, self.upkeep, self.approvals, refusal
+        )
 
 
 _DecisionFormDependency = Annotated[_DecisionForm, Depends()]

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dockgate.delivery.approvals import find_contributor_objection, find_decision_objection
+from dockgate.delivery.approval_request import make_image_scope
 from dockgate.delivery.model import POLICY_DECISION, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
-from dockgate.identity.model import Caller, Permission, Principal
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.approvals.decisions import NO_VOTER, ApprovalDecisions, VoterCheck
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.store import Store
 from dockgate.store.records import VerdictRecord
@@ -19,14 +20,15 @@ from dockgate.web.console.formats import list_roles
 class Decision:
     """An approval with its votes and its verdict, None before there is one.
 
-    `objection` is why the person at the page may not vote or, once it is rejected, not override it; None if they may,
-    as far as known here.
+    `objection` is why the person at the page may not vote or, once it is rejected, not override it; None if they may.
+    `contributors_unknown` is why no one may vote, None if that is not the reason.
     """
 
     approval: ApprovalView
     votes: Sequence[Vote]
     verdict: VerdictRecord | None
     objection: str | None
+    contributors_unknown: str | None = None
 
     @property
     def shown_state(self) -> ApprovalState | Status:
@@ -49,6 +51,15 @@ class Decision:
         return f"{', '.join(further)} or {last}" if further else last or None
 
     @property
+    def deciders_sentence(self) -> str:
+        """Who may still vote; why no one may if the contributors are unknown."""
+        approvers, reason = self.approval.approvers, self.contributors_unknown
+        if reason is not None and approvers is not None and approvers.exclude_committer:
+            has_reason = self.objection is not None and reason in self.objection
+            return NO_VOTER if has_reason else f"{NO_VOTER.removesuffix('.')}: {reason}"
+        return f"{self.deciders} decides" if self.deciders else "No other approver can vote."
+
+    @property
     def is_rejected(self) -> bool:
         """Return whether it was rejected, by its verdict or a person."""
         return self.approval.state is ApprovalState.REJECTED
@@ -68,23 +79,32 @@ class Refusal:
     error: UsageError | ConflictError
 
 
-def read_decision(store: Store, approval: ApprovalView, caller: Caller) -> Decision:
+def read_decision(store: Store, decisions: ApprovalDecisions, approval: ApprovalView, caller: Caller) -> Decision:
     """Return what the page shows of an approval to this caller."""
     votes = store.approvals.list_votes(approval.id)
     records = store.verdicts.list_of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
-    objection = _find_objection(approval, [voter for _, voter in votes], caller)
-    return Decision(approval, [vote for vote, _ in votes], verdict, objection)
+    check = VoterCheck(None, approval.contributors_unknown)
+    if approval.state is ApprovalState.WAITING and can_decide(caller, approval):
+        check = decisions.check_voter(approval, caller, [voter for _, voter in votes], is_for_page=True)
+    elif verdict is not None and can_override(caller, approval, verdict):
+        objection = decisions.find_override_objection(approval, caller.principal, is_for_page=True)
+        check = VoterCheck(objection, approval.contributors_unknown)
+    return Decision(approval, [vote for vote, _ in votes], verdict, check.objection, check.contributors_unknown)
 
 
-def _find_objection(approval: ApprovalView, voters: Sequence[Principal], caller: Caller) -> str | None:
-    """Return why this person may not vote, or not override a rejection. None if they may, as far as known here."""
-    approvers = approval.approvers
-    if approvers and approval.state is ApprovalState.WAITING:
-        return find_decision_objection(approvers, caller, approval.committers, approval.repository, voters)
-    if caller.token is None or approval.id.is_external or (approvers and not approvers.exclude_committer):
-        return None
-    return find_contributor_objection(caller.principal, approval.committers)
+def can_decide(caller: Caller, approval: ApprovalView) -> bool:
+    """Return whether the caller has the permission to decide; other rules may be against it."""
+    return caller.can(Permission.DECIDE, **make_image_scope(approval.repository, approval.id, approval.pipeline))
+
+
+def can_override(caller: Caller, approval: ApprovalView, verdict: VerdictRecord) -> bool:
+    """Return whether the caller has the permission to accept the rejected findings of an approval.
+
+    Other rules may be against it. The waivers are the repository's: a token for its pipeline is not enough.
+    """
+    is_rejected = approval.state is ApprovalState.REJECTED and verdict.status == Status.REJECTED
+    return is_rejected and caller.can(Permission.ACCEPT, repository=approval.repository)
 
 
 def choose_status(refusal: Refusal | None) -> int:

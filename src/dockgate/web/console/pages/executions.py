@@ -17,7 +17,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
 from dockgate.services.pipelines.visible_services import list_visible_service_names
-from dockgate.services.web_services import Addresses, UpkeepServices
+from dockgate.services.web_services import Addresses, ApprovalServices, UpkeepServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.logs import Logs
@@ -78,9 +78,10 @@ def show_execution(
     addresses: api.AddressesDependency,
     store: api.StoreDependency,
     upkeep: api.UpkeepDependency,
+    approvals: api.ApprovalDependency,
 ) -> Response:
     """Show an execution."""
-    return render_execution(execution_id, request, caller, addresses, store, upkeep)
+    return render_execution(execution_id, request, caller, addresses, store, upkeep, approvals)
 
 
 def render_execution(
@@ -90,13 +91,14 @@ def render_execution(
     addresses: Addresses,
     store: Store,
     upkeep: UpkeepServices,
+    approvals: ApprovalServices,
     refusal: Refusal | None = None,
 ) -> Response:
     """The page of an execution, with a form that was refused."""
     view = calls.get_execution(execution_id, caller, store, upkeep)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
-        (stage.name, action.name): read_decision(store, action.approval, caller)
+        (stage.name, action.name): read_decision(store, approvals.decisions, action.approval, caller)
         for stage, action in actions
         if action.approval
     }

@@ -17,7 +17,7 @@ from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
-from dockgate.web.console.pages.queue_items import describe_change, list_queue_items
+from dockgate.web.console.pages.queue_items import QueueCount, count_queue_items, describe_change, list_queue_items
 from dockgate.web.console.pages.stages import make_execution_rows
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
@@ -70,6 +70,7 @@ def show_overview(
         title="Overview",
         queue=queue,
         queue_count=len(queue),
+        is_queue_complete=caller_attention.approvals.is_complete,
         queue_change=describe_change(shown_keys, queue) if shown_keys is not None else None,
         is_refresh=is_refresh,
         executions=under_way,
@@ -103,11 +104,11 @@ def show_queue_count(
 
     The count is at most COUNT_SECONDS old.
     """
-    recent_counts: RecentValues[int] = request.app.state.recent_queue_counts
+    recent_counts: RecentValues[QueueCount] = request.app.state.recent_queue_counts
     period = int(clock().timestamp() // COUNT_SECONDS)
     key = f"{period} {caller.name} {caller.token.id if caller.token else ''}"
-    count = recent_counts.get_or_make(key, lambda: len(list_queue_items(attention.read(caller), clock())))
-    return render_page(request, caller, "_queue_count.html", count=count)
+    count = recent_counts.get_or_make(key, lambda: count_queue_items(attention.read(caller), clock()))
+    return render_page(request, caller, "_queue_count.html", count=count.number, is_complete=count.is_complete)
 
 
 @router.get("/live")

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from dockgate.delivery.model import RunState
 from dockgate.gate.model import Status
@@ -36,6 +37,18 @@ class QueueItem:
     def key(self) -> str:
         """What tells it from other items. Its sentence may change, such as the age of a feed."""
         return hashlib.sha256("\0".join((self.state, self.subject, self.href)).encode()).hexdigest()[:KEY_LENGTH]
+
+
+class QueueCount(NamedTuple):
+    """How many things need a person: without `is_complete` at least so many."""
+
+    number: int
+    is_complete: bool
+
+
+def count_queue_items(attention: Attention, now: datetime) -> QueueCount:
+    """Return how many things a caller has to act on."""
+    return QueueCount(len(list_queue_items(attention, now)), attention.approvals.is_complete)
 
 
 def list_queue_items(attention: Attention, now: datetime) -> list[QueueItem]:
@@ -78,12 +91,18 @@ def _describe_unjudged_services(attention: Attention) -> Iterator[QueueItem]:
 
 
 def _describe_waiting_approvals(attention: Attention) -> Iterator[QueueItem]:
-    for approval in attention.approvals:
-        count = approval.approvers.count if approval.approvers else 0
-        sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
-        name = approval.action.execution if approval.action else approval.pipeline or approval.id
+    for approval in attention.approvals.approvals:
+        count, action = approval.approvers.count, approval.id.action
+        name = action.execution if action else approval.pipeline or approval.id
         href = make_approval_path(approval.id)
-        yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
+        if action and approval.approvers.exclude_committer and approval.contributors_unknown:
+            # Its page finds out whether they are known by now.
+            reason = f"its contributors were unknown when it was requested: {approval.contributors_unknown}"
+            sentence, link = f"{approval.repository} takes no votes: {reason}", "See why"
+        else:
+            sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
+            link = "Decide"
+        yield QueueItem(RunState.WAITING, name, sentence, link, href, approval.expires_at)
 
 
 def _describe_failures(attention: Attention) -> Iterator[QueueItem]:
