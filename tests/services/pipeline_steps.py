@@ -1,6 +1,6 @@
 """A server without background work: the test takes the steps of a deploy one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,6 @@ from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.service_model import Rollout, ServiceChange
 from dockgate.gate.policy_reference import PolicyReference
-from dockgate.services.verdicts.service_risk import ServiceRisk
 from dockgate.store.verdict_causes import VerdictCause
 
 NOW = "2026-11-24T10:00:00.000Z"
@@ -48,11 +47,6 @@ class Steps:
         service = read_definition(SERVICE.format(name="web", count=1) + extra_lines, "s.yaml")
         assert isinstance(service, ServiceDefinition)
         return service
-
-    def judge_changed(self, judged_verdicts: Mapping[str, str], risk: ServiceRisk | None = None) -> dict[str, str]:
-        """Judges what every service runs, if its inputs are not the judged ones."""
-        names = {service.name for service in self.store.services.list()}
-        return (risk or self.use_cases.service_risk).judge_changed(judged_verdicts, names)
 
     def change(self, extra_lines: str = "", count: int | None = None) -> ServiceChange:
         """The service's document with these further settings of its task, or another desired count."""

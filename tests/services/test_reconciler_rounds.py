@@ -23,10 +23,10 @@ def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
 def test_a_revision_is_finished_when_nothing_is_left_to_do() -> None:
     rounds, items = RoundRobin[tuple[int]](), [(number,) for number in range(ROUND_LIMIT + 1)]
     rounds.run(items, str, complete, "trying", NOW, "one")
-    assert not rounds.is_finished("one")  # one item more than a round takes
+    assert not rounds.is_finished("one", NOW)  # one item more than a round takes
     rounds.run(items, str, complete, "trying", NOW, "one")
-    assert rounds.is_finished("one")
-    assert not rounds.is_finished("two")
+    assert rounds.is_finished("one", NOW)
+    assert not rounds.is_finished("two", NOW)
 
 
 def test_a_revision_is_not_finished_while_an_item_fails_or_is_due() -> None:
@@ -42,9 +42,35 @@ def test_a_revision_is_not_finished_while_an_item_fails_or_is_due() -> None:
         rounds = RoundRobin[tuple[int]]()
         for _ in range(2):
             rounds.run([(1,)], state, act, "trying", NOW, "one")
-            assert not rounds.is_finished("one")
+            assert not rounds.is_finished("one", NOW)
         rounds.run([(1,)], str, complete, "trying", NOW, "one")
-        assert rounds.is_finished("one")
+        assert rounds.is_finished("one", NOW)
+
+
+def test_time_ends_a_finished_revision() -> None:
+    for completion, now, is_finished in (
+        (Completion(NOW), LATER, True),
+        (Completion(NOW, LATER), NOW, True),
+        (Completion(NOW, LATER), LATER, False),
+        (Completion(LATER), NOW, False),  # by a clock that was ahead
+    ):
+        rounds = RoundRobin[tuple[int]]()
+        rounds.run([(1,)], str, lambda _, completion=completion: completion, "trying", NOW, "one")  # type: ignore[misc]
+        assert rounds.is_finished("one", now) == is_finished
+
+
+def test_what_the_work_itself_has_changed_is_no_reason_to_do_it_again() -> None:
+    rounds, calls, values = RoundRobin[tuple[int]](), list[tuple[int]](), {1: "before"}
+
+    def act(item: tuple[int]) -> Completion:
+        calls.append(item)
+        values[1] = "after"
+        return Completion(NOW, state="after")
+
+    for value, count in (("before", 1), ("after", 1), ("before", 2), ("after", 2)):
+        values[1] = value
+        rounds.run([(1,)], lambda _: values[1], act, "trying", NOW)
+        assert len(calls) == count
 
 
 def test_time_alone_makes_an_item_due_again() -> None:

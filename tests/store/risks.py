@@ -13,14 +13,12 @@ from dockgate.store import Store
 def reject(store: Store, service: str, reason: str, until: str, events: Sequence[NewEvent] = (), at: str = NOW) -> bool:
     """Record that the service's image is rejected; `events` are appended with every announcement."""
     verdict = RunningVerdict(IMAGE, reason, until)
-    return store.service_risks.record(
-        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: events
-    )
+    now = datetime.fromisoformat(at)
+    return store.service_risks.record(service, None, verdict, now, RiskTerms(), lambda change, risk: events) is not None
 
 
 def accept(store: Store, service: str, image: str = IMAGE, at: str = NOW) -> bool:
     """Record that the service's image is not rejected."""
     verdict = RunningVerdict(image)
-    return store.service_risks.record(
-        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: ()
-    )
+    now = datetime.fromisoformat(at)
+    return store.service_risks.record(service, None, verdict, now, RiskTerms(), lambda change, risk: ()) is not None

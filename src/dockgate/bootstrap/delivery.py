@@ -25,12 +25,12 @@ from dockgate.services.pipelines.fix_search import FixSearch, NewestImages
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.pipelines.lockfiles import LockBuilds
+from dockgate.services.pipelines.service_risk import ServiceRisk
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
 from dockgate.services.retention.purge import Purge
 from dockgate.services.retention.registry_snapshot import RegistryReader
 from dockgate.services.retention.row_retention import RowRetention
-from dockgate.services.verdicts.service_risk import ServiceRisk
 from dockgate.store.signals import Topic
 
 
@@ -98,6 +98,7 @@ class DeliveryWiring(VerdictWiring):
             self.selection,
             self.exemption_revisions,
             self.verdict_inputs,
+            self.advisory_revisions,
             self.clock,
             self.effects,
             self.registry,

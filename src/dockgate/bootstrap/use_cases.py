@@ -31,6 +31,7 @@ from dockgate.services.pipelines.deployments import Deployments, ServiceRepair
 from dockgate.services.pipelines.documents import Documents
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.running_tasks import RunningTasks
+from dockgate.services.pipelines.service_risk import ServiceRisk
 from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import RegistryPushes
@@ -41,7 +42,6 @@ from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
 from dockgate.services.retention.purge import Purge
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
-from dockgate.services.verdicts.service_risk import ServiceRisk
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.web_services import (

@@ -16,6 +16,7 @@ began: announcements are made again once they are true, and the next verdict giv
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from dockgate.shared.timestamps import CLOCK_DIFFERENCE, compute_latest_time, format_time, to_datetime
 from dockgate.vulnerabilities.model import Severity
@@ -66,6 +67,18 @@ class RunningVerdict:
     def is_approved(self) -> bool:
         """Return whether all policies approve the image now."""
         return self.rejection is None and self.cannot_judge is None
+
+
+class RecordedRisk(NamedTuple):
+    """What is recorded of a service after its last verdict: if it differs, another verdict changes more.
+
+    The fields are those of `Service`, and `behind_since` that of its `TimeAtRisk`.
+    """
+
+    at_risk: str | None = None
+    at_risk_until: str | None = None
+    cannot_judge: str | None = None
+    behind_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Judge an image: a case in, a verdict out. Pure: equal cases give equal bytes.
 
-Read it from the top: `judge` makes the verdict, `judge_platforms` judges each platform, `_Platform.evaluate` runs the
+Read it from the top: `judge` makes the verdict, `_judge_platforms` judges each platform, `_Platform.evaluate` runs the
 rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades.
 `policy.assign_counted_severities` gives each finding the severity that it counts as; the rule `rules/max_findings.py`
 checks the limits.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
 from dockgate.gate.active_rules import ActiveRule, ask_rules, list_active_rules, list_required_catalogues
@@ -50,6 +50,16 @@ from dockgate.vulnerabilities.ports import PackageMatcher
 _NO_SCAN = "No scan: the image's packages are not known."
 
 
+class TimedVerdict(NamedTuple):
+    """A verdict, and when time alone can change it, in seconds since 1970.
+
+    Infinite for never, the time of the case itself if it is unknown. The ages of feeds are left out.
+    """
+
+    verdict: Verdict
+    changes_at: float
+
+
 def judge(
     case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
 ) -> Verdict:
@@ -59,8 +69,51 @@ def judge(
 
     Raises DefinitionError if the policy names a rule that is not in `rules`.
     """
+    return _make_verdict(case, judge_platforms(case, ecosystems, rules, should_remediate=should_remediate))
+
+
+def judge_with_next_change(case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> TimedVerdict:
+    """Judge as `judge` does, and say when time alone can change the verdict."""
+    active_rules = list_active_rules(case.policy, rules)
+    judged_platforms = _judge_platforms(case, ecosystems, active_rules, should_remediate=True)
+    verdict = _make_verdict(case, tuple(platform.verdict for platform in judged_platforms))
+    return TimedVerdict(verdict, _find_next_change(case, active_rules, judged_platforms))
+
+
+def judge_platforms(
+    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
+) -> tuple[PlatformVerdict, ...]:
+    """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
+    active_rules = list_active_rules(case.policy, rules)
+    judged_platforms = _judge_platforms(case, ecosystems, active_rules, should_remediate=should_remediate)
+    return tuple(platform.verdict for platform in judged_platforms)
+
+
+class _JudgedPlatform(NamedTuple):
+    """The verdict on a platform, and the facts that the rules judged: None without a scan."""
+
+    verdict: PlatformVerdict
+    facts: RuleInput | None
+
+
+def _judge_platforms(
+    case: VerdictCase, ecosystems: Sequence[Ecosystem], active_rules: Sequence[ActiveRule], *, should_remediate: bool
+) -> list[_JudgedPlatform]:
     case = _add_no_scan_reason(case)
-    platform_verdicts = judge_platforms(case, ecosystems, rules, should_remediate=should_remediate)
+    judged_platforms: list[_JudgedPlatform] = []
+    remaining = FINDINGS_LIMIT
+    for platform in _list_platforms(case, ecosystems):
+        platform.findings_limit = remaining
+        judged_platforms.append(platform.judge(active_rules, should_remediate=should_remediate))
+        verdict = judged_platforms[-1].verdict
+        remaining = max(0, remaining - count_listed(verdict.findings, verdict.undetermined))
+    if case.no_scan_reason:
+        judged_platforms.append(_JudgedPlatform(_build_unscanned_verdict(case), None))
+    return judged_platforms
+
+
+def _make_verdict(case: VerdictCase, platform_verdicts: tuple[PlatformVerdict, ...]) -> Verdict:
+    case = _add_no_scan_reason(case)
     why_unscanned = (
         shorten_text(case.no_scan_reason, SUMMARY_LIMIT) if case.no_scan_reason and not case.external_reports else None
     )
@@ -74,37 +127,20 @@ def judge(
     )
 
 
-def judge_platforms(
-    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
-) -> tuple[PlatformVerdict, ...]:
-    """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
-    case = _add_no_scan_reason(case)
-    active = list_active_rules(case.policy, rules)
-    verdicts: list[PlatformVerdict] = []
-    remaining = FINDINGS_LIMIT
-    for platform in _list_platforms(case, ecosystems):
-        platform.findings_limit = remaining
-        verdicts.append(platform.judge(active, should_remediate=should_remediate))
-        remaining = max(0, remaining - count_listed(verdicts[-1].findings, verdicts[-1].undetermined))
-    if case.no_scan_reason:
-        verdicts.append(_build_unscanned_verdict(case))
-    return tuple(verdicts)
-
-
-def find_next_change(case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> float:
-    """Return when time alone can change the verdict on a case, in seconds since 1970.
-
-    Infinite for never, the time of the case itself if it is unknown. The ages of feeds are left out.
-    """
+def _find_next_change(
+    case: VerdictCase, active_rules: Sequence[ActiveRule], judged_platforms: Sequence[_JudgedPlatform]
+) -> float:
+    """Return when time alone can change the verdict, as `TimedVerdict` has it."""
+    if not active_rules:
+        return inf
     now = to_datetime(case.now).timestamp()
     exemption_times = [waiver.until for waiver in case.waivers.waivers]
     exemption_times += [statement.at for statement in case.waivers.statements]
     changes_at = find_first_after(map(parse_time, exemption_times), now)
-    active_rules = list_active_rules(case.policy, rules)
-    for platform in _list_platforms(case, ecosystems):
-        facts = platform.evaluate(platform.inventory, active_rules).facts
-        changes_at = min(changes_at, *(find_first_change(active, facts, now) for active in active_rules))
-    return changes_at if active_rules else inf
+    for _, facts in judged_platforms:
+        if facts is not None:
+            changes_at = min(changes_at, *(find_first_change(active, facts, now) for active in active_rules))
+    return changes_at
 
 
 def _list_platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Platform"]:
@@ -135,11 +171,11 @@ class _Platform:
     # What the platforms before it left of FINDINGS_LIMIT.
     findings_limit: int = FINDINGS_LIMIT
 
-    def judge(self, active_rules: Sequence[ActiveRule], *, should_remediate: bool) -> PlatformVerdict:
+    def judge(self, active_rules: Sequence[ActiveRule], *, should_remediate: bool) -> _JudgedPlatform:
         evaluation = self.evaluate(self.inventory, active_rules)
         counting_settings = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
         facts = evaluation.facts
-        return PlatformVerdict(
+        verdict = PlatformVerdict(
             image=self.inventory.image_digest,
             platform=self.inventory.platform,
             status=evaluation.status,
@@ -153,6 +189,7 @@ class _Platform:
             waived=evaluation.applied_waivers,
             source=self.external_report.source if self.external_report else None,
         )
+        return _JudgedPlatform(verdict, facts)
 
     def evaluate(self, inventory: Inventory, active_rules: Sequence[ActiveRule]) -> Evaluation:
         """Run the rules on a package list: the platform's own, or the one after some upgrades.

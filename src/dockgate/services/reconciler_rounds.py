@@ -22,10 +22,14 @@ _log = logging.getLogger(__name__)
 
 
 class Completion(NamedTuple):
-    """The completion of an item at `now`. Time alone makes it due again at `next_at`, None for never."""
+    """The completion of an item at `now`. Time alone makes it due again at `next_at`, None for never.
+
+    `state` is the item's state from now on, None if the work has changed nothing that its state is made from.
+    """
 
     now: str
     next_at: str | None = None
+    state: str | None = None
 
     def is_over(self, now: str, latest_time: str) -> bool:
         """Return whether the item is due again.
@@ -49,9 +53,12 @@ class RoundRobin(Generic[Item]):
         # The revision after which nothing was left to do.
         self._finished_revision: str | None = None
 
-    def is_finished(self, revision: str) -> bool:
-        """Return whether a round of this revision left nothing to do."""
-        return revision == self._finished_revision
+    def is_finished(self, revision: str, now: str) -> bool:
+        """Return whether a round of this revision left nothing to do, and time has made nothing due since."""
+        latest_time = compute_latest_time(now)
+        return revision == self._finished_revision and not any(
+            completion.is_over(now, latest_time) for _, completion in self._handled_items.values()
+        )
 
     def run(
         self,
@@ -83,7 +90,7 @@ class RoundRobin(Generic[Item]):
                     remaining -= 1
                     self._last_item = item
                     if completion := act(item):
-                        handled_items[item] = present_state, completion
+                        handled_items[item] = completion.state or present_state, completion
             except DockgateError as error:
                 _log.warning("%s of %s failed: %s", task, "@".join(map(str, item)), error.full_message)
             except Exception as error:

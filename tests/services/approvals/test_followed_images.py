@@ -137,6 +137,22 @@ def test_only_advisories_about_its_packages_have_an_image_judged_again(system: S
         assert judged_images == images
 
 
+def test_another_status_and_a_renewed_attestation_have_the_image_judged_once(system: ServerSystem) -> None:
+    followed_image = Followed(system)
+    judged_images: list[str] = []
+    approved_images = replace(count_judged(system, judged_images), attestation_days=2.0)
+    for is_bad, days in ((False, 0), (False, 1.1), (True, 0)):
+        followed_image.set_advisories(is_bad=is_bad)
+        system.clock.ahead += timedelta(days=days)
+        system.use_cases.verdict_renewal.renew()
+        judged_images.clear()
+        for _ in range(3):
+            approved_images.review()
+        assert judged_images == IMAGES[:1]
+        (image,) = system.store.followed_images.list()
+        assert (image.status is Status.APPROVED) is not is_bad
+
+
 def test_a_vex_document_about_another_image_has_no_image_judged_again(system: ServerSystem) -> None:
     Followed(system)
     system.use_cases.fleet_index.add_missing()

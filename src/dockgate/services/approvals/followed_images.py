@@ -44,6 +44,16 @@ class _JudgedImage(NamedTuple):
     next_at: str | None
 
 
+class _ReviewedImage(NamedTuple):
+    """The status that is recorded of a followed image, and when to judge it again though nothing but the time changes.
+
+    None for never.
+    """
+
+    status: Status
+    next_at: str | None
+
+
 @dataclass(slots=True)
 class FollowedImageReview:
     """The review of approved images after the answer, while they are watched.
@@ -78,7 +88,7 @@ class FollowedImageReview:
         """
         now = self.clock.now()
         revision = self._compute_revision(now)
-        if self._round_robin.is_finished(revision):
+        if self._round_robin.is_finished(revision, now):
             return
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         images = {image for image, _, _ in by_key}
@@ -89,11 +99,16 @@ class FollowedImageReview:
         provenance = self.store.provenance.list_revisions(locations)
         watches = self.watched_images.read_watches(locations)
         exemptions = self.exemptions.compute(locations, now)
+        inputs_by_key: dict[_Key, str] = {}
 
         def compute_state(key: _Key) -> str | None:
             followed_image = by_key[key]
+            inputs_by_key[key] = inputs = compute_inputs(key)
             if self._is_renewal_due(followed_image, now):
                 return None
+            return f"{followed_image.status} {inputs}"
+
+        def compute_inputs(key: _Key) -> str:
             image, repository, policy = key
             location = ImageLocation(repository, image)
             policy_revision = compute_policy_revision(policy, repository)
@@ -104,15 +119,17 @@ class FollowedImageReview:
                 pushers.get(location, ()),
                 watches[location].is_watched,
                 provenance[location],
-                followed_image.status,
             )
             return compute_digest(canonical.encode(inputs))
 
         def judge(key: _Key) -> Completion | None:
             self.answer_priority.give_way()
-            completion = self.effects.run(EffectKind.REJUDGE, self._judge_again, by_key[key], now)
+            result = self.effects.run(EffectKind.REJUDGE, self._judge_again, by_key[key], now)
             is_same = advisories.is_settled and self.verdicts.read_advisory_digest() == advisories.database
-            return completion if is_same else None
+            if result is None or not is_same:
+                return None
+            # Another status, or a renewed attestation, is no reason to judge the image once more.
+            return Completion(now, result.next_at, f"{result.status} {inputs_by_key[key]}")
 
         # Until the index has followed an update, the same revision is looked at again.
         finished_revision = revision if advisories.is_settled else None
@@ -127,28 +144,31 @@ class FollowedImageReview:
         )
         return f"{self.inputs.compute_revision()} {followed_revision} {provenance}"
 
-    def _judge_again(self, followed_image: FollowedImage, now: str) -> Completion | None:
+    def _judge_again(self, followed_image: FollowedImage, now: str) -> _ReviewedImage | None:
         """Judge the image, and record what has changed. None while it is being scanned."""
         state = self.watched_images.read_state(followed_image.repository, followed_image.image)
         if not state.is_watched:
             self._end_watch(followed_image, state.until)
-            return Completion(now, format_unknown_moment(now))  # it is forgotten some days later
+            return _ReviewedImage(Status.UNDETERMINED, format_unknown_moment(now))  # it is forgotten some days later
         judged_image = self._judge(followed_image)
         if judged_image is None:
             return None
-        self._record(followed_image, judged_image)
-        return Completion(now, judged_image.next_at)
+        return _ReviewedImage(self._record(followed_image, judged_image), judged_image.next_at)
 
-    def _record(self, followed_image: FollowedImage, judged_image: _JudgedImage) -> None:
-        """Record the status if it has changed, and renew the attestation if that is due."""
+    def _record(self, followed_image: FollowedImage, judged_image: _JudgedImage) -> Status:
+        """Record the status if it has changed, and renew the attestation if that is due.
+
+        Return the status that is recorded now.
+        """
         status, now = judged_image.verdict.status, self.clock.now()
         if followed_image.status is Status.REJECTED and has_only_stale_advisories(judged_image.verdict):
-            return  # a rejection is announced once
+            return followed_image.status  # a rejection is announced once
         if status != followed_image.status or followed_image.unwatched_at is not None:
             self.store.followed_images.change(followed_image, status, judged_image.digest, judged_image.summary, now)
         elif status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
             renew_at = self.clock.compute_time_after(self.attestation_days * 86400 / 2)
             self.store.followed_images.renew(followed_image, judged_image.digest, now, renew_at)
+        return status
 
     def _judge(self, followed_image: FollowedImage) -> _JudgedImage | None:
         """Return the present verdict, None during a scan.

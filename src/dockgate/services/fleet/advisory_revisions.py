@@ -5,6 +5,7 @@ images judged again that contain a package which it touches. EPSS values, which 
 policies that read them.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -18,17 +19,17 @@ from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.policies.selection import LoadedPolicy
-from dockgate.shared import canonical
-from dockgate.shared.digest import compute_digest
-from dockgate.shared.errors import DatabaseError
+from dockgate.shared.errors import DatabaseError, StoreError
 from dockgate.store import Store
 from dockgate.store.fleet.findings import Source
 from dockgate.store.fleet.records import IndexedImage
-from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Finding
+from dockgate.vulnerabilities.model import Coverage, Finding
 
 # The index follows a new advisory database within seconds. If it takes longer than this, it is not relied on.
 LAG_LIMIT = timedelta(minutes=10)
 
+
+_log = logging.getLogger(__name__)
 
 # The fields of findings that change every day, and those that belong to the component.
 _EPSS_FIELDS, _COMPONENT_FIELDS = ("epss", "percentile"), ("package",)
@@ -82,6 +83,7 @@ class AdvisoryState:
     image_judge: IndexedImageJudge
     revisions: Mapping[str, ImageRevision]
     reports: Mapping[str, str]
+    _policy_revisions: dict[tuple[str, str | None], PolicyRevision] = field(default_factory=dict, init=False)
 
     def get_revision(self, image: str, *, has_epss_rule: bool) -> str:
         """Return a text that changes when the findings of the image change.
@@ -100,13 +102,13 @@ class AdvisoryState:
         It changes with every database, and every hour, if the policy compares images with others.
         """
         policy = loaded_policy.policy
-        feeds = self.image_judge.judge_feeds(loaded_policy, self.coverage)
-        # `feeds` comes from judging no findings. Rules report a missing catalogue only when they judge a finding.
-        catalogues = [entry.ecosystem for entry in self.coverage if entry.ecosystem in CATALOGUES]
-        parts = [policy.digest, loaded_policy.unusable_reason, feeds, catalogues]
-        if list_required_baselines(policy):
-            parts += [self.database, self.hour]
-        return PolicyRevision(compute_digest(canonical.encode(parts)), self.image_judge.has_epss_rule(policy))
+        key = policy.digest, loaded_policy.unusable_reason
+        if key not in self._policy_revisions:
+            text = self.image_judge.compute_policy_digest(loaded_policy, self.coverage)
+            if list_required_baselines(policy):
+                text = f"{text} {self.database} {self.hour}"
+            self._policy_revisions[key] = PolicyRevision(text, self.image_judge.has_epss_rule(policy))
+        return self._policy_revisions[key]
 
 
 @dataclass(slots=True)
@@ -133,20 +135,37 @@ class AdvisoryRevisions:
         reports = self.store.fleet_judging.list_report_revisions(images)
         source = self.store.fleet_findings.find_source()
         is_indexed = source in (None, expected_source)
-        revisions = self._read_revisions(images, coverage, source) if is_indexed else self._get_last_revisions(images)
+        try:
+            revisions = (
+                self._read_revisions(images, reports.keys(), coverage, source)
+                if is_indexed
+                else self._get_last_revisions(images)
+            )
+        except StoreError:
+            raise
+        except Exception as error:
+            # Then images are judged after every update: none keeps its verdict because the index has a defect.
+            _log.error("the index does not say which images the advisories touch", exc_info=error)
+            revisions = {}
         is_settled = is_indexed or not revisions
         return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions, reports)
 
     def _read_revisions(
-        self, images: Collection[str], coverage: tuple[Coverage, ...], findings_source: Source | None
+        self,
+        images: Collection[str],
+        reported_images: Collection[str],
+        coverage: tuple[Coverage, ...],
+        findings_source: Source | None,
     ) -> dict[str, ImageRevision]:
-        """Return the present revisions. Images are left out of which the index does not have everything."""
+        """Return the present revisions. Images are left out of which the index does not have everything.
+
+        It does not have what other scanners reported (`reported_images`).
+        """
         self._is_lagging_since = None
         source = findings_source, frozenset((entry.ecosystem, entry.is_complete, entry.names) for entry in coverage)
         memory = self._memory if self._memory.source == source else _Memory(source, {})
         present_images = {image.digest: image for image in self.store.fleet.list_images(images)}
-        state = self.store.fleet_judging
-        for digest in state.list_reported_images(images) | state.list_failed_images():
+        for digest in self.store.fleet_judging.list_failed_images().union(reported_images):
             present_images.pop(digest, None)
         known_revisions = {
             digest: revision

@@ -25,10 +25,12 @@ from dockgate.services.policies.selection import LoadedPolicy
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.waivers import ServerExemptions, ServerWaivers
+from dockgate.shared import canonical
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError, StoreError
 from dockgate.store import Store
 from dockgate.store.fleet.records import IndexedImage
-from dockgate.vulnerabilities.model import Coverage, Severity
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Severity
 
 # Why a verdict is Undetermined, by the kind of entry. That something is unread is not here: it does not come and go.
 _UNKNOWN_FACTS = {
@@ -83,7 +85,15 @@ class IndexedImageJudge:
     rules: Sequence[Rule]
     clock: ServerClock
 
-    def judge_feeds(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
+    def compute_policy_digest(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage]) -> str:
+        """Return a digest that changes when the policy does, or what it says of the ages of feeds."""
+        feeds = self._judge_feeds(loaded_policy, coverage)
+        # `feeds` comes from judging no findings. Rules report a missing catalogue only when they judge a finding.
+        catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
+        parts = [loaded_policy.policy.digest, loaded_policy.unusable_reason, feeds, catalogues]
+        return compute_digest(canonical.encode(parts))
+
+    def _judge_feeds(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
         """Judge the feeds by the policy, whatever the image (`FleetJudge.objectionable_feeds`).
 
         A policy that fails objects to none: it approves no image.

@@ -19,17 +19,14 @@ from dockgate.services.fleet.touched_images import (
     find_touched_images,
     list_changed_scopes,
 )
-from dockgate.services.policies.selection import LoadedPolicy, PolicySelection
+from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.waivers import ServerExemptions
-from dockgate.shared import canonical
-from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges
 from dockgate.store.fleet.judging_state import FleetJudgingInputs
 from dockgate.store.fleet.records import FleetVerdict, IndexedImage
 from dockgate.store.fleet.verdicts import is_changed
-from dockgate.vulnerabilities.model import CATALOGUES
 
 # If more of the images than this are touched, judging all of them is faster.
 LARGE_PART = 0.25
@@ -92,7 +89,7 @@ class PolicyRenewal:
         previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judging_inputs(self.policy)
         exemptions, now = self.inputs.exemptions, self.clock.now()
         judging_inputs = FleetJudgingInputs(
-            self._compute_inputs_digest(loaded_policy),
+            self.image_judge.compute_policy_digest(loaded_policy, self.inputs.facts.coverage),
             self.inputs.match.source,
             exemptions.waiver_ids,
             frozenset(exemptions.documents),
@@ -178,15 +175,6 @@ class PolicyRenewal:
             if image.id not in judged_images and image.id in stored_verdicts and image.digest not in pending_changes
         }
         return DueChanges(frozenset(judged_changes), frozenset(postponed_images))
-
-    def _compute_inputs_digest(self, loaded_policy: LoadedPolicy) -> str:
-        """Return a digest of what verdicts depend on apart from advisories, exemptions and images."""
-        coverage = self.inputs.facts.coverage
-        feeds = self.image_judge.judge_feeds(loaded_policy, coverage)
-        # `feeds` comes from judging no findings. Rules report a missing catalogue only when they judge a finding.
-        catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
-        parts = [loaded_policy.policy.digest, loaded_policy.unusable_reason, feeds, catalogues]
-        return compute_digest(canonical.encode(parts))
 
     def _make_verdict(self, judged_image: JudgedImage, present_verdict: FleetVerdict | None, now: str) -> FleetVerdict:
         """Return the verdict to store: the last status that could be judged stays while feeds are stale."""

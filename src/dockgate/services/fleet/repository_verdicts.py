@@ -8,6 +8,7 @@ there are judged by `services.approvals.followed_images`; their owners are notif
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 from dockgate.events.dockgate_events import make_verdict_changed, make_watch_ended
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
@@ -20,7 +21,7 @@ from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Completion, RoundRobin
 from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
-from dockgate.services.verdicts.verdicts import PushRenewal, RenewedPushVerdict, Verdicts
+from dockgate.services.verdicts.verdicts import RenewedPushVerdict, Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
@@ -30,6 +31,16 @@ from dockgate.vulnerabilities.model import Finding, Severity
 
 # An older end is not announced: a restart would announce it again once its event is deleted.
 ANNOUNCED_DAYS = 1.0
+
+
+class _ReviewedImage(NamedTuple):
+    """When to judge an image again though nothing but the time changes, and the number of the verdict that was stored.
+
+    None for never, and for no verdict.
+    """
+
+    next_at: str | None = None
+    number: int | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +81,8 @@ class RepositoryVerdicts:
             loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
             return advisories.compute_policy_revision(loaded_policy), self.store.pipelines.is_built(repository)
 
-        def compute_state(location: ImageLocation) -> str:
+        def compute_state(location: ImageLocation, number: int | None = None) -> str:
+            """Return what decides of an image. Its newest verdict has this number, None for the one that was read."""
             repository, image = location
             policy, is_built = compute_inputs(repository)
             inputs = (
@@ -82,31 +94,36 @@ class RepositoryVerdicts:
                 scans[location],
                 watches[location].is_watched,
                 provenance[location],
-                numbers.get(location),
+                numbers.get(location) if number is None else number,
                 policies_by_image.get(location, ()),
             )
             return compute_digest(canonical.encode(inputs))
 
         def judge(location: ImageLocation) -> Completion | None:
-            renewal = self.effects.run(EffectKind.REJUDGE, self._judge, *location)
+            result = self.effects.run(EffectKind.REJUDGE, self._judge, *location)
             is_same = advisories.is_settled and self.verdicts.read_advisory_digest() == advisories.database
-            return Completion(now, renewal.next_at) if is_same and renewal is not None else None
+            if result is None or not is_same:
+                return None
+            # The verdict that was just recorded is no reason to judge the image once more.
+            state = None if result.number is None else compute_state(location, result.number)
+            return Completion(now, result.next_at, state)
 
         self._round_robin.run(scans, compute_state, judge, "judging", now)
 
-    def _judge(self, repository: str, image: str) -> PushRenewal | None:
+    def _judge(self, repository: str, image: str) -> _ReviewedImage | None:
         """Judge an image in a repository, and record its verdict if it has changed. None while it is being scanned."""
         watch = self.watched_images.read_state(repository, image)
         if not watch.is_watched:
             self._announce_end(repository, image, watch.until)
-            return PushRenewal()
+            return _ReviewedImage()
         renewal = self.verdicts.renew_push(image, repository)
-        if renewal is not None and renewal.renewed_verdict is not None:
-            self._record(renewal.renewed_verdict)
-        return renewal
+        if renewal is None:
+            return None
+        number = self._record(renewal.renewed_verdict) if renewal.renewed_verdict is not None else None
+        return _ReviewedImage(renewal.next_at, number)
 
-    def _record(self, renewed_verdict: RenewedPushVerdict) -> None:
-        """Record the verdict with the event of its change."""
+    def _record(self, renewed_verdict: RenewedPushVerdict) -> int:
+        """Record the verdict with the event of its change, and return the verdict's number."""
         verdict, repository, previous = renewed_verdict.verdict, renewed_verdict.repository, renewed_verdict.previous
         image = verdict.image
         last_verdict = self._find_last_known_verdict(repository, image, previous)
@@ -125,7 +142,7 @@ class RepositoryVerdicts:
                 else (),
             )
             self.store.event_log.record([event])
-        self.verdicts.store_renewal(renewed_verdict)
+        return self.verdicts.store_renewal(renewed_verdict)
 
     def _announce_end(self, repository: str, image: str, until: str | None) -> None:
         """Record the event that the image is not watched there any more, if it ended a day ago at most.

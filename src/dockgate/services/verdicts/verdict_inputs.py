@@ -27,8 +27,10 @@ class VerdictInputs:
         """
         now = self.clock.now()
         waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
+        inputs = self.verdicts.read_advisory_digest() or "", self.compute_policy_revision(), waivers
+        return compute_digest(canonical.encode([*inputs, self.store.vex.read_revision()]))
+
+    def compute_policy_revision(self) -> str:
+        """Return a text that changes when policies, or their assignments, change, and every ten minutes."""
         policies = self.store.policies.read_revision(), self.selection.compute_revision()
-        vex = self.store.vex.read_revision()
-        return compute_digest(
-            canonical.encode([self.verdicts.read_advisory_digest() or "", *policies, waivers, vex, now[:15]])
-        )
+        return compute_digest(canonical.encode([*policies, self.clock.now()[:15]]))

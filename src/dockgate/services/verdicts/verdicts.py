@@ -63,6 +63,18 @@ class FollowedVerdict(NamedTuple):
     next_at: str | None
 
 
+class DeployedVerdict(NamedTuple):
+    """The verdict on a deployed image by all its policies.
+
+    Unless it `is_complete`, some could not judge the image, because it was being scanned. `next_at` is when time alone
+    can change the verdict, None for never.
+    """
+
+    verdict: RunningVerdict
+    is_complete: bool
+    next_at: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """Verdicts on images by the policies that apply to them."""
@@ -136,23 +148,26 @@ class Verdicts:
                 advise_on_refusal(verdict) if verdict else "Deploy it again after its scan.",
             )
 
-    def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> RunningVerdict:
+    def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> DeployedVerdict:
         """Return whether the image would be rejected now, or cannot be judged. Changed verdicts are stored.
 
-        A rejected image has a deadline: the earliest that its policies give, by default in `risk_days`.
+        A rejected image has a deadline: the earliest that its policies give, by default in `risk_days`. With time
+        alone, verdicts that stay the same never give an earlier one.
         """
         policies = self.selection.list_required_policies(image, context.execution, context.repository)
         undetermined_reasons = [] if policies else ["every policy that judged it was removed since"]
         rejections, deadlines = [], []
         urgent: dict[str, str] = {}
         rejecting_verdicts: list[Verdict] = []
+        times: list[str | None] = []
         for loaded_policy in policies:
             self.provenance.fetch_once(context.repository, image, loaded_policy.policy.name)
             case = self._build_case(image, loaded_policy, context)
             if case is None:
                 undetermined_reasons.append("it is being scanned")
                 continue
-            verdict = self._judge(case)
+            verdict, next_at = self._judge_with_next_change(case)
+            times.append(next_at)
             self._record(verdict, case, context.repository)
             reason = name_policy(loaded_policy.policy.name, verdict.summary)
             if verdict.status is Status.REJECTED:
@@ -164,7 +179,7 @@ class Verdicts:
                 urgent = names | urgent if deadline == min(deadlines) else urgent | names
             elif verdict.status is Status.UNDETERMINED:
                 undetermined_reasons.append(reason)
-        return RunningVerdict(
+        running_verdict = RunningVerdict(
             image,
             rejection="; ".join(rejections) or None,
             deadline=min(deadlines, default=None),
@@ -172,6 +187,7 @@ class Verdicts:
             vulnerabilities=tuple(urgent.items())[:VULNERABILITIES_LIMIT],
             severity=find_worst_severity(rejecting_verdicts),
         )
+        return DeployedVerdict(running_verdict, len(times) == len(policies), min(filter(None, times), default=None))
 
     def build_deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
         """Return the cases of a deployed image, one for each required policy.
@@ -227,18 +243,21 @@ class Verdicts:
         case = self._build_case(image, loaded_policy, context)
         if case is None:
             return None
-        verdict = self._judge(case)
+        verdict, next_at = self._judge_with_next_change(case)
         is_same = _extract_decision(self.store.verdicts.get(newest_record.digest)) == _extract_decision(verdict)
-        next_at = self._find_next_change(case)
         if is_known if is_same else is_followed:
             return PushRenewal(None, next_at)
         return PushRenewal(RenewedPushVerdict(verdict, case, repository, previous_record), next_at)
 
-    def store_renewal(self, renewed_verdict: RenewedPushVerdict) -> None:
-        """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
+    def store_renewal(self, renewed_verdict: RenewedPushVerdict) -> int:
+        """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing.
+
+        Return its number: a later verdict on the image has a higher one.
+        """
         verdict, repository = renewed_verdict.verdict, renewed_verdict.repository
         cause = VerdictCause.make_push_renewal(repository, verdict.image, renewed_verdict.previous.digest)
         self.store.verdicts.add(verdict, renewed_verdict.case, cause, repository)
+        return self.store.verdicts.get_number(cause)
 
     def judge_followed(self, image: str, repository: str, policy: PolicyReference) -> FollowedVerdict | None:
         """Return the present verdict on an approved image.
@@ -250,8 +269,8 @@ class Verdicts:
         case = self._build_case(image, loaded_policy, DeploymentContext(repository, should_keep_baselines=True))
         if case is None:
             return None
-        verdict = self._judge(case)
-        return FollowedVerdict(verdict, self._record(verdict, case, repository), self._find_next_change(case))
+        verdict, next_at = self._judge_with_next_change(case)
+        return FollowedVerdict(verdict, self._record(verdict, case, repository), next_at)
 
     def read_advisory_digest(self) -> str | None:
         """Return the digest of the present advisory database, None for none."""
@@ -272,21 +291,20 @@ class Verdicts:
     def _judge(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)
 
-    def _find_next_change(self, case: VerdictCase) -> str | None:
-        """Return when to judge the case again though nothing but the time changes, None for never.
+    def _judge_with_next_change(self, case: VerdictCase) -> tuple[Verdict, str | None]:
+        """Return the verdict, and when to judge again though nothing but the time changes, None for never.
 
         The ages of feeds are left out.
         """
+        verdict, changes_at = evaluate.judge_with_next_change(case, self.ecosystems, self.rules)
         if case.provenance is not None and case.provenance.unavailable is not None:
-            return format_unknown_moment(case.now)  # then it may be available
-        return format_next_change(evaluate.find_next_change(case, self.ecosystems, self.rules), case.now)
+            return verdict, format_unknown_moment(case.now)  # then it may be available
+        return verdict, format_next_change(changes_at, case.now)
 
     def _record(self, verdict: Verdict, case: VerdictCase, repository: str) -> str:
         """Store the verdict after the newest of its policy in the repository, unless both say the same.
 
         Return the digest of the newest.
-
-        Running images are judged every hour, and most verdicts do not change.
         """
         records = self.store.verdicts.list_of_image(verdict.image)
         # In another repository other waivers count.

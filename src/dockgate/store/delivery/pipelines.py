@@ -11,7 +11,7 @@ from dockgate.delivery.registry_access import list_built_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
 from dockgate.store.fleet.due_images import mark_repository_due
-from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
+from dockgate.store.queries import find_pipeline, is_one_of, is_one_of_texts, make_text_list, require_pipeline
 from dockgate.store.schema.delivery import built_repositories, pipelines, repositories
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -128,6 +128,12 @@ class Pipelines:
         """Return whether any version of any pipeline pushes its builds to this image repository."""
         with self._database.read() as connection:
             return connection.scalar(_BUILT_REPOSITORY, {"repository": repository}) is not None
+
+    def find_built(self, image_repositories: Collection[str]) -> set[str]:
+        """Return those of the image repositories to which a pipeline pushes its builds (`is_built`)."""
+        query = select(built_repositories.c.name).where(is_one_of_texts(built_repositories.c.name, image_repositories))
+        with self._database.read() as connection:
+            return set(connection.scalars(query))
 
 
 class Repositories:

@@ -1,12 +1,19 @@
 """The times at risk of services, changed together with what is announced of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
+from dockgate.delivery.service_risk import (
+    RecordedRisk,
+    RiskChange,
+    RiskTerms,
+    RunningVerdict,
+    TimeAtRisk,
+    advance,
+)
 from dockgate.events.model import NewEvent
 from dockgate.store.delivery.services import lock_service
 from dockgate.store.engine import Database
@@ -35,6 +42,13 @@ class ServiceRisks:
             rows = connection.execute(_TIME.order_by(service_risks.c.service)).mappings()
             return [TimeAtRisk(**row) for row in rows]
 
+    def list_recorded(self) -> Mapping[str, RecordedRisk]:
+        """Return what is recorded of every service after its last verdict, by service."""
+        columns = services.c.at_risk, services.c.at_risk_until, services.c.cannot_judge, service_risks.c.behind_since
+        query = select(services.c.name, *columns).outerjoin(service_risks, service_risks.c.service == services.c.name)
+        with self._database.read() as connection:
+            return {name: RecordedRisk(*values) for name, *values in connection.execute(query)}
+
     def record(
         self,
         service: str,
@@ -43,35 +57,42 @@ class ServiceRisks:
         now: datetime,
         terms: RiskTerms,
         announce: Announce,
-    ) -> bool:
+    ) -> RecordedRisk | None:
         """Record the verdict on what a service runs, and announce what follows, in one transaction.
 
-        None for no new verdict: only what the time causes is recorded. Returns False, and nothing is recorded, if the
-        service does not run the `revision` any more that was judged.
+        None for no new verdict: only what the time causes is recorded. Returns what is recorded of the service now, as
+        `list_recorded` does. Returns None, and nothing is recorded, if the service does not run the `revision` any more
+        that was judged.
         """
         with self._database.write() as connection:
             present_service = lock_service(connection, service)
             if revision is not None and present_service.revision != revision:
-                return False
+                return None
             row = connection.execute(_TIME.where(service_risks.c.service == service)).mappings().first()
             before = None if row is None else TimeAtRisk(**row)
             after, changes = advance(service, before, verdict, now, terms)
             if after != before:
                 _store(connection, service, after)
+            former_risk = RecordedRisk(
+                present_service.at_risk, present_service.at_risk_until, present_service.cannot_judge
+            )
+            recorded_risk = former_risk
             if verdict is not None:
                 is_rejected = after is not None and after.accepted_since is None and not verdict.is_approved
-                values = {
-                    "at_risk": after.summary if after and is_rejected else None,
-                    "at_risk_until": after.deadline if after and is_rejected else None,
-                    "cannot_judge": verdict.cannot_judge,
-                }
-                if any(getattr(present_service, name) != value for name, value in values.items()):
-                    connection.execute(update(services).where(services.c.name == service).values(**values))
+                recorded_risk = RecordedRisk(
+                    at_risk=after.summary if after and is_rejected else None,
+                    at_risk_until=after.deadline if after and is_rejected else None,
+                    cannot_judge=verdict.cannot_judge,
+                )
+            if recorded_risk != former_risk:
+                names = "at_risk", "at_risk_until", "cannot_judge"
+                values = {name: getattr(recorded_risk, name) for name in names}
+                connection.execute(update(services).where(services.c.name == service).values(**values))
             for change in changes:
                 risk = after or before
                 if risk is not None:
                     append_events(connection, announce(change, risk))
-        return True
+        return recorded_risk._replace(behind_since=after.behind_since if after is not None else None)
 
 
 def _store(connection: Connection, service: str, risk: TimeAtRisk | None) -> None:

@@ -38,7 +38,7 @@ from dockgate.store.records import (
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
-from dockgate.store.verdict_causes import is_push, is_renewed
+from dockgate.store.verdict_causes import VerdictCause, is_push, is_renewed
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 _REMEMBERED_FACTS = 1000
@@ -193,6 +193,11 @@ class VerdictTable:
         with self._database.read() as connection:
             rows = connection.execute(query, {"images": make_text_list(sorted(images))})
             return {row[0]: row[1] for row in rows}
+
+    def get_number(self, cause: VerdictCause) -> int:
+        """The number of the verdict of a cause, which is stored."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(verdicts.c.seq).where(verdicts.c.cause == cause)).scalar_one())
 
     def list_newest_numbers_by_location(self, images: Collection[str]) -> Mapping[ImageLocation, int]:
         """The number of the newest verdict on each of these images in each repository.

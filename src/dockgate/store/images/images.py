@@ -16,7 +16,7 @@ from dockgate.store.images.push_records import write_push, write_pushes
 from dockgate.store.images.scan_contents import ReadPlatform, read_scan, replace_platforms
 from dockgate.store.images.scan_requests import find_newest_scan, lock_scan, request_next_scan, request_scan
 from dockgate.store.images.tag_history import lock_tags
-from dockgate.store.queries import is_one_of, make_prefix_conditions, make_text_list, select_as
+from dockgate.store.queries import is_one_of, is_one_of_texts, make_prefix_conditions, make_text_list, select_as
 from dockgate.store.records import ImageLocation, PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.fleet import fleet_images
 from dockgate.store.schema.gate import verdicts
@@ -170,6 +170,16 @@ class Images:
         """The newest scan of an image, None without one."""
         with self._database.read() as connection:
             return find_newest_scan(connection, image)
+
+    def list_scan_revisions(self, images: Collection[str]) -> Mapping[str, str]:
+        """Return a text for each of these images that has a scan, which changes with the newest scan.
+
+        It also changes with the state of the scan.
+        """
+        columns = scans.c.image, scans.c.number, scans.c.state
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns).where(is_one_of_texts(scans.c.image, images)))
+            return {image: f"{number} {state}" for image, number, state in rows}
 
     def list_requested_scans(self) -> Sequence[Scan]:
         """The scans that are not done yet, oldest first."""

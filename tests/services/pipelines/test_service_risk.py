@@ -15,7 +15,8 @@ from dockgate.delivery.service_model import Service
 from dockgate.events.notification_texts import describe
 from dockgate.gate.model import VexSigner, VexStatement, VexStatus
 from dockgate.gate.policy import make_policy
-from dockgate.services.verdicts.case_builder import BaselineFinder, find_running_image
+from dockgate.services.pipelines.service_risk import ServiceRisk
+from dockgate.services.verdicts.case_builder import BaselineFinder, DeploymentContext, find_running_image
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
@@ -53,7 +54,7 @@ def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Step
         add_service(steps, name)
     forget_execution(steps)
     publish(steps)
-    steps.judge_changed({})
+    steps.use_cases.service_risk.review()
     assert all(steps.store.services.get(name).at_risk for name in ("api", "web", "zzz"))
 
 
@@ -84,42 +85,46 @@ def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps
     verdicts = steps.use_cases.service_risk.verdicts
     failing = Failing(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
     publish(steps)
-    risks = steps.judge_changed({}, replace(steps.use_cases.service_risk, verdicts=failing))
-    assert risks.keys() == {"api", "zzz"}
+    replace(steps.use_cases.service_risk, verdicts=failing).review()
     assert all(steps.store.services.get(name).at_risk for name in ("api", "zzz"))
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (False, "judging it failed: internal error: KeyError")
-    steps.judge_changed(risks)
+    steps.use_cases.service_risk.review()
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (True, None)
 
 
-def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) -> None:
+def count_judged(risk: ServiceRisk) -> tuple[ServiceRisk, list[str]]:
+    """The same risk in another process, and the services whose images are judged, in this order."""
+
+    class Counting(type(risk.verdicts)):  # type: ignore[misc]
+        def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> object:
+            judged_services.append(context.service or "")
+            return super().review_deployed(image, context, risk_days)
+
+    judged_services: list[str] = []
+    verdicts = Counting(**{name: getattr(risk.verdicts, name) for name in risk.verdicts.__dataclass_fields__})
+    return replace(risk, verdicts=verdicts), judged_services
+
+
+def test_services_are_judged_once_when_something_has_changed(steps: Steps) -> None:
     add_service(steps, "api")
-    looks: list[str] = []
+    risk, judged_services = count_judged(steps.use_cases.service_risk)
 
-    class Counting(type(steps.use_cases.service_risk.selection)):  # type: ignore[misc]
-        def list_required_policies(self, image: str, execution: ExecutionId | None, repository: str) -> object:
-            looks.append(image)
-            return super().list_required_policies(image, execution, repository)
+    def review() -> list[str]:
+        judged_services.clear()
+        for _ in range(2):
+            risk.review()
+        return list(judged_services)
 
-    selection = steps.use_cases.service_risk.selection
-    counting = Counting(**{name: getattr(selection, name) for name in selection.__dataclass_fields__})
-    risk = replace(steps.use_cases.service_risk, selection=counting)
-    risk.review()
-    risk.review()  # the first review recorded verdicts
-    looks.clear()
-    risk.review()
-    assert looks == []
+    assert review() == ["api", "web"]
+    assert review() == []
     publish(steps)
-    risk.review()
-    assert len(looks) == 2
+    assert review() == ["api", "web"]
     assert all(steps.store.services.get(name).at_risk for name in ("api", "web"))
-    risk.review()
-    looks.clear()
+    assert review() == []
     forget_execution(steps)
-    risk.review()
-    assert len(looks) == 1
+    assert review() == ["web"]
 
 
 def add_vex_document(steps: Steps, product: str) -> None:
@@ -136,29 +141,21 @@ def add_vex_document(steps: Steps, product: str) -> None:
 
 
 def test_a_vex_document_has_only_the_services_judged_again_whose_images_it_names(steps: Steps) -> None:
-    class Counting(type(steps.use_cases.service_risk.verdicts)):  # type: ignore[misc]
-        def review_deployed(self, image: str, context: object, risk_days: float) -> object:
-            judged_images.append(image)
-            return super().review_deployed(image, context, risk_days)
-
-    verdicts = steps.use_cases.service_risk.verdicts
-    counting = Counting(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
-    risk = replace(steps.use_cases.service_risk, verdicts=counting)
-    judged_images: list[str] = []
+    risk, judged_services = count_judged(steps.use_cases.service_risk)
     steps.use_cases.fleet_index.add_missing()
     running = find_running_image(steps.store, "web", steps.system.services.addresses.registry)
     assert running is not None
     risk.review()
-    for product, images in (
+    for product, services in (
         ("pkg:deb/debian/else", []),
         (NEXT_BUILD, []),
-        ("pkg:deb/debian/first", [running[0]]),
-        (running[0], [running[0]]),
+        ("pkg:deb/debian/first", ["web"]),
+        (running[0], ["web"]),
     ):
-        judged_images.clear()
+        judged_services.clear()
         add_vex_document(steps, product)
         risk.review()
-        assert judged_images == images, product
+        assert judged_services == services, product
 
 
 def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
