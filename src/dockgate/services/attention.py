@@ -13,6 +13,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.approvals.decidable_approvals import DecidableApprovals, list_decidable_approvals
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds.status import FeedStatus, describe_advisory_database, read_advisory_feeds
+from dockgate.services.images.waiver_visibility import select_visible_waivers
 from dockgate.services.notifications.event_targets import EventTargets, TargetStatus
 from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.shared.timestamps import is_within_days
@@ -88,7 +89,7 @@ class AttentionReader:
             failures=select_own_failures(caller, failures, states),
             database_fault=None if caller.is_limited else self._find_database_fault(),
             waivers=select_ending_waivers(
-                caller, () if caller.is_limited else self.store.waivers.list(), self.clock.now()
+                caller, select_visible_waivers(self.store, self.store.waivers.list(), caller), self.clock.now()
             ),
             targets=self._list_failing_targets(failing_entries),
             given_up=_group_given_up(failing_entries),

@@ -11,6 +11,7 @@ from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.exposure.finding_life import Excuse
 from dockgate.services.exposure.waiver_history import WaiverHistory
+from dockgate.services.images.waiver_visibility import select_visible_waivers
 from dockgate.services.verdicts.waivers import ServerWaivers, VexDocument
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent
@@ -158,8 +159,9 @@ class WaiverFinder:
     def find_naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first.
 
-        A limited caller gets those of its repositories.
+        A limited caller gets those that count in its repositories.
         """
+        naming_records = [record for record in self._records if record.waiver.vulnerability]
         return [
             NamingWaiver(
                 id=waiver.id,
@@ -171,10 +173,8 @@ class WaiverFinder:
                 package=waiver.package or None,
                 is_active=not record.revoked_at and waivers.is_active(waiver, self._moment),
             )
-            for record in self._records
+            for record in select_visible_waivers(self._store, naming_records, caller)
             for waiver in (record.waiver,)
-            if waiver.vulnerability
-            and (caller is None or not caller.is_limited or caller.can_reach(repository=waiver.repository))
         ]
 
     def find(self, image: IndexedImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:

@@ -10,14 +10,16 @@ def list_visible_services(caller: Caller, registry: str, store: Store) -> list[S
 
     Limited callers see those that run an image of their repositories.
     """
-    services = store.services.list()
+    services = list(store.services.list())
     if not caller.is_limited:
-        return list(services)
+        return services
     names = list_visible_service_names(caller, registry, store)
     return [service for service in services if service.name in names]
 
 
 def list_visible_service_names(caller: Caller, registry: str, store: Store) -> set[str]:
-    """The names of the services that a caller with limits may see."""
+    """The names of the services that the caller may see."""
+    if not caller.is_limited:
+        return {service.name for service in store.services.list()}
     running = store.services.list_deployed_images()
     return {entry.service for entry in running if caller.can_reach(repository=entry.reference.strip_registry(registry))}

@@ -11,7 +11,8 @@ from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
-from dockgate.services.pipelines.visible_services import list_visible_services
+from dockgate.services.images.waiver_visibility import select_visible_waivers
+from dockgate.services.pipelines.visible_services import list_visible_service_names
 from dockgate.services.web_services import Addresses, FleetServices, PolicyServices
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
@@ -95,7 +96,9 @@ def find_matches(
         for kind in ("image", "verdict"):
             digests = list_visible_digests(kind, start, caller, store)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
-    scope = fleet.exposure_search.make_present_scope(caller, ())
+    scope = fleet.exposure_search.make_present_scope(
+        caller, store.services.list_running_images() if caller.is_limited else ()
+    )
     vulnerabilities, packages = store.vulnerability_lists.list_names_starting_with(words, MAX_NAMES, scope=scope)
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
@@ -109,12 +112,14 @@ def find_matches(
             if caller.can_reach(pipeline=execution.pipeline):
                 matches.append((execution.id, "execution", f"/executions/{words}"))
     pipelines = [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]
-    services = [service.name for service in list_visible_services(caller, addresses.registry, store)]
+    services = sorted(list_visible_service_names(caller, addresses.registry, store))
+    named_waivers = [record for record in store.waivers.list() if lower_words in record.waiver.id.lower()]
+    waivers = select_visible_waivers(store, named_waivers, caller)
     names_by_kind = (
         ("pipeline", pipelines, "/pipelines/"),
         ("service", services, "/running/"),
         ("policy", () if caller.is_limited else policies.policies.list_names(), "/policies/"),
-        ("waiver", () if caller.is_limited else [record.waiver.id for record in store.waivers.list()], "/waivers/"),
+        ("waiver", [record.waiver.id for record in waivers], "/waivers/"),
     )
     for kind, names, prefix in names_by_kind:
         matches += [(name, kind, prefix + name) for name in names if lower_words in name.lower()]

@@ -16,6 +16,7 @@ from dockgate.services.attention import ENDING_DAYS
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.waiver_preview import WaiverPreview
 from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
+from dockgate.services.images.waiver_visibility import select_visible_waivers
 from dockgate.services.web_services import Addresses, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import is_within_days
@@ -118,8 +119,8 @@ def list_waivers(
     """List waivers, a page at a time, optionally in one state or of one owner.
 
     `ending` lists those that end within 7 days.
-    `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those of its
-    repositories.
+    `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those that
+    count in its repositories: also those for all repositories.
     """
     return paging.list_entries(
         read_waiver_page(caller, store, clock, paging.make_query(sort), state, owner, is_ending=ending)
@@ -138,7 +139,8 @@ def read_waiver_page(
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see: in a state, of an owner, or about to end, if given."""
     now = clock.now()
-    views = [_build_waiver_view(record, now) for record in store.waivers.list() if can_see_waiver(caller, record)]
+    records = select_visible_waivers(store, store.waivers.list(), caller)
+    views = [_build_waiver_view(record, now) for record in records]
     matching_views = (
         view
         for view in views
@@ -158,17 +160,11 @@ def read_waiver_page(
 def get_waiver(
     waiver_id: str, caller: api.ReadCaller, store: api.StoreDependency, clock: api.ClockDependency
 ) -> WaiverView:
-    """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
+    """Get a waiver and its state. For a limited caller, those of other repositories alone do not exist."""
     record = store.waivers.get(waiver_id)
-    if not can_see_waiver(caller, record):
+    if not select_visible_waivers(store, [record], caller):
         raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
     return _build_waiver_view(record, clock.now())
-
-
-def can_see_waiver(caller: Caller, record: WaiverRecord) -> bool:
-    """Return whether a caller may see a waiver: a limited one needs a repository within the limits."""
-    repository = record.waiver.repository
-    return not caller.is_limited or (bool(repository) and caller.can_reach(repository=repository))
 
 
 @router.post("/waivers", status_code=201)

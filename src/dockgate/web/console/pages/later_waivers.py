@@ -4,22 +4,20 @@ from collections.abc import Callable, Sequence
 
 from dockgate.gate.model import Verdict, Waiver
 from dockgate.gate.waivers import is_finding_accepted, select_waivers
-from dockgate.identity.model import Caller
 from dockgate.store.records import WaiverRecord
 from dockgate.vulnerabilities.model import Finding
-from dockgate.web.api.waivers import can_see_waiver
 
 
 def make_later_waiver_finder(
-    verdict: Verdict, repository: str | None, records: Sequence[WaiverRecord], caller: Caller, now: str
+    verdict: Verdict, repository: str | None, records: Sequence[WaiverRecord], now: str
 ) -> Callable[[Finding], Waiver | None]:
     """Return a function that finds an active waiver of a finding that was added after the verdict.
 
-    It returns None without one. Waivers that the caller may not see are left out. The next verdict may still not count
-    one: that of a contributor.
+    It returns None without one. Who may see the verdict may see what counts for its image. The next verdict may still
+    not count one: that of a contributor.
     """
-    visible_waivers = (record.waiver for record in records if not record.revoked_at and can_see_waiver(caller, record))
-    later_waivers = (waiver for waiver in visible_waivers if (waiver.created_at or "") > verdict.inputs.now)
+    kept_waivers = (record.waiver for record in records if not record.revoked_at)
+    later_waivers = (waiver for waiver in kept_waivers if (waiver.created_at or "") > verdict.inputs.now)
     images = {verdict.image, *(platform.image for platform in verdict.platform_verdicts)}
     active_waivers = select_waivers(later_waivers, repository, images, now)
 

@@ -176,7 +176,7 @@ def _render(
         effect_lines=describe_effect,
         commands=make_waiver_commands(stored_verdict),
         find_later_waiver=make_later_waiver_finder(
-            stored_verdict, repository, store.waivers.list(), caller, format_time(request.app.state.services.clock())
+            stored_verdict, repository, store.waivers.list(), format_time(request.app.state.services.clock())
         ),
         show=show,
         page=page,
