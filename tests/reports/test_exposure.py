@@ -13,6 +13,10 @@ SCRIPT = "<script>alert(1)</script>"
 ESCAPE = "\x1b]0;title\x07\u202e"
 
 
+def make_conclusion(sentence: str, certainty: str = "Partial", *, is_all_clear: bool = False) -> dict[str, Any]:
+    return {"sentence": sentence, "certainty": certainty, "is_all_clear": is_all_clear}
+
+
 def make_exposure(name: str) -> dict[str, Any]:
     package = {
         "name": name,
@@ -40,6 +44,7 @@ def make_exposure(name: str) -> dict[str, Any]:
     return {
         "question": name,
         "state": "Present",
+        "conclusion": make_conclusion("1 image contains it; of 1 image it is unknown."),
         "names": [name, "CVE-1"],
         "exploited": None,
         "epss": 0.5,
@@ -75,15 +80,21 @@ def test_no_cell_begins_like_a_formula(name: str) -> None:
             assert not cell.lstrip().startswith(("=", "+", "-", "@")), cell
 
 
-def test_a_page_says_how_many_images_are_left_out_and_is_no_all_clear_then() -> None:
-    output = io.StringIO()
-    unknown: dict[str, Any] = {"total": 0, "next": None, "reason": None, "images": []}
-    empty_answer = {"state": "Absent", "total": 0, "images": [], "unknown": unknown}
-    sentence = "2 other images that no tag names any more contain it: see `dockgate where --all-tags`."
-    caveats = [{"kind": "LeftOut", "sentence": sentence, "advice": None}]
-    _exposure_html.write(make_exposure("idna") | empty_answer | {"moved": 2, "caveats": caveats}, output)
-    assert "2 other images that no tag names any more contain it" in output.getvalue()
-    assert "verdict approved" not in output.getvalue()
+def make_absence(
+    state: str, certainty: str, *, unknown: dict[str, Any] | None = None, is_all_clear: bool = False
+) -> dict[str, Any]:
+    """An answer that names no image."""
+    no_unknown_images: dict[str, Any] = {"total": 0, "next": None, "reason": None, "images": []}
+    conclusion = make_conclusion("No image is known to contain it.", certainty, is_all_clear=is_all_clear)
+    total = None if certainty == "Unknown" else 0
+    fields: dict[str, Any] = {
+        "state": state,
+        "conclusion": conclusion,
+        "total": total,
+        "images": [],
+        "unknown": unknown or no_unknown_images,
+    }
+    return make_exposure("idna") | fields
 
 
 @pytest.mark.parametrize(
@@ -95,16 +106,13 @@ def test_a_page_says_how_many_images_are_left_out_and_is_no_all_clear_then() -> 
     ],
 )
 def test_what_an_answer_leaves_open_is_in_both_reports(kind: str, state: str, answer: str) -> None:
-    unknown: dict[str, Any] = {"total": 0, "next": None, "reason": None, "images": []}
     caveat = {"kind": kind, "sentence": f"Others may contain it {SCRIPT}.", "advice": "Ask someone."}
-    exposure = make_exposure("idna") | {"state": state, "total": 0, "images": [], "unknown": unknown}
-    exposure |= {"caveats": [caveat], "is_limited": kind == "Limited"}
+    exposure = make_absence(state, "Partial" if state == "Absent" else "Unknown") | {"caveats": [caveat]}
     page, table = io.StringIO(), io.StringIO(newline="")
     _exposure_html.write(exposure, page)
     assert '<p class="verdict undetermined">' in page.getvalue()
     assert "Others may contain it &lt;script&gt;" in page.getvalue()
     assert "Ask someone." in page.getvalue()
-    assert ("0 images contain it" in page.getvalue()) is (state == "Absent")
     _exposure_csv.write(exposure, table)
     (row,) = csv.DictReader(io.StringIO(table.getvalue()))
     assert (row["answer"], row["reason"], row["image"]) == (answer, f"Others may contain it {SCRIPT}. Ask someone.", "")
@@ -129,22 +137,31 @@ def test_unknown_images_are_rows_of_their_own() -> None:
     assert rows[0]["waived_by"] == "ana (waiver w1)"
 
 
-def test_a_page_is_no_good_news_while_something_is_unknown() -> None:
-    for state, unknown, kind in (
-        ("Absent", {"total": 0, "next": None, "reason": None, "images": []}, "approved"),
-        ("Absent", {"total": 0, "next": None, "reason": "Nothing was matched.", "images": []}, "undetermined"),
-        ("NotRecorded", {"total": 0, "next": None, "reason": "Nothing was recorded.", "images": []}, "undetermined"),
-    ):
+@pytest.mark.parametrize("state", ["NotRecorded", "Undetermined", "UnknownName"])
+@pytest.mark.parametrize("images", [[], [{"digest": "sha256:b", "repository": "api", "tag": "1", "reason": "Unread."}]])
+def test_a_page_without_an_answer_names_no_number_and_no_absence(state: str, images: list[dict[str, str]]) -> None:
+    unknown = {"total": None, "next": None, "reason": "Nothing was recorded.", "images": images}
+    output = io.StringIO()
+    _exposure_html.write(make_absence(state, "Unknown", unknown=unknown), output)
+    page = output.getvalue()
+    assert '<p class="verdict undetermined"><b>' in page
+    assert "It is unknown which images contain it." in page
+    assert "every other image" in page.lower() or "Every image that is not listed above." in page
+    assert ("sha256:b" in page) is bool(images)
+    for claim in ("0 images", "0 services", "None.", "None of the searched images"):
+        assert claim not in page, claim
+
+
+def test_only_an_all_clear_is_good_news() -> None:
+    for is_all_clear, kind in ((True, "approved"), (False, "undetermined")):
         output = io.StringIO()
-        _exposure_html.write(
-            {**make_exposure("idna"), "state": state, "total": 0, "images": [], "unknown": unknown}, output
-        )
+        _exposure_html.write(make_absence("Absent", "Complete", is_all_clear=is_all_clear), output)
         assert f'<p class="verdict {kind}"><b>' in output.getvalue()
 
 
-def test_a_page_counts_in_words_and_leaves_out_columns_without_a_value() -> None:
+def test_a_page_concludes_in_a_sentence_and_leaves_out_columns_without_a_value() -> None:
     page = write_exposure(_exposure_html.write, "idna")
-    assert "1 image contains it, 0 services run one; of 1 image it is unknown." in page
+    assert '<p class="verdict rejected"><b>1 image contains it; of 1 image it is unknown.</b>' in page
     assert "<th>Exposed</th>" in page
     assert "<th>Used by</th>" not in page
     assert '<td><span class="short">web</span><br><code class="digest">sha256:a</code></td>' in page

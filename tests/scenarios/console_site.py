@@ -19,9 +19,9 @@ class Site:
         self.execution = server.request_approval(self.rejected_image)
         server.end_scan(self.rejected_image)
         assert server.answer(self.execution) == "Rejected"
-        unread_image = server.plan_image("jobs", PlannedFindings({}, status="UNREAD"))
-        self.undetermined_approval = server.request_approval(unread_image)
-        server.end_scan(unread_image)
+        self.unread_image = server.plan_image("jobs", PlannedFindings({}, status="UNREAD"))
+        self.undetermined_approval = server.request_approval(self.unread_image)
+        server.end_scan(self.unread_image)
         server.answer(self.undetermined_approval)
         self.waiting = server.request_approval(server.plan_image("slow", PlannedFindings({})))
         server.post(

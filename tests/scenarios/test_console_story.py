@@ -150,7 +150,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.page.get_by_role("searchbox", name=re.compile("Search")).fill(VULNERABILITY)
     ada.page.keyboard.press("Enter")
     ada.expect_heading(VULNERABILITY)
-    expect(ada.answer).to_contain_text("Runs nowhere, lies in 1 image")
+    expect(ada.answer).to_contain_text("1 image contains it, and no service is known to run it.")
     expect(ada.page.locator("#images").get_by_role("row").filter(has_text="web/app")).to_contain_text("1.0 → 2.0")
 
     ada.follow("Waive it")

@@ -9,17 +9,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.scenarios.browser import Browser, Forms
+from tests.scenarios.browser import Browser, Forms, remove_word_marks
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
-from tests.scenarios.planned_images import make_advisory
+from tests.scenarios.planned_images import MissingAdvisories, make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import AdvisoryText, Severity
+from dockgate.web.console.empty_states import LIMITED_NOTE
 
 CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 LOW = make_advisory("low-open-0", Severity.LOW, "").id
@@ -43,7 +44,7 @@ def browser(site: Site) -> Iterator[Browser]:
 
 def test_a_vulnerability_says_where_it_is_and_where_it_is_fixed(site: Site, browser: Browser) -> None:
     html = browser.get(f"/vulnerabilities/{CRITICAL}").text
-    assert "lies in 1 image" in html
+    assert "1 image contains it, and no service is known to run it" in html
     assert f"/images/{site.rejected_image}" in html
     assert 'Fixed in <strong class="good"><bdi class="foreign">2</bdi>' in html
     assert "before 2" in html
@@ -69,7 +70,7 @@ def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Sit
     waiver = {"owner": "ana", "reason": "never called", "vulnerability": LOW, "until": "2999-01-01"}
     waiver_id = site.server.post("/waivers", waiver)["waiver"]["id"]
     html = browser.get(f"/vulnerabilities/{LOW}").text
-    assert "Runs in 1 service" in html
+    assert "1 image contains it, and 1 service runs it" in html
     assert {"/running/web", "/pipelines/web", f"/waivers/{waiver_id}"} <= Forms(html).links
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == ["known", "running", "images", "pipelines", "unknown", "waivers", "versions", "report"]
@@ -78,7 +79,7 @@ def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Sit
     running = browser.get(f"/vulnerabilities/{LOW}?only=running").text
     assert f"/images/{site.approved_image}" in running
     assert f"/images/{site.rejected_image}" not in running
-    assert "None of them runs" in browser.get(f"/vulnerabilities/{CRITICAL}?only=running").text
+    assert "None of them is known to run" in browser.get(f"/vulnerabilities/{CRITICAL}?only=running").text
 
 
 def test_images_are_filtered_by_link_and_each_shows_its_verdict(site: Site, browser: Browser) -> None:
@@ -118,11 +119,11 @@ def test_the_filter_of_waived_images_says_when_there_is_none(browser: Browser) -
 
 
 def test_any_name_in_any_case_of_letters_opens_the_page(browser: Browser) -> None:
-    assert "lies in 1 image" in browser.get(f"/vulnerabilities/{CRITICAL.lower()}").text
+    assert "1 image contains it" in browser.get(f"/vulnerabilities/{CRITICAL.lower()}").text
 
 
 @pytest.mark.parametrize("page", ["/vulnerabilities/CVE-1999-1", "/packages/nowhere"])
-def test_an_unknown_name_is_never_called_unaffected(browser: Browser, page: str) -> None:
+def test_an_unknown_name_is_never_called_unaffected(site: Site, browser: Browser, page: str) -> None:
     html = browser.get(page).text
     assert 'class="answer unknown"' in html
     assert "It is unknown whether an image contains it" in html
@@ -130,8 +131,86 @@ def test_an_unknown_name_is_never_called_unaffected(browser: Browser, page: str)
     assert "Check the spelling" in html
     assert "/advisories" in Forms(html).links
     content = html.partition("<main")[2]
-    for all_clear in ("Running 0", "Images 0", "0 images", "Runs nowhere", "No service of this server runs"):
+    for all_clear in ("Running 0", "Images 0", "Versions 0", "0 images", "no image contains", "No image", "No service"):
         assert all_clear not in content, all_clear
+    assert 'href="#unknown">Unknown all</a>' in content
+    assert f"/images/{site.unread_image}" in content.partition('id="unknown"')[2]
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["/vulnerabilities/CVE-1999-1", "/packages/nowhere", f"/vulnerabilities/{CRITICAL}", f"/vulnerabilities/{LOW}"],
+)
+@pytest.mark.parametrize("repositories", [[], ["web/*"], ["other/*"]])
+def test_a_page_without_readable_advisories_says_that_it_does_not_know(
+    site: Site, page: str, repositories: list[str]
+) -> None:
+    readable_advisories = site.server.advisories
+    site.server.advisories = MissingAdvisories(site.server.clock, [])
+    token = site.issue_token("ada", days=1, repositories=repositories)
+    try:
+        with Browser(site.server, token) as browser:
+            html = browser.get(page).text
+            report = browser.get(f"/exposure/report?q={page.rpartition('/')[2]}&form=html").text
+            rows = list(
+                csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={page.rpartition('/')[2]}&form=csv").text))
+            )
+    finally:
+        site.server.advisories = readable_advisories
+    content = remove_word_marks(html).partition("<main")[2]
+    for text in (content, report):
+        assert "The advisories cannot be read: there is no advisory database" in text
+        for claim in ("has this name", "Check the spelling", "0 images", "of 0 images", "None."):
+            assert claim not in text, claim
+    for claim in ("no source rates it", "no score", "not listed as exploited", "Unknown 0", 'class="answer good"'):
+        assert claim not in content, claim
+    if "/vulnerabilities/" in page:
+        assert content.count("unknown: the advisory database cannot be asked") == 3
+    assert any(row["answer"] == "unknown" and "cannot be read" in row["reason"] for row in rows)
+
+
+def test_a_catalogue_that_was_never_read_lists_nothing_for_certain(browser: Browser) -> None:
+    html = browser.get(f"/vulnerabilities/{LOW}").text
+    assert "unknown: this server has not read EPSS" in html  # it has read KEV
+    assert "not listed as exploited, checked" in html
+    assert "unknown: no advisory of this server has this name" in browser.get("/vulnerabilities/CVE-1999-1").text
+
+
+def test_a_limited_reader_sees_the_waivers_that_count_in_its_images(site: Site) -> None:
+    waiver = {"owner": "ana", "vulnerability": LOW_FIXED, "until": "2999-01-01"}
+    for_all = site.server.post("/waivers", {**waiver, "reason": "for everybody"})["waiver"]["id"]
+    for_others = site.server.post("/waivers", {**waiver, "reason": "others", "repository": "o/*"})["waiver"]["id"]
+    token = site.issue_token("ada", days=1, repositories=["web/*"])
+    with Browser(site.server, token) as browser:
+        html = browser.get(f"/vulnerabilities/{LOW_FIXED}").text
+        empty = browser.get(f"/vulnerabilities/{CRITICAL}").text
+        assert browser.get(f"/waivers/{for_all}").status_code == 200
+        assert browser.get(f"/waivers/{for_others}").status_code == 404
+        waivers = browser.get("/waivers").text
+        assert browser.get(f"/search?q={for_all}").headers["location"] == f"/waivers/{for_all}"
+        assert "Nothing known has this name" in browser.get(f"/search?q={for_others}").text
+    for text in (html, waivers):
+        assert f"/waivers/{for_all}" in text
+        assert for_others not in text
+    assert "Waivers 1 known" in html
+    assert "Waivers 0 known" in empty
+    assert "No waiver that counts in repositories that you may see names it." in empty
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("/search?q=nothing-here", "/waivers?owner=vic", "/images?package=nowhere", "/images"),
+        *("/vulnerabilities?only=exploited", "/pipelines", "/running", "/repositories", "/policies?name=nothing"),
+    ],
+)
+def test_an_empty_list_of_a_limited_reader_says_that_it_is_a_part(site: Site, browser: Browser, page: str) -> None:
+    token = site.issue_token("ada", days=1, repositories=["none/*"])
+    with Browser(site.server, token) as limited_browser:
+        html = limited_browser.get(page).text
+    assert LIMITED_NOTE in html
+    assert "creates the first one" not in html
+    assert LIMITED_NOTE not in browser.get(page).text
 
 
 @pytest.mark.parametrize("name", ["CVE-1999-1", "nowhere"])
@@ -154,10 +233,11 @@ def test_a_page_for_a_limited_reader_says_that_others_may_contain_it(site: Site,
     with Browser(site.server, token) as browser:
         html = browser.get(page).text
     assert 'class="answer good"' not in html
-    assert "In the repositories that you may see: runs nowhere, and no image" in html
+    assert "In the searched repositories, no image is known to contain it." in html
     assert "Only the repositories that you may see were searched: images in others may contain it." in html
     assert "No service of this server" not in html
-    assert "0 images that you may see contain it" in html
+    assert "0 images contain it, of those that you may see" in html
+    assert {"Running 0 known", "Images 0 known"} <= set(re.findall(r'<a href="#[a-z]+">([^<]+)</a>', html))
 
 
 @pytest.mark.parametrize("name", [CRITICAL, "critical-fixed-0"])
@@ -175,7 +255,7 @@ def test_a_report_for_a_limited_reader_says_what_was_not_searched(site: Site, na
 
 def test_a_package_lists_its_versions_and_their_vulnerabilities(browser: Browser) -> None:
     html = browser.get("/packages/pkg:deb/debian/critical-fixed-0").text
-    assert "These versions have 1 vulnerability" in html
+    assert "The version found has 1 vulnerability" in html
     assert f"/vulnerabilities/{CRITICAL}" in Forms(html).links
     assert browser.get("/packages/critical-fixed-0@1").status_code == 200
 

@@ -99,6 +99,13 @@ def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
     assert "Nothing was recorded before 20" in early.stdout
     (row,) = csv.DictReader(io.StringIO(dockgate("where", CVE, "--as-of", "2020-01-01", "-o", "csv").stdout))
     assert (row["answer"], row["reason"][:27]) == ("unknown", "Nothing was recorded before")
+    page = dockgate("where", CVE, "--as-of", "2020-01-01", "-o", "html").stdout
+    assert "Nothing was recorded before" in page
+    for claim in ("0 images", "None.", "None of the searched"):
+        assert claim not in page, claim
+    answer = json.loads(dockgate("where", CVE, "--as-of", "2020-01-01", "-o", "json").stdout)
+    assert (answer["state"], answer["total"], answer["unknown"]["total"]) == ("NotRecorded", None, None)
+    assert answer["conclusion"]["certainty"] == "Unknown"
     for arguments, message in (
         (("--as-of", "soon"), "is not a time"),
         (("--as-of", "2999-01-01"), "is in the future"),
@@ -133,5 +140,5 @@ def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> Non
     command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]
     environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited_token}
     absent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert "no image that your token may see is known to contain it" in absent.stdout
+    assert "In the searched repositories, no image is known to contain it" in absent.stdout
     assert "Only the repositories that the caller may see were searched" in absent.stdout

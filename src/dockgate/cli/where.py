@@ -11,6 +11,7 @@ from dockgate.cli.client import PAGE, Client
 from dockgate.cli.exit_codes import ExitCode
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
 from dockgate.cli.output import print_text
+from dockgate.shared.certainty import Certainty
 from dockgate.shared.wording import describe_caveat, format_count
 
 # Services and pipelines that the table's head names.
@@ -63,8 +64,8 @@ def command(
 
     Images that could not be judged are listed as unknown. With -o html or csv, the answer is a report of all images.
 
-    Exits 0 when the answer is complete, 3 when it is unknown for some images or the name is not known. With a token
-    that is limited to repositories, the answer is about these only, and says so.
+    Exits 0 when the answer is complete, 3 when it is unknown for some images or for all, or the name is not known.
+    With a token that is limited to repositories, the answer is about these only, and says so.
     """
     query: dict[str, str | int] = {"q": question}
     if as_of:
@@ -87,8 +88,7 @@ def command(
         _exposure_html.write(exposure, sys.stdout)
     else:
         _print_exposure(exposure)
-    unknown = exposure["unknown"]
-    if unknown["total"] or unknown["reason"] or exposure["state"] == "UnknownName":
+    if exposure["unknown"]["total"] != 0:  # null: it is unknown of all images
         context.exit(ExitCode.UNDETERMINED)
 
 
@@ -122,7 +122,8 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
     for reason in sorted(filter(None, {image["undetermined_reason"] for image in exposure["images"]})):
         print_text(f"Undetermined: {reason}")
     if unknown_part["reason"]:
-        print_text(f"\nUnknown for all images: {unknown_part['reason']}")
+        scope = "all other images" if exposure["total"] else "all images"
+        print_text(f"\nUnknown for {scope}: {unknown_part['reason']}")
     if unknown_part["images"]:
         print_text()
         rows = [
@@ -131,21 +132,13 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
         ]
         print_table(("UNKNOWN", "WHERE", "WHY"), rows, "")
         if unknown_part["next"]:
-            print_text(f"{unknown_part['total'] - len(unknown_part['images'])} more images are unknown: use --all.")
+            print_text("More images are unknown: use --all.")
 
 
 def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
-    total, unknown_count = exposure["total"], exposure["unknown"]["total"]
-    answer: Cell = (f"{format_count(total, 'image')} contain{'s' if total == 1 else ''} it", "red")
-    if exposure["state"] == "Absent":
-        verb = "was known to contain it then" if exposure["as_of"] else "is known to contain it"
-        scope = "that your token may see " if exposure["is_limited"] else ""
-        is_unsure = unknown_count or exposure["unknown"]["reason"] or exposure["caveats"]
-        answer = (f"no image {'with a tag ' if exposure['moved'] else ''}{scope}{verb}", "" if is_unsure else "green")
-    elif exposure["state"] == "NotRecorded":
-        answer = ("unknown: the history does not reach back so far", "yellow")
-    elif exposure["state"] == "UnknownName":
-        answer = ("unknown: nothing has this name", "yellow")
+    conclusion, unknown_count = exposure["conclusion"], exposure["unknown"]["total"]
+    color = "red" if exposure["total"] else "yellow" if conclusion["certainty"] == Certainty.UNKNOWN else ""
+    answer: Cell = (conclusion["sentence"].removesuffix("."), "green" if conclusion["is_all_clear"] else color)
     names = [name for name in exposure["names"] if name != exposure["question"]]
     services = [
         f"{entry['task_definition']} ({entry['tasks']} task{'s' if entry['tasks'] != 1 else ''})"
@@ -159,7 +152,7 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
         ("blocks", _describe_blocked(exposure)),
         ("waived", _describe_waived(exposure)),
-        ("unknown", f"{unknown_count} image{'s' if unknown_count != 1 else ''}" if unknown_count else ""),
+        ("unknown", format_count(unknown_count, "image") if unknown_count else ""),
         ("not affected", _describe_unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from dockgate.reports import _html_page as page
 from dockgate.reports._exposure_rows import build_rows
+from dockgate.shared.certainty import Part, describe_absence
 from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import describe_caveat, format_count
 
@@ -33,12 +34,6 @@ _UNKNOWN_COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
     "Image": (("", "place"), ("", "image")),
     "Reason": (("", "reason"),),
 }
-_STATES = {
-    "Present": ("rejected", "Images contain it."),
-    "Absent": ("approved", "No image that has a tag or is used {scope}is known to contain it."),
-    "NotRecorded": ("undetermined", "Unknown: the history does not reach back so far."),
-    "UnknownName": ("undetermined", "Unknown: nothing has this name."),
-}
 
 
 def write(exposure: Mapping[str, Any], output: TextIO) -> None:
@@ -50,18 +45,14 @@ def write(exposure: Mapping[str, Any], output: TextIO) -> None:
 
 
 def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
-    kind, words = _STATES[exposure["state"]]
-    unknown_part = exposure["unknown"]
-    caveats = exposure["caveats"]
-    if kind == "approved" and (unknown_part["total"] or unknown_part["reason"] or caveats):
-        kind = "undetermined"
-    words = words.format(scope="and that the caller may see " if exposure["is_limited"] else "")
+    conclusion, unknown_part = exposure["conclusion"], exposure["unknown"]
+    kind = "rejected" if exposure["total"] else "approved" if conclusion["is_all_clear"] else "undetermined"
     yield f"<header><h1>Exposure to {_escape(exposure['question'])}</h1>"
     names = [name for name in exposure["names"] if name != exposure["question"]]
     if names:
         yield f'<p class="quiet">Also known as {_escape(", ".join(names))}</p>'
-    yield f'<p class="verdict {kind}"><b>{_escape(words)}</b>{_describe_counts(exposure)}'
-    for caveat in caveats:
+    yield f'<p class="verdict {kind}"><b>{_escape(conclusion["sentence"])}</b>'
+    for caveat in exposure["caveats"]:
         yield f"<br>{_escape(describe_caveat(caveat))}"
     yield "</p>"
     if unknown_part["reason"]:
@@ -70,25 +61,17 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     for name, value in _list_facts(exposure):
         yield f"<tr><th>{_escape(name)}</th><td>{_escape(value)}</td></tr>"
     yield "</tbody></table>"
-    if exposure["state"] == "UnknownName":
-        return
-    rows = list(build_rows({**exposure, "caveats": ()}))
-    yield from _render_table("Images that contain it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
-    yield from _render_table(
-        "Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN_COLUMNS
-    )
-
-
-def _describe_counts(exposure: Mapping[str, Any]) -> str:
-    """The counts on a line of their own. Those of a name that nothing has would read as an all-clear."""
-    if exposure["state"] == "UnknownName":
-        return ""
-    images, services, unknown = exposure["total"], len(exposure["services"]), exposure["unknown"]["total"]
-    return (
-        f"<br>{format_count(images, 'image')} contain{'s' if images == 1 else ''} it, "
-        f"{format_count(services, 'service')} run{'s' if services == 1 else ''} one; "
-        f"of {format_count(unknown, 'image')} it is unknown."
-    )
+    rows = list(build_rows({**exposure, "caveats": (), "unknown": {**unknown_part, "reason": None}}))
+    affected_rows = [row for row in rows if row["answer"] != "unknown"]
+    unknown_rows = [row for row in rows if row["answer"] == "unknown"]
+    absence = describe_absence(Part.IMAGES, conclusion["certainty"])
+    yield from _render_table("Images that contain it", affected_rows, _COLUMNS, absence)
+    absence = "None of the searched images."
+    if unknown_part["total"] is None:
+        absence = "Every image that is not listed above."
+    yield from _render_table("Images of which it is unknown", unknown_rows, _UNKNOWN_COLUMNS, absence)
+    if unknown_part["total"] is None and unknown_rows:
+        yield '<p class="quiet">And every other image that is not listed above.</p>'
 
 
 def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -104,12 +87,12 @@ def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _render_table(
-    title: str, rows: list[dict[str, str]], columns: Mapping[str, Sequence[tuple[str, str]]]
+    title: str, rows: list[dict[str, str]], columns: Mapping[str, Sequence[tuple[str, str]]], absence: str
 ) -> Iterator[str]:
-    """A table without the columns that are empty in all rows."""
+    """A table without the columns that are empty in all rows, or the sentence `absence` without rows."""
     yield f"<h2>{_escape(title)}</h2>"
     if not rows:
-        yield '<p class="quiet">None.</p>'
+        yield f'<p class="quiet">{_escape(absence)}</p>'
         return
     for row in rows:
         row["place"] = ":".join(filter(None, (row["repository"], row["tag"])))

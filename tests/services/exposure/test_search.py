@@ -25,10 +25,11 @@ from dockgate.scanner.model import Package, Unread
 from dockgate.services.exposure.answer import (
     Exposure,
     ExposureSort,
-    ExposureState,
     UnaffectedImages,
 )
 from dockgate.services.exposure.caveats import CaveatKind
+from dockgate.services.exposure.conclusion import Conclusion, ExposureState
+from dockgate.shared.certainty import Certainty
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.records import PushedImage
@@ -162,12 +163,14 @@ def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
     fleet.database.fails = True
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     exposure = fleet.find_exposure("CVE-2026-1")
-    assert exposure.state is ExposureState.UNKNOWN_NAME
-    assert "there is no advisory database." in (exposure.unknown.reason or "")
     for question in ("CVE-2026-1", "no-such-package"):
-        (caveat,) = fleet.find_exposure(question).caveats
-        assert caveat.kind is CaveatKind.UNKNOWN_NAME
-        assert "cannot be read" in caveat.sentence
+        exposure = fleet.find_exposure(question)
+        assert (exposure.state, exposure.total, exposure.unknown.total) == (ExposureState.UNDETERMINED, None, None)
+        assert exposure.conclusion == Conclusion(
+            "It is unknown whether an image contains it.", Certainty.UNKNOWN, is_all_clear=False
+        )
+        assert "The advisories cannot be read: there is no advisory database." in (exposure.unknown.reason or "")
+        assert (exposure.caveats, exposure.unaffected) == ([], None)
     assert fleet.find_exposure("idna").total == 1
 
 

@@ -15,9 +15,7 @@ from tests.services.fleet.test_index import (
 )
 from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
 
-from dockgate.services.exposure.answer import (
-    ExposureState,
-)
+from dockgate.services.exposure.conclusion import ExposureState
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Cve
 
@@ -40,7 +38,7 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     fleet.today = 16
     fleet.push("b", "team/web", "1", make_package("idna", "3.7"))
     states = {at: fleet.find_exposure("CVE-2026-1", at).total for at in (9, 11, 13, 15, 17)}
-    assert states == {9: 0, 11: 1, 13: 0, 15: 1, 17: 0}
+    assert states == {9: None, 11: 1, 13: 0, 15: 1, 17: 0}
     assert fleet.find_exposure("CVE-2026-1").total == 0
     (entry,) = fleet.find_exposure("CVE-2026-1", 11).images[0].packages
     assert (entry.since, entry.until, entry.ended_by) == (format_day(10), format_day(12), "advisory changed")

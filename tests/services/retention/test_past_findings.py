@@ -11,7 +11,7 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.retention import Retention
 from dockgate.services.durable_effects import Effects
-from dockgate.services.exposure.answer import ExposureState
+from dockgate.services.exposure.conclusion import ExposureState
 from dockgate.services.fleet.finding_trends import compute_trends
 from dockgate.services.retention.row_retention import RowRetention
 from dockgate.store.retention import fleet as fleet_retention

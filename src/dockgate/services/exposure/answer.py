@@ -6,6 +6,7 @@ from enum import StrEnum
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.caveats import Caveat
+from dockgate.services.exposure.conclusion import Conclusion, ExposureState
 from dockgate.services.exposure.finding_life import LifeStep
 from dockgate.services.exposure.finding_waivers import FindingWaiver, NamingWaiver
 from dockgate.services.exposure.unknown_images import UnknownPage
@@ -14,18 +15,6 @@ from dockgate.store.exposure.records import RunningImage
 
 # Characters of a question.
 LONGEST_QUESTION = 1000
-
-
-class ExposureState(StrEnum):
-    """The answer: some image contains it, none does, or no vulnerability of this name is known.
-
-    NOT_RECORDED: the question is about a time before anything was recorded.
-    """
-
-    PRESENT = "Present"
-    ABSENT = "Absent"
-    NOT_RECORDED = "NotRecorded"
-    UNKNOWN_NAME = "UnknownName"
 
 
 class ExposureFilter(StrEnum):
@@ -174,30 +163,32 @@ class Exposure:
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited,
     null if it was not at the time of the question; `epss` is null for a question about the past. `total` counts the
-    images that contain it; further `moved` ones contain it, too, and are left out: no tag names them any more, and
-    neither a service nor an external pipeline is known to use them. `rejected` counts those that a repository where
-    they are rejects, for any reason, `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded
-    verdict, in any of their repositories, it violates a rule, `blocked_unknown` those of the newest whose recorded
-    verdict is from before it was known, or does not reject, and `waived` those in which a waiver or a VEX statement
-    excuses it, of the `waived_of` that were looked at: all, unless waivers and documents name very many. `images` has a
-    page of them, ordered by `sort`; `next` is the cursor of the following page, null for the last, and `previous` that
-    of the page before, null if it is the first one. `services` are all that run one of them, `pipelines` all that asked
-    to approve one, and `waivers` all that name the vulnerability. `unknown` are images that contain it or not: they
-    were not read, not completely, or their packages cannot be judged. `unaffected` is null for a question about a
-    package or the past. With `is_limited` only the repositories that the caller may see were searched: others may
-    contain it. `caveats` says in sentences why the answer is no all-clear; it does not name `unknown` images.
+    images that are known to contain it, null while nothing is known; further `moved` ones contain it, too, and are left
+    out: no tag names them any more, and neither a service nor an external pipeline is known to use them. `rejected`
+    counts those that a repository where they are rejects, for any reason, `blocked` those of the newest `blocked_of`
+    rejected ones in whose newest recorded verdict, in any of their repositories, it violates a rule, `blocked_unknown`
+    those of the newest whose recorded verdict is from before it was known, or does not reject, and `waived` those in
+    which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at: all, unless waivers and
+    documents name very many. `images` has a page of them, ordered by `sort`; `next` is the cursor of the following
+    page, null for the last, and `previous` that of the page before, null if it is the first one. `services` are all
+    that run one of them, `pipelines` all that asked to approve one, and `waivers` all that name the vulnerability.
+    `unknown` are images that contain it or not: they were not read, not completely, or their packages cannot be judged.
+    `unaffected` is null for a question about a package or the past, and if the advisories cannot be read. With
+    `is_limited` only the repositories that the caller may see were searched: others may contain it. `conclusion` says
+    it in one sentence. `caveats` says in sentences why the answer is no all-clear; it does not name `unknown` images.
     """
 
     question: str
     kind: str
     is_limited: bool
     state: ExposureState
+    conclusion: Conclusion
     names: list[str]
     exploited: str | None
     epss: float | None
     as_of: str | None
     answered_at: str
-    total: int
+    total: int | None
     moved: int
     rejected: int
     blocked: int

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dockgate.services.exposure.conclusion import ExposureState, QuestionScope
 from dockgate.shared.wording import describe_moved_images
 
 
@@ -27,26 +28,15 @@ class Caveat:
     advice: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AdvisoryAge:
-    """How old the advisories are that do not have a name.
+def list_caveats(state: ExposureState, checked_at: str | None, scope: QuestionScope, moved_count: int) -> list[Caveat]:
+    """What the answer to a question leaves open.
 
-    `checked_at` is the last check of the feed that was checked longest ago, None if there is no feed, or if the
-    advisories cannot be read (`error`).
+    `checked_at` is the last check of the feed that was checked longest ago, None if there is no feed.
     """
-
-    checked_at: str | None
-    error: str | None = None
-
-
-def list_caveats(
-    *, is_vulnerability: bool, is_limited: bool, moved_count: int, unknown_name: AdvisoryAge | None
-) -> list[Caveat]:
-    """What the answer to a question leaves open. `unknown_name` is None if something has the name."""
     caveats = []
-    if unknown_name:
-        caveats.append(_describe_unknown_name(unknown_name, is_vulnerability=is_vulnerability, is_limited=is_limited))
-    if is_limited:
+    if state is ExposureState.UNKNOWN_NAME:
+        caveats.append(_describe_unknown_name(checked_at, scope))
+    if scope.is_limited:
         caveats.append(
             Caveat(
                 CaveatKind.LIMITED,
@@ -59,20 +49,16 @@ def list_caveats(
     return caveats
 
 
-def _describe_unknown_name(age: AdvisoryAge, *, is_vulnerability: bool, is_limited: bool) -> Caveat:
-    if age.error:
-        sentence = f"The advisories cannot be read, so nothing is known of this name: {age.error}"
-        return Caveat(CaveatKind.UNKNOWN_NAME, sentence, None)
+def _describe_unknown_name(checked_at: str | None, scope: QuestionScope) -> Caveat:
     reason = "this server knows no advisory of this name"
-    if not is_vulnerability:
-        images = "no image in the searched repositories" if is_limited else "no image of this server"
-        reason = f"no advisory names such a package, and {images} has one"
-    sentence = f"It is unknown whether an image contains it: {reason}. {_describe_age(age)}"
-    advice = "Check the spelling, or have the server fetch its feeds: `dockgate db refresh`."
-    return Caveat(CaveatKind.UNKNOWN_NAME, sentence, advice)
-
-
-def _describe_age(age: AdvisoryAge) -> str:
-    if age.checked_at is None:
-        return "This server has read no feed yet."
-    return f"Every feed was checked on {age.checked_at[:10]} at {age.checked_at[11:16]} UTC or later."
+    if not scope.is_vulnerability:
+        images = "image in the searched repositories" if scope.is_limited else "image of this server"
+        reason = f"no advisory names such a package, and no {images} is known to have one"
+    age = "This server has read no feed yet."
+    if checked_at is not None:
+        age = f"Every feed was checked on {checked_at[:10]} at {checked_at[11:16]} UTC or later."
+    return Caveat(
+        CaveatKind.UNKNOWN_NAME,
+        f"It is unknown whether an image contains it: {reason}. {age}",
+        "Check the spelling, or have the server fetch its feeds: `dockgate db refresh`.",
+    )

@@ -2,9 +2,8 @@
 
 import re
 
-from dockgate.delivery.ports import Advisories
 from dockgate.services.images.fleet_packages import FleetPackages
-from dockgate.shared.errors import DatabaseError, UsageError
+from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope
 
@@ -20,21 +19,15 @@ def is_vulnerability_name(text: str) -> bool:
     return _VULNERABILITY.fullmatch(text) is not None
 
 
-def is_package_known(
-    store: Store, advisories: Advisories, packages: FleetPackages, text: str, scope: ExposureScope
-) -> bool:
-    """Return whether an advisory, or an image of the scope at any time, has a package of this name.
-
-    Its version does not count.
-    """
-    name = _VERSION.sub("", text)
+def has_package_of_name(store: Store, packages: FleetPackages, text: str, scope: ExposureScope) -> bool:
+    """Return whether an image of the scope has or had a package of this name, in any version."""
     any_time = scope._replace(at=None, should_include_moved=True)
-    if store.exposures.list_images(packages.find(name), any_time, is_owned=True):
-        return True
-    try:
-        return advisories().has_package(packages.list_names(name))
-    except DatabaseError:
-        return False
+    return bool(store.exposures.list_images(packages.find(strip_version(text)), any_time, is_owned=True))
+
+
+def strip_version(text: str) -> str:
+    """Return the name or package URL without its version."""
+    return _VERSION.sub("", text)
 
 
 def refuse_other_name(text: str) -> None:

@@ -13,24 +13,31 @@ from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
+    ExposedImage,
     ExposedPipeline,
     Exposure,
     ExposureFilter,
     ExposureRequest,
-    ExposureState,
     RunningService,
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
-from dockgate.services.exposure.caveats import AdvisoryAge, Caveat, list_caveats
+from dockgate.services.exposure.caveats import list_caveats
+from dockgate.services.exposure.conclusion import QuestionScope, determine_outcome, draw_conclusion
 from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.image_lists import ImageLists, Matches, find_previous_page, select_page
 from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
 from dockgate.services.exposure.images import ImageContents, Subject, view_image
-from dockgate.services.exposure.question_names import is_package_known, is_vulnerability_name, refuse_other_name
+from dockgate.services.exposure.question_names import (
+    has_package_of_name,
+    is_vulnerability_name,
+    refuse_other_name,
+    strip_version,
+)
 from dockgate.services.exposure.unknown_images import (
     AdvisoryKnowledge,
     UnknownImages,
+    ask_about_package,
     ask_advisories,
     explain_missing_history,
 )
@@ -39,7 +46,7 @@ from dockgate.services.exposure.waiver_history import CachedWaiverHistory, Waive
 from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.errors import DatabaseError, UsageError
+from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import is_purl
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState, MatchingImage, RunningImage
@@ -121,39 +128,42 @@ class ExposureSearch:
         if records:
             knowledge, waiver_finder = self._ask_advisories([question, *names], unknown_images, request, records)
         else:
-            is_named = bool(matches.ids) or self._is_package_known(question, matches.scope)
-            knowledge, waiver_finder = AdvisoryKnowledge(is_named), None
+            knowledge, waiver_finder = self._ask_about_package(question, matches), None
             unknown_images.add({}, {})
-        not_recorded = self._explain_missing_record(request.as_of, subject)
         unknown_slice = unknown_images.slice(request.unknown_after, request.limit)
         contents = ImageContents(self.store, subject, matches.scope, waiver_finder, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, matches, names)
         lists = ImageLists(matches, blocking)
         if waiver_finder and waiver_finder.has_any:
-            groups = [[number] for number in matches.ids]
-            if len(groups) > self.ungrouped_limit:
-                facts = self.store.exposures.read_facts(matches.ids, subject.components, matches.scope)
-                groups = group_images(waiver_finder, subject.list_findings(), matches.images, facts)
+            groups = self._group_images(waiver_finder, subject, matches)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = select_page(lists.by_filter[request.only], request)
         previous = find_previous_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
-        is_known = bool(entries) or knowledge.is_known
         pipelines = _select_visible_pipelines(matches.images, request.caller)
-        state = _determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None)
+        outcome = determine_outcome(
+            len(matches.ids),
+            unknown_slice.total,
+            is_known=bool(entries) or knowledge.is_known,
+            not_recorded=self._explain_missing_record(request.as_of, subject),
+            not_judged=knowledge.reason,
+        )
+        scope = QuestionScope(subject.is_vulnerability, is_limited, is_past=request.as_of is not None)
+        moved_count, is_about_now = unknown_images.moved_count, scope.is_vulnerability and not scope.is_past
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
             is_limited=is_limited,
-            state=state,
+            state=outcome.state,
+            conclusion=draw_conclusion(outcome, scope, services=len(matches.services), moved_count=moved_count),
             names=names,
             exploited=_find_exploited_day(entries, request.as_of),
             epss=None if request.as_of else max((cve.epss for cve in entries if cve.epss is not None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
-            total=len(matches.ids),
-            moved=unknown_images.moved_count,
+            total=outcome.total,
+            moved=moved_count,
             rejected=len(matches.rejected_images),
             blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
             blocked_of=len(blocking.images) - blocking.unknown_count,
@@ -163,48 +173,29 @@ class ExposureSearch:
             services=matches.services,
             pipelines=_count_pipelines(pipelines),
             waivers=waiver_finder.find_naming_waivers(request.caller) if waiver_finder else [],
-            images=[
-                view_image(
-                    contents,
-                    number,
-                    matches.statuses.get(number),
-                    matches.services,
-                    pipelines.get(number, ()),
-                    blocking,
-                )
-                for number in page
-            ],
+            images=[_view_image(number, contents, matches, pipelines, blocking) for number in page],
             next=str(page[-1]) if has_more else None,
             previous=str(previous) if previous is not None else None,
-            unknown=unknown_images.make_page(
-                unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
-            ),
-            unaffected=_count_unaffected(unknown_images) if records and request.as_of is None else None,
-            caveats=self._list_caveats(state, subject, unknown_images, is_limited=is_limited),
+            unknown=unknown_images.make_page(unknown_slice, outcome, contents.images, contents.tag_periods),
+            unaffected=_count_unaffected(unknown_images, knowledge) if is_about_now else None,
+            caveats=list_caveats(outcome.state, knowledge.checked_at, scope, moved_count),
         )
 
-    def _list_caveats(
-        self, state: ExposureState, subject: Subject, unknown: UnknownImages, *, is_limited: bool
-    ) -> list[Caveat]:
-        return list_caveats(
-            is_vulnerability=subject.is_vulnerability,
-            is_limited=is_limited,
-            moved_count=unknown.moved_count,
-            unknown_name=self._read_advisory_age() if state is ExposureState.UNKNOWN_NAME else None,
-        )
+    def _group_images(self, waiver_finder: WaiverFinder, subject: Subject, matches: Matches) -> list[list[int]]:
+        """The images in groups of like ones: each is one for itself where they are few."""
+        if len(matches.ids) <= self.ungrouped_limit:
+            return [[number] for number in matches.ids]
+        facts = self.store.exposures.read_facts(matches.ids, subject.components, matches.scope)
+        return group_images(waiver_finder, subject.list_findings(), matches.images, facts)
 
-    def _read_advisory_age(self) -> AdvisoryAge:
-        try:
-            times = (entry.checked_at for entry in self.advisories().list_coverage())
-            return AdvisoryAge(min(filter(None, times), default=None))
-        except DatabaseError as error:
-            return AdvisoryAge(None, error.full_message)
-
-    def _is_package_known(self, question: str, scope: ExposureScope) -> bool:
-        if is_package_known(self.store, self.advisories, self.packages, question, scope):
-            return True
-        refuse_other_name(question)
-        return False
+    def _ask_about_package(self, question: str, matches: Matches) -> AdvisoryKnowledge:
+        """Return whether something has the name. UsageError for the name of an image, or a mistyped other one."""
+        if matches.ids or has_package_of_name(self.store, self.packages, question, matches.scope):
+            return AdvisoryKnowledge(True)
+        knowledge = ask_about_package(self.advisories, self.packages.list_names(strip_version(question)))
+        if not knowledge.is_known:
+            refuse_other_name(question)
+        return knowledge
 
     def _read_records(self, *, has_repositories: bool) -> "_Records":
         state = self.store.component_search.read_index_state(has_repositories=has_repositories)
@@ -326,15 +317,21 @@ class _Records(NamedTuple):
     history: WaiverHistory
 
 
-def _determine_state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:
-    if has_images:
-        return ExposureState.PRESENT
-    if not is_known:
-        return ExposureState.UNKNOWN_NAME
-    return ExposureState.ABSENT if is_recorded else ExposureState.NOT_RECORDED
+def _view_image(
+    number: int,
+    contents: ImageContents,
+    matches: Matches,
+    pipelines: Mapping[int, Sequence[str]],
+    blocking: BlockingVerdicts,
+) -> ExposedImage:
+    status = matches.statuses.get(number)
+    return view_image(contents, number, status, matches.services, pipelines.get(number, ()), blocking)
 
 
-def _count_unaffected(unknown: UnknownImages) -> UnaffectedImages:
+def _count_unaffected(unknown: UnknownImages, knowledge: AdvisoryKnowledge) -> UnaffectedImages | None:
+    """Return the images with other versions, None if the advisories cannot be read."""
+    if knowledge.is_known is None:
+        return None
     return UnaffectedImages(unknown.unaffected_count, list(unknown.unaffected_packages))
 
 

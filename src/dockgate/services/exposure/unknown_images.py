@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
+from dockgate.services.exposure.conclusion import Outcome
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope, HistoryBegin, IndexState, UnknownImage
 from dockgate.store.fleet.records import IndexedImage, TagPeriod
 from dockgate.store.records import ScanState
+from dockgate.vulnerabilities.model import Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class UnknownExposure:
 
 @dataclass(frozen=True, slots=True)
 class UnknownPage:
-    """A page of the images of which it is unknown, and their number. `next` is the following cursor.
+    """A page of the images of which it is unknown for a reason of their own.
 
-    `reason` is why it is unknown of all images, null where it is not.
+    `next` is the following cursor. `total` is their number, null while it is unknown of every image that is not named
+    to contain it. `reason` says why, null where it is not, or where nothing has the name.
     """
 
-    total: int
+    total: int | None
     images: list[UnknownExposure]
     next: str | None
     reason: str | None
@@ -41,33 +44,51 @@ class UnknownPage:
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryKnowledge:
-    """The knowledge of the advisory database about some vulnerabilities.
+    """The knowledge of the advisory database about some vulnerabilities, or about a package.
 
-    `is_known`: it has their names. `packages` are those that their advisories are about: (ecosystem, source name). The
-    components of `uncovered_components` may be such packages, and it does not cover them. `reason`: it cannot be asked.
+    `is_known`: it has their names, None if it cannot be read. `packages` are those that their advisories are about:
+    (ecosystem, source name). The components of `uncovered_components` may be such packages, and it does not cover them.
+    `reason` says why no image can be judged. `checked_at` is the last check of the feed that was checked longest ago,
+    None if there is no feed.
     """
 
-    is_known: bool
+    is_known: bool | None
     packages: Collection[tuple[str, str]] = ()
     uncovered_components: Collection[int] = ()
     reason: str | None = None
+    checked_at: str | None = None
 
 
 def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], state: IndexState) -> AdvisoryKnowledge:
     """Return what the advisory database knows of the vulnerabilities with these names."""
     try:
         reader = advisories()
-        packages = reader.find_packages(names)
+        packages, coverage = reader.find_packages(names), reader.list_coverage()
         is_known = packages is not None or bool(reader.find_cves(names))
-        uncovered_components = store.fleet.list_uncovered_components(
-            reader.list_coverage(), packages or (), state.ecosystems
-        )
     except DatabaseError as error:
-        return AdvisoryKnowledge(False, reason=error.full_message)
+        return _make_unread_knowledge(error)
+    uncovered_components = store.fleet.list_uncovered_components(coverage, packages or (), state.ecosystems)
+    reason = None
     if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
-        return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason)
-    return AdvisoryKnowledge(is_known, packages or (), uncovered_components)
+    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _find_oldest_check(coverage))
+
+
+def ask_about_package(advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:
+    """Return whether the advisory database knows a package of one of these names."""
+    try:
+        reader = advisories()
+        return AdvisoryKnowledge(reader.has_package(names), checked_at=_find_oldest_check(reader.list_coverage()))
+    except DatabaseError as error:
+        return _make_unread_knowledge(error)
+
+
+def _make_unread_knowledge(error: DatabaseError) -> AdvisoryKnowledge:
+    return AdvisoryKnowledge(None, reason=f"The advisories cannot be read: {error.full_message}")
+
+
+def _find_oldest_check(coverage: Sequence[Coverage]) -> str | None:
+    return min(filter(None, (entry.checked_at for entry in coverage)), default=None)
 
 
 class UnknownSlice(NamedTuple):
@@ -149,7 +170,7 @@ class UnknownImages:
     def make_page(
         self,
         part: UnknownSlice,
-        reason: str | None,
+        outcome: Outcome,
         images: Mapping[int, IndexedImage],
         tag_periods: Mapping[str, Sequence[TagPeriod]],
     ) -> UnknownPage:
@@ -158,7 +179,7 @@ class UnknownImages:
             self._describe_image(images[number], tag_periods.get(images[number].digest, ()))
             for number in part.indexed_ids
         ]
-        return UnknownPage(part.total, [*part.unindexed_images, *indexed_images], part.next, reason)
+        return UnknownPage(outcome.unknown, [*part.unindexed_images, *indexed_images], part.next, outcome.reason)
 
     def _add(self, image: int, reason: str) -> None:
         if image not in self._exposed_images:

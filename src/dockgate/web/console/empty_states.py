@@ -1,10 +1,12 @@
 """The texts of the console's empty lists: what would be there, and the next step."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockgate.identity.model import Caller, Permission
 
+# Follows the sentence of an empty list for callers who see only a part of it.
+LIMITED_NOTE = "Only what your role or token covers is listed."
 # What a person replaces in a command: a name in capitals, or a document of their own.
 _PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\.yaml\b")
 
@@ -15,7 +17,7 @@ class EmptyState:
 
     `step` is the next one for callers with the `permission`, with a `command` for a terminal; `step_of_others` is what
     those without it read instead. `no_match_sentence` is what a filter that leaves nothing shows, None for a list
-    without filters.
+    without filters. `has_hidden_entries`: a caller with limits sees a part of the list.
     """
 
     title: str
@@ -25,6 +27,7 @@ class EmptyState:
     permission: Permission = Permission.READ
     step_of_others: str | None = None
     no_match_sentence: str | None = None
+    has_hidden_entries: bool = False
 
     @property
     def is_example(self) -> bool:
@@ -35,12 +38,25 @@ class EmptyState:
         """Return whether the caller may take the next step."""
         return self.permission is Permission.READ or (caller.can(self.permission) and not caller.is_limited)
 
+    def describe_for(self, caller: Caller | None) -> "EmptyState":
+        """Return what the caller reads: a limited one, that the list is only a part."""
+        if caller is None or not caller.is_limited or not self.has_hidden_entries:
+            return self
+        no_match_sentence = f"{self.no_match_sentence} {LIMITED_NOTE}" if self.no_match_sentence else None
+        sentence, step = f"{self.sentence} {LIMITED_NOTE}", self.step if self.permission is Permission.READ else None
+        return replace(
+            self, sentence=sentence, step=step, command=None, step_of_others=None, no_match_sentence=no_match_sentence
+        )
+
 
 # By the name that templates use.
 EMPTY_STATES: dict[str, EmptyState] = {
     "queue": EmptyState("Things that need you", "Nothing needs you."),
     "under-way": EmptyState(
-        "Executions under way", "No execution is under way.", "A push to a pipeline's branch starts one."
+        "Executions under way",
+        "No execution is under way.",
+        "A push to a pipeline's branch starts one.",
+        has_hidden_entries=True,
     ),
     "first-steps": EmptyState(
         "Overview of a new server",
@@ -58,6 +74,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         Permission.ADMINISTER,
         "An administrator creates the first one.",
         no_match_sentence="No pipeline matches.",
+        has_hidden_entries=True,
     ),
     "executions": EmptyState(
         "Executions of a pipeline",
@@ -70,11 +87,13 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Images appear here when a pipeline builds them, or when one is pushed to the registry.",
         "To push one, copy the address of the registry from “Settings”.",
         no_match_sentence="No image matches.",
+        has_hidden_entries=True,
     ),
     "verdicts": EmptyState(
         "Verdicts on an image",
         "No verdict was requested yet.",
         "A pipeline requests one when it reaches its approval.",
+        has_hidden_entries=True,
     ),
     "packages": EmptyState(
         "Packages of an image",
@@ -84,19 +103,20 @@ EMPTY_STATES: dict[str, EmptyState] = {
     ),
     "findings": EmptyState(
         "Findings of a verdict",
-        "No findings.",
+        "No findings in what could be judged.",
         "New advisories are matched with this image while it is watched.",
         no_match_sentence="No finding matches.",
     ),
     "vulnerabilities": EmptyState(
         "Vulnerabilities",
-        "No package of a scanned image that you may see has a known vulnerability.",
+        "No package of a scanned image has a known vulnerability.",
         "Images are scanned when they are pushed. “Advisories” shows whether the feeds are up to date.",
         no_match_sentence="No vulnerability matches.",
+        has_hidden_entries=True,
     ),
     "versions": EmptyState(
         "Versions of a package",
-        "No image that has a tag or runs, and that you may see, contains a package of this name.",
+        "No image is known to contain a package of this name.",
         "Names are those of installed or source packages: openssl, log4j-core@2.14.1, pkg:pypi/requests.",
     ),
     "services": EmptyState(
@@ -107,6 +127,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         Permission.ADMINISTER,
         "An administrator creates the first one.",
         no_match_sentence="No service matches.",
+        has_hidden_entries=True,
     ),
     "tasks": EmptyState(
         "Tasks of a service",
@@ -128,9 +149,13 @@ EMPTY_STATES: dict[str, EmptyState] = {
         Permission.ADMINISTER,
         "An administrator creates the first one.",
         no_match_sentence="No repository matches.",
+        has_hidden_entries=True,
     ),
     "policies": EmptyState(
-        "Policies", "A policy says which findings block an image.", no_match_sentence="No policy matches."
+        "Policies",
+        "A policy says which findings block an image.",
+        no_match_sentence="No policy matches.",
+        has_hidden_entries=True,
     ),
     "commits": EmptyState("Files and commits", "Nothing has been pushed yet.", "Push the first commit:"),
     "waivers": EmptyState(
@@ -141,6 +166,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         Permission.ACCEPT,
         "People with the role security or admin add them.",
         no_match_sentence="No waiver matches.",
+        has_hidden_entries=True,
     ),
     "vex": EmptyState(
         "VEX documents",
@@ -163,6 +189,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Everything that happens is listed here. Nothing has happened yet.",
         "A pushed commit or image is the first event.",
         no_match_sentence="No event matches.",
+        has_hidden_entries=True,
     ),
     "event-rules": EmptyState(
         "Event rules",
@@ -219,7 +246,8 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Search finds vulnerabilities, packages, images, commits, executions, pipelines, services, policies, waivers.",
         "Give the beginning of the name of a vulnerability or package, at least six characters of a digest or seven of "
         "a commit, words of a commit's message, or a part of another name.",
-        no_match_sentence="Nothing has this name.",
+        no_match_sentence="Nothing known has this name.",
+        has_hidden_entries=True,
     ),
     "log": EmptyState(
         "Log of an action",
@@ -230,6 +258,6 @@ EMPTY_STATES: dict[str, EmptyState] = {
 }
 
 
-def get_empty_state(name: str) -> EmptyState:
-    """The empty state of a list. KeyError for an unknown name."""
-    return EMPTY_STATES[name]
+def get_empty_state(name: str, caller: Caller | None) -> EmptyState:
+    """The empty state of a list, as a caller reads it. KeyError for an unknown name."""
+    return EMPTY_STATES[name].describe_for(caller)

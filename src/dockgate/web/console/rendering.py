@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from dockgate.gate.model import VexSigner
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.certainty import describe_absence, describe_known_count
 from dockgate.shared.digest import is_digest
 from dockgate.shared.purl import strip_qualifiers
 from dockgate.shared.references import ImageReference
@@ -24,7 +25,8 @@ from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
-from dockgate.web.console import charts, empty_states, formats, terminal_text
+from dockgate.web.console import charts, formats, terminal_text
+from dockgate.web.console.empty_states import get_empty_state
 from dockgate.web.console.repeated_forms import render_form_key
 from dockgate.web.console.text_pages import split_lines
 
@@ -115,6 +117,7 @@ def render_page(
             is_unprotected=caller is not None and caller.token is None,
             version=__version__,
             is_live=is_live,
+            get_empty_state=partial(get_empty_state, caller=caller),
             now=services.clock(),
             **context,
         )
@@ -212,7 +215,6 @@ _FUNCTIONS = (
     formats.mark_breakable,
     formats.mark_command,
     formats.describe_check,
-    empty_states.get_empty_state,
     formats.mark_foreign,
     is_path_supported,
     formats.mark_beginning,
@@ -228,6 +230,8 @@ _FUNCTIONS = (
     is_digest,
     split_lines,
     strip_qualifiers,
+    describe_absence,
+    describe_known_count,
     describe_moved_images,
     format_count,
     formats.render_prose,

@@ -1,0 +1,110 @@
+"""The conclusion of an answer: no sentence and no number claims more than what was searched and could be judged."""
+
+import pytest
+
+from dockgate.services.exposure.conclusion import (
+    Conclusion,
+    ExposureState,
+    Outcome,
+    QuestionScope,
+    determine_outcome,
+    draw_conclusion,
+)
+from dockgate.shared.certainty import Certainty, Part, describe_absence, describe_known_count
+
+SCOPE = QuestionScope(is_vulnerability=True, is_limited=False, is_past=False)
+LIMITED = SCOPE._replace(is_limited=True)
+PAST = SCOPE._replace(is_past=True)
+ABSENT = Outcome(ExposureState.ABSENT, 0, 0, None)
+
+
+def make_conclusion(
+    outcome: Outcome, scope: QuestionScope = SCOPE, *, services: int = 0, moved_count: int = 0
+) -> Conclusion:
+    return draw_conclusion(outcome, scope, services=services, moved_count=moved_count)
+
+
+def make_outcome(
+    *,
+    total: int = 0,
+    unknown: int = 0,
+    is_known: bool | None = True,
+    not_recorded: str | None = None,
+    not_judged: str | None = None,
+) -> Outcome:
+    return determine_outcome(total, unknown, is_known=is_known, not_recorded=not_recorded, not_judged=not_judged)
+
+
+def test_only_an_answer_about_every_image_is_an_all_clear() -> None:
+    sentence = "No image is known to contain it."
+    assert make_conclusion(ABSENT) == Conclusion(sentence, Certainty.COMPLETE, is_all_clear=True)
+    assert not make_conclusion(ABSENT, LIMITED).is_all_clear
+    assert not make_conclusion(ABSENT, moved_count=1).is_all_clear
+    for outcome in (
+        make_outcome(unknown=2),
+        make_outcome(total=1),
+        make_outcome(is_known=False),
+        make_outcome(is_known=None, not_judged="They cannot be read."),
+        make_outcome(not_judged="Nothing was matched."),
+        make_outcome(not_recorded="Nothing was recorded."),
+    ):
+        assert not make_conclusion(outcome).is_all_clear, outcome
+
+
+@pytest.mark.parametrize(
+    ("total", "unknown", "services", "sentence"),
+    [
+        (1, 0, 0, "1 image contains it, and no service is known to run it."),
+        (2, 0, 1, "2 images contain it, and 1 service runs one of them."),
+        (1, 3, 2, "1 image contains it, and 2 services run it; of 3 images it is unknown."),
+        (
+            2,
+            None,
+            0,
+            "2 images contain it, and no service is known to run one of them; of every other image it is unknown.",
+        ),
+        (0, 1, 0, "No image is known to contain it; of 1 image it is unknown."),
+    ],
+)
+def test_the_sentence_counts_images_services_and_unknown_ones(
+    total: int, unknown: int | None, services: int, sentence: str
+) -> None:
+    state = ExposureState.PRESENT if total else ExposureState.ABSENT
+    outcome = Outcome(state, total, unknown, None)
+    assert make_conclusion(outcome, services=services).sentence == sentence
+    limited_sentence = make_conclusion(outcome, LIMITED, services=services).sentence
+    assert limited_sentence == f"In the searched repositories, {sentence[0].lower()}{sentence[1:]}"
+
+
+def test_the_past_says_nothing_of_services_which_are_not_recorded() -> None:
+    assert make_conclusion(make_outcome(total=2), PAST).sentence == "2 images contained it then."
+    assert make_conclusion(ABSENT, PAST).sentence == "No image was known to contain it then."
+
+
+@pytest.mark.parametrize("scope", [SCOPE, LIMITED, PAST, SCOPE._replace(is_vulnerability=False)])
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (ExposureState.UNDETERMINED, make_outcome(is_known=None, not_judged="They cannot be read.")),
+        (ExposureState.UNDETERMINED, make_outcome(not_judged="Nothing was matched.")),
+        (ExposureState.NOT_RECORDED, make_outcome(not_recorded="Nothing was recorded.")),
+        (ExposureState.NOT_RECORDED, make_outcome(is_known=None, not_recorded="Nothing.", not_judged="They cannot.")),
+        (ExposureState.UNKNOWN_NAME, make_outcome(is_known=False)),
+        (ExposureState.UNKNOWN_NAME, make_outcome(is_known=False, not_judged="Nothing was matched.")),
+    ],
+)
+def test_an_answer_without_knowledge_has_no_number(
+    state: ExposureState, outcome: Outcome, scope: QuestionScope
+) -> None:
+    assert (outcome.state, outcome.total, outcome.unknown) == (state, None, None)
+    conclusion = make_conclusion(outcome, scope)
+    assert conclusion.certainty is Certainty.UNKNOWN
+    assert "unknown" in conclusion.sentence.lower()
+    assert describe_known_count(0, conclusion.certainty) == "unknown"
+    assert all(describe_absence(part, conclusion.certainty).startswith("It is unknown") for part in Part)
+
+
+def test_a_number_says_when_there_may_be_more() -> None:
+    assert make_conclusion(ABSENT, LIMITED).certainty is Certainty.PARTIAL
+    assert make_conclusion(make_outcome(total=1, not_judged="They cannot be read.")).certainty is Certainty.PARTIAL
+    assert [describe_known_count(1200, certainty) for certainty in Certainty] == ["1,200", "1,200 known", "unknown"]
