@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 # Without the windows of the whole browser, it takes a fifth less of the processor.
@@ -63,7 +63,9 @@ def list_faults(page: Page) -> Iterator[str]:
         yield from (f"{page.url}: text of 200 %, {width} px: {fault}" for fault in faults)
     page.evaluate("document.documentElement.style.fontSize = ''")
     page.evaluate(KEEP_ROWS, ROWS)
-    page.evaluate(Axe().axe_script)
+    if not page.evaluate("'axe' in window"):
+        page.context.add_init_script(AXE_SCRIPT)  # the pages that follow load it without receiving it again
+        page.evaluate(AXE_SCRIPT)
     has_query = "?" in page.url
     options = WITHOUT_CONTRAST if has_query else {}
     for scheme, width in LOOKS[:1] if has_query else LOOKS:

@@ -1,6 +1,6 @@
 """How many statements a page of the console sends to the database: as many however much there is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -144,7 +144,7 @@ def test_the_count_beside_the_navigation_needs_few_queries(site: Site, browser: 
         site.server.clock.ahead += timedelta(seconds=COUNT_SECONDS)
         browser.get("/queue-count")
 
-    assert min(len(list_statements(site.server.store, request_count)) for _ in range(TRIES)) <= MOST
+    assert _count_statements(site, request_count) <= MOST
 
 
 @pytest.mark.parametrize("caller", ["token", "roles"])
@@ -165,7 +165,7 @@ def test_pages_of_a_limited_caller_make_as_few_queries(site: Site, caller: str) 
 
 
 def _count(browser: Browser, site: Site, path: str) -> int:
-    """The statements of a page: the fewest of some tries."""
+    """The statements of a page, which has to be answered."""
     verdict, running = (
         site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
         for image in (site.rejected_image, site.approved_image)
@@ -176,5 +176,16 @@ def _count(browser: Browser, site: Site, path: str) -> int:
     path = path.replace("RUNNING", running)
     if "COMMIT" in path:
         path = path.replace("COMMIT", site.server.get("/repositories/web/commits")[0]["id"])
-    assert browser.get(path).status_code == 200
-    return min(len(list_statements(site.server.store, lambda: browser.get(path))) for _ in range(TRIES))
+
+    def request_page() -> None:
+        assert browser.get(path).status_code == 200
+
+    return _count_statements(site, request_page)
+
+
+def _count_statements(site: Site, call: Callable[[], object]) -> int:
+    """The statements of a call: of the first try that sends few, or the fewest of all tries."""
+    counts: list[int] = []
+    while len(counts) < TRIES and (not counts or counts[-1] > MOST):
+        counts.append(len(list_statements(site.server.store, call)))
+    return min(counts)
