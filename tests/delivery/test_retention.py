@@ -54,7 +54,7 @@ def test_every_reason_protects_an_image_from_removal(reason: Reason) -> None:
     ("needed_image", "reason"),
     [
         (make_image("a", used_at=get_past_time(29)), "it was used within the days"),
-        (make_image("a", 29, used_at=""), "it was pushed within the days"),
+        (make_image("a", 29, used_at=get_past_time(100)), "it was pushed within the days"),
         (make_image("a", watch=WatchState(True, get_past_time(-3))), "it is watched for some time"),
         (make_image("a", watch=WatchState(True)), "it is watched forever"),
     ],

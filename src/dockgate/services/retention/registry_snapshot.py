@@ -16,6 +16,7 @@ from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError
 from dockgate.shared.references import name_own_repository
 from dockgate.store import Store
+from dockgate.store.records import ImageLocation
 from dockgate.store.retention.images import UsedImage
 
 
@@ -37,21 +38,22 @@ class RegistrySnapshot:
     """The images of our registry at one moment, what needs them, and the plan that follows.
 
     `contents` has the manifests that were read, by digest; `tags` the digests of tags, by repository. Images are found
-    by repository and digest; `indexes` are those that an image is in.
+    by their locations; `indexes` are those that an image is in.
     """
 
-    images: Mapping[tuple[str, str], StoredImage]
+    images: Mapping[ImageLocation, StoredImage]
     needs: Mapping[str, Sequence[Need]]
     plan: ImagePlan
     contents: Mapping[str, ManifestContent]
     tags: Mapping[str, Mapping[str, str]]
-    indexes: Mapping[tuple[str, str], Sequence[str]]
-    kept_images: Mapping[tuple[str, str], KeptImage]
+    indexes: Mapping[ImageLocation, Sequence[str]]
+    kept_images: Mapping[ImageLocation, KeptImage]
 
     def find_related_images(self, image: StoredImage) -> list[StoredImage]:
         """The image, what is in it, and the indexes that it is in."""
-        digests = (image.digest, *image.children, *self.indexes.get((image.repository, image.digest), ()))
-        locations = [(image.repository, digest) for digest in dict.fromkeys(digests)]
+        indexes = self.indexes.get(ImageLocation(image.repository, image.digest), ())
+        digests = dict.fromkeys((image.digest, *image.children, *indexes))
+        locations = [ImageLocation(image.repository, digest) for digest in digests]
         return [self.images[location] for location in locations if location in self.images]
 
 
@@ -87,18 +89,19 @@ class RegistryReader:
             attached_digests: defaultdict[str, list[str]] = defaultdict(list)
             for tag, digest in sorted(tags[repository].items()):
                 subject = parse_attachment_tag(tag)
-                if subject and (repository, subject) in images:
+                location = ImageLocation(repository, digest)
+                if subject and ImageLocation(repository, subject) in images:
                     attached_digests[subject].append(digest)
-                elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
-                    images[repository, digest] = self._make_unrecorded_image(repository, digest, tags[repository])
+                elif location not in images:  # its push is not recorded yet, or never will be
+                    images[location] = self._make_unrecorded_image(repository, digest, tags[repository])
             self._add_contents(repository, images, contents, needs, attached_digests)
         if plan.removable_images:  # the manifests may say that something is needed
             plan = plan_images(list(images.values()), needs, self.retention, now)
-        indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        for (repository, digest), image in images.items():
+        indexes: defaultdict[ImageLocation, list[str]] = defaultdict(list)
+        for location, image in images.items():
             for child in image.children:
-                indexes[repository, child].append(digest)
-        by_location = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
+                indexes[ImageLocation(location.repository, child)].append(image.digest)
+        by_location = {ImageLocation(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
         return RegistrySnapshot(images, needs, plan, contents, tags, indexes, by_location)
 
     def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed_digests: Collection[str]) -> bool:
@@ -117,12 +120,12 @@ class RegistryReader:
             self.store.image_retention.list_pushed_images(self.clock.now(), digests)
         )
         present_images = [
-            replace(stored_images.get((entry.repository, entry.digest), entry), children=entry.children)
+            replace(stored_images.get(ImageLocation(entry.repository, entry.digest), entry), children=entry.children)
             for entry in related_images
         ]
         needs = {digest: list(reasons) for digest, reasons in self._read_needs(digests).items()}
         for digest in digests:
-            before = snapshot.kept_images.get((image.repository, digest))
+            before = snapshot.kept_images.get(ImageLocation(image.repository, digest))
             tasks = [need for need in snapshot.needs.get(digest, ()) if need.reason is Reason.RUNS]
             needs.setdefault(digest, []).extend([*(before.needs if before else ()), *tasks])
         plan = plan_images(present_images, needs, replace(self.retention, keep_images=0), self.clock())
@@ -144,7 +147,7 @@ class RegistryReader:
             if task.digest
         ]
 
-    def _list_stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
+    def _list_stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[ImageLocation, StoredImage]:
         """Return the images of our own registry."""
         now, images = self.clock.now(), {}
         own_repositories = {
@@ -159,7 +162,7 @@ class RegistryReader:
                 continue
             assignment = assignments[repository]
             watch = compute_watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
-            images[repository, image.digest] = StoredImage(
+            images[ImageLocation(repository, image.digest)] = StoredImage(
                 repository, image.digest, image.pushed_at, image.used_at, watch, image.tags
             )
         return images
@@ -179,7 +182,7 @@ class RegistryReader:
     def _add_contents(
         self,
         repository: str,
-        images: dict[tuple[str, str], StoredImage],
+        images: dict[ImageLocation, StoredImage],
         contents: dict[str, ManifestContent],
         needs: dict[str, list[Need]],
         attached_digests: Mapping[str, Sequence[str]],
@@ -189,7 +192,7 @@ class RegistryReader:
         Documents that are attached to an image count as part of it. A manifest in an image that is not listed becomes
         an image, too.
         """
-        open_images = [image for (location, _), image in images.items() if location == repository]
+        open_images = [image for image in images.values() if image.repository == repository]
         while open_images:
             image = open_images.pop()
             # Without a manifest it was removed, and a crash came before its rows were deleted.
@@ -198,11 +201,13 @@ class RegistryReader:
             if not content.is_readable:
                 needs.setdefault(image.digest, []).append(Need(Reason.UNREADABLE, "its manifest cannot be read"))
             children = (*content.children, *attached_digests.get(image.digest, ()))
-            images[repository, image.digest] = replace(image, children=children)
+            images[ImageLocation(repository, image.digest)] = replace(image, children=children)
             for child in children:
-                if (repository, child) not in images:
-                    images[repository, child] = StoredImage(repository, child, image.pushed_at, "", WatchState(False))
-                    open_images.append(images[repository, child])
+                location = ImageLocation(repository, child)
+                if location not in images:
+                    pushed_at = image.pushed_at
+                    images[location] = StoredImage(repository, child, pushed_at, pushed_at, WatchState(False))
+                    open_images.append(images[location])
 
     def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
         """Return what a manifest contains, or None. One that was read before may be gone since."""

@@ -17,6 +17,7 @@ from dockgate.gate.summaries import count_waived
 from dockgate.store.documents import Document, Part, select_new_documents, store_documents
 from dockgate.store.gate.verdict_documents import read_verdict
 from dockgate.store.queries import is_one_of, make_text_list
+from dockgate.store.records import ImageLocation
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images
 from dockgate.store.statements import insert_if_new
@@ -114,16 +115,16 @@ def insert_verdicts(connection: Connection, unstored_verdicts: Sequence[Unstored
     tags = _list_tags(connection, [verdict.verdict.image for verdict in new_verdicts])
     events: list[NewEvent] = []
     for verdict in new_verdicts:
-        image_tags = tags.get((verdict.verdict.image, verdict.repository), ())
+        image_tags = tags.get(ImageLocation(verdict.repository, verdict.verdict.image), ())
         new = NewVerdict(verdict.verdict, verdict.digest, verdict.cause, verdict.repository, image_tags)
         events += new.make_events(verdict.scan)
     return events
 
 
-def _list_tags(connection: Connection, images: Sequence[str]) -> dict[tuple[str, str], list[str]]:
-    """The tags under which images were pushed, by image and repository: at most so many as an event names."""
-    tags: dict[tuple[str, str], list[str]] = {}
+def _list_tags(connection: Connection, images: Sequence[str]) -> dict[ImageLocation, list[str]]:
+    """The tags under which images were pushed, by location: at most so many as an event names."""
+    tags: dict[ImageLocation, list[str]] = {}
     if images:
         for image, repository, tag in connection.execute(_TAGS, {"images": make_text_list(images)}):
-            tags.setdefault((image, repository), []).append(tag)
+            tags.setdefault(ImageLocation(repository, image), []).append(tag)
     return tags

@@ -15,7 +15,7 @@ from dockgate.shared.references import find_digest
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import ATTACHMENTS, ScanState
+from dockgate.store.records import ATTACHMENTS, ImageLocation, ScanState
 from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
@@ -57,32 +57,32 @@ class ImageRetention:
 
     def list_pushed_images(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
         """Every image of every repository that it was pushed to. A waiting approval counts as requested now."""
-        tags: dict[tuple[str, str], list[str]] = {}
-        latest_pushes: dict[tuple[str, str], str] = {}
+        tags: dict[ImageLocation, list[str]] = {}
+        latest_pushes: dict[ImageLocation, str] = {}
         with self._database.read() as connection:
             pushes = select(*pushed_images.c["repository", "digest", "tag", "pushed_at"])
             for repository, digest, tag, pushed_at in _iterate_rows(
                 connection, pushes, pushed_images.c.digest, digests
             ):
-                key = repository, digest
-                tags.setdefault(key, []).extend([tag] if tag else [])
-                latest_pushes[key] = max(pushed_at, latest_pushes.get(key, pushed_at))
+                location = ImageLocation(repository, digest)
+                tags.setdefault(location, []).extend([tag] if tag else [])
+                latest_pushes[location] = max(pushed_at, latest_pushes.get(location, pushed_at))
             uses = dict(self._iterate_uses(connection, now, digests))
         return [
             UsedImage(
-                key[1],
-                replace(uses[key], pushed_at=pushed_at) if key in uses else ImageUse(key[0], pushed_at),
+                location.image,
+                replace(uses.get(location, ImageUse(location.repository)), pushed_at=pushed_at),
                 pushed_at,
-                tuple(tags[key]),
+                tuple(tags[location]),
             )
-            for key, pushed_at in latest_pushes.items()
+            for location, pushed_at in latest_pushes.items()
         ]
 
     @staticmethod
     def _iterate_uses(
         connection: Connection, now: str, digests: Collection[str] | None
-    ) -> Iterator[tuple[tuple[str, str], ImageUse]]:
-        values: defaultdict[tuple[str, str], dict[str, str | None]] = defaultdict(dict)
+    ) -> Iterator[tuple[ImageLocation, ImageUse]]:
+        values: defaultdict[ImageLocation, dict[str, str | None]] = defaultdict(dict)
         asked_at = case(
             (approvals.c.state == ApprovalState.WAITING, now),
             (approvals.c.settled_at > approvals.c.created_at, approvals.c.settled_at),
@@ -91,12 +91,12 @@ class ImageRetention:
         requests = select(approvals.c.repository, approvals.c.image, func.max(asked_at))
         requests = requests.group_by(approvals.c.repository, approvals.c.image)
         for repository, image, at in _iterate_rows(connection, requests, approvals.c.image, digests):
-            values[repository, image]["approval_at"] = at
+            values[ImageLocation(repository, image)]["approval_at"] = at
         uses = select(*image_uses.c["repository", "image", "pulled_at", "run_at"])
         for repository, image, pulled_at, run_at in _iterate_rows(connection, uses, image_uses.c.image, digests):
-            values[repository, image].update(pulled_at=pulled_at, run_at=run_at)
-        for key, columns in values.items():
-            yield key, ImageUse(key[0], **columns)
+            values[ImageLocation(repository, image)].update(pulled_at=pulled_at, run_at=run_at)
+        for location, columns in values.items():
+            yield location, ImageUse(location.repository, **columns)
 
     def list_needs(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Need]]:
         """Return what needs images, by digest; of each service, its present and so many older revisions."""
