@@ -37,6 +37,26 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """An approval action of CodePipeline. Its text is "PIPELINE/STAGE/ACTION"."""
+
+    pipeline: str
+    stage: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}/{self.stage}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Action":
+        """Read "PIPELINE/STAGE/ACTION". Raises ValueError for other text."""
+        pipeline, stage, name = text.split("/")
+        if not (pipeline and stage and name):
+            raise ValueError(f"{text!r} lacks a name")
+        return cls(pipeline, stage, name)
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A waiting approval action.
 
@@ -52,6 +72,11 @@ class Request:
     expires: str | None = None
     execution: str | None = None
     repository: str | None = None
+
+    @property
+    def named_action(self) -> Action:
+        """Return the action by its full name."""
+        return Action(self.pipeline, self.stage, self.action)
 
     def require_digest(self) -> str:
         """Return the digest.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dockgate.aws import ecr_registry, messages
-from dockgate.aws.messages import Request
+from dockgate.aws.messages import Action, Request
 from dockgate.shared.errors import UsageError
 
 # How long a manual approval waits when its action sets no timeout (CodePipeline's user guide, "Quotas").
@@ -34,15 +34,6 @@ _ADDED_ENTRY = (
 )
 _OPEN_STATE = "InProgress"
 _VARIABLE_START = "#{"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An approval action of CodePipeline that the stack may answer."""
-
-    pipeline: str
-    stage: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +76,7 @@ class Pipelines:
 
     def has(self, request: Request) -> bool:
         """Return whether the request names one of the actions that may be answered."""
-        return Action(request.pipeline, request.stage, request.action) in self._actions
+        return request.named_action in self._actions
 
     def find(self, request: Request) -> PendingApproval | None:
         """The approval that waits with the request's token, None if CodePipeline lists none (yet).

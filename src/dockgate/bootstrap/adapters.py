@@ -51,7 +51,7 @@ from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, pars
 from dockgate.shared.aws_locations import parse_prefix
 from dockgate.shared.errors import UsageError
 from dockgate.shared.folder_mark import require_mark
-from dockgate.shared.references import parse_repository
+from dockgate.shared.references import parse_repository, strip_registry
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
 from dockgate.store.s3 import S3Blobs
@@ -81,8 +81,8 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
 
     def find_login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
-        prefix = f"{registry_address}/"
-        return access.make_login(parse_repository(image).removeprefix(prefix)) if image.startswith(prefix) else None
+        name = strip_registry(repository := parse_repository(image), registry_address)
+        return access.make_login(name) if name != repository else None
 
     memory = compute_task_memory(settings.task_memory, os.geteuid(), cgroups.find_missing_controllers())
     target = PodmanTarget(podman.url, podman.network, login=find_login, memory=memory)

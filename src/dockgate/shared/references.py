@@ -38,7 +38,7 @@ class ImageReference:
 
     def strip_registry(self, registry: str) -> str:
         """Return the repository, without the registry if it is this one."""
-        return self.repository.removeprefix(f"{registry}/")
+        return strip_registry(self.repository, registry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ class RepositoryReference:
 def name_own_repository(name: str, address: str) -> str:
     """Return the name of a repository of our own registry, with `address` if the name alone is ambiguous."""
     return name if RepositoryReference.parse(name).is_own else f"{address}/{name}"
+
+
+def strip_registry(repository: str, registry: str) -> str:
+    """Return the repository without the registry if it is this one."""
+    return repository.removeprefix(f"{registry}/")
 
 
 def strip_digest(reference: str) -> str:

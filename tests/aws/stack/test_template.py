@@ -12,7 +12,7 @@ import yaml
 from tests.aws.stack.cloudformation import MODES, Stack, parse_own_template, walk
 
 from dockgate.aws.functions.settings import from_environment
-from dockgate.aws.pipelines import Action
+from dockgate.aws.messages import Action
 from dockgate.aws.stack import parameters
 from dockgate.aws.stack.data_resources import KINDS
 

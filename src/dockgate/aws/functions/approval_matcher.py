@@ -80,7 +80,7 @@ class ApprovalMatcher:
         """
         if not self.pipelines.has(request):
             raise UsageError(
-                f"the approval action {request.pipeline}/{request.stage}/{request.action} is not one of this stack's",
+                f"the approval action {request.named_action} is not one of this stack's",
                 "Add it to the stack's parameter ApprovalActions, and run `dockgate aws deploy` again.",
             )
         if request.digest:

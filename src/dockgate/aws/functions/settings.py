@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockgate.aws.pipelines import Action
+from dockgate.aws.messages import Action
 from dockgate.shared.errors import UsageError
 
 # The reference solution's own variables; where one of them is set, its policy is used.
@@ -95,13 +95,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 def _parse_actions(text: str) -> list[Action]:
     actions = []
     for item in filter(None, (part.strip() for part in text.split(","))):
-        parts = item.rpartition(":")[2].split("/")  # ARNs end in :PIPELINE/STAGE/ACTION
-        if len(parts) != 3 or not all(parts):
+        try:
+            actions.append(Action.parse(item.rpartition(":")[2]))  # ARNs end in :PIPELINE/STAGE/ACTION
+        except ValueError:
             raise UsageError(
                 f"DOCKGATE_APPROVALS has the invalid entry {item!r}",
                 "Write PIPELINE/STAGE/ACTION or ARNs, separated by commas.",
-            )
-        actions.append(Action(*parts))
+            ) from None
     return actions
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dockgate.aws.approval_answers import ApprovalAnswerSender, fit_summary
-from dockgate.aws.messages import Record, Request, parse_body, parse_custom_data, parse_request
-from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
+from dockgate.aws.messages import Action, Record, Request, parse_body, parse_custom_data, parse_request
+from dockgate.aws.pipelines import PendingApproval, Pipelines
 from dockgate.delivery import ports
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
@@ -66,7 +66,7 @@ class CodePipelineRequests:
         """
         message = parse_body(Record({"body": text}))
         action = parse_request(message)
-        action_path = f"{action.pipeline}/{action.stage}/{action.action}"
+        action_path = action.named_action
         if not action.digest:
             raise UsageError(
                 f"the approval action {action_path} names no digest",
@@ -97,7 +97,6 @@ class CodePipelineRequests:
         _log.info("%s waits for the approval %s", action_path, approval.id)
 
     def _make_approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
-        action_path = f"{action.pipeline}/{action.stage}/{action.action}"
         policy = parse_custom_data(comment).policy
         return ApprovalRequest(
             pipeline=action.pipeline,
@@ -105,7 +104,7 @@ class CodePipelineRequests:
             execution=action.execution or "unknown",
             reference=str(ImageReference(self._get_repository(action, region), action.digest or "")),
             policy=PolicyReference(policy) if policy else None,
-            callback_url=f"{SCHEME}://{region}/{action_path}",
+            callback_url=f"{SCHEME}://{region}/{action.named_action}",
             callback_secret=action.token,
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
@@ -114,12 +113,13 @@ class CodePipelineRequests:
         """The approval as CodePipeline lists it. NotFoundError while it does not."""
         with _translate_errors(action, "looking up"):
             region = str(client.meta.region_name)
-            actions = (Action(action.pipeline, action.stage, action.action),)
-            pipelines = Pipelines(client, actions, self.account, region, lambda: self.clock().timestamp())
+            pipelines = Pipelines(
+                client, (action.named_action,), self.account, region, lambda: self.clock().timestamp()
+            )
             pending = pipelines.find(action)
         if pending is None or not pending.is_readable:
             raise NotFoundError(
-                f"CodePipeline lists no approval of {action.pipeline}/{action.stage}/{action.action} with that token",
+                f"CodePipeline lists no approval of {action.named_action} with that token",
                 "The queue delivers the message again. An approval that was answered elsewhere is no longer listed.",
             )
         return pending
@@ -162,16 +162,16 @@ class CodePipelineAnswerSender(ports.AnswerSender):
     @override
     def send(self, delivery: Delivery) -> None:
         callback = urlsplit(delivery.url)
-        pipeline, stage, action = callback.path.strip("/").split("/")
+        action = Action.parse(callback.path.strip("/"))
         data = json.loads(delivery.body)["data"]
-        action_request = Request(data["image"], pipeline, stage, action, delivery.secret)
+        action_request = Request(data["image"], action.pipeline, action.stage, action.name, delivery.secret)
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = self._make_link(data["verdict"], data["approval"])
         with _translate_errors(action_request, "answering"):
             sender = ApprovalAnswerSender(self._clients(SCHEME, callback.netloc))
             outcome = sender.answer(action_request, status, fit_summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
-        _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
+        _log.info("%s: %s (%s)", action, result, data["approval"])
 
     def _make_link(self, verdict: str | None, approval: str) -> str:
         if verdict and self._links:
@@ -180,4 +180,4 @@ class CodePipelineAnswerSender(ports.AnswerSender):
 
 
 def _translate_errors(action: Request, doing: str) -> AbstractContextManager[None]:
-    return translate_aws_errors(f"{doing} {action.pipeline}/{action.stage}/{action.action}", secret=action.token)
+    return translate_aws_errors(f"{doing} {action.named_action}", secret=action.token)

@@ -22,7 +22,13 @@ from dockgate.delivery.trigger import is_fresh
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
-from dockgate.shared.references import ImageReference, RepositoryReference, name_own_repository, parse_repository
+from dockgate.shared.references import (
+    ImageReference,
+    RepositoryReference,
+    name_own_repository,
+    parse_repository,
+    strip_registry,
+)
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -131,8 +137,9 @@ class Actions:
         self.store.images.add_push(PushedImage(name, tag, digest, self.clock.now(), SERVER))
         for base in result.bases:
             base_repository = parse_repository(base.reference)
-            if base_repository.startswith(f"{self.registry}/"):
-                own_name = name_own_repository(base_repository.removeprefix(f"{self.registry}/"), self.registry)
+            name_in_registry = strip_registry(base_repository, self.registry)
+            if name_in_registry != base_repository:
+                own_name = name_own_repository(name_in_registry, self.registry)
                 self.store.image_uses.record_pull(own_name, base.digest, self.clock.now())
         self.provenance.record(key, pipeline, action, result)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)

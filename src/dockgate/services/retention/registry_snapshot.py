@@ -14,7 +14,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError
-from dockgate.shared.references import name_own_repository
+from dockgate.shared.references import name_own_repository, strip_registry
 from dockgate.store import Store
 from dockgate.store.records import ImageLocation
 from dockgate.store.retention.images import UsedImage
@@ -133,7 +133,7 @@ class RegistryReader:
 
     def get_name_in_registry(self, repository: str) -> str:
         """The name by which our registry knows a repository."""
-        return repository.removeprefix(f"{self.registry.address}/")
+        return strip_registry(repository, self.registry.address)
 
     def _read_needs(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Need]]:
         return self.store.image_retention.list_needs(self.retention.keep_revisions, digests)

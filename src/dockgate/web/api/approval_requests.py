@@ -14,7 +14,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import Addresses, ApprovalServices, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.references import ImageReference, RepositoryReference, parse_repository
+from dockgate.shared.references import ImageReference, RepositoryReference, parse_repository, strip_registry
 from dockgate.store import Store
 from dockgate.web.api import (
     AddressesDependency,
@@ -109,7 +109,7 @@ def _request_approval(
 ) -> CreatedApproval:
     address = addresses.registry
     reference = _make_reference(body, address)
-    caller.require(repository=_qualify_repository(reference).removeprefix(f"{address}/"))
+    caller.require(repository=strip_registry(_qualify_repository(reference), address))
     _require_service(body.service, addresses, store, caller)
     if caller.is_limited and body.policy and body.policy not in policies.policies.list_names():
         raise NotFoundError(f"there is no policy {body.policy!r}", "Omit `policy` for the repository's own.")
