@@ -7,7 +7,7 @@ from dockgate.delivery.trigger import add_retrier, list_starters, make_manual_tr
 from dockgate.identity.model import Principal, Role
 
 
-def make_approver(name: str, email: str = "") -> Principal:
+def make_approver(name: str, email: str | None = None) -> Principal:
     return Principal(name, (Role.APPROVER,), email)
 
 

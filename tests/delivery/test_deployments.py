@@ -66,7 +66,7 @@ def test_a_task_that_ran_for_a_pause_is_restarted_soon_again() -> None:
         ([make_task(TaskState.RUNNING)] * 2, False),
         ([make_task(TaskState.RUNNING, revision=1)], False),
         ([make_task(TaskState.RUNNING, digest="sha256:2")], False),
-        ([Task("web-0", "web", 2, TaskState.PENDING, "sha256:1", "")], False),
+        ([Task("web-0", "web", 2, TaskState.PENDING, "sha256:1", None)], False),
     ],
 )
 def test_missing_surplus_and_foreign_tasks_are_noticed(tasks: list[Task], expected: bool) -> None:

@@ -43,7 +43,7 @@ NOW = "2026-11-28T10:00:00.000Z"
 EXECUTION = Execution(ExecutionId("P-1"), "P", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
 
 
-def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
+def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str | None = None) -> ActionRun:
     return ActionRun(ActionKey(ExecutionId("P-1"), stage, action, attempt), state, reason)
 
 

@@ -55,7 +55,7 @@ def make_platform_verdict(*findings: Finding, waivers: tuple[AppliedExemption, .
     return PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, (), (), findings, waived=waivers)
 
 
-def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
+def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str | None = None) -> ActionRun:
     return ActionRun(ActionKey(ExecutionId("web-1"), stage, action, attempt), state, reason)
 
 
@@ -65,7 +65,7 @@ DEPLOYED = replace(run("Deploy", "Run", RunState.SUCCEEDED), variables={"REVISIO
 
 
 def list_all_events() -> list[NewEvent]:
-    start = execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW)
+    start = execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, None, NOW)
     failure = execution_events.advance_events(
         PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "no task", NOW
     )
@@ -252,8 +252,8 @@ def test_each_change_of_an_execution_has_its_own_id() -> None:
     twice = replace(RUNNING, key=replace(RUNNING.key, attempt=2))
     events = [
         *execution_events.make_start_events(EXECUTION, NOW),
-        *execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW),
-        *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED], [RUNNING.key], None, "", NOW),
+        *execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, None, NOW),
+        *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED], [RUNNING.key], None, None, NOW),
         *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "x", NOW),
         *execution_events.retry_events(PIPELINE, EXECUTION, [PULLED, FAILED], [twice.key], NOW),
         *execution_events.advance_events(

@@ -71,7 +71,7 @@ coverage = st.lists(
         st.just("npm"),
         st.booleans(),
         st.lists(st.sampled_from(NAMES), unique=True).map(tuple),
-        st.sampled_from((CHECKED, "2026-01-01T00:00:00Z", "")),
+        st.sampled_from((CHECKED, "2026-01-01T00:00:00Z", None)),
     ),
     max_size=1,
 ).map(tuple)

@@ -54,10 +54,7 @@ def remove_fields(case: VerdictCase, lost_fields: Collection[str]) -> VerdictCas
     (report,) = case.external_reports
     findings = []
     for finding in report.matches.findings:
-        bare: dict[str, Any] = {
-            name: "" for name in lost_fields if name not in ("epss", "percentile", "rating", "severity")
-        }
-        bare |= {name: None for name in lost_fields if name in ("epss", "percentile")}
+        bare: dict[str, Any] = {name: None for name in lost_fields if name not in ("rating", "severity")}
         if "severity" in lost_fields or "rating" in lost_fields:
             severity = Severity.UNTRIAGED if "severity" in lost_fields else finding.severity
             bare |= {"severity": severity, "rating": Rating(None, severity)}
@@ -108,7 +105,7 @@ def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, 
 )
 def test_only_a_scan_of_the_same_platform_settles_what_a_report_leaves_open(platform: str, status: Status) -> None:
     content = make_inventory(make_package("a"))
-    messages = ExternalReport("other", "", replace(content, platform=platform), Matches((), ()))
+    messages = ExternalReport("other", None, replace(content, platform=platform), Matches((), ()))
     case = VerdictCase(
         IMAGE,
         limit_findings(HIGH=0),

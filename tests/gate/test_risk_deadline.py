@@ -31,7 +31,7 @@ def make_verdict(*violations: Violation) -> Verdict:
     )
 
 
-def make_violation(*severities: str, exploited_since: str = "", due: str = "") -> Violation:
+def make_violation(*severities: str, exploited_since: str | None = None, due: str | None = None) -> Violation:
     findings: Sequence[Finding] = [
         Finding(
             f"CVE-{number}",

@@ -164,8 +164,8 @@ def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
         )
         second = UndeterminedFact("pkg:npm/other@1", "why", kind)
         assert list_remaining_entries(second, waiver=waiver, inventory=inventory) == (second,)
-    for kind, subject in (("stale", first.ecosystem), ("", first.purl), ("uncovered", "/")):
-        doubt = UndeterminedFact(subject, "why", kind)
+    for other_kind, subject in (("stale", first.ecosystem), (None, first.purl), ("uncovered", "/")):
+        doubt = UndeterminedFact(subject, "why", other_kind)
         assert list_remaining_entries(doubt, waiver=waiver, inventory=inventory) == (doubt,)
 
 

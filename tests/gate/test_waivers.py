@@ -156,7 +156,7 @@ def test_a_waiver_must_expire() -> None:
 
 
 def test_waivers_that_expire_soon_are_listed_soonest_first() -> None:
-    ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
+    ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": None}
     accepted_waivers = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
     assert [waiver.id for waiver in waivers.select_expiring_waivers(accepted_waivers, "2026-11-24T12:00:00Z", 7)] == [
         "c",

@@ -192,7 +192,7 @@ def draw_case(draw: st.DrawFn) -> VerdictCase:
         layers=(base, own_layer),
         base_layers=draw(st.integers(0, 1)),
         base=draw(st.sampled_from((None, "debian:13"))),
-        user=draw(st.sampled_from(("", "app", "1000"))),
+        user=draw(st.sampled_from((None, "app", "1000"))),
         created=draw(st.sampled_from((None, "2026-11-01T00:00:00Z"))),
         distribution=draw(st.sampled_from((None, Distribution("debian", "13", support_end="2030-06-30")))),
         packages=tuple(
@@ -273,7 +273,7 @@ def _list_lesser_cases(case: VerdictCase) -> list[VerdictCase]:
     coverage_without_catalogues = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
     bare = tuple(replace(cve, exploited=None, due=None, epss=None) for cve in snapshot.cves)
     lost_findings.append(replace(snapshot, coverage=coverage_without_catalogues, cves=bare))
-    old = replace(snapshot, coverage=tuple(replace(entry, checked_at="") for entry in snapshot.coverage))
+    old = replace(snapshot, coverage=tuple(replace(entry, checked_at=None) for entry in snapshot.coverage))
     damaged_inventories = tuple(
         replace(inventory, unread=(*inventory.unread, Unread("var/lib/x", "It is gone.")))
         for inventory in case.inventories

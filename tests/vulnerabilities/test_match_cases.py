@@ -42,9 +42,9 @@ def make_package(value: str | dict[str, str]) -> Package:
         source_name=value.get("source", value["name"]),
         source_version=value.get("source_version", version),
         path=value.get("path", "some/path"),
-        owner=value.get("owner", ""),
-        module=value.get("module", ""),
-        imports=value.get("imports", ""),
+        owner=value.get("owner"),
+        module=value.get("module"),
+        imports=value.get("imports"),
     )
 
 

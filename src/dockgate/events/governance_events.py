@@ -39,14 +39,13 @@ def make_waiver_event(
         "covered_by": covered_by,
         "fixed": fixed,
     }
-    repository = waiver.repository or None
     return make_event(
         kind,
         EventSubject(SubjectKind.WAIVER, waiver.id),
         key or f"{waiver.id}/{time}",
         time,
         detail,
-        repository=repository,
+        repository=waiver.repository,
     )
 
 

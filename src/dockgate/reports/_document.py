@@ -41,8 +41,3 @@ def drop_empty(**values: Any) -> Document:
 def select_fields(source: object, *names: str) -> Document:
     """These fields of a dataclass."""
     return {name: getattr(source, name) for name in names}
-
-
-def select_nullable_fields(source: object, *names: str) -> Document:
-    """These fields of a dataclass; None for empty text."""
-    return {name: getattr(source, name) or None for name in names}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate.gate.next_steps import describe_next_steps
 from dockgate.reports import SCHEMA_VERSION, GateReport, InventoryFormat, InventoryReport, ScanReport
-from dockgate.reports._document import Document, select_fields, select_nullable_fields, write
+from dockgate.reports._document import Document, select_fields, write
 from dockgate.reports._image_report import ImageReport, PlatformPart, build_image_report
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.canonical import to_plain
@@ -73,7 +73,7 @@ def _build_platform(part: PlatformPart) -> Document:
     document = {
         "platform": part.platform,
         "manifest": part.manifest,
-        "reported_by": (part.platform_verdict.source if part.platform_verdict else "") or None,
+        "reported_by": part.platform_verdict.source if part.platform_verdict else None,
     }
     if inventory is None:
         names = ("distribution", "layers", "base_layers", "base", "created", "user", "packages", "unread")
@@ -83,7 +83,7 @@ def _build_platform(part: PlatformPart) -> Document:
         "distribution": _build_distribution(inventory.distribution) if inventory.distribution else None,
         "layers": list(inventory.layers),
         "base_layers": inventory.base_layers,
-        **select_nullable_fields(inventory, "base", "created", "user"),
+        **select_fields(inventory, "base", "created", "user"),
         "packages": [_build_package(package, inventory) for package in inventory.packages],
         "unread": to_plain(inventory.unread),
     }
@@ -93,7 +93,7 @@ def _build_distribution(distribution: Distribution) -> Document:
     return {
         **select_fields(distribution, "id", "version", "name"),
         "like": list(distribution.like),
-        **select_nullable_fields(distribution, "support_end", "repository"),
+        **select_fields(distribution, "support_end", "repository"),
     }
 
 
@@ -102,7 +102,7 @@ def _build_package(package: Package, inventory: Inventory) -> Document:
         **select_fields(package, "name", "version", "purl", "ecosystem", "path", "layer"),
         "source": {"name": package.source_name, "version": package.source_version},
         "is_in_base": inventory.is_in_base(package) if inventory.base_layers else None,
-        **select_nullable_fields(package, "arch", "module", "vendor", "owner"),
+        **select_fields(package, "arch", "module", "vendor", "owner"),
     }
 
 
@@ -134,7 +134,7 @@ def _build_waived_entry(waiver: "AppliedExemption", part: PlatformPart) -> Docum
     return {
         **select_fields(waiver, "kind", "by", "owner", "reason"),
         "finding": _build_finding(waiver.finding, part) if waiver.finding else None,
-        **select_nullable_fields(waiver, "until", "violation", "unread"),
+        **select_fields(waiver, "until", "violation", "unread"),
     }
 
 
@@ -145,19 +145,18 @@ def _build_findings(findings: Iterable[Finding], part: PlatformPart) -> list[Doc
 def _build_finding(finding: Finding, part: PlatformPart) -> Document:
     package, rating = finding.package, finding.rating
     return {
-        **select_fields(finding, "id", "is_disputed"),
-        "is_malicious": finding.is_malicious,
+        **select_fields(finding, "id", "is_disputed", "is_malicious"),
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
         "score": rating.score,
-        "vector": rating.vector or None,
-        "rated_by": rating.source or None,
+        "vector": rating.vector,
+        "rated_by": rating.source,
         "package": {
             **select_fields(package, "name", "version", "purl", "path", "layer"),
             "is_in_base": part.is_in_base(package),
         },
         "state": finding.state.value,
-        "known_exploited_since": finding.exploited or None,
+        "known_exploited_since": finding.exploited,
         "epss": None if finding.epss is None else {"score": finding.epss, "percentile": finding.percentile},
-        **select_nullable_fields(finding, "fixed", "note", "reachable", "due", "published", "summary"),
+        **select_fields(finding, "fixed", "note", "reachable", "due", "published", "summary"),
     }

@@ -18,7 +18,7 @@ StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 
 @dataclass(frozen=True, slots=True)
 class ImageFilters:
-    """The filters and the order of a list of images, as its address has them."""
+    """The filters and the order of a list of images, as its address has them: an empty one is none."""
 
     repository: Text = ""
     severity: Annotated[tuple[Severity, ...], Query()] = ()
@@ -37,20 +37,20 @@ class ImageFilters:
         """The search for a page of these images, of those that the caller may see."""
         return ImageQuery(
             caller=caller,
-            repository=self.repository,
+            repository=self.repository or None,
             severities=self.severity,
             is_fixable=self.is_fixable,
             is_exploited=self.is_exploited,
             epss=self.epss,
-            package=self.package,
+            package=self.package or None,
             origin=self.origin,
-            layer=self.layer,
+            layer=self.layer or None,
             statuses=self.status,
             is_running=self.is_running,
             should_include_moved=self.should_include_moved,
             sort=self.sort,
             limit=limit,
-            after=after,
+            after=after or None,
         )
 
 

@@ -92,7 +92,7 @@ def test_thresholds_that_are_not_set_are_the_reference_solutions(mediums: int, s
     verdicts = Verdicts(from_environment(environment), None, None, lambda: NOW)
     result = [make_finding(IMAGE, "HIGH", 100 + number) for number in range(2)]
     result += [make_finding(IMAGE, "MEDIUM", number) for number in range(mediums)]
-    assert verdicts.judge(IMAGE, "", _look(*result)).verdict.status.value == status
+    assert verdicts.judge(IMAGE, None, _look(*result)).verdict.status.value == status
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "many"])

@@ -71,7 +71,7 @@ class FleetIndex:
         )
 
     def _add_component(self, package: Package) -> int:
-        bare = replace(package, path="", layer="", owner="")
+        bare = replace(package, path="", layer=None, owner=None)
         if bare not in self._numbers:
             self._numbers[bare] = number = len(self._numbers) + 1
             matches = self._matcher.match([bare])

@@ -98,8 +98,8 @@ def draw_package(draw: st.DrawFn) -> Package:
         name,
         version,
         draw(st.sampled_from(("app/x", "app/y", "app/z", "lib/x"))),
-        draw(st.sampled_from((BASE, OWN, OWN, ""))),
-        owner=draw(st.sampled_from(("", "", "", "owner"))),
+        draw(st.sampled_from((BASE, OWN, OWN, None))),
+        owner=draw(st.sampled_from((None, None, None, "owner"))),
     )
 
 
@@ -119,7 +119,7 @@ def draw_inventory(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
         draw(st.integers(0, 1)),
         draw(st.sampled_from((None, "debian:13"))),
         draw(st.sampled_from((None, "2026-11-01T00:00:00Z", "2018-11-01T00:00:00Z"))),
-        draw(st.sampled_from(("", "app", "1000"))),
+        draw(st.sampled_from((None, "app", "1000"))),
     )
 
 
@@ -301,7 +301,7 @@ def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
         versions,
         st.sampled_from(("app/x", "app/y")),
         st.sampled_from((BASE, OWN)),
-        st.sampled_from(("", "", "owner")),
+        st.sampled_from((None, None, "owner")),
     )
     package_lists = st.lists(package_strategy, min_size=1, max_size=2, unique_by=lambda item: item.path)
     drawn_images = []

@@ -132,7 +132,7 @@ def _make_inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
         base_layers=int(image.get("base_layers", 0)),
         base=image.get("base"),
         created=image.get("created"),
-        user=image.get("user", ""),
+        user=image.get("user"),
         diff_ids=tuple(image.get("diff_ids", ())),
     )
 
@@ -167,7 +167,7 @@ def _make_advisory(finding: Mapping[str, Any]) -> Advisory:
         package.source_name,
         (Range("SEMVER", events),),
         ratings=() if severity is Severity.UNTRIAGED and rating.score is None else (rating,),
-        published=finding.get("published", ""),
+        published=finding.get("published"),
     )
 
 

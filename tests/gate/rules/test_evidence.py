@@ -24,7 +24,7 @@ def judge(
     return list(RULE.judge(facts, RULE.parse_settings(settings)))
 
 
-def make_coverage(at: str) -> tuple[Coverage, ...]:
+def make_coverage(at: str | None) -> tuple[Coverage, ...]:
     return (Coverage("npm", True, (), at),)
 
 
@@ -103,7 +103,7 @@ def test_the_policy_sets_the_allowed_days() -> None:
 
 
 def test_only_feeds_of_the_images_packages_can_be_stale() -> None:
-    stale = (*FRESH, Coverage("Debian:13", True, (), ""), Coverage("PyPI", True, (), ""))
+    stale = (*FRESH, Coverage("Debian:13", True, (), None), Coverage("PyPI", True, (), None))
     owned_package = replace(make_package("b"), ecosystem="PyPI", owner="python3-b")
     assert judge(make_inventory(make_package("a"), owned_package), coverage=stale) == []
 
@@ -133,11 +133,11 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
     ("at", "reason"),
     [
         ("2026-11-17T12:00:00Z", "was made 7 days ago, at 2026-11-17T12:00:00Z; it is stale after 7 days"),
-        ("", "does not say when it was made"),
+        (None, "does not say when it was made"),
         ("2027-01-01T00:00:00Z", "in the future"),
     ],
 )
-def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
+def test_a_report_of_another_scanner_becomes_stale(at: str | None, reason: str) -> None:
     facts = RuleInput(make_inventory(make_package("a")), Matches((), ()), (), NOW, source="trivy", reported_at=at)
     (result,) = RULE.judge(facts, RULE.parse_settings({}))
     assert isinstance(result, UndeterminedFact)

@@ -14,7 +14,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 _LAYERS = ("sha256:" + "a" * 64, "sha256:" + "b" * 64)
-_TIMES = ("", "2026-11-20T00:00:00Z", "2026-01-01T00:00:00Z", "2027-06-01T00:00:00Z")
+_TIMES = (None, "2026-11-20T00:00:00Z", "2026-01-01T00:00:00Z", "2027-06-01T00:00:00Z")
 
 
 @st.composite
@@ -22,7 +22,7 @@ def draw_findings(draw: st.DrawFn) -> tuple[Finding, ...]:
     result = []
     for number in range(draw(st.integers(0, 6))):
         severity = draw(st.sampled_from(list(Severity)))
-        where = replace(make_package(f"p{number}"), layer=draw(st.sampled_from(("", *_LAYERS))))
+        where = replace(make_package(f"p{number}"), layer=draw(st.sampled_from((None, *_LAYERS))))
         fixed = draw(st.sampled_from((None, "2.0.0")))
         published, fixed_at = draw(st.sampled_from(_TIMES)), draw(st.sampled_from(_TIMES))
         rating = Rating(None, severity)

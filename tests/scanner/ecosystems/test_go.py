@@ -131,7 +131,7 @@ def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> 
     advisory = Advisory(
         "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
     )
-    database = AdvisorySnapshot((advisory,), (Coverage("Go", is_complete=True, names=(), checked_at=""),))
+    database = AdvisorySnapshot((advisory,), (Coverage("Go", is_complete=True, names=(), checked_at=None),))
     matches = Matcher(database, [ECOSYSTEM]).match(read(read_program()).packages)
     assert matches.findings == ()
     assert [entry.subject for entry in matches.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]

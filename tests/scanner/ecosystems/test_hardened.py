@@ -75,7 +75,7 @@ def test_a_hardened_image_of_docker_needs_the_database_of_its_family() -> None:
     assert any("contains no package database" in entry.reason for entry in inventory.unread)
 
 
-def make_deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:
+def make_deb(version: str, maintainer: str | None = None, distribution: Distribution = BUSTER) -> Package:
     package = Package("libssl1.1", version, "", "", "openssl", version, status.STATUS, vendor=maintainer)
     return dpkg.ECOSYSTEM.assign_distribution(package, distribution)
 

@@ -121,7 +121,7 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
     advisory = Advisory(
         "RUSTSEC-1", "crates.io", "time", (Range("SEMVER", (("introduced", "0"), ("fixed", "0.2.23"))),)
     )
-    database = AdvisorySnapshot((advisory,), (Coverage("crates.io", is_complete=True, names=(), checked_at=""),))
+    database = AdvisorySnapshot((advisory,), (Coverage("crates.io", is_complete=True, names=(), checked_at=None),))
     (package,) = read(make_crate_list({"name": "time", "version": "0.1.0", "source": source})).packages
     matches = Matcher(database, [ECOSYSTEM]).match([package])
     assert (bool(matches.findings), bool(matches.undetermined)) == (affected, is_undetermined)

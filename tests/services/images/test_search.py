@@ -329,8 +329,8 @@ def test_pages_by_name_continue_behind_images_without_a_tag(fleet: Fleet) -> Non
     for name in ("base", "own"):
         fleet.store.images.add_push(PushedImage("team/base", None, digest(name), format_day(9)))
     names: list[tuple[str, str | None]] = []
-    after: str | None = ""
-    while after is not None:
+    after = None
+    while not names or after is not None:
         page = search(fleet).list_images(ImageQuery(sort=ImageSort.NAME, repository="team/*", limit=1, after=after))
         names += [(image.digest, image.tag) for image in page.images]
         after = page.next

@@ -83,7 +83,7 @@ def test_a_revoked_waiver_has_no_end_to_announce(store: Store) -> None:
 
 
 def test_the_waivers_that_ended_are_read_once_for_all_images(store: Store) -> None:
-    for name, repository, image in (("all", "", ""), ("web", "team/*", ""), ("one", "", "sha256:1")):
+    for name, repository, image in (("all", None, None), ("web", "team/*", None), ("one", None, "sha256:1")):
         store.waivers.add(
             Waiver(name, "ana", "No.", "CVE-1", repository=repository, image=image, until=get_time(1), created_by="ana")
         )

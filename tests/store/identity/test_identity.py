@@ -14,7 +14,7 @@ from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.store.identity.sessions import MAX_OF_TOKEN
 
 ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
-BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), "", NOW)
+BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), None, NOW)
 TOKEN = Token("0123456789ab", "ada", "f" * 64, NOW, LATER)
 EVEN_LATER = "2026-11-24T12:00:00.000Z"
 

@@ -16,7 +16,7 @@ NOW_TEXT = "2026-11-24T12:00:00Z"
 FEEDS = feeds.load()
 
 
-def make_package(ecosystem: str, name: str, owner: str = "") -> Package:
+def make_package(ecosystem: str, name: str, owner: str | None = None) -> Package:
     return Package(name, "1", f"pkg:x/{name}@1", ecosystem, name, "1", "a/path", owner=owner)
 
 

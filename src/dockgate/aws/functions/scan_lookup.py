@@ -79,4 +79,4 @@ class ScanLookup:
         documents = {
             digest: document for scan_state in scan_states for digest, document in scan_state.documents.items()
         }
-        return ScanState(is_over, next(iter(faults), ""), documents)
+        return ScanState(is_over, next(iter(faults), None), documents)

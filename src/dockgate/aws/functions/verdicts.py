@@ -112,7 +112,7 @@ class Verdicts:
                 )
             ),
             external_reports=tuple(part for parts in external_reports for part in parts),
-            no_scan_reason=scan_state.fault or None,
+            no_scan_reason=scan_state.fault,
         )
         return JudgedImage(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 

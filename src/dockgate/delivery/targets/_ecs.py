@@ -115,7 +115,7 @@ def parse_task(task: Mapping[str, Any], service: str, revision: Revision) -> Tas
         state=_determine_state(task, revision),
         digest=image.digest if image else None,
         started_at=format_seconds(started_at) if isinstance(started_at, datetime) else None,
-        reason=explain_end(task) or None,
+        reason=explain_end(task),
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
             for container in containers

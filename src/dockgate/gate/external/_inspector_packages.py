@@ -88,13 +88,13 @@ def read_package(entry: dict[str, Any], platform_name: Any) -> Package:
     system_name, release = _split_platform(read_text(platform_name))
     system = _SYSTEMS.get(system_name)
     if system is None or manager not in ("OS", ""):
-        return Package(name, version, "", "", name, version, path, layer, arch)
+        return Package(name, version, "", "", name, version, path, layer, arch or None)
     arch = _PURL_ARCHITECTURES[system.kind].get(arch, arch)
     qualifiers = {"arch": "" if arch == "noarch" and system.kind == "deb" else arch, "distro": f"{system.id}-{release}"}
     ecosystem = ":".join(filter(None, (system.ecosystem, _format_release(system, release))))
     space = "redhat" if system.id == "rhel" else system.id
     package_url = purl.write_purl(system.kind, space, name, version, qualifiers)
-    return Package(name, version, package_url, ecosystem, name, version, path, layer, arch)
+    return Package(name, version, package_url, ecosystem, name, version, path, layer, arch or None)
 
 
 def read_fixed_version(entry: dict[str, Any]) -> str | None:

@@ -135,9 +135,9 @@ def _read_package(artifact: dict[str, Any], location: str, report: ReportBuilder
     purl, version = read_text(artifact.get("purl")), read_text(artifact.get("version"))
     locations = read_mappings(artifact.get("locations"), f"{location}.locations")
     path = next((read_text(entry.get("path")) for entry in locations), "")
-    layer = next((read_digest(entry.get("layerID")) for entry in locations), "")
+    layer = next((read_digest(entry.get("layerID")) for entry in locations), None)
     package = make_package(context, read_text(artifact.get("name")), version, purl, report.distribution)
-    return replace(package, path=path.lstrip("/"), layer=layer or None)
+    return replace(package, path=path.lstrip("/"), layer=layer)
 
 
 def _read_rating(vulnerability: dict[str, Any], location: str) -> Rating:

@@ -133,7 +133,7 @@ def _read_package(
     source_name = read_text(entry.get("SrcName"))
     source = (source_name, _read_version(entry, "Src") or None) if source_name else None
     package = make_package(context, name, version, purl, report.distribution, source)
-    return replace(package, path=path.lstrip("/"), layer=layer or None)
+    return replace(package, path=path.lstrip("/"), layer=layer)
 
 
 def _read_version(package: dict[str, Any], prefix: str = "") -> str:

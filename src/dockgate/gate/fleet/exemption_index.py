@@ -80,7 +80,7 @@ class ExemptionIndex:
         # By image; None for those that name none.
         self._waivers: dict[str | None, list[Waiver]] = {}
         for waiver in fleet_waivers.waivers:
-            self._waivers.setdefault(waiver.image or None, []).append(waiver)
+            self._waivers.setdefault(waiver.image, []).append(waiver)
         self._statements_by_image: dict[str, list[VexStatement]] = {}
         for statement in fleet_waivers.statements:
             for digest in dict.fromkeys(filter(None, map(vex_statements.parse_image_digest, statement.products))):

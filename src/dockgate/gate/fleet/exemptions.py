@@ -48,11 +48,10 @@ def make_waiver_scope(waiver: Waiver) -> ExemptionScope:
     One for unread content, a rule or all of an image has no finding to look for.
     """
     images = frozenset((waiver.image,)) if waiver.image else None
-    repository = waiver.repository or None
     if waiver.unread or waiver.rule or not (waiver.vulnerability or waiver.package):
-        return ExemptionScope(images, repository)
+        return ExemptionScope(images, waiver.repository)
     names = frozenset((waiver.vulnerability,)) if waiver.vulnerability else None
-    return ExemptionScope(images, repository, True, names, (waiver.package,) if waiver.package else None)
+    return ExemptionScope(images, waiver.repository, True, names, (waiver.package,) if waiver.package else None)
 
 
 def make_statement_scopes(statement: VexStatement, attached_to: str | None) -> Sequence[ExemptionScope]:

@@ -340,11 +340,12 @@ class ImageSearch:
     ) -> Collection[str] | None:
         """Return those of all repositories that match and that the caller sees, None for no limit."""
         is_limited = caller is not None and caller.is_limited
-        if not pattern and not is_limited:
+        if pattern is None and not is_limited:
             return None
-        own_pattern = strip_own_registry(pattern or "", self.registry_names)
-        visible_names = _select_visible_repositories(names, caller)
-        repositories = [name for name in visible_names if not own_pattern or patterns.is_match(name, own_pattern)]
+        repositories = _select_visible_repositories(names, caller)
+        if pattern is not None:
+            own_pattern = strip_own_registry(pattern, self.registry_names)
+            repositories = [name for name in repositories if patterns.is_match(name, own_pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories
 

@@ -280,7 +280,7 @@ class Verdicts:
             return None
 
     def _build_approval_case(self, approval: Approval) -> VerdictCase | None:
-        context = DeploymentContext(approval.repository, approval.service or None)
+        context = DeploymentContext(approval.repository, approval.service)
         return self._build_case(approval.image, self.selection.read(approval.policy), context)
 
     def _build_case(self, image: str, loaded_policy: LoadedPolicy, context: DeploymentContext) -> VerdictCase | None:

@@ -58,7 +58,7 @@ def make_page_table(
         (_shorten_key(key(entry)) if key else 0, step * number, entry)
         for number, entry in enumerate(entries, -len(entries))
     ]
-    query = PageQuery(sort, fields.get(names[1], ""), limit)
+    query = PageQuery(sort, fields.get(names[1]) or None, limit)
     page = make_page(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
     links = ListLinks.from_page(make_request_path(request), sorts, query, page)

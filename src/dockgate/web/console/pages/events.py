@@ -70,7 +70,7 @@ def show_events(
         )
     except DefinitionError as problem:
         error = problem
-    query = PageQuery(sort, str(position or ""))
+    query = PageQuery(sort, str(position) if position else None)
     links = ListLinks.from_page("/events", list_sort_names(EventSort), query, page, [("pattern", pattern)])
     return render_page(
         request,

@@ -117,7 +117,9 @@ def show_images(
         *((name, "true") for name in flags),
         *((name, str(value)) for name in _VALUES if (value := getattr(filters, name)) not in (None, "")),
     ]
-    links = ListLinks.from_page("/images", list(ImageSort), PageQuery(filters.sort, after), page, pairs, LAST_FIRST)
+    links = ListLinks.from_page(
+        "/images", list(ImageSort), PageQuery(filters.sort, query.after), page, pairs, LAST_FIRST
+    )
     return render_page(
         request,
         caller,

@@ -246,7 +246,7 @@ def show_audit(
 ) -> Response:
     """List changing calls."""
     query = PageQuery(sort, after)
-    page = calls.read_audit_page(store, query, AuditFilter(by, call, result))
+    page = calls.read_audit_page(store, query, AuditFilter(by or None, call or None, result))
     filters = ("by", by), ("call", call), ("result", result)
     return render_page(
         request,

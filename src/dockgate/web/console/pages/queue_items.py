@@ -79,7 +79,7 @@ def describe_change(shown_keys: str, queue: Sequence[QueueItem]) -> str | None:
 def _describe_services_at_risk(attention: Attention) -> Iterator[QueueItem]:
     services = [entry for entry in attention.services if entry.at_risk]
     for service in sorted(services, key=lambda entry: (entry.at_risk_until or "", entry.name)):
-        href, deadline = f"/running/{service.name}", service.at_risk_until or None
+        href, deadline = f"/running/{service.name}", service.at_risk_until
         yield QueueItem("AtRisk", service.name, service.at_risk or "", "See service", href, deadline)
 
 
