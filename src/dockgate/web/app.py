@@ -39,6 +39,7 @@ from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.queue_items import QueueCount
 from dockgate.web.console.recent_values import RecentVerdicts
+from dockgate.web.console.repeated_forms import RunningForms
 from dockgate.web.error_responses import add_error_schema, get_request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
@@ -135,6 +136,7 @@ def _make_app(
     app.state.services = services
     app.state.recent_verdicts = RecentVerdicts()
     app.state.recent_queue_counts = RecentValues[QueueCount](_MAX_QUEUE_COUNTS)
+    app.state.running_forms = RunningForms()
     app.state.failed_authentications = FailedAuthentications()
     app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)

@@ -49,6 +49,7 @@ MAX_SUBJECT = 300
 MAX_KEYS = 10_000
 
 F = TypeVar("F", bound=Callable[..., Any])
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _self_checking_calls: set[Callable[..., Any]] = set()
 # The key, in a request's scope, of its audit entry.
@@ -195,12 +196,21 @@ class GuardedRoute(APIRoute):
     """A route that checks permissions before it reads the body."""
 
     @override
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         accept_any_text(self)
-        handle = self.make_handler()
+        handle_authorized = super().get_route_handler()
         guards = list_permissions(self.dependant)
         is_json = self.body_field is not None
         is_synchronous = not inspect.iscoroutinefunction(self.endpoint)
+
+        async def handle_in_slot(request: Request) -> Response:
+            caller: Caller | None = request.scope.get(_CALLER)
+            if not is_synchronous or caller is None:
+                return await handle_authorized(request)
+            async with (await get_threads(request)).calls.take(caller.name):
+                return await handle_authorized(request)
+
+        handle = self.wrap_handler(handle_in_slot)
 
         async def handle_guarded(request: Request) -> Response:
             threads = await get_threads(request)
@@ -216,16 +226,16 @@ class GuardedRoute(APIRoute):
                     body = await request.body()
                 require_storable(body)
                 await threads.run_prompt(require_unambiguous, body)
-            if not is_synchronous or caller is None:
-                return await handle(request)
-            async with threads.calls.take(caller.name):
-                return await handle(request)
+            return await handle(request)
 
         return handle_guarded
 
-    def make_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request of a caller who is authorized."""
-        return super().get_route_handler()
+    def wrap_handler(self, handle: Handler) -> Handler:
+        """Return what answers a request of a caller who is authorized.
+
+        `handle` does so in a slot of calls, which it waits for.
+        """
+        return handle
 
 
 def list_permissions(dependant: Dependant) -> list[RequirePermission]:

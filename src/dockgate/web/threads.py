@@ -36,6 +36,8 @@ MAX_DOCUMENTS, MAX_DOCUMENTS_EACH = 8, 4
 MAX_BODIES, MAX_BODIES_EACH = 64, 8
 # The same for forms that need no session: in total, per address; and seconds that one waits.
 MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, OPEN_FORM_WAIT_SECONDS = 32, 4, 1.0
+# Copies of forms that wait for the answer of the first one, each with its body in memory: in total, per principal.
+MAX_FORM_COPIES, MAX_FORM_COPIES_EACH = 32, 8
 # Seconds that a call waits for a slot.
 WAIT_SECONDS = 10.0
 # Seconds that a body in memory may take, however steadily it comes; of a form that needs no session.
@@ -181,6 +183,7 @@ class Threads:
         self._open_forms = FairSlots(
             MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, "receives {} forms", min(wait_seconds, OPEN_FORM_WAIT_SECONDS)
         )
+        self.form_copies = FairSlots(MAX_FORM_COPIES, MAX_FORM_COPIES_EACH, "keeps {} copies of forms waiting", 0)
         self._requests = FairSlots(max_requests, max_requests // 2, "answers {} requests", 0)
 
     async def run_prompt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -2,10 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,53 +15,64 @@ import pytest
 from anyio import create_task_group
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
-from tests.sqlite import open_sqlite
+from tests.store.factories import FACTORIES, open_store_of_kind
 
-from dockgate.identity.model import LOCAL, Caller
+from dockgate.identity.model import LOCAL, Caller, Token
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.sent_forms import SentForms
 from dockgate.store import Store
-from dockgate.web.console.repeated_forms import WAIT_SECONDS, answer_once
-from dockgate.web.threads import Threads
+from dockgate.web.console.repeated_forms import RENEWAL_SECONDS, WAIT_SECONDS, FormHandler, RunningForms
+from dockgate.web.threads import MAX_FORM_COPIES_EACH, Threads
 
-# Forms without a key of that name: of a session, of what has another key, of files, and one that changes nothing.
+# Forms without a key of that name: of a session, of what has another key, and one that changes nothing.
 KEYLESS_FORMS = {
-    *("/signin", "/signout", "/theme", "/first-admin", "/vex", "/waivers/new"),
+    *("/signin", "/signout", "/theme", "/first-admin", "/waivers/new"),
     *("/pipelines/{{ pipeline.name }}/start", "/people/{{ principal.name }}/tokens"),
     "/events/rules/{{ rule.name }}/test",
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(open_sqlite(tmp_path)) as store:
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
-class Page:
-    """A page with a form, which is handled with `response`, and counts how often."""
+LOCAL_CALLER = Caller(LOCAL)
+NO_HEADERS: Mapping[str, str] = {}
 
-    def __init__(self, store: Store, wait_seconds: float = WAIT_SECONDS) -> None:
-        clock = ServerClock(lambda: datetime(2026, 12, 1, tzinfo=UTC))
-        self._services = SimpleNamespace(access=SimpleNamespace(sent_forms=SentForms(store, clock)))
+
+class Page:
+    """A page of a server with a form, which is handled with `response`, and counts how often."""
+
+    def __init__(
+        self, store: Store, wait_seconds: float = WAIT_SECONDS, renewal_seconds: float = RENEWAL_SECONDS
+    ) -> None:
+        seconds = count()
+        clock = ServerClock(lambda: datetime(2026, 12, 1, tzinfo=UTC) + timedelta(seconds=next(seconds)))
+        self.sent_forms = SentForms(store, clock)
+        services = SimpleNamespace(access=SimpleNamespace(sent_forms=self.sent_forms))
+        state = SimpleNamespace(services=services, threads=Threads(), running_forms=RunningForms())
+        self._app = SimpleNamespace(state=state)
         self.response: Response | Exception = RedirectResponse("/done", 303)
         self.count = 0
         self.may_answer = asyncio.Event()
         self.may_answer.set()
-        self._answer = answer_once(self._handle, wait_seconds)
+        self._answer = FormHandler(self._handle, _render_waiting, wait_seconds, renewal_seconds)
 
-    async def send(self, body: str = "form_key=1&text=a", **headers: str) -> Response:
+    async def send(
+        self, body: str = "form_key=1&text=a", caller: Caller = LOCAL_CALLER, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Response:
         """Send the form, and return its answer."""
         fields = {"content-type": "application/x-www-form-urlencoded", **headers}
-        app = SimpleNamespace(state=SimpleNamespace(services=self._services, threads=Threads()))
         scope = {
             "type": "http",
             "method": "POST",
             "path": "/page",
             "query_string": b"",
             "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
-            "app": app,
-            "dockgate.caller": Caller(LOCAL),
+            "app": self._app,
+            "dockgate.caller": caller,
         }
 
         async def receive() -> dict[str, object]:
@@ -74,6 +86,10 @@ class Page:
         if isinstance(self.response, Exception):
             raise self.response
         return self.response
+
+
+def _render_waiting(_: Request) -> Response:
+    return PlainTextResponse("it is still being handled", 202)
 
 
 async def _send_again(page: Page) -> None:
@@ -91,7 +107,7 @@ async def _send_others(page: Page) -> None:
 async def _send_without_key(page: Page) -> None:
     for headers in ({}, {"hx-request": "true"}):
         for _ in range(2):
-            await page.send("text=a" if not headers else "form_key=1&text=a", **headers)
+            await page.send("text=a" if not headers else "form_key=1&text=a", headers=headers)
     assert page.count == 4
 
 
@@ -147,19 +163,158 @@ def test_a_form_acts_once(store: Store, story: Callable[[Page], Coroutine[Any, A
     asyncio.run(play())
 
 
-def test_a_form_whose_first_copy_gets_no_answer_is_handled(store: Store) -> None:
+async def _wait_until(is_true: Callable[[], bool]) -> None:
+    while not is_true():
+        await asyncio.sleep(0.01)
+
+
+def test_a_copy_that_waited_long_enough_does_nothing_while_the_first_is_handled(store: Store) -> None:
     async def play() -> None:
         page = Page(store, wait_seconds=0)
         page.may_answer.clear()
         slow_form = asyncio.create_task(page.send())
-        while not page.count:
-            await asyncio.sleep(0.01)
-        second = asyncio.create_task(page.send())
-        while page.count < 2:
-            await asyncio.sleep(0.01)
+        await _wait_until(lambda: page.count > 0)
+        assert (await page.send()).status_code == 202
         page.may_answer.set()
-        assert (await second).headers["location"] == "/done"
-        await slow_form
+        assert (await slow_form).headers["location"] == "/done"
+        assert page.count == 1
+
+    asyncio.run(play())
+
+
+def test_copies_that_waited_for_a_refused_form_are_handled_one_after_the_other(store: Store) -> None:
+    async def play() -> None:
+        page = Page(store)
+        page.response = PlainTextResponse("no", 422)
+        page.may_answer.clear()
+        copies = [asyncio.create_task(page.send()) for _ in range(1 + MAX_FORM_COPIES_EACH)]
+        await _wait_until(lambda: page.count > 0)
+        assert page.count == 1
+        page.may_answer.set()
+        assert {answer.status_code for answer in await asyncio.gather(*copies)} == {422}
+        assert page.count == len(copies)
+
+    asyncio.run(play())
+
+
+def test_more_copies_than_may_wait_do_nothing(store: Store) -> None:
+    async def play() -> None:
+        page = Page(store)
+        page.may_answer.clear()
+        copies = [asyncio.create_task(page.send()) for _ in range(50)]
+        await _wait_until(lambda: sum(copy.done() for copy in copies) == 49 - MAX_FORM_COPIES_EACH)
+        page.may_answer.set()
+        statuses = [answer.status_code for answer in await asyncio.gather(*copies)]
+        assert (page.count, statuses.count(303), statuses.count(202)) == (1, 1 + MAX_FORM_COPIES_EACH, 41)
+        assert (await page.send()).status_code == 303  # none of them keeps a place
+
+    asyncio.run(play())
+
+
+def test_a_form_that_another_server_handles_acts_once(store: Store) -> None:
+    async def play() -> None:
+        page, other_page = Page(store), Page(store)
+        page.may_answer.clear()
+        first = asyncio.create_task(page.send())
+        await _wait_until(lambda: page.count > 0)
+        copies = [asyncio.create_task(other_page.send()) for _ in range(5)]
+        await asyncio.sleep(0)
+        page.may_answer.set()
+        answers = await asyncio.gather(first, *copies)
+        assert {answer.headers.get("location") for answer in answers} == {"/done"}
+        assert (page.count, other_page.count) == (1, 0)
+
+    asyncio.run(play())
+
+
+def test_a_form_that_another_server_refused_is_handled(store: Store) -> None:
+    async def play() -> None:
+        page, other_page = Page(store), Page(store)
+        page.response = PlainTextResponse("no", 422)
+        page.may_answer.clear()
+        first = asyncio.create_task(page.send())
+        await _wait_until(lambda: page.count > 0)
+        copy = asyncio.create_task(other_page.send())
+        page.may_answer.set()
+        assert ((await first).status_code, (await copy).status_code) == (422, 303)
+        assert other_page.count == 1
+
+    asyncio.run(play())
+
+
+def test_one_server_handles_a_form_whose_server_does_not_answer(store: Store) -> None:
+    async def play() -> None:
+        silent_page, pages = Page(store), [Page(store, wait_seconds=0) for _ in range(4)]
+        silent_page.may_answer.clear()
+        first = asyncio.create_task(silent_page.send())
+        await _wait_until(lambda: silent_page.count > 0)
+        answers = await asyncio.gather(*(page.send() for page in pages))
+        assert sum(page.count for page in pages) == 1
+        assert {answer.status_code for answer in answers} <= {202, 303}
+        assert (await pages[0].send()).headers["location"] == "/done"
+        silent_page.may_answer.set()
+        await first
+
+    asyncio.run(play())
+
+
+def test_a_form_that_a_server_still_handles_is_left_to_it(store: Store) -> None:
+    async def play() -> None:
+        page, other_page = Page(store, renewal_seconds=0.01), Page(store, wait_seconds=0.5)
+        page.may_answer.clear()
+        first = asyncio.create_task(page.send())
+        await _wait_until(lambda: page.count > 0)
+        assert (await other_page.send()).status_code == 202
+        page.may_answer.set()
+        assert (await first).headers["location"] == "/done"
+        assert (await other_page.send()).headers["location"] == "/done"
+        assert (page.count, other_page.count) == (1, 0)
+
+    asyncio.run(play())
+
+
+def make_upload(boundary: str, key: str = "1", name: str = "a.json", data: str = "{}") -> tuple[str, str]:
+    """The body and the type of a form with a file."""
+    lines = (
+        *(f"--{boundary}", 'Content-Disposition: form-data; name="form_key"', "", key),
+        *(f"--{boundary}", f'Content-Disposition: form-data; name="file"; filename="{name}"', "", data),
+        *(f"--{boundary}--", ""),
+    )
+    return "\r\n".join(lines), f"multipart/form-data; boundary={boundary}"
+
+
+def test_a_form_with_a_file_acts_once(store: Store) -> None:
+    async def play() -> None:
+        page = Page(store)
+
+        async def send(*args: str, **fields: str) -> None:
+            body, content_type = make_upload(*args, **fields)
+            assert (await page.send(body, headers={"content-type": content_type})).headers["location"] == "/done"
+
+        await send("b1")
+        await send("b2")  # a browser chooses another one each time
+        assert page.count == 1
+        for fields in ({"key": "2"}, {"name": "b.json"}, {"data": "{1}"}):
+            await send("b3", **fields)
+        assert page.count == 4
+        for _ in range(2):
+            await send("b4", key="")
+        assert page.count == 6
+        headers = {"content-type": "multipart/form-data; boundary=b1"}
+        for _ in range(2):
+            await page.send("--b1\r\nform_key", headers=headers)
+        assert page.count == 8
+
+    asyncio.run(play())
+
+
+def test_a_token_with_other_limits_does_not_get_the_answer(store: Store) -> None:
+    async def play() -> None:
+        page, token = Page(store), Token("t", "local", "", "", "")
+        narrow_token = replace(token, id="u", repositories=("web",))
+        for caller in (Caller(LOCAL, token), Caller(LOCAL, narrow_token), Caller(LOCAL, replace(token, id="v"))):
+            await page.send(caller=caller)
+        assert page.count == 2
 
     asyncio.run(play())
 

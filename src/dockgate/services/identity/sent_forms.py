@@ -17,18 +17,26 @@ class SentForms:
     store: Store
     clock: ServerClock
 
-    def begin(self, digest: str) -> FormAnswer | None:
-        """Begin to handle the form of this digest: `finish` it. Return its first answer if it was sent before."""
+    def begin(self, digest: str) -> FormAnswer:
+        """Begin to handle the form of this digest if the answer is new: `finish` it.
+
+        Return its first answer otherwise.
+        """
         before = self.clock.compute_time_before(ANSWER_DAYS)
         return self.store.form_answers.begin(digest, self.clock.now(), before)
 
-    def take_over(self, digest: str, answer: FormAnswer) -> bool:
-        """Begin to handle a form again whose first copy has no answer yet.
+    def renew(self, digest: str, recorded_at: str) -> FormAnswer | None:
+        """Record that a form is still handled, or handled again, which was recorded at `recorded_at` before.
 
-        Return whether this caller is to do it.
+        Return its new answer; None if it is over, or another one has recorded that it handles the form.
         """
-        return self.store.form_answers.take_over(digest, answer.at, self.clock.now())
+        now = self.clock.now()
+        is_renewed = self.store.form_answers.renew(digest, recorded_at, now)
+        return FormAnswer(None, now, is_new=True) if is_renewed else None
 
-    def finish(self, digest: str, location: str | None) -> None:
-        """Store where the answer of a form leads to. None if it was not accepted, and may be sent again."""
-        self.store.form_answers.finish(digest, location)
+    def finish(self, digest: str, recorded_at: str, location: str | None) -> None:
+        """Store where the answer of a form leads to. None if it was not accepted, and may be sent again.
+
+        `recorded_at` is when it was recorded last that the form is handled.
+        """
+        self.store.form_answers.finish(digest, recorded_at, location)

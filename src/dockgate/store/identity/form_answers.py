@@ -10,10 +10,14 @@ from dockgate.store.statements import delete_unlocked, insert_if_new
 
 
 class FormAnswer(NamedTuple):
-    """The answer of a form: where it leads to, None while it is being handled, and since when it is."""
+    """The answer of a form: where it leads to, None while it is being handled.
+
+    `at` is when that was recorded last; the one who recorded it handles the form. `is_new`: that is this caller.
+    """
 
     location: str | None
     at: str
+    is_new: bool = False
 
 
 class FormAnswers:
@@ -22,8 +26,8 @@ class FormAnswers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, digest: str, now: str, before: str) -> FormAnswer | None:
-        """Begin to handle a form: `finish` it. Return its first answer instead if it has been sent before.
+    def begin(self, digest: str, now: str, before: str) -> FormAnswer:
+        """Begin to handle a form if its answer is new: `finish` it. Return its first answer otherwise.
 
         Forms that were sent before the time `before` are forgotten.
         """
@@ -36,28 +40,31 @@ class FormAnswers:
         with self._database.write() as connection:
             delete_unlocked(connection, form_answers, form_answers.c.at < before)
             if insert_if_new(connection, form_answers, {"digest": digest, "at": now}):
-                return None
+                return FormAnswer(None, now, is_new=True)
             row = connection.execute(answer).first()
             return FormAnswer(*row) if row is not None else FormAnswer(None, now)
 
-    def take_over(self, digest: str, begun_at: str, now: str) -> bool:
-        """Begin to handle a form again that was begun at `begun_at` and is not finished.
+    def renew(self, digest: str, recorded_at: str, now: str) -> bool:
+        """Record that a form is handled that was recorded at `recorded_at` and is not finished.
 
         Return whether this caller has it: of several that ask, one.
         """
         is_unfinished = (
             form_answers.c.digest == digest,
-            form_answers.c.at == begun_at,
+            form_answers.c.at == recorded_at,
             form_answers.c.location.is_(None),
         )
         with self._database.write() as connection:
             return connection.execute(update(form_answers).where(*is_unfinished).values(at=now)).rowcount > 0
 
-    def finish(self, digest: str, location: str | None) -> None:
-        """Store where the answer of a form leads to. With None, forget the form."""
-        is_begun = form_answers.c.digest == digest
+    def finish(self, digest: str, recorded_at: str, location: str | None) -> None:
+        """Store where the answer of a form leads to, unless a copy has an answer.
+
+        With None, forget the form, unless a copy is handled since `recorded_at`.
+        """
+        is_open = form_answers.c.digest == digest, form_answers.c.location.is_(None)
         with self._database.write() as connection:
             if location is None:
-                connection.execute(delete(form_answers).where(is_begun))
+                connection.execute(delete(form_answers).where(*is_open, form_answers.c.at == recorded_at))
             else:
-                connection.execute(update(form_answers).where(is_begun).values(location=location))
+                connection.execute(update(form_answers).where(*is_open).values(location=location))

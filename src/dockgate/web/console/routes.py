@@ -1,8 +1,6 @@
 """The route of a page: permissions as for every call, forms from our own pages only, errors as pages."""
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
 from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Request
@@ -12,13 +10,13 @@ from starlette.routing import Match
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DockgateError, UnknownCallerError
 from dockgate.shared.interfaces import override
-from dockgate.web.authorization import GuardedRoute
+from dockgate.web.authorization import GuardedRoute, Handler, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.form_fields import is_form, is_part, read_body, read_form
 from dockgate.web.console.formats import make_sentence
 from dockgate.web.console.multipart import find_boundary, read_parts
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.repeated_forms import FORM_KEY, answer_once
+from dockgate.web.console.repeated_forms import FORM_KEY, FormHandler
 from dockgate.web.error_responses import get_request_id
 from dockgate.web.page_paths import make_request_address, make_request_path
 from dockgate.web.query_parameters import KNOWN_PARAMETERS, drop_empty_parameters
@@ -48,11 +46,11 @@ class PageRoute(GuardedRoute):
     """A route whose forms only our own pages can send, and act once if they are sent twice."""
 
     @override
-    def make_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return answer_once(super().make_handler())
+    def wrap_handler(self, handle: Handler) -> Handler:
+        return FormHandler(handle, _render_running_form)
 
     @override
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
         async def handle_own(request: Request) -> Response:
@@ -149,6 +147,14 @@ def render_form_address(request: Request, caller: Caller | None = None) -> Respo
     """The answer to a browser that opens the address of a form: the way back to its page."""
     message, advice = "this address takes only what a form sends", "Go back to the page with the form."
     return render_error_page(request, 405, message, advice, caller)
+
+
+def _render_running_form(request: Request) -> Response:
+    """The answer to a copy of a form whose first one is still being handled: it did nothing."""
+    caller, page = get_authorized_caller(request), find_form_page(request)
+    return render_page(
+        request, caller, "form_running.html", 202, title="Still being handled", page=page if page != "/" else None
+    )
 
 
 def _sign_in(request: Request) -> Response:
