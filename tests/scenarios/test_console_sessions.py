@@ -258,23 +258,7 @@ def test_pages_are_compressed_and_answers_to_forms_are_not(site: Site) -> None:
         assert "content-encoding" not in response.headers
 
 
-def test_a_form_that_is_sent_twice_acts_once(site: Site) -> None:
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        key = re.search(r'name="key" value="(\w+)"', browser.get("/pipelines/web").text)
-        assert key
-        answers = [browser.send_form("/pipelines/web/start", key=key[1]).headers["location"] for _ in range(2)]
-    assert answers[0] == answers[1]
-
-
-def test_a_form_of_a_token_that_is_sent_twice_makes_one(site: Site) -> None:
-    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
-        key = re.search(r'name="key" value="(\w+)"', browser.get("/people/ada").text)
-        assert key
-        first, second = (browser.send_form("/people/ada/tokens", days="1", key=key[1]) for _ in range(2))
-    assert (first.status_code, second.status_code) == (200, 422)
-    assert "shown once" in first.text
-    assert "created the token" in second.text
-    assert "shown once" not in second.text
+def test_a_request_for_a_token_that_is_repeated_makes_one(site: Site) -> None:
     headers, body = {"Idempotency-Key": "one"}, {"principal": "ada"}
     statuses = [site.server.client.post("/tokens", json=body, headers=headers).status_code for _ in range(2)]
     assert statuses == [201, 409]

@@ -49,6 +49,14 @@ class ConflictError(DockgateError):
     """The request contradicts the present state, such as answering an approval twice."""
 
 
+class TokenIssuedError(ConflictError):
+    """A repeated request issued a token before. The token's text was shown then, and is stored nowhere."""
+
+    def __init__(self, message: str, advice: str, *, token_id: str) -> None:
+        super().__init__(message, advice)
+        self.token_id = token_id
+
+
 class ChangedError(ConflictError):
     """The value has changed since the caller read it."""
 

@@ -31,7 +31,7 @@ from dockgate.identity.model import (
     write_token,
 )
 from dockgate.services.images.name_search import read_own_pattern
-from dockgate.shared.errors import ConflictError, NotFoundError, UnknownCallerError, UsageError
+from dockgate.shared.errors import ConflictError, NotFoundError, TokenIssuedError, UnknownCallerError, UsageError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 
@@ -191,9 +191,10 @@ class People:
         try:
             self.store.tokens.add(token)
         except ConflictError:
-            raise ConflictError(
+            raise TokenIssuedError(
                 f"this request created the token {token.id} already, and its text was shown then",
                 "If its text is lost, revoke it and create another.",
+                token_id=token.id,
             ) from None
         return token, text
 

@@ -1,7 +1,6 @@
 """The pages of what decides: policies and waivers."""
 
 import re
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -28,6 +27,7 @@ from dockgate.web.console.pages.policy_trials import Trial, describe_candidate, 
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 from dockgate.web.console.rendering import render_page
+from dockgate.web.console.repeated_forms import make_request_key
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
@@ -290,7 +290,7 @@ def show_new_waiver(
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
     until_date = values["until"] or f"{clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
-    defaults = {"owner": values["owner"] or caller.name, "until": until_date, "key": uuid.uuid4().hex}
+    defaults = {"owner": values["owner"] or caller.name, "until": until_date}
     values = {**values, **defaults, "verdict": request.query_params.get("verdict", "")}
     preview = None
     with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
@@ -343,9 +343,7 @@ def add_waiver(
     """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
     is_until_fixed = fields.get("until_fixed") == "yes"
-    form_values = {name: fields.get(name, "") for name in ("key", "verdict")} | {
-        "until_fixed": "yes" if is_until_fixed else ""
-    }
+    form_values = {"verdict": fields.get("verdict", ""), "until_fixed": "yes" if is_until_fixed else ""}
     try:
         if not values["owner"] or not values["reason"]:
             raise UsageError("a waiver needs an owner and a reason", "Fill both fields.")
@@ -363,7 +361,7 @@ def add_waiver(
             store,
             clock,
             policies,
-            fields.get("key", ""),
+            make_request_key(fields),
         )
     except UsageError as error:
         return _render_waiver_form(request, caller, values | form_values, error)

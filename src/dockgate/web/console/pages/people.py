@@ -1,15 +1,14 @@
 """People and their tokens, the audit log, and own settings."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.identity.model import Permission, ProjectRole, Role, Session, hash_secret, read_roles
+from dockgate.identity.model import Permission, ProjectRole, Role, Session, Token, hash_secret, read_roles
 from dockgate.services.identity.people import TOKEN_DAYS
-from dockgate.shared.errors import ConflictError, DockgateError, UsageError
+from dockgate.shared.errors import ConflictError, DockgateError, TokenIssuedError, UsageError
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api
@@ -20,6 +19,7 @@ from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
+from dockgate.web.console.repeated_forms import make_request_key
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
@@ -144,6 +144,7 @@ def _render_person(
     query: PageQuery = _NEWEST_TOKENS,
     error: DockgateError | None = None,
     values: Mapping[str, str] | None = None,
+    earlier_token: Token | None = None,
 ) -> Response:
     principal = store.principals.get(name)
     page = calls.read_token_page(store, query, name)
@@ -153,8 +154,8 @@ def _render_person(
         request,
         caller,
         "person.html",
-        422 if error else 200,
-        title=f"Error: {name}" if error else name,
+        409 if earlier_token else 422 if error else 200,
+        title=f"Error: {name}" if error or earlier_token else name,
         principal=principal,
         tokens=page.entries,
         links=links,
@@ -163,8 +164,8 @@ def _render_person(
         values=values or {},
         roles=list(Role),
         token=token,
+        earlier_token=earlier_token,
         days=TOKEN_DAYS,
-        key=uuid.uuid4().hex,
     )
 
 
@@ -212,7 +213,7 @@ def issue_token(
     access: api.AccessDependency,
     fields: Form,
 ) -> Response:
-    """Make a token, once for each form. Only this page shows it."""
+    """Make a token, once for each form. Only this page shows it; a repetition leads to a new form."""
     days = fields.get("days", "")
     try:
         if not days.isdecimal():
@@ -220,7 +221,13 @@ def issue_token(
         scopes = [permission for permission in Permission if fields.get(f"scope-{permission}") == "yes"]
         repositories, pipelines = fields.get("repositories", "").split(), fields.get("pipelines", "").split()
         new_token = calls.NewToken(name, float(days), scopes, repositories, pipelines)
-        issued_token = calls.create_token(new_token, caller, access, fields.get("key", ""))
+        key = make_request_key({**fields, "principal": name})
+        issued_token = calls.create_token(new_token, caller, access, key)
+    except TokenIssuedError as error:
+        holder = store.tokens.find(error.token_id)
+        return _render_person(
+            request, caller, store, name, values=fields, earlier_token=holder.token if holder else None
+        )
     except (UsageError, ConflictError) as error:
         return _render_person(request, caller, store, name, error=error, values={**fields, "days": days})
     return _render_person(request, caller, store, name, issued_token.text)

@@ -1,7 +1,5 @@
 """Pipelines and their definitions."""
 
-import uuid
-
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -14,6 +12,7 @@ from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import make_execution_rows
 from dockgate.web.console.rendering import render_page
+from dockgate.web.console.repeated_forms import make_request_key
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
@@ -83,7 +82,6 @@ def show_pipeline(
         ),
         fixes=store.fixes.list(name, FIXES),
         summarize=summarize,
-        key=uuid.uuid4().hex,
     )
 
 
@@ -92,5 +90,5 @@ def start_pipeline(
     name: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency, fields: Form
 ) -> Response:
     """Start a pipeline, once for each form."""
-    execution = calls.start_execution(name, caller, store, delivery, fields.get("key", ""))
+    execution = calls.start_execution(name, caller, store, delivery, make_request_key(fields))
     return redirect_to(f"/executions/{execution.id}")
