@@ -370,4 +370,8 @@ def test_an_image_that_passes_by_a_waiver_names_it_where_its_status_is_shown(ser
     assert "It is never called" in html
     add_waiver(server, vulnerability=vulnerability, repository="named/app")
     server.post(f"/waivers/{waiver['id']}/revoke")
+    assert get_summary()["waived"]
     assert waiver["id"] not in [entry["by"] for entry in get_summary()["waivers"]]
+    for page in ("/images?repository=named/app", f"/images/{image}"):
+        html = slow_http.get(f"{server.url}{page}", headers={"Accept": "text/html"}).text
+        assert "Who waived this is not listed: " in html
