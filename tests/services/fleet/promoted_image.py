@@ -9,6 +9,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.delivery.model import ApprovalId
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_reference import PolicyReference
+from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.shared.digest import compute_digest
@@ -37,6 +38,10 @@ class Promoted:
 
     def now(self) -> str:
         return format_time(self.system.clock())
+
+    def apply(self, *documents: str) -> None:
+        for document in documents:
+            self.system.services.delivery.documents.apply(document, "test", Caller(LOCAL))
 
     def judge(self) -> None:
         """What the server does by itself."""
