@@ -1,8 +1,9 @@
-"""Images in a second repository: which of them a changed advisory database has judged again, and at what cost.
+"""Images in a second repository, or that services run: which of them a changed advisory database has judged again.
 
-    python bench/further_repositories.py [--images 2000] [--database sqlite|postgres]
+    python bench/further_repositories.py [--images 2000] [--services 1000] [--database sqlite|postgres]
 
-Every image has 20 of 300 packages. Processor seconds of this process; on Postgres, the server's are not in it.
+Every image has 20 of 300 packages; each service runs another image. Processor seconds of this process; on Postgres, the
+server's are not in it.
 """
 
 import argparse
@@ -11,18 +12,24 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
 from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_advisory, make_package
 from tests.scenarios.server import ServerSystem
+from tests.services import running_services
 from tests.services.further_repositories import count_verdicts
 
+from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.shared.digest import compute_digest
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Severity
@@ -30,7 +37,7 @@ from dockgate.vulnerabilities.model import Severity
 PACKAGES, PACKAGES_OF_IMAGE, ADVISORIES = 300, 20, 100
 
 
-def main(count: int, database: str) -> None:
+def main(count: int, service_count: int, database: str) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {database}")
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         system = ServerSystem(Path(name), database=database)
@@ -40,6 +47,8 @@ def main(count: int, database: str) -> None:
             ]
             push_images(system, count)
             measure(system)
+            run_services(system, service_count)
+            measure_services(system)
         finally:
             system.close()
 
@@ -62,29 +71,55 @@ def push_images(system: ServerSystem, count: int) -> None:
 
 
 def measure(system: ServerSystem) -> None:
-    use_cases, advisories = system.use_cases, system.advisories.advisories
-    verdicts = count_verdicts(use_cases.verdicts)
-    repository_verdicts = replace(use_cases.repository_verdicts, verdicts=verdicts)
+    """Measure the images of prod/app."""
+    verdicts = count_verdicts(system.use_cases.verdicts)
+    review = replace(system.use_cases.repository_verdicts, verdicts=verdicts).review
+    measure_updates(system, "images", review, verdicts.judged)
+
+
+def run_services(system: ServerSystem, count: int) -> None:
+    """Have so many services run an image of prod/app each, which is approved there."""
+    registry, policy = system.services.addresses.registry, PolicyReference("default")
+    for number in range(count):
+        image = compute_digest(str(number).encode())
+        system.use_cases.verdicts.judge_followed(image, "prod/app", policy)
+        reference = ImageReference(f"{registry}/prod/app", image)
+        definition = TaskDefinition(f"service{number}", 0, "app", reference)
+        system.store.services.put(Service(definition.family, "podman", 1, 0), definition)
+
+
+def measure_services(system: ServerSystem) -> None:
+    """Measure what the services run."""
+    verdicts = running_services.count_verdicts(system.use_cases.verdicts)
+    review = replace(system.use_cases.service_risk, verdicts=verdicts).review
+    measure_updates(system, "services", review, verdicts.judged)
+
+
+def measure_updates(system: ServerSystem, name: str, review: Callable[[], None], judged_items: list[Any]) -> None:
+    """Print how many items are judged, and in how long, after each of some updates of the advisories."""
+    advisories = system.advisories.advisories
     for change, package in (("first round", None), ("unrelated advisory", "unrelated"), ("advisory", "package299")):
         if package is not None:
-            advisories.append(make_advisory(package, Severity.CRITICAL, "2"))
-        use_cases.verdict_renewal.renew()
+            advisories.append(make_advisory(package, Severity.CRITICAL, "2", name))
+        system.use_cases.verdict_renewal.renew()
         judged_count, start = 0, time.process_time()
         while True:
-            verdicts.judged.clear()
-            round_start = time.process_time()
-            repository_verdicts.review()
-            if not verdicts.judged:
+            judged_items.clear()
+            review()
+            if not judged_items:
                 break
-            judged_count += len(verdicts.judged)
-        end = time.process_time()
-        used, idle = round_start - start, end - round_start
-        print(f"{change}: {judged_count} judged in {used:.2f} s, a round without work {idle:.3f} s")
+            judged_count += len(judged_items)
+        used = time.process_time() - start
+        round_start = time.process_time()
+        review()
+        idle = time.process_time() - round_start
+        print(f"{name}, {change}: {judged_count} judged in {used:.2f} s, a round without work {idle:.3f} s", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--services", type=int, default=1000)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     arguments = parser.parse_args()
-    main(arguments.images, arguments.database)
+    main(arguments.images, arguments.services, arguments.database)

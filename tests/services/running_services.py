@@ -37,7 +37,7 @@ SIGNED = (
     "            5rWqVUkGqPXzpK5XGKVmJjZXpfjgX3IydFvWjAqOjbG5vKZ1W8Ip7L5w1g==\n"
     "            -----END PUBLIC KEY-----\n"
 )
-PLAIN = "kind: Policy\nname: plain\nrules:\n  max_findings: {CRITICAL: 0}\n  runs_as_root: {}\n"
+PLAIN = "kind: Policy\nname: plain\nrules:\n  max_findings: {CRITICAL: 0}\n"
 POLICIES = ("strict", "plain", "timed", "signed")
 # Texts that the policies get in turn.
 POLICY_TEXTS = {

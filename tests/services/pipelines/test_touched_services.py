@@ -7,19 +7,23 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_package
 from tests.services.changing_fleet import World
 from tests.services.renewal_fleet import Fleet, open_fleet
-from tests.services.running_services import PLAIN, RunningServices, check_random_changes
+from tests.services.running_services import PLAIN, POLICY_TEXTS, RunningServices, check_random_changes
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.registry_access import OPERATOR
 from dockgate.gate.model import ExternalReport, Waiver
-from dockgate.scanner.model import Inventory
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.fleet.advisory_revisions import LAG_LIMIT
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.pipelines.service_risk import ServiceRisk
 from dockgate.shared.timestamps import format_time
-from dockgate.store.records import ReportScope
+from dockgate.store.records import PushedImage, ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Cve, Finding, Matches, Rating, Severity
 
@@ -241,4 +245,85 @@ def test_a_changed_policy_has_the_services_judged_that_it_has_to_approve(service
     services.put_policy("plain", PLAIN.replace("CRITICAL", "LOW"))
     plain = [name for name in services.names if services.find_service(name)[0] == "x/plain"]
     assert services.review() == plain
+    assert services.find_differences() == []
+
+
+@pytest.mark.parametrize("services", [("timed", "plain")], indirect=True)
+def test_the_waivers_of_a_built_repository_count_once_the_operator_pushed_the_image(services: RunningServices) -> None:
+    world, store, name = services.world, services.store, "service1"
+    repository, image = services.find_service(name)
+    publish(services, "d")
+    waiver = Waiver("w", "ana", "x", package="pkg:deb/debian/*", repository=repository, until="2099-01-01")
+    store.waivers.add(replace(waiver, created_at=world.now))
+    services.review()
+    assert store.services.get(name).at_risk is None
+    build = Action("Build", ActionType.BUILD, input="SourceOutput", configuration={"image": repository})
+    store.pipelines.put(Pipeline("web", (Stage("Build", (build,)),)), world.now)
+    services.review()
+    assert store.services.get(name).at_risk is not None
+    store.images.add_push(PushedImage(repository, "1", image, world.now, pushed_by=OPERATOR))
+    services.review()
+    assert store.services.get(name).at_risk is None
+
+
+@pytest.mark.parametrize("services", [("signed",)], indirect=True)
+def test_provenance_that_was_fetched_counts_for_the_image(services: RunningServices) -> None:
+    name = services.names[0]
+    repository, image = services.find_service(name)
+    services.store.provenance.record_fetch_error(image, repository, "It is down.", services.world.now)
+    assert services.review() == [name]
+    assert services.find_differences() == []
+    services.world.fleet.system.clock.ahead += timedelta(seconds=1)
+    services.store.provenance.replace_fetched(image, repository, [], services.world.now)
+    assert services.review() == [name]
+
+
+@pytest.mark.parametrize("has_report", [False, True])
+def test_an_image_that_was_read_again_is_judged_by_what_it_contains_now(
+    services: RunningServices, has_report: bool
+) -> None:
+    world, (_, image), now = services.world, services.find_service("service1"), services.world.now
+    publish(services, "new")
+    if has_report:
+        inventory = Inventory(image, "linux/amd64", None, (), (), ())
+        services.store.reports.put(ExternalReport("trivy", now, inventory, Matches((), ())), "ana", ReportScope(), now)
+    services.review()
+    scan = services.store.images.request_new_scan(image, world.get_repository(world.names[1]), 1, now)
+    inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), (make_package("new"),), ())
+    services.store.images.finish_scan(image, scan.number, list_platforms(inventory), None, now)
+    world.renewal.renew()
+    assert services.review() == ["service1"]
+    assert services.find_differences() == []
+
+
+def test_epss_values_count_for_policies_that_read_them(services: RunningServices) -> None:
+    world = services.world
+    services.put_policy("timed", POLICY_TEXTS["timed"][2])
+    services.review()
+    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
+    timed_services = [name for name in services.list_services_with("a") if services.find_service(name)[0] == "x/timed"]
+    for epss in (0.1, 0.9):
+        world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, epss=epss, percentile=epss)}
+        world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
+        world.renewal.renew()
+        assert services.review() == timed_services
+        assert services.find_differences() == []
+
+
+def test_another_policy_that_has_judged_the_image_has_to_approve_it(services: RunningServices) -> None:
+    repository, image = services.find_service("service0")
+    services.put_policy("signed", POLICY_TEXTS["signed"][0])
+    services.approve(repository, image, "signed")
+    assert services.review() == ["service0"]
+    recorded_risks = services.store.service_risks.list_recorded()
+    assert "signed" in f"{recorded_risks['service0'].at_risk} {recorded_risks['service0'].cannot_judge}"
+
+
+def test_a_repository_with_two_policies_says_that_its_services_cannot_be_judged(services: RunningServices) -> None:
+    services.store.policy_assignments.put(PolicyAssignment("another", ("x/plain",), "timed"), "ana", services.world.now)
+    services.review()
+    recorded_risks = services.store.service_risks.list_recorded()
+    for name in services.names:
+        is_conflict = services.find_service(name)[0] == "x/plain"
+        assert ("judging it failed" in (recorded_risks[name].cannot_judge or "")) == is_conflict
     assert services.find_differences() == []

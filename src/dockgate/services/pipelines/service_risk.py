@@ -135,7 +135,7 @@ class ServiceRisk:
             revisions = [advisories.compute_policy_revision(policy) for policy in policies]
             has_epss_rule = any(entry.has_epss_rule for entry in revisions)
             inputs = (
-                (facts.running.revision, facts.running.execution, facts.location, facts.is_built, facts.revisions),
+                (facts.location, facts.is_built, facts.revisions),
                 advisories.get_revision(facts.location.image, has_epss_rule=has_epss_rule),
                 [entry.text for entry in revisions],
                 exemptions[facts.location],
