@@ -167,6 +167,7 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
         "GET /exposure": {
             **(exposure | empty_lists | counts | dict.fromkeys(("waived", "waived_of"), 0)),
             "unknown": unknown,
+            "conclusion": {"sentence": "No image is known.", "certainty": "Complete", "is_all_clear": True},
             "as_of": None,
             "is_limited": False,
             "exploited": None,
@@ -232,6 +233,7 @@ def test_whether_a_vulnerability_blocks_is_never_no_where_it_is_unknown(
         "question": "CVE-1",
         "is_limited": False,
         "state": "Present",
+        "conclusion": {"sentence": "9 images contain it.", "certainty": "Complete", "is_all_clear": False},
         "total": 9,
         "unknown": {"total": 0, "reason": None, "images": [], "next": None},
     }

@@ -259,7 +259,7 @@ def test_services_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -
 
 def test_repositories_are_listed_with_their_heads(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /repositories"] = []
-    assert "No repositories." in dockgate("repository", "list").out
+    assert "No visible repositories." in dockgate("repository", "list").out
     server.answers["GET /repositories"] = [
         {"name": "components", "clone_url": "http://127.0.0.1:7420/git/components.git", "heads": {"main": "a" * 40}}
     ]

@@ -122,7 +122,8 @@ def test_a_verdict_names_waivers_of_its_blocking_findings_that_came_later(site: 
 
 def test_each_list_says_what_would_be_there_and_the_next_step(site: Site, browser: Browser) -> None:
     html = remove_word_marks(browser.get("/styleguide").text)
-    for name, state in EMPTY_STATES.items():
+    for name, empty_state in EMPTY_STATES.items():
+        state = empty_state.describe_for(None)
         part = html.partition(f'id="empty-{name}"')[2].partition("<h3")[0]
         for sentence in (state.sentence, state.step, state.command, state.step_of_others, state.no_match_sentence):
             assert sentence is None or str(escape(sentence)) in part, name

@@ -188,7 +188,7 @@ def test_a_limited_reader_sees_the_waivers_that_count_in_its_images(site: Site) 
         assert browser.get(f"/waivers/{for_others}").status_code == 404
         waivers = browser.get("/waivers").text
         assert browser.get(f"/search?q={for_all}").headers["location"] == f"/waivers/{for_all}"
-        assert "Nothing known has this name" in browser.get(f"/search?q={for_others}").text
+        assert "Nothing that you may see is known by this name" in browser.get(f"/search?q={for_others}").text
     for text in (html, waivers):
         assert f"/waivers/{for_all}" in text
         assert for_others not in text
@@ -208,9 +208,11 @@ def test_an_empty_list_of_a_limited_reader_says_that_it_is_a_part(site: Site, br
     token = site.issue_token("ada", days=1, repositories=["none/*"])
     with Browser(site.server, token) as limited_browser:
         html = limited_browser.get(page).text
-    assert LIMITED_NOTE in html
+    note = re.compile(f"{LIMITED_NOTE}|No(thing| [a-z]+) that you may see ")
+    assert note.search(html)
     assert "creates the first one" not in html
-    assert LIMITED_NOTE not in browser.get(page).text
+    assert "{scope}" not in html
+    assert not note.search(browser.get(page).text)
 
 
 @pytest.mark.parametrize("name", ["CVE-1999-1", "nowhere"])
@@ -236,7 +238,7 @@ def test_a_page_for_a_limited_reader_says_that_others_may_contain_it(site: Site,
     assert "In the searched repositories, no image is known to contain it." in html
     assert "Only the repositories that you may see were searched: images in others may contain it." in html
     assert "No service of this server" not in html
-    assert "0 images contain it, of those that you may see" in html
+    assert "0 images are known to contain it" in html
     assert {"Running 0 known", "Images 0 known"} <= set(re.findall(r'<a href="#[a-z]+">([^<]+)</a>', html))
 
 

@@ -140,5 +140,9 @@ def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> Non
     command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]
     environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited_token}
     absent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    for kind, noun in (("pipeline", "pipelines"), ("repository", "repositories")):
+        arguments = [sys.executable, "-m", "dockgate", kind, "list"]
+        output = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
+        assert output.startswith(f"No visible {noun}."), output
     assert "In the searched repositories, no image is known to contain it" in absent.stdout
     assert "Only the repositories that the caller may see were searched" in absent.stdout

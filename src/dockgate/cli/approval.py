@@ -56,7 +56,9 @@ def list_approvals(state_filter: str | None, output_format: str) -> None:
         )
         for approval in approvals
     )
-    print_list(approvals, output_format, ("STATE", "APPROVAL", "REQUESTED", "IMAGE", "SUMMARY"), rows, "No approvals.")
+    print_list(
+        approvals, output_format, ("STATE", "APPROVAL", "REQUESTED", "IMAGE", "SUMMARY"), rows, "No visible approvals."
+    )
 
 
 @command.command()

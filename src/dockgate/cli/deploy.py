@@ -53,7 +53,7 @@ def list_services(sort: str, output_format: str) -> None:
             (service.name, running, f"revision {service.revision}", shorten_reference(summary["image"] or "-"), risk)
         )
     head = ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", "")
-    print_list(services, output_format, head, rows, "No services. `dockgate apply FILE` creates one.")
+    print_list(services, output_format, head, rows, "No visible services. `dockgate apply FILE` creates one.")
 
 
 @command.command()

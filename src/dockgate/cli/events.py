@@ -97,7 +97,11 @@ def list_events(pattern: str | None, after: int | None, limit: int, output_forma
         if after is None or not page["has_more"]:
             break
     print_list(
-        events[:limit], output_format, ("SEQ", "WHEN", "EVENT", "WHAT"), map(_make_row, events[:limit]), "No events."
+        events[:limit],
+        output_format,
+        ("SEQ", "WHEN", "EVENT", "WHAT"),
+        map(_make_row, events[:limit]),
+        "No visible events.",
     )
 
 

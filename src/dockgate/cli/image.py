@@ -122,7 +122,7 @@ def list_images(
         for image in page["images"]
     )
     head = ("VERDICT", "COUNTED C/H/M/L", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
-    print_list(page, output_format, head, rows, "No image matches." if query else "No images have been pushed.")
+    print_list(page, output_format, head, rows, "No visible image matches." if query else "No visible images.")
     if page["next"] and output_format == "table":
         print_text(f"There are more images: use --all, or --after {page['next']}")
 

@@ -63,7 +63,7 @@ def list_pipelines(result: str | None, sort: str, output_format: str) -> None:
             )
         )
     head = ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED")
-    empty = "No pipeline matches." if result else "No pipelines. `dockgate apply FILE` creates one."
+    empty = "No visible pipeline matches." if result else "No visible pipelines. `dockgate apply FILE` creates one."
     print_list(pipelines, output_format, head, rows, empty)
 
 

@@ -39,7 +39,7 @@ def list_repositories(output_format: str) -> None:
         for repository in repositories
     )
     head = ("REPOSITORY", "PULL", "POLICY", "ASSIGNMENT")
-    print_list(repositories, output_format, head, rows, "No images have been pushed.")
+    print_list(repositories, output_format, head, rows, "No visible image repositories.")
 
 
 @command.command()

@@ -29,4 +29,4 @@ def list_repositories(name: str | None, sort: str, output_format: str) -> None:
         for repository in repositories
     )
     head = ("NAME", "CLONE URL", "BRANCHES")
-    print_list(repositories, output_format, head, rows, "No repositories. `dockgate apply FILE` creates one.")
+    print_list(repositories, output_format, head, rows, "No visible repositories. `dockgate apply FILE` creates one.")

@@ -58,11 +58,13 @@ def command(output_format: str) -> None:
     print_table(
         ("PIPELINE", "NEWEST", "STATE", "STARTED"),
         [_make_pipeline_row(pipeline) for pipeline in pipelines],
-        "No pipelines.",
+        "No visible pipelines.",
     )
     print_text()
     print_table(
-        ("SERVICE", "RUNNING", "IMAGE", ""), [_make_service_row(service) for service in services], "No services."
+        ("SERVICE", "RUNNING", "IMAGE", ""),
+        [_make_service_row(service) for service in services],
+        "No visible services.",
     )
     print_text()
     for approval in waiting_approvals[:MAX_WAITING]:
@@ -70,7 +72,7 @@ def command(output_format: str) -> None:
     if waiting_approvals:
         print_text(f"{len(waiting_approvals)} waiting. Details: `dockgate approval show ID`.")
     else:
-        print_text("No waiting approvals.")
+        print_text("No visible approvals wait.")
 
 
 def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:

@@ -89,7 +89,7 @@ def list_waivers(state_filter: str | None, owner: str | None, ending: bool, sort
         )
         for entry in answer
     )
-    print_list(answer, output_format, ("STATE", "WAIVER", "ACCEPTS", "EXPIRES", "OWNER"), rows, "No waivers.")
+    print_list(answer, output_format, ("STATE", "WAIVER", "ACCEPTS", "EXPIRES", "OWNER"), rows, "No visible waivers.")
 
 
 @command.command()

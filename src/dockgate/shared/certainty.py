@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from dockgate.shared.wording import format_count
+
 
 class Certainty(StrEnum):
     """How much an answer knows.
@@ -36,9 +38,9 @@ _ABSENCES: Mapping[Part, Mapping[Certainty, str]] = {
         Certainty.UNKNOWN: "It is unknown which services run an image that contains it.",
     },
     Part.VERSIONS: {
-        Certainty.COMPLETE: "No image that has a tag or runs contains a package of this name.",
-        Certainty.PARTIAL: "No image is known to contain a package of this name.",
-        Certainty.UNKNOWN: "It is unknown which images contain a package of this name.",
+        Certainty.COMPLETE: "No image that has a tag or runs is known to contain such a package.",
+        Certainty.PARTIAL: "No image is known to contain such a package.",
+        Certainty.UNKNOWN: "It is unknown which images contain such a package.",
     },
 }
 
@@ -53,3 +55,13 @@ def describe_known_count(count: int | None, certainty: Certainty | str) -> str:
     if count is None or certainty == Certainty.UNKNOWN:
         return "unknown"
     return f"{count:,} known" if certainty == Certainty.PARTIAL else f"{count:,}"
+
+
+def describe_containing_images(count: int | None, certainty: Certainty | str) -> str:
+    """Return a title that counts the images that contain something: "2 images contain it"."""
+    if count is None or certainty == Certainty.UNKNOWN:
+        return "Images"
+    is_single = count == 1
+    if certainty == Certainty.PARTIAL:
+        return f"{format_count(count, 'image')} {'is' if is_single else 'are'} known to contain it"
+    return f"{format_count(count, 'image')} {'contains' if is_single else 'contain'} it"

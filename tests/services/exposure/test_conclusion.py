@@ -10,7 +10,13 @@ from dockgate.services.exposure.conclusion import (
     determine_outcome,
     draw_conclusion,
 )
-from dockgate.shared.certainty import Certainty, Part, describe_absence, describe_known_count
+from dockgate.shared.certainty import (
+    Certainty,
+    Part,
+    describe_absence,
+    describe_containing_images,
+    describe_known_count,
+)
 
 SCOPE = QuestionScope(is_vulnerability=True, is_limited=False, is_past=False)
 LIMITED = SCOPE._replace(is_limited=True)
@@ -107,4 +113,7 @@ def test_an_answer_without_knowledge_has_no_number(
 def test_a_number_says_when_there_may_be_more() -> None:
     assert make_conclusion(ABSENT, LIMITED).certainty is Certainty.PARTIAL
     assert make_conclusion(make_outcome(total=1, not_judged="They cannot be read.")).certainty is Certainty.PARTIAL
+    titles = [describe_containing_images(count, certainty) for count in (1, 0) for certainty in Certainty]
+    assert titles[:3] == ["1 image contains it", "1 image is known to contain it", "Images"]
+    assert titles[3:] == ["0 images contain it", "0 images are known to contain it", "Images"]
     assert [describe_known_count(1200, certainty) for certainty in Certainty] == ["1,200", "1,200 known", "unknown"]

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 from dockgate.identity.model import Caller, Permission
 
-# Follows the sentence of an empty list for callers who see only a part of it.
+# In sentences about a list of which some callers see a part: where they read "that you may see".
+SCOPE = "{scope}"
+# Follows a sentence without it.
 LIMITED_NOTE = "Only what your role or token covers is listed."
 # What a person replaces in a command: a name in capitals, or a document of their own.
 _PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\.yaml\b")
@@ -17,7 +19,7 @@ class EmptyState:
 
     `step` is the next one for callers with the `permission`, with a `command` for a terminal; `step_of_others` is what
     those without it read instead. `no_match_sentence` is what a filter that leaves nothing shows, None for a list
-    without filters. `has_hidden_entries`: a caller with limits sees a part of the list.
+    without filters. `has_hidden_entries`: a caller with limits sees a part of the list. Sentences may have a SCOPE.
     """
 
     title: str
@@ -40,13 +42,18 @@ class EmptyState:
 
     def describe_for(self, caller: Caller | None) -> "EmptyState":
         """Return what the caller reads: a limited one, that the list is only a part."""
-        if caller is None or not caller.is_limited or not self.has_hidden_entries:
-            return self
-        no_match_sentence = f"{self.no_match_sentence} {LIMITED_NOTE}" if self.no_match_sentence else None
-        sentence, step = f"{self.sentence} {LIMITED_NOTE}", self.step if self.permission is Permission.READ else None
-        return replace(
-            self, sentence=sentence, step=step, command=None, step_of_others=None, no_match_sentence=no_match_sentence
+        is_part = self.has_hidden_entries and caller is not None and caller.is_limited
+        scope = " that you may see" if is_part else ""
+        state = replace(
+            self,
+            sentence=self.sentence.replace(SCOPE, scope),
+            no_match_sentence=self.no_match_sentence and self.no_match_sentence.replace(SCOPE, scope),
         )
+        if not is_part:
+            return state
+        note = "" if SCOPE in self.sentence else f" {LIMITED_NOTE}"
+        step = self.step if self.permission is Permission.READ else None
+        return replace(state, sentence=state.sentence + note, step=step, command=None, step_of_others=None)
 
 
 # By the name that templates use.
@@ -54,7 +61,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
     "queue": EmptyState("Things that need you", "Nothing needs you."),
     "under-way": EmptyState(
         "Executions under way",
-        "No execution is under way.",
+        "No execution{scope} is under way.",
         "A push to a pipeline's branch starts one.",
         has_hidden_entries=True,
     ),
@@ -73,7 +80,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply pipeline.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
-        no_match_sentence="No pipeline matches.",
+        no_match_sentence="No pipeline{scope} matches.",
         has_hidden_entries=True,
     ),
     "executions": EmptyState(
@@ -86,12 +93,12 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Images",
         "Images appear here when a pipeline builds them, or when one is pushed to the registry.",
         "To push one, copy the address of the registry from “Settings”.",
-        no_match_sentence="No image matches.",
+        no_match_sentence="No image{scope} matches.",
         has_hidden_entries=True,
     ),
     "verdicts": EmptyState(
         "Verdicts on an image",
-        "No verdict was requested yet.",
+        "No verdict{scope} was requested yet.",
         "A pipeline requests one when it reaches its approval.",
         has_hidden_entries=True,
     ),
@@ -109,14 +116,14 @@ EMPTY_STATES: dict[str, EmptyState] = {
     ),
     "vulnerabilities": EmptyState(
         "Vulnerabilities",
-        "No package of a scanned image has a known vulnerability.",
+        "No package of a scanned image{scope} has a known vulnerability.",
         "Images are scanned when they are pushed. “Advisories” shows whether the feeds are up to date.",
-        no_match_sentence="No vulnerability matches.",
+        no_match_sentence="No vulnerability{scope} matches.",
         has_hidden_entries=True,
     ),
     "versions": EmptyState(
         "Versions of a package",
-        "No image is known to contain a package of this name.",
+        "No image is known to contain such a package.",
         "Names are those of installed or source packages: openssl, log4j-core@2.14.1, pkg:pypi/requests.",
     ),
     "services": EmptyState(
@@ -126,7 +133,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply service.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
-        no_match_sentence="No service matches.",
+        no_match_sentence="No service{scope} matches.",
         has_hidden_entries=True,
     ),
     "tasks": EmptyState(
@@ -148,13 +155,13 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply repository.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
-        no_match_sentence="No repository matches.",
+        no_match_sentence="No repository{scope} matches.",
         has_hidden_entries=True,
     ),
     "policies": EmptyState(
         "Policies",
         "A policy says which findings block an image.",
-        no_match_sentence="No policy matches.",
+        no_match_sentence="No policy{scope} matches.",
         has_hidden_entries=True,
     ),
     "commits": EmptyState("Files and commits", "Nothing has been pushed yet.", "Push the first commit:"),
@@ -165,7 +172,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate waiver add --help",
         Permission.ACCEPT,
         "People with the role security or admin add them.",
-        no_match_sentence="No waiver matches.",
+        no_match_sentence="No waiver{scope} matches.",
         has_hidden_entries=True,
     ),
     "vex": EmptyState(
@@ -188,7 +195,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Events",
         "Everything that happens is listed here. Nothing has happened yet.",
         "A pushed commit or image is the first event.",
-        no_match_sentence="No event matches.",
+        no_match_sentence="No event{scope} matches.",
         has_hidden_entries=True,
     ),
     "event-rules": EmptyState(
@@ -246,7 +253,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Search finds vulnerabilities, packages, images, commits, executions, pipelines, services, policies, waivers.",
         "Give the beginning of the name of a vulnerability or package, at least six characters of a digest or seven of "
         "a commit, words of a commit's message, or a part of another name.",
-        no_match_sentence="Nothing known has this name.",
+        no_match_sentence="Nothing{scope} is known by this name.",
         has_hidden_entries=True,
     ),
     "log": EmptyState(

@@ -17,7 +17,7 @@ from dockgate.gate.model import VexSigner
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
-from dockgate.shared.certainty import describe_absence, describe_known_count
+from dockgate.shared.certainty import describe_absence, describe_containing_images, describe_known_count
 from dockgate.shared.digest import is_digest
 from dockgate.shared.purl import strip_qualifiers
 from dockgate.shared.references import ImageReference
@@ -231,6 +231,7 @@ _FUNCTIONS = (
     split_lines,
     strip_qualifiers,
     describe_absence,
+    describe_containing_images,
     describe_known_count,
     describe_moved_images,
     format_count,

@@ -15,7 +15,7 @@ from dockgate.web import api
 from dockgate.web.api import principals as calls
 from dockgate.web.authorization import record_call
 from dockgate.web.browser_sessions import read_session_secret
-from dockgate.web.console.empty_states import EMPTY_STATES
+from dockgate.web.console.empty_states import EMPTY_STATES, get_empty_state
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -341,5 +341,5 @@ def show_styleguide(request: Request, caller: api.ReadCaller) -> Response:
             FilterRow("State", [("state", "Active", "Active"), ("state", "Ended", "Ended")]),
             _AUDIT_RESULTS,
         ],
-        empty_states=EMPTY_STATES,
+        empty_states={name: get_empty_state(name, caller) for name in EMPTY_STATES},
     )
