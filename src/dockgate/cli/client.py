@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from dockgate.cli.http_calls import (
@@ -29,6 +29,9 @@ from dockgate.shared.errors import (
     UsageError,
 )
 from dockgate.shared.redaction import redact_url
+
+if TYPE_CHECKING:
+    import ssl
 
 T = TypeVar("T")
 
@@ -214,13 +217,13 @@ def _split_url(server: str) -> SplitResult:
         ) from error
 
 
-def _make_tls_context(settings: Settings, scheme: str) -> Any:
-    """The certificates that a server is checked by."""
+def _make_tls_context(settings: Settings, scheme: str) -> "ssl.SSLContext":
+    """The authorities that a server's certificate is checked by."""
     from dockgate.shared.tls import create_client_context, create_plain_http_context
 
     if scheme == "http":
         return create_plain_http_context()
-    return create_client_context(settings.ca_bundle) if settings.ca_bundle else True
+    return create_client_context(settings.ca_bundle)
 
 
 def _find_next_cursor(link: str | None) -> str | None:

@@ -23,7 +23,7 @@ allow_unread_option = click.option(
 ca_bundle_option = click.option(
     "--ca-bundle",
     type=EXISTING_FILE,
-    help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+    help="PEM file of more certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
 )
 database_option = click.option(
     "--database", type=FILE, help="The advisory database.  [default: advisories.db in DOCKGATE_DATA]"

@@ -11,7 +11,7 @@ from dockgate.config import Settings
 from dockgate.shared.addresses import LOOPBACK, is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.shared.host_port import HostPort
-from dockgate.shared.tls import check_ca_bundle
+from dockgate.shared.tls import create_client_context
 from dockgate.store import open_store
 
 
@@ -139,7 +139,7 @@ def require_principals(address: ListenAddress, settings: Settings) -> None:
 
 def _should_use_tls(settings: Settings) -> bool:
     """Return whether to use TLS. Raises UsageError for an unusable certificate or CA bundle."""
-    check_ca_bundle(settings.ca_bundle)
+    create_client_context(settings.ca_bundle)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise UsageError("a certificate needs its key", "Set both DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY.")
     if settings.tls_cert is None or settings.tls_key is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.vulnerabilities.feeds.feed_site import serve_files
 
-from dockgate.shared.errors import DownloadError, UnavailableError
+from dockgate.shared.errors import DownloadError, UnavailableError, UsageError
 from dockgate.vulnerabilities.feed import ONLY_PART
 from dockgate.vulnerabilities.feeds._transport import Web
 from dockgate.vulnerabilities.feeds.kev import FEED
@@ -122,7 +122,7 @@ def test_unreadable_certificates_are_an_error(content: str | None, tmp_path: Pat
     bundle = tmp_path / "ca.pem"
     if content:
         bundle.write_text(content)
-    with pytest.raises(UnavailableError, match=r"ca\.pem"):
+    with pytest.raises(UsageError, match=r"ca\.pem"):
         FEED.fetch("http://127.0.0.1/kev.json", ONLY_PART, None, tmp_path, bundle)
 
 

@@ -6,7 +6,6 @@ of the environment is not used, for it would look names up itself.
 
 import fnmatch
 import socket
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import dockgate
 from dockgate.events.ports import Webhooks
 from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
+from dockgate.shared.tls import create_client_context
 
 if TYPE_CHECKING:
     import httpcore
@@ -56,12 +56,9 @@ class HttpWebhooks(Webhooks):
         from dockgate.events.webhooks.guarded_network import GuardedBackend
 
         self._hosts = tuple(host.lower() for host in hosts)
-        trust = ssl.create_default_context()
-        if ca_bundle is not None:
-            trust.load_verify_locations(ca_bundle)
         # A connection is used once: another name on the same address must be looked at, too.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=trust,
+            ssl_context=create_client_context(ca_bundle),
             max_connections=None,
             max_keepalive_connections=0,
             network_backend=GuardedBackend(resolve, is_loopback_allowed, whole_seconds),

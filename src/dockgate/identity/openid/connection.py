@@ -1,6 +1,5 @@
 """Requests to an identity provider, bounded in time and size. Redirects are not followed."""
 
-import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.open_connections import OpenConnections, start_timer
 from dockgate.shared.strict_json import parse_json
+from dockgate.shared.tls import create_client_context
 
 CONNECT_SECONDS = 5.0
 # For the whole exchange, whatever the provider does.
@@ -31,14 +31,15 @@ class ProviderConnection:
         transport: httpx.BaseTransport | None = None,
         whole_seconds: float = WHOLE_SECONDS,
     ) -> None:
-        trust = ssl.create_default_context()
-        if ca_bundle is not None:
-            trust.load_verify_locations(ca_bundle)
         self._whole_seconds = whole_seconds
         timeout = httpx.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS)
         limits = httpx.Limits(max_keepalive_connections=0)  # people sign in rarely
         self._client = httpx.Client(
-            verify=trust, timeout=timeout, limits=limits, follow_redirects=False, transport=transport
+            verify=create_client_context(ca_bundle),
+            timeout=timeout,
+            limits=limits,
+            follow_redirects=False,
+            transport=transport,
         )
 
     def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.host_port import strip_port
 from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
-from dockgate.shared.tls import explain_bundle_errors, find_tls_error
+from dockgate.shared.tls import create_client_context, find_tls_error
 
 if TYPE_CHECKING:
     import httpx
@@ -74,7 +73,7 @@ class Transport:
         unproxied_hosts = {*LOOPBACK_NAMES, strip_port(registry)} if is_local else {*LOOPBACK_NAMES}
         try:
             self._client = httpx.Client(
-                verify=_trust(ca_bundle),
+                verify=create_client_context(ca_bundle, "--ca-bundle or DOCKGATE_CA_BUNDLE"),
                 timeout=httpx.Timeout(timeout, connect=_CONNECT_TIMEOUT),
                 headers={"User-Agent": f"dockgate/{dockgate.__version__}", "Accept-Encoding": "identity"},
                 mounts={f"all://{host}": None for host in unproxied_hosts},
@@ -331,33 +330,6 @@ class Body(io.RawIOBase):
     def close(self) -> None:
         self._response.close()
         super().close()
-
-
-def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trust the system's authorities (or those in SSL_CERT_FILE and SSL_CERT_DIR), and those of the bundle."""
-    system = ssl.get_default_verify_paths()
-    return _load_authorities(ca_bundle, *map(_read_version, (ca_bundle, system.cafile, system.capath)))
-
-
-def _read_version(path: Path | str | None) -> tuple[str, int] | None:
-    """Return what changes when the file or folder is another one, or None."""
-    try:
-        return (str(path), Path(path).stat().st_mtime_ns) if path else None
-    except OSError:
-        return None
-
-
-@lru_cache(maxsize=4)
-def _load_authorities(ca_bundle: Path | None, *_versions: tuple[str, int] | None) -> ssl.SSLContext:
-    """Make the context of `_trust`, once for each version of its files: it takes 13 ms of the processor."""
-    context = ssl.create_default_context()
-    # The default since Python 3.13. It refuses authorities without all extensions that RFC 5280 requires, which other
-    # tools accept.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if ca_bundle:
-        with explain_bundle_errors(ca_bundle, "--ca-bundle or DOCKGATE_CA_BUNDLE"):
-            context.load_verify_locations(ca_bundle)
-    return context
 
 
 def _describe_other_host(error: Exception, registry: str) -> str:

@@ -102,7 +102,7 @@ def update(
     """
     from dockgate.scanner import ecosystems
     from dockgate.services.feeds.attempts import FeedAttempt
-    from dockgate.shared.tls import check_ca_bundle
+    from dockgate.shared.tls import create_client_context
     from dockgate.vulnerabilities import feeds as all_feeds
     from dockgate.vulnerabilities.database.update import update as update_from
 
@@ -112,7 +112,7 @@ def update(
     attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
     osv_names = sorted({strip_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     with attempt:
-        check_ca_bundle(settings.ca_bundle)
+        create_client_context(settings.ca_bundle)
         result = update_from(
             *(path, selected_feeds, urls, osv_names, time, report, settings.ca_bundle), can_shrink=can_shrink
         )

@@ -112,9 +112,9 @@ class Web:
         timeout: float = _TIMEOUT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        import ssl
-
         import httpx
+
+        from dockgate.shared.tls import create_client_context
 
         host = _find_host(origin)
         if host is None:
@@ -124,17 +124,12 @@ class Web:
         self._grace = grace
         self._connections = OpenConnections()
         self._monotonic = monotonic
-        try:
-            trust = ssl.create_default_context(cafile=ca_bundle)
-        except OSError as error:
-            reason = f"the feed {feed}: the certificates {ca_bundle} cannot be read: {error}"
-            raise UnavailableError(reason, "Set DOCKGATE_CA_BUNDLE to a PEM file of certificates.") from error
         self._check = ConnectionCheck(f"the feed {feed}", self._host)
         hooks: dict[str, list[Callable[..., Any]]] = {
             "request": [self._check_destination],
             "response": [_refuse_downgrade],
         }
-        self._client = httpx.Client(timeout=timeout, verify=trust, event_hooks=hooks)
+        self._client = httpx.Client(timeout=timeout, verify=create_client_context(ca_bundle), event_hooks=hooks)
 
     def __enter__(self) -> Self:
         return self
