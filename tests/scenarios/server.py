@@ -78,7 +78,7 @@ class ServerSystem:
         policy: Callable[[str], Policy] | None = None,
         *,
         port: int | None = None,
-        sweep_seconds: float = 0.5,
+        sweep_seconds: float = 1.0,
         webhooks: Webhooks | None = None,
         answer_senders: Mapping[str, AnswerSender] | None = None,
         findings: FindingsSource | None = None,
