@@ -13,7 +13,9 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_four_eyes import OUTSIDER, FourEyes
 
+from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.model import Approval, ApprovalId, Approvers
+from dockgate.delivery.source_ports import RefUpdate
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.approvals.decidable_approvals import BATCHES, MAX_LISTED
 from dockgate.shared.timestamps import format_time
@@ -70,6 +72,20 @@ def test_the_page_says_to_others_too_that_no_one_can_vote(eyes: FourEyes) -> Non
     page = read(eyes, "reader", f"/executions/{execution}")
     assert f"No one can vote until the contributors are known: {reason}" in page
     assert reason in eyes.server._find_approval(execution)["contributors_unknown"]
+
+
+def test_the_page_says_to_no_one_that_contributors_are_unknown_who_are_known_by_now(eyes: FourEyes) -> None:
+    name = eyes.create_repository()
+    commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
+    execution = eyes.start(name)
+    update = RefUpdate("refs/heads/main", NO_OBJECT, commit)
+    eyes.server.services.sources.pushes.record_refs(f"late-{name}", name, "ann", None, [update])
+    eyes.add("later-reader", "later@example.org", "viewer")
+    for who in ("later-reader", "ben"):
+        assert "unknown" not in read(eyes, who, f"/executions/{execution}")
+    assert has_form(eyes, read(eyes, "ben", f"/executions/{execution}"), execution, "vote")
+    assert read_link(read(eyes, "ben", "/"), execution) == "See why"
+    eyes.approve_execution("ben", execution)
 
 
 def test_contributors_that_became_unknown_after_the_request_are_no_surprise(eyes: FourEyes) -> None:

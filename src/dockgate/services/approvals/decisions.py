@@ -57,8 +57,7 @@ NO_VOTER = "No one can vote until the contributors are known."
 class VoterCheck:
     """An answer to whether a person may vote: `objection` is why not, None if they may.
 
-    `contributors_unknown` is why no one may vote, None if the contributors are known. It is as of the request where
-    another objection comes first.
+    `contributors_unknown` is why no one may vote, None if the contributors are known or do not matter.
     """
 
     objection: str | None
@@ -140,16 +139,16 @@ class ApprovalDecisions:
         A vote is checked by this, and so is the page that offers it: with `is_for_page`, the contributors may be those
         of some seconds ago.
         """
-        if approval.approvers is None or voter.principal is LOCAL:
-            return VoterCheck(None, approval.contributors_unknown)
-        objection = find_decision_objection(
-            approval.approvers, voter, approval.committers, approval.repository, earlier_voters
-        )
-        action = approval.id.action
-        if objection or action is None or not approval.approvers.exclude_committer:
-            return VoterCheck(objection, approval.contributors_unknown)
+        approvers, action = approval.approvers, approval.id.action
+        if approvers is None or voter.principal is LOCAL:
+            return VoterCheck(None, None)
+        objection = find_decision_objection(approvers, voter, approval.committers, approval.repository, earlier_voters)
+        # Whether others may vote is looked up only if the contributors were unknown at the request.
+        is_settled = objection is not None and approval.contributors_unknown is None
+        if action is None or not approvers.exclude_committer or is_settled:
+            return VoterCheck(objection, None)
         contributors = self._find_contributors(action, is_for_page=is_for_page)
-        return VoterCheck(contributors.find_objection(voter.principal), contributors.unknown_reason)
+        return VoterCheck(objection or contributors.find_objection(voter.principal), contributors.unknown_reason)
 
     def _find_contributors(self, action: ActionKey, *, is_for_page: bool) -> Contributors:
         return self.contributors.find_recent(action) if is_for_page else self.contributors.find(action)

@@ -32,6 +32,7 @@ from dockgate.shared.canonical import encode
 from dockgate.shared.errors import BusyError, DockgateError, UsageError
 from dockgate.store.identity.form_answers import FormAnswer
 from dockgate.web.authorization import Handler, describe_call, get_authorized_caller
+from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console.form_fields import is_form, is_part, read_body, read_form
 from dockgate.web.console.multipart import find_boundary, read_parts
 from dockgate.web.threads import Threads, get_threads
@@ -181,7 +182,10 @@ class FormHandler:
             location = response.headers.get("location") if is_kept else None
         finally:
             is_over.set()
-            await threads.run_prompt(sent_forms.finish, digest, await renewals, location)
+            try:
+                await threads.run_prompt(sent_forms.finish, digest, await renewals, location)
+            except DockgateError as error:  # what the form did, or why it was refused, is more than this
+                _log.warning("cannot record the answer of a form: %s", error)
         return _Answer(response, location)
 
     async def _renew(
@@ -221,7 +225,7 @@ async def _compute_digest(request: Request) -> str | None:
     None without a key.
     """
     caller = get_authorized_caller(request)
-    if caller is None or is_part(request):
+    if caller is None or is_part(request) or request.method in SAFE_METHODS:
         return None
     if is_form(request):
         fields = await read_body(request) if (await read_form(request)).get(FORM_KEY) else None

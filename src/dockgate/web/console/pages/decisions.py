@@ -53,8 +53,7 @@ class Decision:
     @property
     def deciders_sentence(self) -> str:
         """Who may still vote; why no one may if the contributors are unknown."""
-        approvers, reason = self.approval.approvers, self.contributors_unknown
-        if reason is not None and approvers is not None and approvers.exclude_committer:
+        if reason := self.contributors_unknown:
             has_reason = self.objection is not None and reason in self.objection
             return NO_VOTER if has_reason else f"{NO_VOTER.removesuffix('.')}: {reason}"
         return f"{self.deciders} decides" if self.deciders else "No other approver can vote."
@@ -84,12 +83,12 @@ def read_decision(store: Store, decisions: ApprovalDecisions, approval: Approval
     votes = store.approvals.list_votes(approval.id)
     records = store.verdicts.list_of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
-    check = VoterCheck(None, approval.contributors_unknown)
-    if approval.state is ApprovalState.WAITING and can_decide(caller, approval):
+    check = VoterCheck(None, None)
+    if approval.state is ApprovalState.WAITING and (can_decide(caller, approval) or approval.contributors_unknown):
         check = decisions.check_voter(approval, caller, [voter for _, voter in votes], is_for_page=True)
     elif verdict is not None and can_override(caller, approval, verdict):
         objection = decisions.find_override_objection(approval, caller.principal, is_for_page=True)
-        check = VoterCheck(objection, approval.contributors_unknown)
+        check = VoterCheck(objection, None)
     return Decision(approval, [vote for vote, _ in votes], verdict, check.objection, check.contributors_unknown)
 
 
