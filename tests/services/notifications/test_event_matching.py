@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.event_target import MemoryEventTarget
 from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import AdvisoryDatabase
-from tests.services.images.test_search import search
+from tests.services.image_fleet import search
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.cloudevents import CloudEventsMode, make_http_message

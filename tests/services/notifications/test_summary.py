@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import AdvisoryDatabase, digest, make_package
-from tests.services.images.test_search import judge, push, search
+from tests.services.image_fleet import judge, push, search
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
