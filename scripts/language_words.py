@@ -48,10 +48,12 @@ PHRASES = re.compile(
     r"|insisting|anew|in vain|promise [0-9]+)\b",
     re.IGNORECASE,
 )
-# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time, is, or
-# external.
+# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time, is,
+# external, or None.
 PRODUCT_PHRASES = re.compile(
-    r"\b(?:doubts?|hears?|heard|as of when|comes with|stands|outside pipelines?|foreign pipelines?)\b", re.IGNORECASE
+    r"\b(?:doubts?|hears?|heard|as of when|comes with|stands|outside pipelines?|foreign pipelines?"
+    r"|(?-i:(?:[Nn]one|[Nn]ull) for none))\b",
+    re.IGNORECASE,
 )
 # A policy judges an image, in commands, pages and code. Inside the gate each platform is evaluated for that, as are
 # expressions and OSV's ranges; other code names only the module.
@@ -154,6 +156,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "src/dockgate/web/console/pages/repositories.py": frozenset({"committed"}),
     "src/dockgate/web/console/pages/signing_in.py": frozenset({"to"}),
     "src/dockgate/web/console/pages/verdicts.py": frozenset({"out"}),
+    "src/dockgate/services/fleet/finding_trends.py": frozenset({"null for none"}),
+    "src/dockgate/web/authorization.py": frozenset({"none for none"}),
     # The person at the page; elsewhere `viewer`.
     "src/dockgate/web/console/templates/_exposure.html": frozenset({"who"}),
     "src/dockgate/web/console/templates/vulnerabilities.html": frozenset({"who"}),

@@ -97,7 +97,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
 
     The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).
 
-    Raises UnreadableError for what is not a statement of ours, DeniedError for one of another image, one by another
+    Raises UnreadableError for what is not such a statement, DeniedError for one of another image, one by another
     policy, one that approves nothing, one of a clock that was ahead and one that has expired. Whether a trusted key
     signed it has to be known before.
     """

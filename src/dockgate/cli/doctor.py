@@ -19,7 +19,7 @@ def command(context: click.Context, output_format: str) -> None:
     """Check the requirements of this host.
 
     Prints one line per check, with the next step if it fails. Exits 0 when all checks pass, 2 otherwise. With -o json
-    each line is an object: name, is_ok, detail, needed_for, advice (null for none).
+    each line is an object: name, is_ok, detail, needed_for, advice (may be null).
     """
     from dockgate.server.doctor import examine
 

@@ -99,7 +99,7 @@ def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
 
 
 def find_same_person(principal: Principal, candidates: Iterable[Principal]) -> Principal | None:
-    """Return the first of the candidates that has the principal's name or mailbox, None for none."""
+    """Return the first of the candidates that has the principal's name or mailbox, or None."""
     return next(
         (
             candidate

@@ -35,7 +35,7 @@ _Stages = dict[str, tuple[str, str | None]]
 class NamedImages:
     """The images that a Dockerfile names, arguments filled in, in their order.
 
-    `final_base` is the one that the last stage starts from, if need be by way of other stages; None for none, as for
+    `final_base` is the one that the last stage starts from, if need be by way of other stages, or None, as for
     `scratch`. `commands` are what RUN instructions run, each with the image that its stage starts from.
     """
 
@@ -199,7 +199,7 @@ def _is_stage(reference: str, stages: _Stages) -> bool:
 
 
 def _parse_stage_name(words: Sequence[str]) -> str | None:
-    """Return the name in `FROM image AS name`; None for none."""
+    """Return the name in `FROM image AS name`, or None."""
     if len(words) != 3 or words[1].upper() != "AS":
         return None
     if not _STAGE.fullmatch(words[2]):

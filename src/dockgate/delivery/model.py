@@ -228,7 +228,7 @@ class ApprovalId(TextType):
 
     @classmethod
     def from_action(cls, key: ActionKey) -> "ApprovalId":
-        """Make the id of the approval that an action of ours waits for."""
+        """Make the id of the approval that an action of our pipeline waits for."""
         return cls(str(key))
 
     @property

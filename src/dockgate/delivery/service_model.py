@@ -66,7 +66,7 @@ class TaskDefinition:
         return self.network == "host" or any(port.host_port for port in self.ports)
 
     def describe_limits(self) -> str | None:
-        """Return the limits of each task as text: "512 MiB of memory, 100 processes"; None for none."""
+        """Return the limits of each task as text: "512 MiB of memory, 100 processes", or None."""
         memory = f"{self.memory} MiB of memory" if self.memory else ""
         processes = f"{self.pids_limit} process{'es' * (self.pids_limit != 1)}" if self.pids_limit else ""
         return ", ".join(filter(None, (memory, processes))) or None

@@ -1,4 +1,4 @@
-"""Events of ours, whose source is "dockgate", each with a constructor. Pure.
+"""Events of Dockgate, whose source is "dockgate", each with a constructor. Pure.
 
 Those of waivers are in `governance_events`, events in the shape of AWS in `aws_events` and `delivery.execution_events`.
 

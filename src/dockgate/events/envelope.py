@@ -1,4 +1,4 @@
-"""How an event of ours is made: its id, its source, and texts of a bounded length."""
+"""The construction of events: their ids, their source, and texts of a bounded length."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from dockgate.events.subject import EventSubject
 
 # The source of events that AWS has no counterpart of.
 SOURCE = "dockgate"
-# Characters of a text in an event of ours.
+# The most characters of a text in an event.
 MAX_TEXT = 1000
 
 
@@ -21,7 +21,7 @@ def make_event(
     repository: str | None = None,
     pipeline: str | None = None,
 ) -> NewEvent:
-    """An event of ours. `key` identifies what happened among the events of its kind."""
+    """Make an event. `key` identifies what happened among the events of its kind."""
     values = {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in detail.items()}
     return NewEvent(
         id=f"{kind}/{key}",

@@ -29,7 +29,7 @@ def read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tu
 
 
 def read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The image that an `Inspector2 Finding` is about; nothing for none."""
+    """The image that an `Inspector2 Finding` is about, or None."""
     resources = detail.get("resources")
     value: object = resources[0] if isinstance(resources, list) and resources else None
     for name in ("details", "awsEcrContainerImage"):
@@ -49,7 +49,7 @@ def read_text(detail: Mapping[str, Any], *names: str) -> str | None:
 def read_reason(detail: Mapping[str, Any]) -> str | None:
     """Return why it happened, in the words of the event, None if it does not say.
 
-    Of several failed parts, the reason of the first.
+    If several parts failed, it is the reason of the first.
     """
     if text := read_text(detail, "summary", "reason"):
         return text

@@ -62,7 +62,7 @@ class EventSummary:
 
     `name` is the subject for people, with the image that a service runs or the tag that has moved.
     `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
-    image is, None unless the subject is the image there. `policy` is whose verdict the event is about, None for none.
+    image is, None unless the subject is the image there. `policy` is whose verdict the event is about, or None.
     `previous` is the status or the image before. It, the status and severities are None if the event does not say.
     """
 

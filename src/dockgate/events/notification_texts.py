@@ -94,7 +94,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
 def _format_value(value: object) -> str:
     """A field's value: lists and numbers by name as people write them ("1 CRITICAL, 2 HIGH"), others as JSON.
 
-    Of vulnerabilities the name and severity.
+    A vulnerability is shown by its name and severity.
     """
     if isinstance(value, str | int | float):
         return str(value)

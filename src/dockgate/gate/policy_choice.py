@@ -164,7 +164,7 @@ def choose_policy(
 ) -> PolicyReference:
     """The policy that judges a request for an image in `repository`.
 
-    `requested_policy` is the one that the request names, None for none. `read_policy` returns a policy by its name.
+    `requested_policy` is the one that the request names, or None. `read_policy` returns a policy by its name.
 
     Raises DeniedError listing the allowed policies, UsageError for an invalid name, ConflictError as
     `choose_assignment` does, and the errors of `read_policy`.

@@ -168,7 +168,7 @@ def sort_by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
 def find_covering_waiver(
     waiver: Waiver, other_waivers: Iterable[Waiver], shared_names: Collection[str] = ()
 ) -> Waiver | None:
-    """Return a waiver that ends later and accepts all that this one accepts, None for none.
+    """Return a waiver that ends later and accepts all that this one accepts, or None.
 
     `shared_names` are other names that all findings of its vulnerability have. One that accepts a part of it is not
     found, nor are several that accept it together.

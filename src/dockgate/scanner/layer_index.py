@@ -24,7 +24,7 @@ class PackageFile:
     """An ecosystem's `Extract` of one file with packed paths, or the reason why it could not be read.
 
     `unread_parts` is `Extract.unread_parts`. For a language's file, `owner` is the distribution package whose list in
-    the same layer names the file, None for none.
+    the same layer names the file, or None.
     """
 
     path: str

@@ -37,7 +37,7 @@ class Package:
     - `path` is the file that names it; "!/" separates paths inside archives ("app.war!/WEB-INF/lib/a.jar").
     - `layer` is the digest of the layer with that file; for package databases, the first layer with this version.
     - `owner` is the distribution package that owns the file, or None. Then only the distribution's advisories count.
-    - `module` is an rpm's module and stream ("nodejs:18"), None for none, `ANY_MODULE` for an unknown one.
+    - `module` is an rpm's module and stream ("nodejs:18"), None without one, `ANY_MODULE` for an unknown one.
     - `vendor` is who built a package in a distribution's format if it was not the distribution ("docker.com"), or None.
       Until `assign_distribution` it is the vendor in the database, after `THIRD_PARTY` if the package's files show that
       the distribution did not build it. The ecosystem is then "vendor:VENDOR", unless the vendor publishes advisories

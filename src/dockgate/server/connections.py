@@ -162,7 +162,7 @@ class PatientProtocol(H11Protocol):
         return is_waiting and not self.transport.is_closing()
 
     def _watch(self, phase: str | None) -> None:
-        """Start the timeout of this phase, None for none, unless it is running already."""
+        """Start the timeout of this phase unless it is running already. None stops the present one."""
         if phase == self._phase:
             return
         self._phase, self._received_bytes = phase, 0

@@ -49,7 +49,7 @@ _FREE = 2 * 2**30
 class Check:
     """The result of one check of the host.
 
-    `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing, None for none.
+    `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing, or None.
     """
 
     name: str

@@ -295,7 +295,7 @@ class Database:
         try:
             yield
         except (IntegrityError, ProgrammingError):
-            raise  # faults of ours, not of the database
+            raise  # our faults, not those of the database
         except DatabaseError as error:
             raise StoreError(
                 f"the database {self.name} failed: {error.orig}",

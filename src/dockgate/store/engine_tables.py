@@ -32,7 +32,7 @@ class EngineTables:
             return connection.execute(change, values).rowcount == 1
 
     def find_oldest_begin(self) -> float | None:
-        """Return when the oldest running workflow was created, in seconds since 1970; None for none."""
+        """Return when the oldest running workflow was created, in seconds since 1970, or None."""
         query = text(
             f"SELECT min(created_at) FROM {self._table} "  # noqa: S608
             "WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED') AND recovery_attempts > 0"

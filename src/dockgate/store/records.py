@@ -76,7 +76,7 @@ class PushedImage:
 
 
 class ImageApproval(NamedTuple):
-    """An approval of an image: its repository and id, and the external pipeline, None for one of ours."""
+    """An approval of an image: its repository and id, and the external pipeline, None for our own."""
 
     repository: str
     id: ApprovalId
@@ -220,7 +220,10 @@ class AssignmentChange:
 
 @dataclass(frozen=True, slots=True)
 class WaiverRecord:
-    """A waiver with its revocation, and when its end or its fix was announced. None: not yet."""
+    """A waiver with its revocation, and when its end or its fix was announced.
+
+    A time is None until it happens.
+    """
 
     waiver: Waiver
     revoked_at: str | None = None

@@ -53,11 +53,11 @@ class WorkerTable:
             return [Worker(**row) for row in connection.execute(query).mappings()]
 
     def drain(self, worker_id: str) -> None:
-        """Have a worker take no more work. NotFoundError if it does not exist."""
+        """Tell a worker to take no more work. NotFoundError if it does not exist."""
         self._change(worker_id, WorkerState.DRAINING, WorkerState.ACTIVE)
 
     def end(self, worker_id: str) -> None:
-        """Have a worker end at its next heartbeat, and mark it lost then. NotFoundError if it does not exist."""
+        """Tell a worker to end at its next heartbeat; it is lost then. NotFoundError if it does not exist."""
         for state in (WorkerState.ACTIVE, WorkerState.DRAINING):
             self._change(worker_id, WorkerState.ENDING, state)
 

@@ -345,7 +345,7 @@ def _select_best_rating(advisories: list[Advisory], cves: list[Cve]) -> Rating |
 
 
 def select_preferred_rating(ratings: Sequence[Rating]) -> Rating | None:
-    """The rating that counts of several, None for none."""
+    """The rating that counts of several, or None."""
     return min(ratings, key=_rank_rating) if len(ratings) > 1 else next(iter(ratings), None)
 
 

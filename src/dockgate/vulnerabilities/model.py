@@ -80,7 +80,7 @@ class Advisory:
 
     Times are RFC 3339 in UTC, None if unknown. `ratings` are sorted, the most relevant source first. `note` is the
     distribution's reason for having no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm
-    module and stream of its versions ("nodejs:18"), None for none. `is_disputed`: the record says that it is disputed.
+    module and stream of its versions ("nodejs:18"), or None. `is_disputed`: the record says that it is disputed.
     `imports` are the vulnerable import paths of a Go module, () if the record does not list them. `alias_groups` are
     the alias groups of its names, each sorted, if other records of the database know more aliases. They make a
     vulnerability's name independent of which other packages are looked up.

@@ -17,7 +17,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 def read_session_secret(request: Request) -> str | None:
-    """The secret of the request's session, None for none."""
+    """The secret of the request's session, or None."""
     return request.cookies.get(_make_cookie_name(request, _COOKIE))
 
 

@@ -103,7 +103,7 @@ class Push:
     """One push; run `run` as a task.
 
     `read_head` and `iterate_chunks` give git's response, for a connected client. `caller` pushes, and `entry` is the
-    audit entry's id, None for none.
+    audit entry's id, or None.
     """
 
     addresses: Addresses

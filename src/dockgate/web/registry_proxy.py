@@ -281,7 +281,7 @@ class RegistryProxy:
 
 
 def _read_bearer_token(request: Request) -> str | None:
-    """The registry token of the request, None for none."""
+    """The registry token of the request, or None."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else None
 

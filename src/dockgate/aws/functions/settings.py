@@ -48,7 +48,7 @@ class Settings:
 
     `table` is the DynamoDB table of approvals and scans; `bucket` stores verdicts. `actions` may be answered. `policy`
     and `waivers` are s3://BUCKET/KEY or ssm:NAME of canonical documents, None for those in the archive. `thresholds`
-    are the reference solution's, None for a policy. `topic` (an ARN, None for none) gets notices about running images
+    are the reference solution's, None for a policy. `topic` (an ARN, or None) gets notices about running images
     at risk, which may stay so for `risk_days`, and again `risk_notice_days` before that time is over. `patience` is how
     many minutes a scan may take before a waiting approval is rejected as undetermined.
     """

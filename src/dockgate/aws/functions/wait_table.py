@@ -55,7 +55,7 @@ class Wait:
     """A recorded approval. `waiting_since` is in epoch seconds.
 
     `is_verified`: CodePipeline itself confirmed the request; otherwise only a message describes it. `evidence` has the
-    fields of the evidence that an earlier attempt stored, {} for none.
+    fields of the evidence that an earlier attempt stored, or {}.
     """
 
     request: Request
@@ -269,7 +269,7 @@ class WaitTable(SeenLists):
         self._table.update(_make_notice_key(digest, service, stage), change, "attribute_exists(lease)", values=values)
 
     def read_notice_evidence(self, digest: str, service: str, stage: RiskStage) -> Mapping[str, str]:
-        """The evidence that an earlier attempt to send the notice stored, {} for none."""
+        """The evidence that an earlier attempt to send the notice stored, or {}."""
         mark = self._table.get(_make_notice_key(digest, service, stage)) or {}
         evidence: Mapping[str, str] = mark.get("evidence", {})
         return evidence

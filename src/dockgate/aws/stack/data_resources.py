@@ -31,7 +31,7 @@ class Resource:
 
 
 def list_resources_of_stack(account: Account, stack: str) -> list[Resource]:
-    """The resources of the stack, also of one that failed half way."""
+    """The resources of the stack, even if its creation failed."""
     stack_resources = [Resource(kind, physical) for kind in KINDS for physical in list_resources(account, stack, kind)]
     return [replace(resource, created_at=_find_creation_time(account, resource)) for resource in stack_resources]
 

@@ -239,7 +239,7 @@ def check_authorship(author: str, message: str) -> None:
 
 
 def check_content(path: str, content: str) -> str:
-    """Return the path of a new content. Raises UsageError for one that cannot be committed."""
+    """Return the path. Raises UsageError if a file with this path and content cannot be committed."""
     if len(content.encode()) > MAX_FILE:
         raise UsageError(f"{path} is larger than {MAX_FILE} bytes", "Push it with git.")
     if any(part.lower() == ".gitmodules" for part in path.split("/")):

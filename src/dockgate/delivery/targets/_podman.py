@@ -261,7 +261,7 @@ class Engine:
         return Outcome(code == 0, format_output_end(output) or f"exited with code {code}")
 
     def read_last_words(self, name: str) -> str | None:
-        """Return the end of its output, None for none."""
+        """Return the end of its output, or None."""
         try:
             return self.read_log(name, _LAST_WORDS, _LAST_BYTES).strip() or None
         except DeployError:

@@ -178,7 +178,7 @@ class EcsTarget(Target):
             time.sleep(self._pause)
 
     def _read_rollout(self, service: str, arn: str) -> tuple[str | None, str]:
-        """Return state and reason of the revision's rollout, the state None for none.
+        """Return state and reason of the revision's rollout; the state is None if there is no rollout.
 
         A rollout without a state counts as completed.
         """

@@ -153,7 +153,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _identify_mails(message: str) -> None:
-    """Have a mail's Message-ID be that of its message, so that receivers recognise one that is sent again.
+    """Give mails the Message-ID of their message, so that receivers recognise one that is sent again.
 
     It is called before the library is imported, which has no setting for it.
     """

@@ -46,9 +46,9 @@ def require_image_digest(candidates: Iterable[str | None], context: ReadContext)
 
 
 def select_lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str | None:
-    """The lowest of these versions above the package's, None for none.
+    """The lowest of these versions above the package's, or None.
 
-    The first where they cannot be compared.
+    If they cannot be compared, it is the first of them.
     """
     lowest_version: str | None = None
     for version in versions[:ALIAS_LIMIT]:

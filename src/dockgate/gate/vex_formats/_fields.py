@@ -106,7 +106,7 @@ class Node:
 
 
 def select_latest_time(*times: str | None) -> str | None:
-    """The latest of these times, None for none."""
+    """The latest of these times, or None."""
     return max(filter(None, times), key=to_datetime, default=None)
 
 

@@ -113,7 +113,7 @@ def _read_fields(file: BinaryIO) -> dict[str, str]:
 
 
 def _find_own_folder(path: str, import_dirs: str) -> str | None:
-    """Return the folder of the package's interfaces, None for none of its own.
+    """Return the folder of the package's interfaces, or None if it has none of its own.
 
     `${pkgroot}` contains the database.
     """

@@ -20,7 +20,7 @@ _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
 class FileReference(NamedTuple):
     """An image in an OCI layout folder, or in a tar file with such a layout or made by `docker save`.
 
-    `tag` (None for none) is a tag or a whole name, as the writer of the file gave it.
+    `tag` (may be None) is a tag or a whole name, as the writer of the file gave it.
     """
 
     path: Path

@@ -35,7 +35,7 @@ from dockgate.store.records import Scan, ScanState
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequests:
-    """Requests for approvals, from pipelines of ours and external ones.
+    """Requests for approvals, from our pipelines and external ones.
 
     `registry` is the address of our own registry; `secret` signs callbacks that bring no secret of their own.
     `findings_source` is another scanner.

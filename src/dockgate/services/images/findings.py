@@ -76,7 +76,7 @@ class TagFindings:
 class RepositoryImage:
     """An image of a repository, with its findings by severity as they are known now.
 
-    `since` is when its newest period there began: under `tag`, null for none. `counts` is null if the image is not
+    `since` is when its newest period there began: under `tag`, or null. `counts` is null if the image is not
     in the index: it was not scanned with success.
     """
 

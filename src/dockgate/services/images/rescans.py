@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ImageRescans:
-    """Rescans of images, at most `per_minute`; 0 for none. `version` is our scanner's.
+    """Rescans of images, at most `per_minute`; 0 disables them. `version` is our scanner's.
 
     One worker of all servers does, which knows how fast it goes and which registries do not answer: this process if it
     is the `worker` of this id. Another one goes on where it ends, or has a newer scanner.

@@ -86,7 +86,7 @@ class ImageVisibility:
         return [record for record in records if record.repository in visible]
 
     def find_verdict_repository(self, image: str, verdict: str) -> str | None:
-        """Return the first visible repository in which a verdict on an image was made, None for none.
+        """Return the first visible repository in which a verdict on an image was made, or None.
 
         Raises DeniedError if none is visible.
         """

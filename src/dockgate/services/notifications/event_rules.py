@@ -21,7 +21,7 @@ DEFAULT_RULE = "default"
 # How long no event must have come before the owners get a message about those that have.
 DEFAULT_PAUSE = 10
 
-# The fields that name a repository, in events of ours and in those in the shape of AWS.
+# The fields that name a repository, in our events and in those in the shape of AWS.
 _REPOSITORY_FIELDS = ("repository", "repository-name", "repositoryName")
 
 Render = Callable[[Mapping[str, Any], str], str]

@@ -111,7 +111,7 @@ class Deployments:
         )
 
     def _find_last_deploy(self, service: str) -> Execution | None:
-        """Return the execution that deployed the service last; None for none, or one that was removed since."""
+        """Return the execution that deployed the service last, or None; also None if it was removed since."""
         name = self.store.services.find_deployed_by(service)
         try:
             return self.store.executions.get(name) if name else None

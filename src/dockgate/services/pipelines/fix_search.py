@@ -126,7 +126,7 @@ class FixSearch:
     clock: ServerClock
     registry: str
     find_newest: Callable[[str], str | None]
-    # By source, commit, Dockerfile and arguments: the last base image, None for none.
+    # By source, commit, Dockerfile and arguments: the last base image, or None.
     _bases: dict[tuple[str, ...], str | None] = field(default_factory=dict, init=False)
 
     def find_delivered_image(self, name: str) -> DeliveredImage | None:
@@ -360,7 +360,7 @@ class FixSearch:
 
 
 def _find_service(actions: Sequence[tuple[str, Action]], build: Action) -> str | None:
-    """Return the service that a build's output is deployed to, None for none."""
+    """Return the service that a build's output is deployed to, or None."""
     for _, action in actions:
         if action.type is ActionType.DEPLOY and action.input == build.output:
             return str(action.configuration["service"])

@@ -107,9 +107,9 @@ class GitPushes:
     def create_branch(
         self, files: RepositoryFiles, repository: str, branch: str, commit: str, by: str, push: str
     ) -> None:
-        """Have a new branch lead to a commit, and record it as the push of this name. May be called twice.
+        """Create a branch at a commit, and record it as the push of this name. May be called twice.
 
-        ChangedError if the branch leads to another commit.
+        ChangedError if the branch is at another commit.
         """
         update = RefUpdate(f"{HEADS}{branch}", NO_OBJECT, commit)
         self.record_requested(push, repository, by, None, (update,))
@@ -195,7 +195,7 @@ class GitPushes:
 
 
 def find_email(store: Store, principal: str) -> str | None:
-    """Return the principal's e-mail address, None for none and for an unknown principal."""
+    """Return the principal's e-mail address, or None; also None for an unknown principal."""
     try:
         return store.principals.get(principal).email
     except NotFoundError:

@@ -103,7 +103,7 @@ class Policies:
     def put_document(self, document: Document, text: str, by: str) -> tuple[PolicyVersion, int]:
         """Store a Policy document as the next version.
 
-        Return it, and the number of the version before, 0 for none.
+        Return it, and the number of the version before, or 0.
         """
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)

@@ -43,7 +43,7 @@ ReadRepositoryFile = Callable[[bytes, str], Policy | None]
 
 
 class SplitRepositories(NamedTuple):
-    """Why repositories have no clear assignment, and the assignments of the others, None for none."""
+    """Why repositories have no clear assignment, and the assignments of the others; None without one."""
 
     conflicts: Mapping[str, str]
     assignments: Mapping[str, PolicyAssignment | None]

@@ -140,7 +140,7 @@ def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> Verd
 
 @dataclass(frozen=True, slots=True)
 class CaseBuilder:
-    """A builder of cases. `findings_source` is the other scanner of some repositories, None for none."""
+    """A builder of cases. `findings_source` is the other scanner of some repositories, or None."""
 
     store: Store
     advisories: Advisories

@@ -273,7 +273,7 @@ class Verdicts:
         return FollowedVerdict(verdict, self._record(verdict, case, repository), next_at)
 
     def read_advisory_digest(self) -> str | None:
-        """Return the digest of the present advisory database, None for none."""
+        """Return the digest of the present advisory database, or None."""
         try:
             return self.advisories().digest
         except DatabaseError:

@@ -217,7 +217,7 @@ class ServerWaivers:
                 yield replace(statement, signer=signer, products=(record.image,))
 
     def _find_signer(self, record: VexRecord, policy: Policy) -> VexSigner | None:
-        """The key that the policy lists for the document's author and that signed the document, None for none."""
+        """The key that the policy lists for the document's author and that signed the document, or None."""
         if record.image is None:
             return None
         keys = [key for author in list_vex_authors(policy) if author.name == record.author for key in author.keys]

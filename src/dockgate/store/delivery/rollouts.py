@@ -143,7 +143,7 @@ def _make_end_event(
 def _make_goal(
     connection: Connection, service: Service, change: ServiceChange, by: str, now: str
 ) -> tuple[Rollout | None, Rollout | None]:
-    """Return the rollout that the change needs, still without its number, and the one in progress; None for none."""
+    """Return the rollout that the change needs, still without its number, and the one in progress, or None."""
     definition = get_definition(connection, service.name, service.revision)
     is_in_progress = rollouts.c.state == RunState.IN_PROGRESS
     current = _read_first(connection, _ROLLOUT.where(rollouts.c.service == service.name).where(is_in_progress))

@@ -149,7 +149,7 @@ class Services:
             )
 
     def find_deployed_by(self, service: str) -> ExecutionId | None:
-        """Return the execution that deployed the service's revision, None for none."""
+        """Return the execution that deployed the service's revision, or None."""
         with self._database.read() as connection:
             row = connection.execute(select(services.c.deployed_by).where(services.c.name == service)).one_or_none()
         if row is None:

@@ -90,7 +90,7 @@ class EventLog:
             yield from (StoredEvent(**row) for row in rows)
 
     def read_newest_seq(self) -> int:
-        """The `seq` of the newest event, 0 for none."""
+        """The `seq` of the newest event, or 0."""
         self._number_committed_events()
         with self._database.read() as connection:
             seq: int = connection.execute(_NEWEST_SEQ).scalar_one()

@@ -131,7 +131,7 @@ class FleetVerdicts:
             }
 
     def find_last_of_image(self, digest: str) -> FleetVerdict | None:
-        """The current verdict on an image by its digest, else the one that ended last, None for none."""
+        """The current verdict on an image by its digest, else the one that ended last, or None."""
         number = select(fleet_images.c.id).where(fleet_images.c.digest == digest).scalar_subquery()
         with self._database.read() as connection:
             for query, image in (

@@ -290,7 +290,7 @@ class VerdictTable:
         return records
 
     def find_last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
-        """The image of this repository that this policy approved last, other than `image`; None for none."""
+        """The image of this repository that this policy approved last, other than `image`, or None."""
         pushed_digests = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
         scanned_digests = select(scans.c.image).where(scans.c.repository == repository)
         query = (

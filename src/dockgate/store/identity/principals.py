@@ -137,7 +137,7 @@ class FirstAdminLinks:
             return True
 
     def is_valid(self, digest: str, now: str) -> bool:
-        """Return whether this is the link, and there is no principal yet."""
+        """Return whether this link may be used: it has not expired, and there is no principal yet."""
         query = select(first_admin_links.c.digest).where(
             first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now
         )

@@ -297,7 +297,10 @@ def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) 
 
 
 def _has_recorded_one_of(statuses: Collection[Status | None]) -> ColumnElement[bool]:
-    """Return whether the location has a recorded verdict with one of these statuses, by any policy; None for none."""
+    """Return whether the location has a recorded verdict with one of these statuses, by any policy.
+
+    None among the statuses means that it has no recorded verdict.
+    """
     records = select(verdicts.c.seq).where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
     is_named = verdicts.c.status.in_([name for name in statuses if name is not None])
     has_named = records.where(is_named).correlate(fleet_tags).exists()

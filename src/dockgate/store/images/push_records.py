@@ -198,7 +198,7 @@ def _change_pusher(connection: Connection, image: PushedImage, pusher: str) -> b
 def _record_move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
     """Record that the tag had another digest so far, as its latest push says.
 
-    Returns the move, None for none. A push that is older than that one moves nothing.
+    Returns the move, or None. A push that is older than that one moves nothing.
     """
     if image.tag is None:
         return None

@@ -45,7 +45,7 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
 
 
 def is_covered_by(ecosystem: str, covered_ecosystem: str | None) -> bool:
-    """Return whether a feed of `covered_ecosystem` (None for none) covers this ecosystem and release."""
+    """Return whether a feed of `covered_ecosystem` (may be None) covers this ecosystem and release."""
     if covered_ecosystem is None:
         return False
     return ecosystem == covered_ecosystem or ecosystem.startswith(f"{covered_ecosystem}:")

@@ -110,7 +110,7 @@ class Writer:
     ) -> Part:
         """Write a part from its statements and replace the old one; return it with their count and faults.
 
-        `ecosystem` is the one that the part covers completely, None for none. `coverage` are the names that a partial
+        `ecosystem` is the one that the part covers completely, or None. `coverage` are the names that a partial
         snapshot covers, None if the part is complete.
 
         Raises UnreadableError, and keeps the old part, if the statements cannot be read or exceed `limits`.

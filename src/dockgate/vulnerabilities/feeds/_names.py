@@ -101,7 +101,7 @@ def normalize_version(base: str, package: str, text: str) -> str:
 
 
 def find_module(identity: str, summary: str, fixed_versions: list[str]) -> str | None:
-    """The rpm module and stream of these fixed versions ("nodejs:18"), None for none or if it is unknown.
+    """The rpm module and stream of these fixed versions ("nodejs:18"); None without one, or if unknown.
 
     Modular builds have ".module" in their release. Only the record's summary names the stream ("Important: nodejs:18
     security update"). A summary with several streams ("virt:rhel and virt-devel:rhel") does not say which package

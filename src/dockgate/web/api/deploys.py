@@ -234,7 +234,7 @@ def read_service_page(
 
 
 def _rank_service(service: Service, *, has_failed: bool) -> tuple[int, str]:
-    """The rank of a service in the order of states, and the time until which it is at risk, the latest for none."""
+    """The rank of a service in the order of states, and its deadline if it is at risk, else the latest time."""
     if service.at_risk:
         return 0, service.at_risk_until or "~"
     return (1 if service.cannot_judge else 2 if has_failed else 3), ""

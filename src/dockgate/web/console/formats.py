@@ -230,7 +230,7 @@ def make_sentence(message: str) -> str:
 
 @lru_cache(maxsize=CACHED_TEXTS)
 def render_time(text: str | None) -> Markup:
-    """A moment with its zone, for scripts to localise; "–" for none."""
+    """A moment with its zone, for scripts to localise; "–" without one."""
     moment = parse_time(text) if text else None
     if moment is None:
         return Markup('<span class="muted">–</span>')
@@ -262,7 +262,7 @@ def format_span(seconds: float) -> str:
 
 
 def format_duration(start: str | None, finish: str | None, now: datetime) -> str:
-    """Format how long something took, or takes so far: "1m12s". Nothing before it has started."""
+    """Format how long something took, or has taken so far: "1m12s". The text is empty before it starts."""
     begin = parse_time(start) if start else None
     if begin is None:
         return ""

@@ -200,7 +200,7 @@ def _list_bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _find_bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str | None:
-    """Return the key of the nearest package of that name, from the package `parent`; None for none."""
+    """Return the key of the nearest package of that name, from the package `parent`, or None."""
     while parent:
         if f"{parent}/{name}" in listed_packages:
             return f"{parent}/{name}"

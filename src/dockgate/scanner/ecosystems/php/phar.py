@@ -57,7 +57,7 @@ def read_members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterato
 
 
 def _find_manifest(head: bytes, size: int) -> int:
-    """Return the manifest's position, 0 for none.
+    """Return the manifest's position, or 0.
 
     A script may mention its own end, or be followed by text. PHP also loads archives of later major versions; text
     would declare a manifest larger than the file.

@@ -42,7 +42,7 @@ router = make_page_router()
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The validity of a text. `problem` is the error, None for none; `kind` is what it describes."""
+    """The validity of a text. `problem` is the error, or None; `kind` is what it describes."""
 
     kind: str
     problem: DockgateError | None

@@ -59,14 +59,14 @@ def show_workers(
 
 @router.post("/workers/{worker}/drain")
 def drain_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
-    """Have a worker end once its present work has ended."""
+    """Let a worker finish its work, then stop it."""
     worker_calls.drain_worker(worker, upkeep, caller)
     return redirect_to("/workers")
 
 
 @router.post("/workers/{worker}/remove")
 def remove_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
-    """End a worker in the middle of its work."""
+    """Stop a worker at once."""
     worker_calls.remove_worker(worker, upkeep, caller)
     return redirect_to("/workers")
 
