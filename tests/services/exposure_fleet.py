@@ -95,6 +95,10 @@ class Fleet:
         return digest(image)
 
     def find_exposure(self, question: str, as_of: int | None = None, **options: object) -> Exposure:
+        time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
+        return self.make_search().find(ExposureRequest(question, as_of=time, **options))  # type: ignore[arg-type]
+
+    def make_search(self) -> ExposureSearch:
         clock, effects = self.make_clock(), Effects()
         server_waivers = ServerWaivers(
             self.store,
@@ -107,7 +111,7 @@ class Fleet:
         selection = self.selection or PolicySelection(
             self.store, lambda name: self.policy, partial(read_requested_policy, rules=())
         )
-        search = ExposureSearch(
+        return ExposureSearch(
             self.store,
             self.database,
             server_waivers,
@@ -118,5 +122,3 @@ class Fleet:
             "registry.example",
             self.ungrouped_limit,
         )
-        time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
-        return search.find(ExposureRequest(question, as_of=time, **options))  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Lists of vulnerabilities and packages, and what is known of a package, on both databases."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
 from tests.store.factories import FACTORIES, open_store_of_kind
 
+from dockgate.services.exposure.package import find_package
 from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
@@ -195,3 +197,20 @@ def test_images_are_counted_by_component_and_location(fleet: Fleet) -> None:
     of_web = exposures.list_images([idna], ExposureScope(repositories=["team/web"]), is_owned=True)
     assert exposures.count_images_by_component([idna], of_web) == {idna: 1}
     assert exposures.count_images_by_component([], everywhere) == {}
+
+
+def test_a_version_that_was_not_matched_with_all_advisories_says_why(fleet: Fleet) -> None:
+    search, of_debian = fleet.make_search(), replace(make_package("bash", "5"), ecosystem="Debian:13")
+    fleet.push("c", "team/shell", "1", of_debian, make_package("idna", "not a version"))
+    fleet.index.match_new()
+
+    def list_reasons(name: str) -> dict[str, str | None]:
+        return {entry.version: entry.undetermined for entry in find_package(search, name, None).versions}
+
+    assert list_reasons("idna") == {"3.6": None, "not a version": "its version cannot be compared"}
+    assert list_reasons("bash") == {"5": "the advisory database does not cover it"}
+    fleet.database.fails = True
+    fleet.push("d", "team/new", "1", make_package("click", "8"))
+    assert list_reasons("idna")["3.6"] == "the advisories cannot be read"
+    fleet.database.fails = False
+    assert list_reasons("click") == {"8": "it is not matched with the advisories yet"}

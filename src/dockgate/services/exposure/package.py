@@ -1,10 +1,12 @@
 """The versions of a package in images, and their vulnerabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.search import ExposureSearch, LookUp
+from dockgate.shared.errors import DatabaseError
+from dockgate.store.exposure.records import IndexState
 from dockgate.store.fleet.records import Component, ComponentFinding
 from dockgate.vulnerabilities.model import Severity
 
@@ -16,7 +18,8 @@ MAX_VULNERABILITIES = 200
 class PackageVersion:
     """A version that images contain.
 
-    `images` counts those under a tag or running, `counts` its findings by severity.
+    `images` counts those under a tag or running, `counts` its findings by severity. `undetermined` says why it may have
+    others, null if it was matched with all advisories.
     """
 
     name: str
@@ -25,6 +28,7 @@ class PackageVersion:
     purl: str
     images: int
     counts: list[tuple[int, Severity]]
+    undetermined: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ def find_package(
         images = store.exposures.count_images_by_component(components, search.find_matching_images(look_up, caller))
         present_components = {number: component for number, component in components.items() if images.get(number)}
         findings, entries = store.component_search.list_findings(present_components)
+        reasons = _find_undetermined(search, present_components, look_up.state) if present_components else {}
     by_component: dict[int, list[Severity]] = {}
     by_vulnerability: dict[int, list[ComponentFinding]] = {}
     for finding in findings:
@@ -89,7 +94,7 @@ def find_package(
         key=lambda entry: (not entry.exploited, entry.severity.rank, -(entry.epss or 0), entry.name),
     )
     versions = [
-        _make_version(component, images[number], by_component.get(number, []))
+        _make_version(component, images[number], by_component.get(number, []), reasons.get(number))
         for number, component in present_components.items()
     ]
     versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
@@ -97,6 +102,32 @@ def find_package(
     return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities), is_limited)
 
 
-def _make_version(component: Component, image_count: int, severities: Sequence[Severity]) -> PackageVersion:
+def _find_undetermined(
+    search: ExposureSearch, components: Mapping[int, Component], known_state: IndexState | None
+) -> dict[int, str]:
+    """Return why it is unknown whether components have further vulnerabilities, without those that were matched."""
+    try:
+        coverage = {entry.ecosystem: entry for entry in search.advisories().list_coverage()}
+    except DatabaseError:
+        return dict.fromkeys(components, "the advisories cannot be read")
+    state = known_state or search.store.component_search.read_index_state()
+    uncomparable_ids = {number for number, _ in state.uncomparable_components}
+    unmatched_ids = set(state.unmatched_components if state.is_matched else components)
+    reasons = {}
+    for number, component in components.items():
+        entry = coverage.get(component.ecosystem)
+        if entry is None or not (entry.is_complete or component.source_name in entry.names):
+            reasons[number] = "the advisory database does not cover it"
+        elif number in unmatched_ids:
+            reasons[number] = "it is not matched with the advisories yet"
+        elif number in uncomparable_ids:
+            reasons[number] = "its version cannot be compared"
+    return reasons
+
+
+def _make_version(
+    component: Component, image_count: int, severities: Sequence[Severity], undetermined: str | None
+) -> PackageVersion:
     counts = [(severities.count(severity), severity) for severity in Severity if severity in severities]
-    return PackageVersion(component.name, component.version, component.ecosystem, component.purl, image_count, counts)
+    name, version, ecosystem, purl = component.name, component.version, component.ecosystem, component.purl
+    return PackageVersion(name, version, ecosystem, purl, image_count, counts, undetermined)

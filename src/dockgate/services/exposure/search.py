@@ -60,12 +60,14 @@ from dockgate.vulnerabilities.model import strip_release
 class LookUp:
     """The subject of a question, and every service that runs an image, none for one about the past.
 
-    `images` are the images that contain it, of those that the caller may see, by id, once they were found.
+    `images` are the images that contain it, of those that the caller may see, by id, once they were found; `state` is
+    that of the index, once it was read.
     """
 
     subject: Subject
     running_images: Sequence[RunningImage]
     images: dict[int, MatchingImage] | None = None
+    state: IndexState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ class ExposureSearch:
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
         subject, is_limited = look_up.subject, request.caller is not None and request.caller.is_limited
-        records = self._read_records(has_repositories=is_limited) if subject.is_vulnerability else None
+        if subject.is_vulnerability or is_limited:
+            look_up.state = self.store.component_search.read_index_state(has_repositories=is_limited)
+        records = self._read_records(look_up.state) if look_up.state and subject.is_vulnerability else None
         matches = self._find_visible_images(request, look_up, records)
         names, is_owned = _list_names(subject), not subject.is_vulnerability
         unknown_images = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
@@ -197,8 +201,7 @@ class ExposureSearch:
             refuse_other_name(question)
         return knowledge
 
-    def _read_records(self, *, has_repositories: bool) -> "_Records":
-        state = self.store.component_search.read_index_state(has_repositories=has_repositories)
+    def _read_records(self, state: IndexState) -> "_Records":
         return _Records(state, self.waiver_history.read(state.waiver_revision))
 
     def _find_visible_images(self, request: ExposureRequest, look_up: LookUp, records: "_Records | None") -> Matches:
@@ -206,7 +209,7 @@ class ExposureSearch:
         subject, is_now = look_up.subject, request.as_of is None
         running_images = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running_images}
-        repositories = self._list_repositories(request.caller, records.state.repositories if records else None)
+        repositories = self._list_repositories(request.caller, look_up.state.repositories if look_up.state else None)
         scope = ExposureScope(request.as_of, repositories, digests, request.should_include_moved)
         images = self.store.exposures.list_images(
             subject.components,
