@@ -37,7 +37,8 @@ from _chaos_audit import AnswerAudit
 from _chaos_plan import FAULTS_SECONDS, VOTERS, PlannedExecution, plan_executions
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
-from tests.scenarios.live import PIPELINE, Clone, wait_until
+from tests.parts import wait_until
+from tests.scenarios.live import PIPELINE, Clone
 from tests.scenarios.node_process import EFFECTS
 from tests.scenarios.nodes import Node, Nodes, push, run_nodes, set_up
 

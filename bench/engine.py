@@ -27,8 +27,9 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
 from tests import postgres
+from tests.parts import wait_until
 from tests.ports import find_free_port
-from tests.scenarios.live import Live, wait_until
+from tests.scenarios.live import Live
 from tests.scenarios.many_waiters import read_processor_seconds
 from tests.scenarios.server import ServerSystem
 

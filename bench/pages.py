@@ -34,9 +34,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the server is that of t
 from playwright.sync_api import sync_playwright
 from sqlalchemy import update
 from tests import postgres
+from tests.parts import wait_until
 from tests.scenarios.accessibility import CHROMIUM
 from tests.scenarios.browser import Browser
-from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 import _fleets

@@ -13,8 +13,9 @@ from typing import cast
 from playwright.sync_api import Page
 from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider
 from tests.fakes.target import MemoryTarget
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, wait_until
+from tests.scenarios.live import PIPELINE
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 

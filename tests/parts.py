@@ -60,7 +60,7 @@ class Faults:
             raise error
 
 
-def wait_until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:
+def wait_until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.1) -> T:
     """The first true value of the condition; AssertionError when none comes in time."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -4,21 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import httpx
 from tests.forks import ForkedProcess, Surroundings
+from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.scenarios import slow_http
 
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import Access
-
-T = TypeVar("T")
 
 BUSYBOX = Path("/usr/bin/busybox")
 OS_RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
@@ -57,15 +55,6 @@ taskDefinition:
   ports: [{{containerPort: 8080}}]
   healthCheck: {{http: {{port: 8080, path: /}}, startPeriod: 20s}}
 """
-
-
-def wait_until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:
-    """The first true value of the condition; AssertionError when none comes in time."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, f"{condition} was not true within {seconds} s"
-        time.sleep(every)
-    return value
 
 
 @dataclass

@@ -21,10 +21,10 @@ from typing import Any, Self
 import httpx
 import psycopg
 from sqlalchemy import insert
+from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.delivery.approval_request import ApprovalRequest

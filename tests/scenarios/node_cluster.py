@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.scenarios.live import wait_until
+from tests.parts import wait_until
 from tests.scenarios.node_process import EFFECTS
 from tests.scenarios.nodes import Node, Nodes, list_workers, push, run_nodes, set_up
 

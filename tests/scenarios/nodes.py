@@ -20,9 +20,10 @@ from typing import Any
 from tests import postgres
 from tests.forks import ForkedProcess, Surroundings
 from tests.namespaces import enter_network
+from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live
 
 from dockgate.server import podman_service
 

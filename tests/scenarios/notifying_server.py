@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.event_target import MemoryEventTarget
-from tests.scenarios.live import wait_until
+from tests.parts import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent, TargetType

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import httpx
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.route_table import V
 from tests.scenarios.server import SECRET, ServerSystem

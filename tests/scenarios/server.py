@@ -19,11 +19,12 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.fakes.target import MemoryTarget
 from tests.fakes.webhooks import MemoryWebhooks
+from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.postgres import drop_database
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.planned_images import (
     AdjustableClock,
     AdvisoryDatabase,

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select, table
 from standardwebhooks import Webhook
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import SERVICE, wait_until
+from tests.scenarios.live import SERVICE
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import boto3
 from moto import mock_aws
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.store import Store

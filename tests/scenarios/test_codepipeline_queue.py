@@ -10,8 +10,8 @@ import pytest
 from tests.aws.codepipeline import CodePipeline, make_message, run_codepipeline
 from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import Refused
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_queues import ACCOUNT, REGISTRY, open_cloud, push
 

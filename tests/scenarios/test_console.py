@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.fakes.target import MemoryTarget
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent

@@ -10,10 +10,10 @@ from typing import cast
 from urllib.parse import quote
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role

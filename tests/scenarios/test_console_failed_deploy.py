@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.target import MemoryTarget
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 REASON = "web: revision {} did not become healthy"

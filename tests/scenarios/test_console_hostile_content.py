@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 from tests.fakes.target import MemoryTarget
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import make_package
 from tests.scenarios.server import ServerSystem
 

@@ -7,8 +7,8 @@ from threading import Event
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, run_watched_chromium
 

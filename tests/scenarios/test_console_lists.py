@@ -7,9 +7,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey, ExecutionId

@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.scanner.model import Inventory

@@ -6,9 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.queries import list_statements
 from tests.scenarios.server import ServerSystem

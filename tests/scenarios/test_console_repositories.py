@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.repository_files import MAX_FILE

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from tests.fakes.registry import push_image
+from tests.parts import wait_until
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.retention import Retention

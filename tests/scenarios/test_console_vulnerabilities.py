@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms, remove_word_marks
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import MissingAdvisories, make_advisory
 from tests.scenarios.server import ServerSystem
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
+from tests.parts import wait_until
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
 from tests.vulnerabilities.feeds.feed_files import export, make_kev
 from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.parts import wait_until
 from tests.postgres import Cluster
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.store import open_store

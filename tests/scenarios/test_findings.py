@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import make_approval
 

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.shared.errors import UnavailableError

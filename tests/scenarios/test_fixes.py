@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, wait_until
+from tests.scenarios.live import PIPELINE
 from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make_package, make_planned_inventory
 from tests.scenarios.server import ServerSystem
 

@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 from tests.fakes.repository_host import MemoryHost
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import APPROVERS
 

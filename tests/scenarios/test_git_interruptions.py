@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.parts import run_git
+from tests.parts import run_git, wait_until
 from tests.scenarios.git_server_host import NONE, Host, open_host
-from tests.scenarios.live import wait_until
 
 from dockgate.web.git_process import GitProcesses
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.parts import run_git, write
+from tests.parts import run_git, wait_until, write
 from tests.scenarios import slow_http
 from tests.scenarios.git_server_host import NONE, RECEIVE, UPLOAD, Host, open_host
-from tests.scenarios.live import wait_until
 
 from dockgate.server.log_format import PrintableFormatter
 

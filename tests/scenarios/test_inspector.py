@@ -12,8 +12,8 @@ import pytest
 from tests.aws.account import digest_of, make_finding
 from tests.aws.fakes.server import Refused
 from tests.aws.inspector import FULL_REPOSITORY, Aws, run_aws
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.aws.inspector_findings import InspectorFindings

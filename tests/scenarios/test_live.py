@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, wait_until
+from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application
 
 from dockgate.gate.provenance import BUILDER, UNSANDBOXED_BUILDER
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from tests.scenarios.live import wait_until
+from tests.parts import wait_until
 from tests.scenarios.node_cluster import Cluster, require_takeover, run_cluster
 from tests.scenarios.nodes import Node, list_workers, push, set_up
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.notifying_server import NotifyingServer
 from tests.scenarios.planned_images import make_advisory
 

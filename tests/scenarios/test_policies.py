@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.fakes.repository_host import MemoryHost
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 

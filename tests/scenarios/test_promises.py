@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, wait_until
+from tests.scenarios.live import PIPELINE
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tests.gate.test_provenance import RECORD
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_approval_requests import answer, ask
 from tests.scenarios.test_policies import get_risk, plan_gated_image, put, run

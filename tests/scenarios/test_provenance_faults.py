@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from tests.scenarios.live import wait_until
+from tests.parts import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_provenance import build_image, put_strict_policy
 

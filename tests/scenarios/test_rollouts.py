@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from tests.fakes.target import MemoryTarget
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import SERVICE, wait_until
+from tests.scenarios.live import SERVICE
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.route_table import (
     ADMINISTER,
     ALLOWED_AND_REFUSED,

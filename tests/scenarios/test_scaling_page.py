@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from tests import postgres
+from tests.parts import wait_until
 from tests.scanner.images import make
 from tests.scenarios.hosts import Host, read_address
-from tests.scenarios.live import wait_until
 from tests.scenarios.nodes import Network
 
 from dockgate.server import podman_service

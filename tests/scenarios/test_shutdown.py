@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.scenarios.live import Live, wait_until
+from tests.parts import wait_until
+from tests.scenarios.live import Live
 
 from dockgate.config import from_environment
 from dockgate.server import daemon

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.scenarios import slow_http
-from tests.scenarios.live import Clone, Live, wait_until
+from tests.scenarios.live import Clone, Live
 from tests.store.factories import NOW
 
 from dockgate.delivery.registry_access import PULL, PUSH, Access

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import UNREAD, make_advisory
 from tests.scenarios.server import ServerSystem
 

@@ -7,9 +7,9 @@ from threading import Event
 
 import httpx
 import pytest
+from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import Voting
 

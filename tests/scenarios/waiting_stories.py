@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 from standardwebhooks import Webhook
+from tests.parts import wait_until
 from tests.scenarios import slow_http
-from tests.scenarios.live import wait_until
 from tests.scenarios.many_waiters import Crowd, digest, is_vulnerable
 
 from dockgate.delivery.webhook_delivery import Callback

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.parts import wait_until
 from tests.postgres import get_cluster
 from tests.scenarios import advisories
-from tests.scenarios.live import Clone, Live, application, wait_until
+from tests.scenarios.live import Clone, Live, application
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "backup.md"
 
