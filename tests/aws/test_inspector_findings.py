@@ -12,7 +12,7 @@ from tests.aws.page import list_permissions
 from dockgate.aws.inspector_findings import InspectorFindings
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.images.registry import read_digest
-from dockgate.services.images.external_findings import ask_inspector
+from dockgate.services.images.external_findings import fetch_inspector_reports
 from dockgate.shared.errors import UnavailableError, UsageError
 
 IMAGE = digest_of(1)
@@ -129,10 +129,12 @@ def test_inspector_is_called_with_the_listed_permissions_alone(inspector_account
 
 def test_only_an_image_in_ecr_can_be_looked_up(inspector_account: Aws) -> None:
     inspector_account.complete_scan(IMAGE)
-    assert ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", make_source(inspector_account), read_digest)[0] == IMAGE
+    assert (
+        fetch_inspector_reports(f"{FULL_REPOSITORY}@{IMAGE}", make_source(inspector_account), read_digest)[0] == IMAGE
+    )
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
         with pytest.raises(UsageError, match="not an image in Amazon ECR"):
-            ask_inspector(wrong, make_source(inspector_account), read_digest)
+            fetch_inspector_reports(wrong, make_source(inspector_account), read_digest)
 
 
 @pytest.mark.parametrize(("seconds", "waits"), [(4000, []), (600, [30]), (60, [])])
@@ -149,7 +151,7 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
         now[0] += pause
 
     request = InspectorFindings(("*",), inspector_account.make_client, lambda: now[0])
-    ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", request, read_digest, wait)
+    fetch_inspector_reports(f"{FULL_REPOSITORY}@{IMAGE}", request, read_digest, wait)
     assert pauses == waits
 
 
@@ -158,5 +160,7 @@ def test_a_terminal_does_not_wait_for_a_scan(inspector_account: Aws, reason: str
     if reason:
         inspector_account.cover_image(IMAGE, reason)
     pauses: list[float] = []
-    _, reports = ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", make_source(inspector_account), read_digest, pauses.append)
+    _, reports = fetch_inspector_reports(
+        f"{FULL_REPOSITORY}@{IMAGE}", make_source(inspector_account), read_digest, pauses.append
+    )
     assert (pauses, [bool(list_reasons(item)) for item in reports]) == ([], [True])

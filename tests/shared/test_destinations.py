@@ -7,7 +7,7 @@ from tests.scanner.images.client import open_remote
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images.transport import Transport
-from dockgate.shared.destinations import ConnectionCheck, RefusedAddressError, require_destination
+from dockgate.shared.destinations import ChangedAddressError, ConnectionCheck, require_destination
 from dockgate.shared.errors import UnavailableError
 
 ADDRESSES: Mapping[str, Sequence[str]] = {
@@ -92,12 +92,12 @@ def test_a_name_that_changes_its_address_is_not_connected_closer() -> None:
     check.require_address("https://cdn.example/blob", "198.51.100.7")
     for address in ("10.0.0.6", "127.0.0.1", "169.254.169.254"):
         check.require_address("https://registry.example/v2/", address)
-        with pytest.raises(RefusedAddressError, match=f"cdn.example, which is now at the address {address}"):
+        with pytest.raises(ChangedAddressError, match=f"cdn.example, which is now at the address {address}"):
             check.require_address("https://cdn.example/blob", address)
     internal = ConnectionCheck("The registry", "registry.internal:5000")
     internal.require_address("https://registry.internal:5000/v2/", "10.0.0.5")
     internal.require_address("https://auth.internal/token", "10.0.0.6")
-    with pytest.raises(RefusedAddressError):
+    with pytest.raises(ChangedAddressError):
         internal.require_address("https://auth.internal/token", "::1")
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_sent_to_an_address_that_is_refused() -> None:
 
     with serve(respond) as server:
         transport = Transport("192.0.2.1:5000", None, is_insecure=True)
-        with pytest.raises(RefusedAddressError):
+        with pytest.raises(ChangedAddressError):
             transport.get(f"http://{server.address}/latest/meta-data", {})
         transport.close()
     assert requests == []

@@ -247,7 +247,7 @@ def _judge_inspector_findings(
 
     if not argument.reference or argument.platform != "all":
         raise UsageError("--inspector needs an image name, and takes no --platform", "Pass IMAGE without --platform.")
-    digest, reports = external_findings.ask_inspector(
+    digest, reports = external_findings.fetch_inspector_reports(
         argument.reference,
         InspectorFindings(),
         partial(read_digest, ca_bundle=argument.ca_bundle or settings.ca_bundle),

@@ -64,7 +64,7 @@ def check_digest(digest: str) -> None:
         raise UsageError(f"{digest!r} is not a digest", DIGEST_ADVICE)
 
 
-def is_loopback(registry: str) -> bool:
+def is_loopback_registry(registry: str) -> bool:
     """Return whether the registry ("host" or "host:port") is this machine. The name is not resolved."""
     from dockgate.shared import addresses  # loading ipaddress takes longer than opening a layout
 

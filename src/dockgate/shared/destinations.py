@@ -49,7 +49,7 @@ def require_destination(
             )
 
 
-class RefusedAddressError(UnavailableError):
+class ChangedAddressError(UnavailableError):
     """A host that a registry names has another address than before; a retry does not help."""
 
 
@@ -66,17 +66,17 @@ class ConnectionCheck:
         self._nearness: Nearness | None = None
 
     def watch(self, url: str, event: str, info: Mapping[str, Any]) -> None:
-        """Check a new connection for a URL (httpcore's request extension "trace"). Raises RefusedAddressError."""
+        """Check a new connection for a URL (httpcore's request extension "trace"). Raises ChangedAddressError."""
         if event.endswith("connect_tcp.complete"):
             stream = info["return_value"]
             try:
                 self.require_address(url, str(stream.get_extra_info("server_addr")[0]))
-            except RefusedAddressError:
+            except ChangedAddressError:
                 stream.close()
                 raise
 
     def require_address(self, url: str, address: str) -> None:
-        """Refuse a connection to an address that is nearer than the registry. Raises RefusedAddressError."""
+        """Refuse a connection to an address that is nearer than the registry. Raises ChangedAddressError."""
         from dockgate.shared.addresses import Nearness, classify_address
 
         host = urlsplit(url).hostname or ""
@@ -86,7 +86,7 @@ class ConnectionCheck:
         if host == self._host:
             self._nearness = nearness if self._nearness is None else min(nearness, self._nearness)
         elif nearness is Nearness.METADATA or nearness > self._get_nearness():
-            raise RefusedAddressError(
+            raise ChangedAddressError(
                 f"{self._sender} sends its clients to {host}, which is now at the address {address}",
                 "Name the server by its address in the same network.",
             )

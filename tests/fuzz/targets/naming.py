@@ -12,7 +12,7 @@ from tests.fuzz.target import MEMORY, Part, Target, check_advice
 
 from dockgate.scanner.images import reference
 from dockgate.scanner.images.credentials import find_credentials, parse_helper_output
-from dockgate.scanner.registry_reference import RegistryReference, is_loopback, parse_remote
+from dockgate.scanner.registry_reference import RegistryReference, is_loopback_registry, parse_remote
 from dockgate.shared.errors import UsageError
 
 _DIGEST = "sha256:" + "0" * 64
@@ -34,7 +34,7 @@ def _parse_reference(data: bytes) -> None:
     assert not str(result).startswith("-")
     if isinstance(result, RegistryReference):
         assert parse_remote(str(result)) == result
-        is_loopback(result.registry)
+        is_loopback_registry(result.registry)
 
 
 _REFERENCES = (

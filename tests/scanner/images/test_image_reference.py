@@ -12,7 +12,7 @@ from dockgate.scanner.images.reference import (
     StdinReference,
     parse_reference,
 )
-from dockgate.scanner.registry_reference import RegistryReference, is_loopback
+from dockgate.scanner.registry_reference import RegistryReference, is_loopback_registry
 from dockgate.shared.errors import UsageError
 
 DIGEST = "sha256:" + "a" * 64
@@ -162,4 +162,4 @@ def test_only_this_machine_is_loopback() -> None:
         ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"),
         ("localhost.evil.test", "128.0.0.1"),
     )
-    assert [is_loopback(item) for item in (*loopback_hosts, *other_hosts)] == [True] * 4 + [False] * 2
+    assert [is_loopback_registry(item) for item in (*loopback_hosts, *other_hosts)] == [True] * 4 + [False] * 2

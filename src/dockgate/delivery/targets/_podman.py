@@ -98,7 +98,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImage:
+class LocalImage:
     """An image in podman's storage.
 
     `digests` are those of all manifests by which it was pulled, `size` is in bytes.
@@ -210,11 +210,11 @@ class Engine:
                     continue  # removed meanwhile
         return sorted(containers, key=lambda container: (container.revision, len(container.name), container.name))
 
-    def list_images(self) -> Sequence[StoredImage]:
+    def list_images(self) -> Sequence[LocalImage]:
         """Return all images."""
         with self._open_client() as client:
             return [
-                StoredImage(
+                LocalImage(
                     image.id,
                     frozenset(
                         reference.digest

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import dockgate
 from dockgate.scanner.images.chunk_stream import ChunkStream
 from dockgate.scanner.images.time_limit import TimeLimit
-from dockgate.scanner.registry_reference import is_loopback
-from dockgate.shared.destinations import ConnectionCheck, RefusedAddressError, require_destination
+from dockgate.scanner.registry_reference import is_loopback_registry
+from dockgate.shared.destinations import ChangedAddressError, ConnectionCheck, require_destination
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.host_port import strip_port
 from dockgate.shared.interfaces import override
@@ -69,7 +69,7 @@ class Transport:
 
         from dockgate.shared.addresses import LOOPBACK_NAMES  # loading ipaddress takes longer than opening a layout
 
-        is_local = is_loopback(registry)
+        is_local = is_loopback_registry(registry)
         unproxied_hosts = {*LOOPBACK_NAMES, strip_port(registry)} if is_local else {*LOOPBACK_NAMES}
         try:
             self._client = httpx.Client(
@@ -115,7 +115,7 @@ class Transport:
             retry_after = None
             try:
                 response = self._send(url, headers, form)
-            except (_UntrustedError, _NoTlsError, RefusedAddressError):
+            except (_UntrustedError, _NoTlsError, ChangedAddressError):
                 raise
             except UnavailableError:
                 pass

@@ -48,7 +48,7 @@ def read_context(image: str | None, at: str | None = None) -> external.ReadConte
     return external.ReadContext(image, at, partial(sboms.build_package, ecosystems=kinds), Orders(kinds).compare)
 
 
-def ask_inspector(
+def fetch_inspector_reports(
     reference: str,
     source: FindingsSource,
     read_digest: Callable[[RegistryReference], str],
