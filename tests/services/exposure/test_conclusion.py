@@ -2,6 +2,7 @@
 
 import pytest
 
+from dockgate.services.exposure.caveats import FeedChecks
 from dockgate.services.exposure.conclusion import (
     Conclusion,
     ExposureState,
@@ -117,3 +118,11 @@ def test_a_number_says_when_there_may_be_more() -> None:
     assert titles[:3] == ["1 image contains it", "1 image is known to contain it", "Images"]
     assert titles[3:] == ["0 images contain it", "0 images are known to contain it", "Images"]
     assert [describe_known_count(1200, certainty) for certainty in Certainty] == ["1,200", "1,200 known", "unknown"]
+
+
+def test_the_age_of_the_feeds_does_not_count_a_feed_whose_check_is_unknown() -> None:
+    time = "2026-11-20T10:00:00.000Z"
+    assert FeedChecks().describe() == "This server has read no feed yet."
+    assert FeedChecks(time).describe() == "Every feed was checked on 2026-11-20 at 10:00 UTC or later."
+    assert FeedChecks(time, has_unknown_check=True).describe().startswith("Every feed whose last check is known was")
+    assert FeedChecks(None, has_unknown_check=True).describe() == "It is unknown when this server checked its feeds."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from dockgate.services.exposure.conclusion import ExposureState, QuestionScope
 from dockgate.shared.wording import describe_moved_images
@@ -28,14 +29,29 @@ class Caveat:
     advice: str | None
 
 
-def list_caveats(state: ExposureState, checked_at: str | None, scope: QuestionScope, moved_count: int) -> list[Caveat]:
-    """What the answer to a question leaves open.
+class FeedChecks(NamedTuple):
+    """The last checks of the feeds: the oldest of those that are known, and whether others are unknown.
 
-    `checked_at` is the last check of the feed that was checked longest ago, None if there is no feed.
+    `oldest_check` is None without a known one.
     """
+
+    oldest_check: str | None = None
+    has_unknown_check: bool = False
+
+    def describe(self) -> str:
+        """Return a sentence on how old the advisories are."""
+        if self.oldest_check is None:
+            unknown = "It is unknown when this server checked its feeds."
+            return unknown if self.has_unknown_check else "This server has read no feed yet."
+        feeds = "Every feed whose last check is known" if self.has_unknown_check else "Every feed"
+        return f"{feeds} was checked on {self.oldest_check[:10]} at {self.oldest_check[11:16]} UTC or later."
+
+
+def list_caveats(state: ExposureState, checks: FeedChecks, scope: QuestionScope, moved_count: int) -> list[Caveat]:
+    """What the answer to a question leaves open."""
     caveats = []
     if state is ExposureState.UNKNOWN_NAME:
-        caveats.append(_describe_unknown_name(checked_at, scope))
+        caveats.append(_describe_unknown_name(checks, scope))
     if scope.is_limited:
         caveats.append(
             Caveat(
@@ -49,16 +65,13 @@ def list_caveats(state: ExposureState, checked_at: str | None, scope: QuestionSc
     return caveats
 
 
-def _describe_unknown_name(checked_at: str | None, scope: QuestionScope) -> Caveat:
+def _describe_unknown_name(checks: FeedChecks, scope: QuestionScope) -> Caveat:
     reason = "this server knows no advisory of this name"
     if not scope.is_vulnerability:
         images = "image in the searched repositories" if scope.is_limited else "image of this server"
         reason = f"no advisory names such a package, and no {images} is known to have one"
-    age = "This server has read no feed yet."
-    if checked_at is not None:
-        age = f"Every feed was checked on {checked_at[:10]} at {checked_at[11:16]} UTC or later."
     return Caveat(
         CaveatKind.UNKNOWN_NAME,
-        f"It is unknown whether an image contains it: {reason}. {age}",
+        f"It is unknown whether an image contains it: {reason}. {checks.describe()}",
         "Check the spelling, or have the server fetch its feeds: `dockgate db refresh`.",
     )

@@ -182,7 +182,7 @@ class ExposureSearch:
             previous=str(previous) if previous is not None else None,
             unknown=unknown_images.make_page(unknown_slice, outcome, contents.images, contents.tag_periods),
             unaffected=_count_unaffected(unknown_images, knowledge) if is_about_now else None,
-            caveats=list_caveats(outcome.state, knowledge.checked_at, scope, moved_count),
+            caveats=list_caveats(outcome.state, knowledge.checks, scope, moved_count),
         )
 
     def _group_images(self, waiver_finder: WaiverFinder, subject: Subject, matches: Matches) -> list[list[int]]:

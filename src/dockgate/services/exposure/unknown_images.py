@@ -1,10 +1,11 @@
 """Images of which it is unknown whether they contain a vulnerability or a package."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
+from dockgate.services.exposure.caveats import FeedChecks
 from dockgate.services.exposure.conclusion import Outcome
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.wording import format_count
@@ -48,15 +49,14 @@ class AdvisoryKnowledge:
 
     `is_known`: it has their names, None if it cannot be read. `packages` are those that their advisories are about:
     (ecosystem, source name). The components of `uncovered_components` may be such packages, and it does not cover them.
-    `reason` says why no image can be judged. `checked_at` is the last check of the feed that was checked longest ago,
-    None if there is no feed.
+    `reason` says why no image can be judged, `checks` how old the advisories are.
     """
 
     is_known: bool | None
     packages: Collection[tuple[str, str]] = ()
     uncovered_components: Collection[int] = ()
     reason: str | None = None
-    checked_at: str | None = None
+    checks: FeedChecks = field(default_factory=FeedChecks)
 
 
 def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], state: IndexState) -> AdvisoryKnowledge:
@@ -71,14 +71,14 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
     reason = None
     if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
-    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _find_oldest_check(coverage))
+    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _read_checks(coverage))
 
 
 def ask_about_package(advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:
     """Return whether the advisory database knows a package of one of these names."""
     try:
         reader = advisories()
-        return AdvisoryKnowledge(reader.has_package(names), checked_at=_find_oldest_check(reader.list_coverage()))
+        return AdvisoryKnowledge(reader.has_package(names), checks=_read_checks(reader.list_coverage()))
     except DatabaseError as error:
         return _make_unread_knowledge(error)
 
@@ -87,8 +87,9 @@ def _make_unread_knowledge(error: DatabaseError) -> AdvisoryKnowledge:
     return AdvisoryKnowledge(None, reason=f"The advisories cannot be read: {error.full_message}")
 
 
-def _find_oldest_check(coverage: Sequence[Coverage]) -> str | None:
-    return min(filter(None, (entry.checked_at for entry in coverage)), default=None)
+def _read_checks(coverage: Sequence[Coverage]) -> FeedChecks:
+    times = [entry.checked_at for entry in coverage]
+    return FeedChecks(min(filter(None, times), default=None), None in times)
 
 
 class UnknownSlice(NamedTuple):
