@@ -24,6 +24,7 @@ from dockgate.delivery.builders.sandbox.unboxed import Host as Unboxed
 from dockgate.delivery.ports import Builder, BuildRequest, Registry
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.shared.errors import BuildError, DockgateError, UnavailableError
+from dockgate.shared.references import TagReference
 
 GOOD = "FROM scratch\nCOPY page /page\n"
 BROKEN = "FROM scratch\nCOPY missing /\n"
@@ -100,7 +101,7 @@ def test_a_built_image_is_pushed_under_its_key(system: System, tmp_path: Path) -
     assert result.dockerfile_digest == f"sha256:{sha256(GOOD.encode()).hexdigest()}"
     assert digest.startswith("sha256:")
     assert system.registry.resolve(system.repository, "key-1") == digest
-    assert (system.repository, "key-1") in list(system.registry.iterate_tags())
+    assert TagReference(system.repository, "key-1") in list(system.registry.iterate_tags())
     assert lines
     assert not [line for line in lines if "\n" in line]
 

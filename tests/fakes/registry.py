@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from dockgate.delivery.ports import StoredManifest, UnreferencedBlob
 from dockgate.shared.digest import compute_digest
+from dockgate.shared.references import TagReference
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -40,9 +41,9 @@ class MemoryRegistry:
         data = self.blobs.get(digest)
         return data if data is not None and len(data) <= limit else None
 
-    def iterate_tags(self) -> Iterator[tuple[str, str]]:
+    def iterate_tags(self) -> Iterator[TagReference]:
         self.fault("before tags")
-        yield from sorted(self.digests)
+        yield from (TagReference(*key) for key in sorted(self.digests))
 
     def resolve(self, repository: str, tag: str) -> str | None:
         self.fault("before resolve")

@@ -29,6 +29,7 @@ from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference
 from dockgate.shared.errors import DeniedError, UnavailableError
+from dockgate.shared.references import TagReference
 
 pytestmark = pytest.mark.real
 
@@ -244,7 +245,7 @@ def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) 
         digest = pusher.push_manifest(json.dumps(manifest).encode())
     assert registry.resolve("base/python", "3") == digest
     assert registry.resolve("base/python", "none") is None
-    assert ("base/python", "3") in set(registry.iterate_tags())
+    assert TagReference("base/python", "3") in set(registry.iterate_tags())
     with closing(open_registry_source(reference, issuers=issuers)) as origin:
         assert origin.read_root()[0] == digest
     with closing(open_registry_source(reference)) as stranger, pytest.raises(DeniedError):

@@ -15,7 +15,7 @@ from dockgate.delivery.service_model import Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import ScannedPlatform
-from dockgate.shared.references import ImageReference
+from dockgate.shared.references import ImageReference, TagReference
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Registry(Protocol):
         """
         ...
 
-    def iterate_tags(self) -> Iterator[tuple[str, str]]:
-        """Yield every repository and tag. Raises UnavailableError if the registry does not answer."""
+    def iterate_tags(self) -> Iterator[TagReference]:
+        """Yield every tag of every repository. Raises UnavailableError if the registry does not answer."""
         ...
 
     def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:

@@ -10,7 +10,7 @@ from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.references import ImageReference
+from dockgate.shared.references import ImageReference, TagReference
 from dockgate.shared.tls import create_plain_http_context
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ class DistributionRegistry(RegistryContent):
         return digest
 
     @override
-    def iterate_tags(self) -> Iterator[tuple[str, str]]:
+    def iterate_tags(self) -> Iterator[TagReference]:
         """Read CNCF Distribution's `_catalog` page by page, and each repository's "Listing Tags"."""
         for repository in self._read_pages("/v2/_catalog?n=1000", "repositories", CATALOG):
             for tag in self.list_tags(repository):
-                yield repository, tag
+                yield TagReference(repository, tag)
 
     @override
     def list_tags(self, repository: str) -> Sequence[str]:

@@ -53,7 +53,7 @@ class FindingLists:
         }
         self._judged_at = to_datetime(now).timestamp()
         self._outcomes: dict[tuple[object, ...], tuple[OutcomesByAction, float]] = {}
-        self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
+        self._copies: dict[tuple[int, int, str | None], tuple[Finding, ...]] = {}
         # The counts whose addresses are keys of the two above: kept, so that no other object gets an address.
         self._by_address: dict[int, ComponentCounts] = {}
 
@@ -87,8 +87,8 @@ class FindingLists:
     def _ask(
         self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed_components: Sequence[ListedComponent]
     ) -> tuple[OutcomesByAction, float]:
-        base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else ""
-        layers = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: base, LayerOrigin.OWN: _NOWHERE}
+        base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else None
+        layers = {LayerOrigin.UNKNOWN: None, LayerOrigin.BASE: base, LayerOrigin.OWN: _NOWHERE}
         findings = [
             finding
             for counts, origin, path_count in listed_components
@@ -100,13 +100,13 @@ class FindingLists:
             find_first_change(active, rule_input, self._judged_at) for active in rules
         )
 
-    def _copy_findings(self, counts: ComponentCounts, path_count: int, layer: str) -> tuple[Finding, ...]:
+    def _copy_findings(self, counts: ComponentCounts, path_count: int, layer: str | None) -> tuple[Finding, ...]:
         """The findings at so many paths in a layer."""
         key = id(counts), path_count, layer
         if key not in self._copies:
             self._by_address[id(counts)] = counts
             package = counts.findings[0].package
-            packages = [replace(package, path=str(number), layer=layer or None) for number in range(path_count)]
+            packages = [replace(package, path=str(number), layer=layer) for number in range(path_count)]
             self._copies[key] = tuple(
                 finding.with_package(package) for package in packages for finding in counts.findings
             )

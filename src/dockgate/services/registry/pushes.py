@@ -11,7 +11,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.references import ImageReference, name_own_repository
+from dockgate.shared.references import ImageReference, TagReference, name_own_repository
 from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import TagPeriod
@@ -35,8 +35,8 @@ class RegistryPushes:
     clock: ServerClock
     effects: Effects
     _has_recorded_missed: bool = field(default=False, init=False)
-    # Name and tag in our own registry -> when the tag is compared for the last time.
-    _moved_tags: dict[tuple[str, str], str] = field(default_factory=dict, init=False)
+    # A tag in our own registry -> when it is compared for the last time.
+    _moved_tags: dict[TagReference, str] = field(default_factory=dict, init=False)
 
     def record(
         self,
@@ -71,7 +71,7 @@ class RegistryPushes:
         Notifications may have been lost, or come in the wrong order, before the server started.
         """
         if not self._has_recorded_missed:
-            run_for_each(self.registry.iterate_tags(), self._record_if_moved, ":".join)
+            run_for_each(self.registry.iterate_tags(), self._record_if_moved, str)
             self._has_recorded_missed = True
 
     def resolve_moved_tag(self, name: str, tag: str) -> str | None:
@@ -79,23 +79,23 @@ class RegistryPushes:
 
         Raises UnavailableError.
         """
-        self._moved_tags[name, tag] = self.clock.compute_time_after(_TAG_SECONDS)
+        self._moved_tags[TagReference(name, tag)] = self.clock.compute_time_after(_TAG_SECONDS)
         return self.registry.resolve(name, tag)
 
     def check_moved_tags(self) -> None:
         """Compare the tags that moved in the last seconds with our own registry, and record what they name."""
 
-        def check(moved_tag: tuple[str, str]) -> None:
+        def check(moved_tag: TagReference) -> None:
             last_time, now = self._moved_tags[moved_tag], self.clock.now()
             self._record_if_moved(moved_tag)
             if last_time <= now and self._moved_tags[moved_tag] == last_time:
                 del self._moved_tags[moved_tag]
 
-        run_for_each(list(self._moved_tags), check, ":".join)
+        run_for_each(list(self._moved_tags), check, str)
 
-    def _record_if_moved(self, moved_tag: tuple[str, str]) -> None:
+    def _record_if_moved(self, reference: TagReference) -> None:
         """Record the image that a tag names in our own registry, unless it is recorded. Raises UnavailableError."""
-        name, tag = moved_tag
+        name, tag = reference.repository, reference.tag
         repository = name_own_repository(name, self.registry.address)
         present_period = self.store.tag_history.find_present_period(repository, tag)  # first: a push may come meanwhile
         digest = self.registry.resolve(name, tag)
