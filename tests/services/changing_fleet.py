@@ -165,13 +165,19 @@ class World:
         other_advisories = [entry for entry in self.fleet.feeds.advisories if entry.name != name]
         severity = self.random.choice((Severity.LOW, Severity.CRITICAL))
         self.fleet.feeds.advisories = [*other_advisories, make_advisory(name, severity, "2")]
-        self.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", name)}))
+        changes = self.fleet.advisory_changes or AdvisoryChanges()  # those since the last renewal
+        self.fleet.advisory_changes = AdvisoryChanges(keys=changes.keys | {("Debian:13", name)})
 
     def change(self) -> None:
         changes = [self.add_waiver] * 4 + [self.revoke, self.put_vex, self.put_vex, self.put_vex]
         changes += [self.remove_vex, self.remove_vex, self.move_clock]
         changes += [self.report, self.publish, lambda: self.scan(self.random.choice(self.names))]
         self.random.choice(changes)()
+
+    def renew_at_once(self) -> None:
+        """Renew by the process of before."""
+        self.renewal.renew()
+        self.fleet.advisory_changes = AdvisoryChanges()
 
     def renew(self) -> None:
         """Renew by the process of before, perhaps after another one that meets changes or dies."""
@@ -183,7 +189,7 @@ class World:
                 self.fleet.process(crash_at=self.random.randint(0, 4)).renew()
             except CrashError:
                 self.renewal = self.fleet.process()
-        self.renewal.renew()
+        self.renew_at_once()
 
     def judge_all(self, policy: str) -> dict[int, tuple[object, ...]]:
         """What judging every image by a policy gives now."""

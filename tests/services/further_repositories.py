@@ -126,7 +126,7 @@ def check_random_changes(fleet: Fleet, seed: int, steps: int) -> None:
     for step in range(steps):
         for _ in range(world.random.randint(1, 3)):
             world.change()
-        world.renewal.renew()
+        world.renew_at_once()
         further.review()
         differences = further.find_differences()
         assert not differences, f"step {step}: {differences[0]}"

@@ -1,6 +1,6 @@
 """Services that run images of a fleet, and which change at random."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -48,19 +48,23 @@ POLICY_TEXTS = {
 
 
 class CountingVerdicts(Verdicts):
-    """Records the services whose images are judged."""
+    """Records the services whose images are judged. Before the first verdict, `changes` are made, each once."""
 
     judged: list[str]
+    changes: list[Callable[[], object]]
 
     def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> DeployedVerdict:
         self.judged.append(context.service or "")
+        if self.changes:
+            self.changes.pop()()
         return super().review_deployed(image, context, risk_days)
 
 
 def count_verdicts(verdicts: Verdicts) -> CountingVerdicts:
     """The same verdicts, which record whose images are judged."""
     counting = CountingVerdicts(**{name: getattr(verdicts, name) for name in Verdicts.__dataclass_fields__})
-    object.__setattr__(counting, "judged", [])
+    for name in ("judged", "changes"):
+        object.__setattr__(counting, name, [])
     return counting
 
 
@@ -175,6 +179,15 @@ class RunningServices:
         cause = RevisionCause(action, definition.revision)
         return self.store.services.register(name, definition, cause).revision
 
+    def replace_image(self, name: str, other_name: str) -> None:
+        """Have a service run what another one runs, approved by the policy of its repository."""
+        repository, _ = self.find_service(name)
+        _, image = self.find_service(other_name)
+        self.approve(repository, image, repository.removeprefix("x/"))
+        definition = self.store.services.get_definition(name, self.store.services.get(name).revision)
+        revision = self.add_revision(name, replace(definition, image=self._make_reference(repository, image)))
+        self.store.services.set_revision(name, revision, None)
+
     # --- random changes -------------------------------------------------------------------------------------------
 
     def deploy(self) -> None:
@@ -276,7 +289,7 @@ def check_random_changes(fleet: Fleet, seed: int, steps: int) -> None:
     for step in range(steps):
         for _ in range(world.random.randint(1, 3)):
             services.change()
-        world.renewal.renew()
+        world.renew_at_once()
         for _ in range(2):  # a policy that judges what one service runs has to approve it in all others, too
             services.review()
         judged = services.review()

@@ -50,10 +50,15 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running
         yield services
 
 
-def publish(services: RunningServices, package: str, severity: Severity = Severity.CRITICAL) -> None:
-    """Publish another advisory about a package, and have the index follow."""
-    services.world.fleet.publish(package, severity, variant="second")
+def publish_only(services: RunningServices, package: str) -> None:
+    """Publish another advisory about a package."""
+    services.world.fleet.publish(package, variant="second")
     services.world.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", package)}))
+
+
+def publish(services: RunningServices, package: str) -> None:
+    """Publish another advisory about a package, and have the index follow."""
+    publish_only(services, package)
     services.world.renewal.renew()
 
 
@@ -191,10 +196,14 @@ def test_another_report_of_a_running_image_counts_at_once(services: RunningServi
 
 def test_an_update_waits_for_the_index_but_not_for_ever(services: RunningServices) -> None:
     world = services.world
-    world.fleet.publish("d", variant="second")
+    publish_only(services, "d")
+    assert services.review() == []
+    world.renewal.renew()
+    assert services.review() == services.list_services_with("d")
+    publish_only(services, "a")
     assert services.review() == []
     world.fleet.system.clock.ahead += LAG_LIMIT + timedelta(seconds=1)
-    assert services.review() == services.names
+    assert sorted(services.review()) == services.names
     assert services.find_differences() == []
 
 
@@ -208,18 +217,20 @@ def test_a_policy_that_compares_images_judges_them_with_every_update_and_every_h
 
 
 def test_an_image_that_is_being_read_again_keeps_its_verdict_until_it_was_read(services: RunningServices) -> None:
-    world, images = services.world, services.store.images
-    name = world.names[0]
-    number = images.request_scan(world.digest(name), world.get_repository(name), world.now).number
-    number = images.request_new_scan(world.digest(name), world.get_repository(name), number, world.now).number
+    world, images, name = services.world, services.store.images, services.world.names[1]
+    digest, repository = world.digest(name), world.get_repository(name)
+    inventories = images.list_inventories(digest)
+    number = images.request_new_scan(digest, repository, 1, world.now).number
     assert services.review() == []
-    publish(services, "shared")
+    publish(services, "d")
     services.review()
-    recorded_risks = services.store.service_risks.list_recorded()
-    if recorded_risks["service0"].cannot_judge is not None:
-        assert recorded_risks["service0"].cannot_judge == "it is being scanned"
-    images.finish_scan(world.digest(name), number, (), "It is broken.", world.now)
-    assert "service0" in services.review()
+    assert services.store.services.get("service1").cannot_judge == "it is being scanned"
+    images.finish_scan(digest, number, list_platforms(*inventories), None, world.now)
+    assert services.review() == ["service1"]
+    assert services.store.services.get("service1").at_risk is not None
+    number = images.request_new_scan(digest, repository, number, world.now).number
+    images.finish_scan(digest, number, (), "It is broken.", world.now)
+    assert services.review() == ["service1"]
     assert services.find_differences() == []
 
 
@@ -312,7 +323,6 @@ def test_epss_values_count_for_policies_that_read_them(services: RunningServices
 
 def test_another_policy_that_has_judged_the_image_has_to_approve_it(services: RunningServices) -> None:
     repository, image = services.find_service("service0")
-    services.put_policy("signed", POLICY_TEXTS["signed"][0])
     services.approve(repository, image, "signed")
     assert services.review() == ["service0"]
     recorded_risks = services.store.service_risks.list_recorded()
@@ -326,4 +336,31 @@ def test_a_repository_with_two_policies_says_that_its_services_cannot_be_judged(
     for name in services.names:
         is_conflict = services.find_service(name)[0] == "x/plain"
         assert ("judging it failed" in (recorded_risks[name].cannot_judge or "")) == is_conflict
+    assert services.find_differences() == []
+
+
+def test_an_update_that_is_taken_back_while_an_image_is_judged_leaves_no_verdict(services: RunningServices) -> None:
+    services.verdicts.changes.append(lambda: publish(services, "d"))
+    services.put_policy("timed", POLICY_TEXTS["timed"][2])
+    services.leader.review()
+    assert services.verdicts.changes == []
+    assert services.store.services.get("service1").at_risk is not None
+    services.world.fleet.feeds.advisories.pop()
+    services.world.renewal.renew()
+    services.review()
+    assert services.find_differences() == []
+    assert services.store.services.get("service1").at_risk is None
+
+
+def test_an_image_that_is_replaced_while_it_is_judged_has_the_new_one_judged(services: RunningServices) -> None:
+    publish(services, "d")
+    services.verdicts.changes.append(lambda: services.replace_image("service1", "service5"))
+    services.leader.review()
+    assert services.verdicts.changes == []
+    assert services.store.services.get("service1").at_risk is None
+    services.review()
+    assert services.find_differences() == []
+    services.replace_image("service5", "service3")
+    services.review()
+    assert services.store.services.get("service5").at_risk is not None
     assert services.find_differences() == []
