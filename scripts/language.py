@@ -5,8 +5,8 @@
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_); booleans are questions. Bare
 participles and pronouns do not say what they contain. Text for people uses the words of the field;
 docs/reference/glossary.md has the few that are ours. The first line of a public docstring says in FIRST_LINE characters
-what the reader gets, by a noun or in the imperative, and no docstring gives "" the meaning of an absent value. Modules
-and functions of the product are short enough to be read at once.
+what the reader gets, by a noun or in the imperative, and no docstring gives "" the meaning of an absent value. Modules,
+and functions of the product, are short enough to be read at once.
 """
 
 import ast
@@ -105,29 +105,12 @@ def find_problems(path: Path) -> Iterator[str]:
             lower = name.strip("_").lower()
             if name not in allowed and (_is_vague(lower) or lower.partition("_")[0] in PREPOSITIONS):
                 yield f"{location}:{number}: the constant {name!r} does not say what it contains"
-        for number, name in _find_functions_without_verb(tree, is_product=location.startswith("src")):
+        for number, name in _find_functions_without_verb(tree, is_product=is_product):
             yield f"{location}:{number}: {name} is no verb of scripts/verbs.txt with an object: rename it"
-        if location.startswith("src"):
-            for number, name in _find_unclear_booleans(tree):
-                yield f"{location}:{number}: the boolean {name!r} does not begin with is, has, can or should"
-            for number, first in _iterate_summaries(tree):
-                if len(first) > FIRST_LINE:
-                    yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
-            for number, word in _find_unclear_beginnings(tree):
-                yield f"{location}:{number}: the docstring begins with {word!r}: use a noun or the imperative"
-            yield from _find_long_parts(location, tree, text.count("\n"))
-            for number, first, last in _iterate_messages(tree):
-                if CAPITALIZED.match(first):
-                    yield f"{location}:{number}: the message begins with {first[:20]!r}: begin in lower case"
-                if last.endswith(".") and not last.endswith(".."):
-                    yield f"{location}:{number}: the message ends with {last[-20:]!r}: omit the full stop"
-            for number, line in _iterate_explanations(text, tree):
-                if EMPTY_TEXT.search(line):
-                    yield f"{location}:{number}: an absent value is called empty: make it None; a collection has none"
-    if path.suffix == ".py" and location.startswith("src") and location not in REFERENCES:
-        for number, line in enumerate(text.splitlines(), 1):
-            if IMAGE_NAME.search(line):
-                yield f"{location}:{number}: an image's name is assembled: use a type of shared/references.py"
+        if (lines := text.count("\n")) > MODULE_LINES:
+            yield f"{location}: the module has {lines} lines, more than {MODULE_LINES}: split it"
+        if is_product:
+            yield from _find_product_problems(location, text, tree)
     if path.suffix == ".html" and location.startswith("src"):
         for number, line in enumerate(text.splitlines(), 1):
             for cut in TEXT_CUT.findall(line):
@@ -145,6 +128,30 @@ def find_problems(path: Path) -> Iterator[str]:
         for phrase in phrases:
             if phrase.lower() not in allowed:
                 yield f"{location}:{number}: {phrase!r}: say it in the field's words (docs/reference/glossary.md)"
+
+
+def _find_product_problems(location: str, text: str, tree: ast.Module) -> Iterator[str]:
+    """The problems that count in the product alone."""
+    for number, name in _find_unclear_booleans(tree):
+        yield f"{location}:{number}: the boolean {name!r} does not begin with is, has, can or should"
+    for number, first in _iterate_summaries(tree):
+        if len(first) > FIRST_LINE:
+            yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
+    for number, word in _find_unclear_beginnings(tree):
+        yield f"{location}:{number}: the docstring begins with {word!r}: use a noun or the imperative"
+    yield from _find_long_functions(location, tree)
+    for number, first, last in _iterate_messages(tree):
+        if CAPITALIZED.match(first):
+            yield f"{location}:{number}: the message begins with {first[:20]!r}: begin in lower case"
+        if last.endswith(".") and not last.endswith(".."):
+            yield f"{location}:{number}: the message ends with {last[-20:]!r}: omit the full stop"
+    for number, line in _iterate_explanations(text, tree):
+        if EMPTY_TEXT.search(line):
+            yield f"{location}:{number}: an absent value is called empty: make it None; a collection has none"
+    if location not in REFERENCES:
+        for number, line in enumerate(text.splitlines(), 1):
+            if IMAGE_NAME.search(line):
+                yield f"{location}:{number}: an image's name is assembled: use a type of shared/references.py"
 
 
 def _is_vague(name: str) -> bool:
@@ -268,9 +275,7 @@ def _get_ends(node: ast.expr) -> tuple[str, str]:
     return "", ""
 
 
-def _find_long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:
-    if lines > MODULE_LINES:
-        yield f"{location}: the module has {lines} lines, more than {MODULE_LINES}: split it"
+def _find_long_functions(location: str, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1

@@ -136,7 +136,7 @@ FRAMEWORK = re.compile(r"do_[A-Z]+|(?:pytest|test)_\w+|teardown|isatty")
 VALUES = re.compile(r"property|\.setter|\.command|\.group|click\.|wraps|fixture")
 # The longest first line of the docstring of a module, or of a public class or function.
 FIRST_LINE = 100
-# The most lines of a module and of a function in src.
+# The most lines of a module, and of a function of the product.
 MODULE_LINES, FUNCTION_LINES = 400, 70
 # A message of an error begins in lower case and has no full stop at its end (src/dockgate/shared/errors.py). A name has
 # a capital, a digit or a sign after its first letter, or is here.
