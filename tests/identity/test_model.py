@@ -50,7 +50,7 @@ def test_a_disabled_principal_has_no_permissions() -> None:
     assert not any(disabled_principal.can(permission) for permission in Permission)
 
 
-def test_a_token_stands_until_it_expires_or_is_revoked() -> None:
+def test_a_token_is_valid_until_it_expires_or_is_revoked() -> None:
     assert make_token().is_valid("2026-11-25T09:59:59.999Z")
     assert not make_token().is_valid("2026-11-25T10:00:00.000Z")
     assert not make_token(revoked_at="2026-11-24T11:00:00.000Z").is_valid("2026-11-24T12:00:00.000Z")
@@ -132,7 +132,7 @@ def test_a_token_limits_a_role_for_some_repositories_further() -> None:
     assert not caller.can_reach(repository="team-b/app")
 
 
-def test_stored_limits_reach_what_the_caller_reaches() -> None:
+def test_stored_limits_cover_the_repositories_that_the_caller_can_reach() -> None:
     limited_token = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*", "shop"))
     pipeline_token = Token("0123456789ab", "ada", "", "", "", pipelines=("*",))
     scoped_token = Token("0123456789ab", "ada", "", "", "", scopes=(Permission.READ,))

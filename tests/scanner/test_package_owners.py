@@ -72,7 +72,7 @@ def test_a_package_without_a_copyright_file_belongs_to_its_maintainer_and_owns_n
     assert list_owners(ubuntu, [make_status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
 
 
-def test_the_current_file_list_says_whose_the_copyright_is() -> None:
+def test_the_current_file_list_determines_the_owner_of_a_copyright_file() -> None:
     later = make_dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
     layers = [
         make_base("bash"),

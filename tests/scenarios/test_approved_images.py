@@ -187,7 +187,7 @@ def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSy
     assert len(list_calls(server, "unwatched1")) == 1
 
 
-def test_an_approval_by_a_policy_that_counts_no_more_stands_only_while_the_present_one_approves_the_image(
+def test_an_approval_by_a_replaced_policy_counts_only_while_the_present_policy_approves_the_image(
     server: ServerSystem,
 ) -> None:
     lenient = "kind: PolicyAssignment\nname: moved\nrepositories: ['moved.example/*']\npolicy: lenient\n"

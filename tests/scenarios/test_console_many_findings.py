@@ -42,7 +42,7 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def test_the_command_has_all_upgrades_and_stands_before_their_list(site: Site, browser: Browser, verdict: str) -> None:
+def test_the_command_has_all_upgrades_and_precedes_their_list(site: Site, browser: Browser, verdict: str) -> None:
     upgrades = site.server.get(f"/verdicts/{verdict}")["platform_verdicts"][0]["remediation"]["upgrades"]
     assert len(upgrades) > MAX_UPGRADES
     page = remove_word_marks(browser.get(f"/verdicts/{verdict}").text)

@@ -279,7 +279,7 @@ def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server:
     assert text == b"a1==2.0\nb1==3.0\n"
 
 
-def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
+def test_a_change_that_fixes_only_one_of_two_violations_is_not_offered(server: System) -> None:
     """Of two violations, one has no fix."""
     server.apply("kind: Policy\nname: unfixed\nrules:\n  max_findings: {CRITICAL: 0, only_fixable: false}\n")
     server.apply("kind: PolicyAssignment\nname: stuck\nrepositories: [stuck/app]\npolicy: unfixed\n")

@@ -76,7 +76,7 @@ def test_a_scan_that_failed_first_and_succeeded_since_counts(aws: Account) -> No
     assert aws.list_answers(_request_approval(aws, IMAGE)) == ["Approved"]
 
 
-def test_of_several_events_the_latest_stands_in_whatever_order_they_come(aws: Account) -> None:
+def test_the_latest_of_several_events_counts_in_any_order(aws: Account) -> None:
     late = scan_event(IMAGE)
     early = scan_event(IMAGE, status="SCAN_FAILED_SOMEHOW") | {"time": "2026-11-18T11:00:00Z"}
     handlers = aws.make_functions()
