@@ -55,7 +55,7 @@ def compute_latest_time(now: str) -> str:
 
 
 def shift_time(time: datetime, delta: timedelta) -> datetime:
-    """Add a delta; the first or last time that there is where the sum would be outside."""
+    """Add a delta. A sum that is out of range becomes the first or last possible time."""
     try:
         return time + delta
     except OverflowError:
