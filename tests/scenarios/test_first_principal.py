@@ -1,12 +1,17 @@
 """A server before and after its first principal, and tokens that expire."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from httpx import ASGITransport, AsyncClient
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_principals import People
 
+from dockgate.identity.model import Role
 from dockgate.web.authorization import MAX_FAILURES
 
 
@@ -42,3 +47,40 @@ def test_too_many_invalid_tokens_get_429_and_valid_ones_pass(tmp_path: Path) -> 
         assert answers == [401] * MAX_FAILURES + [429] * 2
         assert people.ask("viewer", "GET", "/api/v1/status").status_code == 200
         assert people.ask("", "GET", "/api/v1/status").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/api/v1/tokens", "application/json", b'{"principal": "ada"}'),
+        ("/api/v1/principals", "application/json", b'{"name": "eve", "roles": ["admin"]}'),
+        ("/people/ada/tokens", "application/x-www-form-urlencoded", b"days=1"),
+        ("/people/ada/tokens", "application/x-www-form-urlencoded", b"days=1&form_key=k"),
+        ("/people", "application/x-www-form-urlencoded", b"name=eve&role-admin=yes&form_key=k"),
+    ],
+)
+def test_a_local_request_that_began_before_the_first_principal_does_nothing_after_it(
+    tmp_path: Path, path: str, kind: str, body: bytes
+) -> None:
+    async def play(server: ServerSystem) -> int:
+        has_begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def send_slowly() -> AsyncIterator[bytes]:
+            yield body[:3]
+            has_begun.set()
+            await may_go_on.wait()
+            yield body[3:]
+
+        transport = ASGITransport(server.app, client=("127.0.0.1", 1))
+        headers = {"Content-Type": kind, "Origin": "http://localhost"}
+        async with AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+            answer = asyncio.create_task(client.post(path, content=send_slowly()))
+            await has_begun.wait()
+            server.services.access.people.add("ada", [Role.ADMIN], None)
+            may_go_on.set()
+            return (await answer).status_code
+
+    with ServerSystem(tmp_path) as server:
+        assert asyncio.run(play(server)) == 401
+        assert [principal.name for principal in server.store.principals.list()] == ["ada"]
+        assert len(server.store.tokens.list()) == 1

@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.delivery.model import ExecutionId
-from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require_permission
+from dockgate.identity.model import LOCAL, AuditEntry, Caller, Permission, Principal, require_permission
 from dockgate.services.clock import ServerClock
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
@@ -134,6 +134,18 @@ def authenticate_caller(request: Request) -> Caller:
         raise
 
 
+async def require_present_caller(request: Request) -> None:
+    """Refuse a local caller once there are principals, with UnknownCallerError.
+
+    Call it after a wait or a body, which may take minutes: a request that began before the first principal could
+    otherwise issue a token for it.
+    """
+    caller: Caller | None = request.scope.get(_CALLER)
+    if caller is not None and caller.principal is LOCAL:
+        services: WebServices = request.app.state.services
+        await (await get_threads(request)).run_prompt(services.access.people.authenticate_local, is_local=True)
+
+
 def find_token(request: Request) -> str | None:
     """The token or password of a request, None for none."""
     return find_secret(request.headers.get("authorization", ""))
@@ -204,6 +216,7 @@ class GuardedRoute(APIRoute):
         is_synchronous = not inspect.iscoroutinefunction(self.endpoint)
 
         async def handle_in_slot(request: Request) -> Response:
+            await require_present_caller(request)
             caller: Caller | None = request.scope.get(_CALLER)
             if not is_synchronous or caller is None:
                 return await handle_authorized(request)
