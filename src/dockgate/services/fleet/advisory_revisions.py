@@ -73,7 +73,7 @@ class AdvisoryState:
     """What the advisory database says at one moment.
 
     `database` is its digest, None without one. Unless it `is_settled`, the revisions of images are still of the
-    database before: for a moment after an update.
+    database before: for a moment after an update. `failed_images` are those whose last scan failed.
     """
 
     database: str | None
@@ -83,6 +83,7 @@ class AdvisoryState:
     image_judge: IndexedImageJudge
     revisions: Mapping[str, ImageRevision]
     reports: Mapping[str, str]
+    failed_images: Collection[str]
     _policy_revisions: dict[tuple[str, str | None], PolicyRevision] = field(default_factory=dict, init=False)
 
     def get_revision(self, image: str, *, has_epss_rule: bool) -> str:
@@ -93,7 +94,7 @@ class AdvisoryState:
         """
         revision = self.revisions.get(image)
         if revision is None:
-            return f"{self.database} {self.hour} {self.reports.get(image)}"
+            return f"{self.database} {self.hour} {self.reports.get(image)} {image in self.failed_images}"
         return f"{revision.findings} {revision.epss if has_epss_rule else ''}"
 
     def compute_policy_revision(self, loaded_policy: LoadedPolicy) -> PolicyRevision:
@@ -126,18 +127,19 @@ class AdvisoryRevisions:
     def read(self, images: Collection[str]) -> AdvisoryState:
         """Return the state of these images, which are digests."""
         hour = self.clock.now()[:13]
+        reports = self.store.fleet_judging.list_report_revisions(images)
+        failed_images = self.store.fleet_judging.list_failed_images()
         try:
             reader = self.advisories()
             coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
             database, expected_source = reader.digest, Source(reader.digest, self.index.engine_version)
         except DatabaseError:
-            return AdvisoryState(None, True, (), hour, self.image_judge, {}, {})
-        reports = self.store.fleet_judging.list_report_revisions(images)
+            return AdvisoryState(None, True, (), hour, self.image_judge, {}, reports, failed_images)
         source = self.store.fleet_findings.find_source()
         is_indexed = source in (None, expected_source)
         try:
             revisions = (
-                self._read_revisions(images, reports.keys(), coverage, source)
+                self._read_revisions(images, failed_images | reports.keys(), coverage, source)
                 if is_indexed
                 else self._get_last_revisions(images)
             )
@@ -148,24 +150,24 @@ class AdvisoryRevisions:
             _log.error("the index does not say which images the advisories touch", exc_info=error)
             revisions = {}
         is_settled = is_indexed or not revisions
-        return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions, reports)
+        return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions, reports, failed_images)
 
     def _read_revisions(
         self,
         images: Collection[str],
-        reported_images: Collection[str],
+        special_images: Collection[str],
         coverage: tuple[Coverage, ...],
         findings_source: Source | None,
     ) -> dict[str, ImageRevision]:
         """Return the present revisions. Images are left out of which the index does not have everything.
 
-        It does not have what other scanners reported (`reported_images`).
+        It does not have what other scanners reported, and that the last scan failed (`special_images`).
         """
         self._is_lagging_since = None
         source = findings_source, frozenset((entry.ecosystem, entry.is_complete, entry.names) for entry in coverage)
         memory = self._memory if self._memory.source == source else _Memory(source, {})
         present_images = {image.digest: image for image in self.store.fleet.list_images(images)}
-        for digest in self.store.fleet_judging.list_failed_images().union(reported_images):
+        for digest in special_images:
             present_images.pop(digest, None)
         known_revisions = {
             digest: revision
