@@ -156,9 +156,4 @@ ALLOWED: dict[str, frozenset[str]] = {
     "src/dockgate/web/console/pages/repositories.py": frozenset({"committed"}),
     "src/dockgate/web/console/pages/signing_in.py": frozenset({"to"}),
     "src/dockgate/web/console/pages/verdicts.py": frozenset({"out"}),
-    "src/dockgate/services/fleet/finding_trends.py": frozenset({"null for none"}),
-    "src/dockgate/web/authorization.py": frozenset({"none for none"}),
-    # The person at the page; elsewhere `viewer`.
-    "src/dockgate/web/console/templates/_exposure.html": frozenset({"who"}),
-    "src/dockgate/web/console/templates/vulnerabilities.html": frozenset({"who"}),
 }

@@ -147,7 +147,7 @@ async def require_present_caller(request: Request) -> None:
 
 
 def find_token(request: Request) -> str | None:
-    """The token or password of a request, None for none."""
+    """The token or password of a request, or None."""
     return find_secret(request.headers.get("authorization", ""))
 
 
@@ -364,7 +364,7 @@ def describe_call(request: Request, detail: str) -> None:
 
 
 def find_audit_entry(request: Request) -> str | None:
-    """The id of a request's audit entry, None for none."""
+    """The id of a request's audit entry, or None."""
     call: _AuditedCall | None = request.scope.get(_AUDITED_CALL)
     return call.entry if call else None
 

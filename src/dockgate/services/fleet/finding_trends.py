@@ -28,7 +28,7 @@ FRESH_FACTOR, FRESH_SECONDS = 100.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Fixes:
-    """The number of vulnerabilities fixed in some days, and their median age then. Null for none."""
+    """The number of vulnerabilities fixed in some days, and their median age then: None if there are none."""
 
     count: int
     median_days: float | None

@@ -107,7 +107,6 @@ def render_page(
         .render(
             nonce=nonce,
             viewer=caller,
-            who=caller,
             path=page_paths.make_request_path(request),
             page_address=page_paths.make_request_address(request),
             theme=theme if theme in THEMES else "",
