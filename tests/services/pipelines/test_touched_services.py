@@ -323,10 +323,10 @@ def test_epss_values_count_for_policies_that_read_them(services: RunningServices
 
 def test_another_policy_that_has_judged_the_image_has_to_approve_it(services: RunningServices) -> None:
     repository, image = services.find_service("service0")
-    services.approve(repository, image, "signed")
+    services.approve(repository, image, "strict")
     assert services.review() == ["service0"]
     recorded_risks = services.store.service_risks.list_recorded()
-    assert "signed" in f"{recorded_risks['service0'].at_risk} {recorded_risks['service0'].cannot_judge}"
+    assert "strict" in f"{recorded_risks['service0'].at_risk} {recorded_risks['service0'].cannot_judge}"
 
 
 def test_a_repository_with_two_policies_says_that_its_services_cannot_be_judged(services: RunningServices) -> None:
