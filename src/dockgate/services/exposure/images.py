@@ -56,7 +56,7 @@ class ImageContents:
         self.images: dict[int, IndexedImage] = {}
         self.tag_periods: dict[str, Sequence[TagPeriod]] = {}
         # By digest: the times in which the image was in any repository of the scope, with the tags that moved on.
-        self._stays: dict[str, Sequence[_Stay]] = {}
+        self._presence_times: dict[str, Sequence[_PresenceTime]] = {}
         # Digests of images that are used, also when their tags have moved on.
         self._used_images: set[str] = set()
 
@@ -69,7 +69,7 @@ class ImageContents:
         for image, periods in self._store.exposures.list_image_periods(missing_numbers, history):
             self.images[image.id] = image
             self.tag_periods[image.digest] = [period for period in periods if self._scope.has_period(period)]
-            self._stays[image.digest] = _merge_stays(periods)
+            self._presence_times[image.digest] = _merge_presence_times(periods)
         missing_digests = [self.images[number].digest for number in missing_numbers]
         if self._scope.should_include_moved:
             self._used_images |= self._store.exposures.list_used_images(missing_digests, self._scope)
@@ -83,8 +83,8 @@ class ImageContents:
         present_components = {
             occurrence.component for number in missing_numbers for occurrence in self._occurrences.get(number, ())
         }
-        stays = [stay for digest in missing_digests for stay in self._stays[digest]]
-        ended_periods = [period for stay in stays for period in stay.ended_periods]
+        presence_times = [presence_time for digest in missing_digests for presence_time in self._presence_times[digest]]
+        ended_periods = [period for presence_time in presence_times for period in presence_time.ended_periods]
         components = [self._subject.components[number] for number in present_components]
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.list_successors(ended_periods, names)
@@ -115,11 +115,11 @@ class ImageContents:
     def _read_packages(self, image: IndexedImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
         subject = self._subject
-        stays = [*self._stays[image.digest]]
-        if stays and image.digest in self._used_images:
-            stays[-1] = _Stay(stays[-1].since, None, [])
+        presence_times = [*self._presence_times[image.digest]]
+        if presence_times and image.digest in self._used_images:
+            presence_times[-1] = _PresenceTime(presence_times[-1].since, None, [])
         # With tags that moved on, the answer is about all the times in which the image was there.
-        since = stays[0 if self._scope.should_include_moved else -1].since if stays else image.seen_at
+        since = presence_times[0 if self._scope.should_include_moved else -1].since if presence_times else image.seen_at
         repositories = self._list_repositories(image)
         entries: list[tuple[ComponentOccurrence, AffectedComponent | None]] = [
             (occurrence, affected_component)
@@ -134,7 +134,9 @@ class ImageContents:
             vulnerability = subject.vulnerabilities[affected_component.vulnerability] if affected_component else None
             package_waivers: list[FindingWaiver] = []
             life: list[LifeStep] = []
-            image_presences = [self._make_presence(image, stay, occurrence.component) for stay in stays]
+            image_presences = [
+                self._make_presence(image, presence_time, occurrence.component) for presence_time in presence_times
+            ]
             last_presence = image_presences[-1] if image_presences and image_presences[-1].until else None
             end, ended_by = _find_end(last_presence, affected_component)
             exposed_since = max(since, affected_component.opened) if affected_component else since
@@ -183,13 +185,15 @@ class ImageContents:
         ]
         presences = []
         for entry in findings:
-            for stay in image_presences:
-                is_over = entry.until is not None and entry.until <= stay.since
-                if is_over or (stay.until and entry.since >= stay.until):
+            for image_presence in image_presences:
+                is_over = entry.until is not None and entry.until <= image_presence.since
+                if is_over or (image_presence.until and entry.since >= image_presence.until):
                     continue
-                is_earlier = entry.until is not None and (not stay.until or entry.until <= stay.until)
-                first_end = entry if is_earlier else stay
-                presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.reason))
+                is_earlier = entry.until is not None and (
+                    not image_presence.until or entry.until <= image_presence.until
+                )
+                first_end = entry if is_earlier else image_presence
+                presences.append(Presence(max(image_presence.since, entry.since), first_end.until, first_end.reason))
         if presences:
             return presences
         last = image_presences[-1]
@@ -197,14 +201,14 @@ class ImageContents:
             return [Presence(last.until, last.until, last.reason)]
         return [Presence(max(image_presences[0].since, component.opened))]
 
-    def _make_presence(self, image: IndexedImage, stay: "_Stay", component: int) -> Presence:
+    def _make_presence(self, image: IndexedImage, presence_time: "_PresenceTime", component: int) -> Presence:
         """Return when an image was in a repository. If it left, the reason depends on the component."""
-        if stay.until is None:
-            return Presence(stay.since)
-        if image.gone_at is not None and image.gone_at <= stay.until:
-            return Presence(stay.since, stay.until, ClosingReason.GONE)
-        whys = {self._explain_move(period, component) for period in stay.ended_periods}
-        return Presence(stay.since, stay.until, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
+        if presence_time.until is None:
+            return Presence(presence_time.since)
+        if image.gone_at is not None and image.gone_at <= presence_time.until:
+            return Presence(presence_time.since, presence_time.until, ClosingReason.GONE)
+        whys = {self._explain_move(period, component) for period in presence_time.ended_periods}
+        return Presence(presence_time.since, presence_time.until, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
 
     def _explain_move(self, period: TagPeriod, component: int) -> ClosingReason:
         successor = self._successors.get(period)
@@ -220,7 +224,7 @@ class ImageContents:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stay:
+class _PresenceTime:
     """A time in which an image was in any repository, and the periods with which it ended."""
 
     since: str
@@ -228,25 +232,29 @@ class _Stay:
     ended_periods: list[TagPeriod]
 
 
-def _merge_stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
+def _merge_presence_times(periods: Sequence[TagPeriod]) -> list[_PresenceTime]:
     """Return the times in which an image was in any repository, the oldest first."""
-    stays: list[_Stay] = []
+    presence_times: list[_PresenceTime] = []
     for period in sorted(periods, key=lambda entry: entry.since):
-        last = stays.pop() if stays and (stays[-1].until is None or period.since <= stays[-1].until) else None
+        last = (
+            presence_times.pop()
+            if presence_times and (presence_times[-1].until is None or period.since <= presence_times[-1].until)
+            else None
+        )
         if last is None:
-            stays.append(_Stay(period.since, period.until, [period] if period.until else []))
+            presence_times.append(_PresenceTime(period.since, period.until, [period] if period.until else []))
         elif last.until is None or period.until is None:
-            stays.append(_Stay(last.since, None, []))
+            presence_times.append(_PresenceTime(last.since, None, []))
         else:
             until = max(last.until, period.until)
-            stays.append(
-                _Stay(
+            presence_times.append(
+                _PresenceTime(
                     last.since,
                     until,
                     [entry for entry in (*last.ended_periods, period) if entry.until == until],
                 )
             )
-    return stays
+    return presence_times
 
 
 def view_image(

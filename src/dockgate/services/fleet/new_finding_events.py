@@ -25,7 +25,7 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
-from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, ComponentOccurrence, NewFinding
+from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, ComponentLocation, NewFinding
 from dockgate.store.fleet.records import NewFindingKind
 from dockgate.store.records import ImageLocation
 from dockgate.vulnerabilities.model import Finding, Matches, Severity
@@ -102,7 +102,7 @@ class NewFindingEvents:
         digests = self.store.fleet_changes.find_images_with(by_component)
         digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
         locations = self._list_locations(digests)
-        by_image: dict[str, dict[int, ComponentOccurrence]] = {}
+        by_image: dict[str, dict[int, ComponentLocation]] = {}
         for occurrence in self.store.fleet_changes.list_occurrences(by_component, {digest for _, digest in locations}):
             by_image.setdefault(occurrence.digest, {}).setdefault(occurrence.component, occurrence)
         for (repository, digest), tags in locations.items():
@@ -136,7 +136,7 @@ class NewFindingEvents:
         repository: str,
         digest: str,
         tags: Sequence[str],
-        of_image: Sequence[tuple[_FindingChange, ComponentOccurrence]],
+        of_image: Sequence[tuple[_FindingChange, ComponentLocation]],
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
         waived_findings = self._find_waived_findings(repository, digest, [entry.finding for entry, _ in of_image])

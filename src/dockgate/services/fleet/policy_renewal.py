@@ -34,7 +34,7 @@ LARGE_PART = 0.25
 JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
 
 
-class Match(NamedTuple):
+class MatchingResult(NamedTuple):
     """The present and the previous source of the findings, and the components that differ.
 
     The components are None if they are unknown.
@@ -55,7 +55,7 @@ class RenewalInputs:
     """
 
     facts: FleetFacts
-    match: Match
+    match: MatchingResult
     waiting_images: Collection[int]
     pending_changes: Mapping[str, Sequence[int]]
     exemptions: ServerExemptions

@@ -40,7 +40,7 @@ from dockgate.services.fleet.former_verdicts import FormerVerdicts
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.new_finding_events import NewFindingEvents
-from dockgate.services.fleet.policy_renewal import Match, PolicyRenewal, RenewalInputs
+from dockgate.services.fleet.policy_renewal import MatchingResult, PolicyRenewal, RenewalInputs
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared import canonical
@@ -195,7 +195,7 @@ class VerdictRenewal:
                     EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, now, lambda _: []
                 )
 
-    def _match(self, reader: AdvisoryReader) -> Match:
+    def _match(self, reader: AdvisoryReader) -> MatchingResult:
         """Match what is new, and what the advisories have changed."""
         previous, self._reader = self._reader, reader
         digest_before = _compute_source_digest(self.store)
@@ -213,7 +213,7 @@ class VerdictRenewal:
                 self.index.rematch_all(reader)
             touched_components = None if rematch is None else rematch.components
         self.index.match_new()
-        return Match(_compute_source_digest(self.store), digest_before, touched_components)
+        return MatchingResult(_compute_source_digest(self.store), digest_before, touched_components)
 
     def _compute_revision(
         self, source: str, active_waivers: Sequence[WaiverRecord], coverage: Sequence[Coverage], now: str

@@ -49,7 +49,7 @@ class NewFinding(NamedTuple):
     at: str
 
 
-class ComponentOccurrence(NamedTuple):
+class ComponentLocation(NamedTuple):
     """A component in an image, in this platform and layer (None: in none)."""
 
     image: int
@@ -128,7 +128,7 @@ class FleetChanges:
         with self._database.read() as connection:
             return list(connection.scalars(query.where(fleet_images.c.gone_at.is_(None))))
 
-    def list_occurrences(self, components: Collection[int], digests: Collection[str]) -> list[ComponentOccurrence]:
+    def list_occurrences(self, components: Collection[int], digests: Collection[str]) -> list[ComponentLocation]:
         """Which of these images contain which of these components, sorted by image and platform."""
         parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
         is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
@@ -142,7 +142,7 @@ class FleetChanges:
         )
         with self._database.read() as connection:
             return [
-                ComponentOccurrence(*row)
+                ComponentLocation(*row)
                 for part in split_into_batches(sorted(digests))
                 for row in connection.execute(query.where(fleet_images.c.digest.in_(part)))
             ]
