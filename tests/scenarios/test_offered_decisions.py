@@ -41,7 +41,7 @@ def has_form(eyes: FourEyes, page: str, execution: str, form: str) -> bool:
 
 def read_link(page: str, execution: str) -> str | None:
     """The words of the overview's link to an execution's approval, None without one."""
-    link = re.search(rf'<a href="/executions/{execution}(?:#[a-z]+)?">(Decide|See why)<', page)
+    link = re.search(rf'<a href="/executions/{execution}(?:#[a-z]+)?">(Decide|See approval)<', page)
     return link[1] if link else None
 
 
@@ -61,8 +61,8 @@ def test_a_vote_that_is_refused_because_contributors_are_unknown_is_not_offered(
     assert "No one can vote until the contributors are known." in page
     assert ">Decide<" not in page
     overview = read(eyes, "ben", "/")
-    assert read_link(overview, execution) == "See why"
-    assert reason in overview
+    assert read_link(overview, execution) == "See approval"
+    assert f"When it was requested, its contributors were unknown: {reason}" in overview
     assert read_link(read(eyes, "starter", "/"), execution) is None  # a contributor anyway
 
 
@@ -84,7 +84,10 @@ def test_the_page_says_to_no_one_that_contributors_are_unknown_who_are_known_by_
     for who in ("later-reader", "ben"):
         assert "unknown" not in read(eyes, who, f"/executions/{execution}")
     assert has_form(eyes, read(eyes, "ben", f"/executions/{execution}"), execution, "vote")
-    assert read_link(read(eyes, "ben", "/"), execution) == "See why"
+    overview = read(eyes, "ben", "/")
+    assert read_link(overview, execution) == "See approval"
+    assert "takes no votes" not in overview
+    assert "Its page says whether votes are accepted now." in overview
     eyes.approve_execution("ben", execution)
 
 

@@ -29,6 +29,12 @@ class WaitingApproval:
     contributors_unknown: str | None
     voters: Sequence[Principal] = ()
 
+    @property
+    def unknown_reason(self) -> str | None:
+        """Why its contributors were unknown when it was requested, None if they were known or do not matter."""
+        is_checked = self.id.action is not None and self.approvers.exclude_committer
+        return self.contributors_unknown if is_checked else None
+
 
 @dataclass(frozen=True, slots=True)
 class VoterFilter:

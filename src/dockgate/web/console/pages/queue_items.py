@@ -95,13 +95,11 @@ def _describe_waiting_approvals(attention: Attention) -> Iterator[QueueItem]:
         count, action = approval.approvers.count, approval.id.action
         name = action.execution if action else approval.pipeline or approval.id
         href = make_approval_path(approval.id)
-        if action and approval.approvers.exclude_committer and approval.contributors_unknown:
-            # Its page finds out whether they are known by now.
-            reason = f"its contributors were unknown when it was requested: {approval.contributors_unknown}"
-            sentence, link = f"{approval.repository} takes no votes: {reason}", "See why"
-        else:
-            sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
-            link = "Decide"
+        sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
+        link = "Decide"
+        if approval.unknown_reason:  # whether they are known by now is found out by its page
+            reason = f"When it was requested, its contributors were unknown: {approval.unknown_reason}"
+            sentence, link = f"{sentence} Its page says whether votes are accepted now. {reason}", "See approval"
         yield QueueItem(RunState.WAITING, name, sentence, link, href, approval.expires_at)
 
 
