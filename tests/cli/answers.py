@@ -56,6 +56,11 @@ def make_approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any)
     return to_plain(value) | changes
 
 
+def make_caller_decision(**changes: Any) -> Any:
+    decision = {"can_approve": False, "can_reject": True, "objection": None, "contributors_unknown": None}
+    return {"caller_decision": decision | changes}
+
+
 def make_action(name: str, kind: str, state: RunState, **changes: Any) -> Any:
     has_begun = state is not RunState.PENDING
     return {

@@ -251,6 +251,7 @@ def test_show_names_the_pending_scan_and_the_reject_command(dockgate: Dockgate, 
     serve(server, answers.make_waiting_execution())
     scan = {"state": "Requested", "reason": "", "requested_at": answers.get_past(4)}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {"scan": scan}
+    server.answers[f"GET /approvals/{NAME}-1/Assess/Gate/1"] = answers.make_caller_decision()
     output = dockgate("pipeline", "show", NAME).out
     assert "waits for the scan of the image, requested 4 s ago (policy default)" in output
     assert f"dockgate approval reject {NAME}-1 --reason TEXT" in output
@@ -262,10 +263,16 @@ def test_show_names_the_missing_approvers_and_the_approve_command(dockgate: Dock
     serve(server, view)
     approval = view["stages"][2]["actions"][0]["approval"]
     server.answers[f"GET /approvals/{approval['id']}/votes"] = [{"who": "bob", "is_yes": True}]
+    server.answers[f"GET /approvals/{approval['id']}"] = answers.make_caller_decision(can_approve=True)
     output = dockgate("pipeline", "show", NAME).out
     assert "waits for 1 of 2 approvals from ann, role security (approved so far: bob)" in output
     assert "waits for a verdict" not in output, "the policy has approved already"
     assert f"dockgate approval approve {NAME}-1" in output
+    refusal = answers.make_caller_decision(can_reject=False, objection="bob has voted")
+    server.answers[f"GET /approvals/{approval['id']}"] = refusal
+    output = dockgate("pipeline", "show", NAME).out
+    assert "you cannot decide it: bob has voted" in output
+    assert "dockgate approval" not in output
 
 
 def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate, server: FakeServer) -> None:
@@ -336,6 +343,8 @@ def test_following_lists_missing_approvers_once(dockgate: Dockgate, server: Fake
     views = [make_view_waiting_for_people(), make_view_waiting_for_people(), answers.make_rejected_execution()]
     serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
+    decision = answers.make_caller_decision(can_approve=True)
+    server.answers[f"GET /approvals/{NAME}-1/Assess/Gate/1"] = decision
     result = dockgate("pipeline", "wait", f"{NAME}-1")
     assert result.err.count("waits for 2 of 2 approvals") == 1
     assert f"dockgate approval approve {NAME}-1/Assess/Gate/1" in result.err

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 from tests.cli import answers
@@ -43,11 +44,12 @@ def test_reject_sends_the_given_token(dockgate: Dockgate, server: FakeServer) ->
 
 
 def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval(ApprovalState.WAITING)
+    waiting_approval = answers.make_approval(ApprovalState.WAITING) | answers.make_caller_decision()
+    server.answers[f"GET /approvals/{APPROVAL}"] = waiting_approval
     waiting = dockgate("approval", "show", APPROVAL).out
     assert "the-token" in waiting
     assert "in 7 days" in waiting
-    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval()
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval() | {"caller_decision": None}
     output = dockgate("approval", "show", APPROVAL).out
     assert "the-token" not in output
     assert VERDICT in output
@@ -57,8 +59,49 @@ def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -
     server.answers["GET /approvals"] = [answers.make_approval()]
     result = dockgate("approval", "list", "--state", "rejected")
     assert "2 HIGH findings" in result.out
-    assert server.requests[-1].query == {"state": "Rejected"}
+    assert server.requests[-1].query == {"state": "Rejected", "limit": "100"}
     assert dockgate("approval", "list", "--state", "maybe").code == 2
+
+
+UNKNOWN = "the pusher of the commit 1a2b of app is unknown. Build a commit whose push is on record."
+COMMANDS = [f"dockgate approval approve {APPROVAL}", f"dockgate approval reject {APPROVAL} --reason TEXT"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "text", "offered_commands"),
+    [
+        ({"can_approve": True}, "waits for an approval from anyone who may decide", COMMANDS),
+        (
+            {"can_reject": False, "objection": "bob is not one of the approvers: ann"},
+            "you cannot decide it: bob is not one of the approvers: ann",
+            [],
+        ),
+        (
+            {
+                "can_reject": False,
+                "objection": f"the contributors are unknown: {UNKNOWN}",
+                "contributors_unknown": UNKNOWN,
+            },
+            f"no one can vote until the contributors are known: {UNKNOWN}",
+            [],
+        ),
+        (
+            {"objection": "manual approval needs named users"},
+            "you cannot approve it: manual approval needs named users",
+            COMMANDS[1:],
+        ),
+    ],
+)
+def test_an_approval_offers_only_what_the_caller_may_do(
+    dockgate: Dockgate, server: FakeServer, decision: dict[str, Any], text: str, offered_commands: list[str]
+) -> None:
+    approvers = {"principals": [], "roles": [], "count": 1, "exclude_committer": True}
+    approval = answers.make_approval(ApprovalState.WAITING, approvers=approvers)
+    server.answers[f"GET /approvals/{APPROVAL}"] = approval | answers.make_caller_decision(**decision)
+    output = dockgate("approval", "show", APPROVAL).out
+    assert text in output
+    assert [command for command in COMMANDS if command in output] == offered_commands
+    assert output.count(UNKNOWN) <= 1
 
 
 def test_images_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -> None:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
 from tests.cli import answers
 from tests.cli.answers import NAME, VERDICT
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
+from dockgate.cli.status import MAX_COUNTED, MAX_WAITING
 from dockgate.delivery.model import ApprovalState
 from dockgate.services.feeds.status import FeedStatus
 from dockgate.shared.canonical import to_plain
@@ -23,6 +25,7 @@ def serve(server: FakeServer, **database: Any) -> None:
             "database": database,
             "unserved": [],
             "feeds": [],
+            "queue": {"approvals": [], "is_complete": True},
         },
         "GET /pipelines": [{"name": NAME, "version": 1, "latest": answers.make_execution()}],
         "GET /services": [service],
@@ -43,6 +46,35 @@ def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeS
         f"{NAME}-1/Assess/Gate/1 waiting for 2 min",
     ):
         assert text in result.out
+
+
+def make_queue(count: int, *, is_complete: bool = True) -> Any:
+    entry = {"repository": "teamx/app", "pipeline": None, "expires_at": answers.get_past(-7 * 86400)}
+    approvals = [{"id": f"external/{number}", "contributors_unknown": None, **entry} for number in range(count)]
+    return {"approvals": approvals, "is_complete": is_complete}
+
+
+def test_status_shows_first_what_the_caller_may_decide(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, digest="sha256:1", coverage=[])
+    assert "your decision" not in dockgate("status").out
+    server.answers["GET /status"]["queue"] = make_queue(1)
+    first, second, *_ = dockgate("status").out.splitlines()
+    assert first == "1 approval needs your decision:"
+    assert second == "  dockgate approval show external/0   teamx/app, expires in 7 days"
+    server.answers["GET /status"]["queue"] = make_queue(200, is_complete=False)
+    output = dockgate("status").out
+    assert output.startswith("At least 200 approvals need your decision:")
+    assert output.count("dockgate approval show external/") == MAX_WAITING
+    server.answers["GET /status"]["queue"] = make_queue(0, is_complete=False)
+    assert "Not all waiting approvals were read: some may need your decision." in dockgate("status").out
+
+
+@pytest.mark.parametrize(("count", "text"), [(108, "108 waiting."), (MAX_COUNTED + 1, "More than 500 waiting.")])
+def test_status_counts_all_waiting_approvals(dockgate: Dockgate, server: FakeServer, count: int, text: str) -> None:
+    serve(server, digest="sha256:1", coverage=[])
+    approvals = [answers.make_approval(ApprovalState.WAITING)] * count
+    server.answers["GET /approvals"] = lambda request: approvals[: int(request.query.get("limit", 100))]
+    assert text in dockgate("status").out
 
 
 def test_status_shows_a_service_that_has_no_image_yet(dockgate: Dockgate, server: FakeServer) -> None:

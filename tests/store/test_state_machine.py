@@ -134,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
     def compare_with_model(self) -> None:
         assert self.store.executions.get(ExecutionId("web-1")) == self.execution
         assert list(self.store.executions.list_runs(ExecutionId("web-1"))) == list(self.runs.values())
-        assert {approval.id: approval.state for approval in self.store.approvals.list()} == self.approvals
+        assert {approval.id: approval.state for _, approval in self.store.approvals.list_page()} == self.approvals
         waiting = [approval for approval, state in self.approvals.items() if state is ApprovalState.WAITING]
         assert [approval.id for approval in list_waiting(self.store, IMAGE)] == waiting
 

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 import click
 
 from dockgate.cli import times
-from dockgate.cli.approval_wait import list_answer_commands, list_waiting_reasons, resolve_approval
+from dockgate.cli.approval_wait import (
+    list_answer_commands,
+    list_waiting_reasons,
+    read_caller_decision,
+    resolve_approval,
+)
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     format_option,
@@ -42,10 +47,13 @@ def command() -> None:
     type=click.Choice([entry.value for entry in ApprovalState], case_sensitive=False),
     help="Show only approvals in this state.",
 )
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="The maximum number of approvals."
+)
 @format_option
-def list_approvals(state_filter: str | None, output_format: str) -> None:
+def list_approvals(state_filter: str | None, limit: int, output_format: str) -> None:
     """List approvals, newest first."""
-    approvals = Client().get("approvals", **({"state": state_filter} if state_filter else {}))
+    approvals = Client().get_all("approvals", maximum=limit, **({"state": state_filter} if state_filter else {}))
     rows = (
         (
             style_state(approval["state"]),
@@ -71,7 +79,9 @@ def show(approval_id: str, output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
-    approval = parse_answer(Approval, answer)
+    decision = read_caller_decision(client, answer)
+    fields = {name: value for name, value in answer.items() if name != "caller_decision"}
+    approval = parse_answer(Approval, fields)
     is_waiting = approval.state is ApprovalState.WAITING
     print_fields(
         approval.id,
@@ -91,9 +101,9 @@ def show(approval_id: str, output_format: str) -> None:
     )
     if is_waiting:
         print_text()
-        for reason in list_waiting_reasons(client, answer):
+        for reason in list_waiting_reasons(client, answer, decision):
             print_text(f"  {reason}")
-        for text, effect in list_answer_commands(answer, approval.id):
+        for text, effect in list_answer_commands(decision, approval.id):
             print_text(f"  {text}   {effect}")
     elif approval.state is ApprovalState.REJECTED and approval.decided_by == POLICY_DECISION and approval.verdict:
         for step in _describe_next_steps(client, approval.id, approval.verdict):

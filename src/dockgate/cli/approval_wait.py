@@ -6,22 +6,46 @@ from typing import Any
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
+from dockgate.shared.escaping import clean_text
 
 
-def list_waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterator[str]:
-    """List what is missing for a decision, one line each: the scan, the verdict, people."""
+def read_caller_decision(client: Client, approval: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the caller may do about an approval, None if it does not wait or may not be read.
+
+    The approval of an execution's JSON does not say it, so it is fetched.
+    """
+    if "caller_decision" not in approval:
+        try:
+            approval = client.get("approvals", approval["id"])
+        except (DeniedError, NotFoundError):
+            return None
+    decision: Mapping[str, Any] | None = approval.get("caller_decision")
+    return decision
+
+
+def list_waiting_reasons(
+    client: Client, approval: Mapping[str, Any], decision: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """List what a decision waits for (scan, verdict, people), and why the caller may not decide."""
     if not approval["verdict"]:
         yield f"waits for {_describe_scan(client, approval['image'])} (policy {approval['policy']})"
     if approval["approvers"]:
         yield _describe_approvers(client, approval)
+    unknown_reason = decision["contributors_unknown"] if decision else None
+    if unknown_reason:
+        yield f"no one can vote until the contributors are known: {clean_text(unknown_reason)}"
+    objection = decision["objection"] if decision else None
+    if decision and objection and not (unknown_reason and unknown_reason in objection):
+        yield f"you cannot {'approve' if decision['can_reject'] else 'decide'} it: {clean_text(objection)}"
     yield f"expires {times.format_time(approval['expires_at'])}"
 
 
-def list_answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
-    """Each command that decides the approval `name` (its id or its execution), with its effect."""
-    if approval["approvers"]:
+def list_answer_commands(decision: Mapping[str, Any] | None, name: str) -> Iterator[tuple[str, str]]:
+    """Each command that the caller may use, with its effect. `name` is the approval or its execution."""
+    if decision and decision["can_approve"]:
         yield f"dockgate approval approve {name}", "approves it"
-    yield f"dockgate approval reject {name} --reason TEXT", "rejects it"
+    if decision and decision["can_reject"]:
+        yield f"dockgate approval reject {name} --reason TEXT", "rejects it"
 
 
 def resolve_approval(client: Client, name: str, *, is_waiting: bool) -> str:

@@ -99,10 +99,11 @@ def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any
         [make_line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))],
     )
     if approval["state"] == "Waiting":
-        print_bullets(terminal, approval_wait.list_waiting_reasons(client, approval), indent=6)
+        decision = approval_wait.read_caller_decision(client, approval)
+        print_bullets(terminal, approval_wait.list_waiting_reasons(client, approval, decision), indent=6)
         action = ApprovalId(approval["id"]).action
         name = approval["id"] if is_one_of_several or action is None else action.execution
-        answers = approval_wait.list_answer_commands(approval, name)
+        answers = approval_wait.list_answer_commands(decision, name)
         print_lines(
             terminal,
             align_rows([[make_line(command), make_line((effect, "dim"))] for command, effect in answers], indent=6),

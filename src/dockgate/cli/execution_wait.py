@@ -57,8 +57,9 @@ class WaitNotices:
                 continue
             self._shown_keys.add(key)
             print_text(f"{approval['id']}:", is_error=True)
-            lines = approval_wait.list_waiting_reasons(self._client, approval)
-            commands = approval_wait.list_answer_commands(approval, approval["id"])
+            decision = approval_wait.read_caller_decision(self._client, approval)
+            lines = approval_wait.list_waiting_reasons(self._client, approval, decision)
+            commands = approval_wait.list_answer_commands(decision, approval["id"])
             answers = (f"{text}   {effect}" for text, effect in commands)
             for line in (*lines, *answers):
                 print_text(f"  {line}", is_error=True)

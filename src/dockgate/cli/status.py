@@ -21,8 +21,10 @@ from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.delivery.model import Execution
 from dockgate.shared.escaping import clean_text
+from dockgate.shared.wording import format_count
 
-MAX_WAITING = 5
+# Approvals that are named, of those that need the caller and of all, and waiting ones that are counted.
+MAX_WAITING, MAX_COUNTED = 5, 500
 
 
 @click.command()
@@ -30,17 +32,18 @@ MAX_WAITING = 5
 def command(output_format: str) -> None:
     """Show an overview of the server.
 
-    It lists the age of the advisories, pipelines, services and waiting approvals.
+    It lists the approvals that you may decide, the age of the advisories, pipelines, services and waiting approvals.
 
     Exits 0 when the server answers, 2 otherwise.
     """
     client = Client()
     status = client.get("status")
     pipelines, services = client.get_all("pipelines"), client.get_all("services")
-    waiting_approvals = client.get("approvals", state="Waiting")
+    waiting_approvals = client.get_all("approvals", maximum=MAX_COUNTED + 1, state="Waiting")
     if output_format == "json":
         print_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting_approvals})
         return
+    _print_queue(status["queue"])
     print_fields(
         f"Dockgate {status['version']} at {from_environment().server}",
         [
@@ -70,9 +73,27 @@ def command(output_format: str) -> None:
     for approval in waiting_approvals[:MAX_WAITING]:
         print_text(f"{approval['id']} waiting for {times.format_elapsed(approval['created_at'])}")
     if waiting_approvals:
-        print_text(f"{len(waiting_approvals)} waiting. Details: `dockgate approval show ID`.")
+        has_more = len(waiting_approvals) > MAX_COUNTED
+        count = f"More than {MAX_COUNTED}" if has_more else str(len(waiting_approvals))
+        print_text(f"{count} waiting. Details: `dockgate approval show ID`.")
     else:
         print_text("No visible approvals wait.")
+
+
+def _print_queue(queue: Mapping[str, Any]) -> None:
+    """Print the approvals that the caller may decide, what ends first before the others. Nothing without one."""
+    approvals = queue["approvals"]
+    if not approvals:
+        if not queue["is_complete"]:
+            print_text("Not all waiting approvals were read: some may need your decision.\n")
+        return
+    count = format_count(len(approvals), "approval")
+    verb = "needs" if len(approvals) == 1 else "need"
+    print_text(f"{'' if queue['is_complete'] else 'At least '}{count} {verb} your decision:")
+    for approval in approvals[:MAX_WAITING]:
+        expiry = f"expires {times.format_age(approval['expires_at'])}"
+        print_text(f"  dockgate approval show {approval['id']}   {approval['repository']}, {expiry}")
+    print_text()
 
 
 def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:

@@ -5,9 +5,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate import __version__
+from dockgate.delivery.model import ApprovalId
+from dockgate.identity.model import Caller
+from dockgate.services.approvals.decidable_approvals import list_decidable_approvals
 from dockgate.services.feeds.status import FeedStatus, describe_advisory_database, read_advisory_feeds
 from dockgate.services.web_services import Addresses, FleetServices, UpkeepServices
 from dockgate.services.workflow_starter import UnservedQueue
+from dockgate.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedApproval:
+    """A waiting approval on which the caller may vote.
+
+    `contributors_unknown` is why no one could vote when it was requested, null if the contributors were known.
+    """
+
+    id: ApprovalId
+    repository: str
+    pipeline: str | None
+    expires_at: str
+    contributors_unknown: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalQueue:
+    """What the caller may decide, what ends first before the others.
+
+    There may be more if `is_complete` is false.
+    """
+
+    approvals: Sequence[QueuedApproval]
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +44,7 @@ class ServerStatus:
     """`database` describes the advisory database, or says why there is none.
 
     `unserved`: queues without a worker. `feeds` are the advisory feeds: their age, the last failure and the next
-    attempt.
+    attempt. `queue` has the approvals on which the caller may vote.
     """
 
     version: str
@@ -23,11 +52,14 @@ class ServerStatus:
     git: str
     database: dict[str, Any]
     unserved: Sequence[UnservedQueue]
-    feeds: Sequence[FeedStatus] = ()
+    feeds: Sequence[FeedStatus]
+    queue: ApprovalQueue
 
 
-def read_server_status(addresses: Addresses, fleet: FleetServices, upkeep: UpkeepServices) -> ServerStatus:
-    """Return what the server is, and the state of its advisory database."""
+def read_server_status(
+    addresses: Addresses, fleet: FleetServices, upkeep: UpkeepServices, store: Store, caller: Caller
+) -> ServerStatus:
+    """Return what the server is, the state of its advisory database, and what the caller may decide."""
     return ServerStatus(
         __version__,
         addresses.registry,
@@ -35,4 +67,14 @@ def read_server_status(addresses: Addresses, fleet: FleetServices, upkeep: Upkee
         describe_advisory_database(fleet.advisories),
         upkeep.workers.read_status().unserved,
         read_advisory_feeds(upkeep.update_settings),
+        _read_queue(store, caller),
     )
+
+
+def _read_queue(store: Store, caller: Caller) -> ApprovalQueue:
+    decidable = list_decidable_approvals(store, caller)
+    approvals = [
+        QueuedApproval(entry.id, entry.repository, entry.pipeline, entry.expires_at, entry.unknown_reason)
+        for entry in decidable.approvals
+    ]
+    return ApprovalQueue(approvals, decidable.is_complete)

@@ -161,10 +161,22 @@ def test_approvals_are_listed_newest_first(store: Store) -> None:
     for name in ("a", "b", "c"):
         store.approvals.add(make_approval(name))
     store.approvals.settle(ApprovalId("b"), APPROVED, LATER)
-    assert [approval.id for approval in store.approvals.list()] == ["c", "b", "a"]
-    assert [approval.id for approval in store.approvals.list(limit=2)] == ["c", "b"]
-    assert [approval.id for approval in store.approvals.list(ApprovalState.WAITING)] == ["c", "a"]
-    assert [approval.id for approval in store.approvals.list(ApprovalState.APPROVED)] == ["b"]
+    assert [approval.id for _, approval in store.approvals.list_page()] == ["c", "b", "a"]
+    assert [approval.id for _, approval in store.approvals.list_page(limit=2)] == ["c", "b"]
+    assert [approval.id for _, approval in store.approvals.list_page(ApprovalState.WAITING)] == ["c", "a"]
+    assert [approval.id for _, approval in store.approvals.list_page(ApprovalState.APPROVED)] == ["b"]
+
+
+def test_a_page_of_approvals_begins_behind_a_position(store: Store) -> None:
+    for name in ("a", "b", "c", "d"):
+        store.approvals.add(make_approval(name))
+    store.approvals.settle(ApprovalId("b"), APPROVED, LATER)
+    (position, first), *_ = store.approvals.list_page(limit=1)
+    assert first.id == "d"
+    assert [approval.id for _, approval in store.approvals.list_page(limit=2, after=position)] == ["c", "b"]
+    waiting = store.approvals.list_page(ApprovalState.WAITING, 5, position)
+    assert [approval.id for _, approval in waiting] == ["c", "a"]
+    assert store.approvals.list_page(after=waiting[-1][0]) == []
 
 
 def test_approvals_expire_after_their_time_limit(store: Store) -> None:
@@ -201,7 +213,7 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
     store.push_events.mark_handled(young, LATER)
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
-    assert [approval.id for approval in store.approvals.list()] == ["waiting", "young"]
+    assert [approval.id for _, approval in store.approvals.list_page()] == ["waiting", "young"]
     assert [approval.id for approval in store.push_events.list_unhandled()] == [waiting]
     assert store.push_events.get(young).handled_at == LATER
     with pytest.raises(NotFoundError):

@@ -51,6 +51,8 @@ class ApprovalTerms(Protocol):
 
 # What to do about an approval on which no one may vote.
 NO_VOTER = "No one can vote until the contributors are known."
+# Why a local caller cannot vote while the server has no principals.
+NO_NAMED_USERS = "manual approval needs named users; none exist yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,7 @@ class ApprovalDecisions:
             )
         principal = voter.principal
         if principal is LOCAL:
-            raise DeniedError(
-                "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
-            )
+            raise DeniedError(NO_NAMED_USERS, "Run `dockgate principal add NAME --role admin`.")
         # A repetition of the person's own vote gets the answer of the first one.
         voters = (person for _, person in self.store.approvals.list_votes(approval_id))
         check = self.check_voter(approval, voter, (person for person in voters if person.name != principal.name))
@@ -136,8 +136,8 @@ class ApprovalDecisions:
     ) -> VoterCheck:
         """Return whether this person may vote on a waiting approval that needs people.
 
-        A vote is checked by this, and so is the page that offers it: with `is_for_page`, the contributors may be those
-        of some seconds ago.
+        A vote is checked by this, and so is an answer or a page that offers it: with `is_for_page`, the contributors
+        may be those of some seconds ago.
         """
         approvers, action = approval.approvers, approval.id.action
         if approvers is None or voter.principal is LOCAL:

@@ -128,13 +128,21 @@ class Approvals:
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
-    def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:
-        """The newest approvals first, in one state if given."""
-        query = _APPROVAL.order_by(approvals.c.seq.desc()).limit(limit)
+    def list_page(
+        self, state: ApprovalState | None = None, limit: int = 100, after: int | None = None
+    ) -> Sequence[tuple[int, Approval]]:
+        """At most `limit` approvals with their positions, the newest first, in one state if given.
+
+        They are those behind the position `after`: None for the newest.
+        """
+        query = _APPROVAL.add_columns(approvals.c.seq).order_by(approvals.c.seq.desc()).limit(limit)
         if state is not None:
             query = query.where(approvals.c.state == state)
+        if after is not None:
+            query = query.where(approvals.c.seq < after)
         with self._database.read() as connection:
-            return [Approval(**row) for row in connection.execute(query).mappings()]
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        return [(row.pop("seq"), Approval(**row)) for row in rows]
 
     def list_waiting_for_people(
         self, voter: VoterFilter, limit: int, after: WaitingPosition | None = None

@@ -7,6 +7,8 @@ from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approve
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.approvals.caller_decisions import CallerDecision, find_caller_decision
+from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.delivery.approvals import make_unknown_approval_error
 from dockgate.web.api import (
@@ -20,6 +22,12 @@ from dockgate.web.api import (
     mark_self_checking,
 )
 from dockgate.web.audit_details import note_change
+from dockgate.web.paging import Page, PageQuery, PagingDependency
+
+# Approvals that one call of a list reads to find those that the caller may see, and that are read together.
+MAX_READ, BATCH = 5000, 500
+# The order of the list, in cursors.
+NEWEST_FIRST = "-requested"
 
 router = make_router()
 
@@ -51,9 +59,14 @@ class ApprovalView:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalWithToken(ApprovalView):
-    """An approval. `token` is null for a caller without the permission decide."""
+    """An approval.
+
+    `token` is null for a caller without the permission decide. `caller_decision` is what the caller may do about the
+    approval, null once it is settled.
+    """
 
     token: str | None
+    caller_decision: CallerDecision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ class ApprovalWithVotes:
 
 
 _make_view = make_view_maker(ApprovalView, Approval)
-_make_view_with_token = make_view_maker(ApprovalWithToken, Approval, "token")
+_make_view_with_token = make_view_maker(ApprovalWithToken, Approval, "token", "caller_decision")
 
 
 def make_approval_view(approval: Approval) -> ApprovalView:
@@ -110,14 +123,37 @@ def make_approval_view(approval: Approval) -> ApprovalView:
 @router.get("/approvals")
 @mark_self_checking
 def list_approvals(
-    caller: ReadCaller, store: StoreDependency, state: ApprovalState | None = None, limit: int = 100
+    caller: ReadCaller, store: StoreDependency, paging: PagingDependency, state: ApprovalState | None = None
 ) -> list[ApprovalView]:
-    """List approvals, newest first: of the newest `limit` those that the caller may see."""
-    return [
-        make_approval_view(approval)
-        for approval in store.approvals.list(state, max(1, min(limit, 1000)))
-        if caller.can_reach(**make_scope(approval))
-    ]
+    """List the approvals that the caller may see, newest first, a page at a time, in one state if given.
+
+    A page can have fewer entries than `limit`, even none, and still name a next one: a call reads at most 5000
+    approvals.
+    """
+    return paging.list_entries(read_approval_page(caller, store, paging.make_query(NEWEST_FIRST), state))
+
+
+def read_approval_page(
+    caller: Caller, store: Store, query: PageQuery, state: ApprovalState | None = None
+) -> Page[ApprovalView]:
+    """A page of the approvals that the caller may see.
+
+    It names a next page if there is one more that the caller may see, or if MAX_READ were read and others were not.
+    """
+    after: int | None = read_cursor(query.after, query.sort, (int,))[0] if query.after else None
+    size = max(query.limit + 1, BATCH) if caller.is_limited else query.limit + 1
+    visible: list[ApprovalView] = []
+    for _ in range(0, MAX_READ, size):
+        rows = store.approvals.list_page(state, size, after)
+        for position, approval in rows:
+            if caller.can_reach(**make_scope(approval)):
+                if len(visible) == query.limit:
+                    return Page(visible, write_cursor(query.sort, (after or 0,)))
+                visible.append(make_approval_view(approval))
+            after = position
+        if len(rows) < size:
+            return Page(visible, None)
+    return Page(visible, write_cursor(query.sort, (after or 0,)))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
@@ -146,11 +182,17 @@ def list_votes(approval_id: ApprovalId, caller: ReadCaller, store: StoreDependen
 
 @router.get("/approvals/{approval_id:path}")
 @mark_self_checking
-def get_approval(approval_id: ApprovalId, caller: ReadCaller, store: StoreDependency) -> ApprovalWithToken:
-    """Get an approval. Its token is included for callers with the permission decide."""
+def get_approval(
+    approval_id: ApprovalId, caller: ReadCaller, store: StoreDependency, approvals: ApprovalDependency
+) -> ApprovalWithToken:
+    """Get an approval, and whether the caller may decide it.
+
+    Its token is included for callers with the permission decide.
+    """
     approval = require_approval(caller, approval_id, store)
     can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
-    return _make_view_with_token(approval, token=approval.token if can_decide else None)
+    decision = find_caller_decision(store, approvals.decisions, approval, caller)
+    return _make_view_with_token(approval, token=approval.token if can_decide else None, caller_decision=decision)
 
 
 @router.post("/approvals/{approval_id:path}/vote")

@@ -55,10 +55,17 @@ class PipelineSummary:
 @router.get("/status")
 @api.mark_self_checking
 def get_status(
-    caller: api.ReadCaller, addresses: api.AddressesDependency, fleet: api.FleetDependency, upkeep: api.UpkeepDependency
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    fleet: api.FleetDependency,
+    upkeep: api.UpkeepDependency,
+    store: api.StoreDependency,
 ) -> ServerStatus:
-    """Get the server's status and the state of its advisory database."""
-    return read_server_status(addresses, fleet, upkeep)
+    """Get the server's status and the state of its advisory database.
+
+    `queue` has the approvals that the caller may decide.
+    """
+    return read_server_status(addresses, fleet, upkeep, store, caller)
 
 
 @router.post("/apply", openapi_extra=api.describe_body("application/yaml", "string"))
