@@ -116,6 +116,18 @@ def test_an_unscanned_image_is_undetermined_with_the_reason() -> None:
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary.startswith("The layer sha256:2 is broken.")
     assert len(verdict.summary) == 512
+    assert [entry.platform for entry in verdict.platform_verdicts] == [None]
+
+
+def test_an_unknown_platform_is_judged_beside_known_ones_and_stored_as_an_empty_text() -> None:
+    platforms = [make_inventory(make_package("a")), replace(make_inventory(make_package("a")), platform=None)]
+    verdict = judge(platforms, [make_advisory("CVE-2024-1", "a")])
+    assert [entry.platform for entry in verdict.platform_verdicts] == [None, "linux/amd64"]
+    assert verdict.inputs == judge(platforms[::-1], [make_advisory("CVE-2024-1", "a")]).inputs
+    data = canonical.encode(verdict)
+    assert b'"platform":""' in data
+    assert b'"platform":""' in canonical.encode(platforms[1])
+    assert canonical.decode(Verdict, data) == verdict
 
 
 @pytest.mark.parametrize(("good", "bad"), [("linux/amd64", "linux/arm64"), ("linux/arm64", "linux/amd64")])

@@ -101,9 +101,11 @@ def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, 
 
 @pytest.mark.parametrize(
     ("platform", "status"),
-    [("linux/amd64", Status.APPROVED), ("", Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
+    [("linux/amd64", Status.APPROVED), (None, Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
 )
-def test_only_a_scan_of_the_same_platform_settles_what_a_report_leaves_open(platform: str, status: Status) -> None:
+def test_only_a_scan_of_the_same_platform_settles_what_a_report_leaves_open(
+    platform: str | None, status: Status
+) -> None:
     content = make_inventory(make_package("a"))
     messages = ExternalReport("other", None, replace(content, platform=platform), Matches((), ()))
     case = VerdictCase(
@@ -116,5 +118,5 @@ def test_only_a_scan_of_the_same_platform_settles_what_a_report_leaves_open(plat
         external_reports=(messages,),
     )
     assert look(case) is status
-    variant = replace(content, platform=f"{platform}/v8")
+    variant = replace(content, platform=f"{platform}/v8" if platform else None)
     assert look(replace(case, inventories=(variant,))) is Status.APPROVED

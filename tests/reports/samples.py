@@ -105,7 +105,7 @@ def make_inventory(platform: str = "linux/amd64", unread_paths: tuple[Unread, ..
 def make_platform_verdict(
     status: Status = Status.REJECTED,
     *,
-    platform: str = "linux/amd64",
+    platform: str | None = "linux/amd64",
     findings: tuple[Finding, ...] = FINDINGS,
     violations: tuple[Violation, ...] = (
         Violation("max_findings", "2 CRITICAL findings, at most 0 allowed", FINDINGS[:2]),
@@ -297,7 +297,7 @@ def make_reports() -> dict[str, ScanReport | GateReport]:
         "gate without a scan": GateReport(
             reference,
             make_verdict(
-                PlatformVerdict(MANIFEST, "", Status.UNDETERMINED, {}, (), (UndeterminedFact("/", "No scan."),), ()),
+                PlatformVerdict(MANIFEST, None, Status.UNDETERMINED, {}, (), (UndeterminedFact("/", "No scan."),), ()),
                 status=Status.UNDETERMINED,
             ),
         ),

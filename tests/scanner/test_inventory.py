@@ -336,7 +336,7 @@ def test_unread_entries_are_listed_up_to_a_limit_and_the_others_counted() -> Non
 
 
 def test_packages_of_no_image_have_no_digest_and_are_encoded_as_before() -> None:
-    inventory = Inventory(None, "", None, (), (), ())
+    inventory = Inventory(None, None, None, (), (), ())
     with pytest.raises(ValueError, match="of no image"):
         _ = inventory.image_digest
     assert b'"image":""' in canonical.encode(inventory)

@@ -22,6 +22,7 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.options import found_at_option
 from dockgate.cli.output import print_text
 from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.platforms import UNKNOWN_PLATFORM
 
 # The severities that have a rank.
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
@@ -230,7 +231,7 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
         yield ("MOVED TAG", "WHEN", "CHANGE", "BY"), moves, None
     inventories = (
         (
-            inventory["platform"],
+            inventory["platform"] or "unknown",
             inventory["distribution"] or "unknown",
             str(inventory["packages"]),
             str(inventory["unread"]),
@@ -239,7 +240,8 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
     )
     yield ("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet."
     for inventory in image["inventories"]:
-        head = (f"LAYER OF {inventory['platform'].upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L", "MADE BY")
+        platform = inventory["platform"] or UNKNOWN_PLATFORM
+        head = (f"LAYER OF {platform.upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L", "MADE BY")
         yield head, map(_make_layer_row, inventory["layers"]), None
     verdicts = (
         (

@@ -148,7 +148,7 @@ def make_finding_of_image(
     repository: str,
     image: str,
     tags: Sequence[str],
-    platform: str,
+    platform: str | None,
     finding: Finding,
     *,
     is_waived: bool,
@@ -217,7 +217,7 @@ def _make_details(finding: Finding) -> dict[str, Any]:
 
 
 def _make_resource(
-    ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], platform: str
+    ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], platform: str | None
 ) -> dict[str, Any]:
     reference = RepositoryReference.parse(repository)
     return {
@@ -230,7 +230,7 @@ def _make_resource(
                 "registry": ecr.account if ecr.account != ACCOUNT else (reference.registry or ACCOUNT),
                 "imageHash": image,
                 "imageTags": list(tags),
-                "architecture": Platform.parse(platform).architecture,
+                "architecture": Platform.parse(platform or "").architecture,
             }
         },
     }

@@ -19,7 +19,9 @@ from dockgate.vulnerabilities.ports import PackageMatcher
 _NO_EXEMPTIONS = BaselineExemptions()
 
 
-def find_baseline_findings(case: VerdictCase, platform: str, matcher: PackageMatcher) -> dict[str, BaselineFindings]:
+def find_baseline_findings(
+    case: VerdictCase, platform: str | None, matcher: PackageMatcher
+) -> dict[str, BaselineFindings]:
     """The findings of each baseline on this platform, by the case's own advisories.
 
     A baseline without this platform has no entry.

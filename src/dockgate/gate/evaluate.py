@@ -265,12 +265,14 @@ class _Platform:
 
         The scan then decides what the report leaves undetermined.
         """
-        if self.external_report is None or self.case.no_scan_reason:
+        if self.external_report is None or self.case.no_scan_reason or not self.case.inventories:
             return False
-        scanned_platforms = [Platform.parse(inventory.platform).strip_variant() for inventory in self.case.inventories]
-        return bool(scanned_platforms) and (
-            not self.inventory.platform or Platform.parse(self.inventory.platform).strip_variant() in scanned_platforms
-        )
+        if self.inventory.platform is None:
+            return True
+        scanned_platforms = [inventory.platform for inventory in self.case.inventories if inventory.platform]
+        return Platform.parse(self.inventory.platform).strip_variant() in [
+            Platform.parse(platform).strip_variant() for platform in scanned_platforms
+        ]
 
 
 def count_findings(
@@ -293,7 +295,7 @@ def _add_no_scan_reason(case: VerdictCase) -> VerdictCase:
 def _build_unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
     return PlatformVerdict(
         image=case.image,
-        platform="",
+        platform=None,
         status=Status.UNDETERMINED,
         counts=count_findings((), {}, {}),
         violations=(),
@@ -327,4 +329,4 @@ def digest_inputs(case: VerdictCase, digest: Callable[[Any], str] = digest_input
 
 
 def _sort_inventories(inventories: Sequence[Inventory]) -> list[Inventory]:
-    return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image_digest))
+    return sorted(inventories, key=lambda inventory: (inventory.platform or "", inventory.image_digest))

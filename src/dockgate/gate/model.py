@@ -265,12 +265,13 @@ NO_REMEDIATION = Remediation()
 class PlatformVerdict:
     """The verdict on one platform of an image.
 
-    `counts` has every severity, 0 included. `findings` are all findings, waived ones included. `warnings` and `notes`
-    come from rules that do not reject. `source` is the other scanner that reported the findings, None for our own scan.
+    `platform` is None if it is unknown, and for an image without a scan. `counts` has every severity, 0 included.
+    `findings` are all findings, waived ones included. `warnings` and `notes` come from rules that do not reject.
+    `source` is the other scanner that reported the findings, None for our own scan.
     """
 
     image: str
-    platform: str
+    platform: str | None = field(metadata=STORED_AS_EMPTY)
     status: Status
     counts: dict[str, int]
     violations: tuple[Violation, ...]
@@ -283,9 +284,12 @@ class PlatformVerdict:
     source: str | None = None
 
     @property
-    def label(self) -> str:
-        """The platform for people: "linux/amd64", or "linux/amd64 by trivy" for another scanner's report."""
-        return f"{self.platform} by {self.source}".strip() if self.source else self.platform
+    def label(self) -> str | None:
+        """The platform for people: "linux/amd64", or "linux/amd64 by trivy" for another scanner's report.
+
+        It is None for our own scan of an unknown platform.
+        """
+        return f"{self.platform or ''} by {self.source}".strip() if self.source else self.platform
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
             REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
         )
         return "; ".join(filter(None, (approved_text, count_waived(verdicts))))
-    platforms: dict[str, list[str]] = {}
+    platforms: dict[str, list[str | None]] = {}
     for verdict in verdicts:
         if verdict.status is status:
             platforms.setdefault(_describe_reasons(verdict), []).append(verdict.label)
     if len(verdicts) == 1:
         return shorten_text("; ".join(platforms), SUMMARY_LIMIT)
-    texts = (": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items())
+    texts = (": ".join(filter(None, (", ".join(filter(None, names)), text))) for text, names in platforms.items())
     return shorten_text("; ".join(texts), SUMMARY_LIMIT)
 
 

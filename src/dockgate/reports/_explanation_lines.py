@@ -72,5 +72,5 @@ def _format_state(finding: Finding) -> str:
     return f"{finding.severity}, {fix}" + (", known exploited" if finding.exploited else "")
 
 
-def _format_platform(platform: str) -> str:
+def _format_platform(platform: str | None) -> str:
     return f" on {platform}" if platform else ""

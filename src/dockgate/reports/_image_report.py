@@ -23,13 +23,13 @@ NO_TIME = "1970-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class PlatformPart:
-    """One platform of an image.
+    """One platform of an image. `platform` is None if unknown.
 
     `platform_verdict` is None for scans and inventories, `inventory` is None where it is not available. `undetermined`
     of a scan includes what could not be read; of a verdict it has what the policy does not accept.
     """
 
-    platform: str
+    platform: str | None
     manifest: str
     inventory: Inventory | None
     findings: tuple[Finding, ...]
@@ -37,8 +37,8 @@ class PlatformPart:
     platform_verdict: "PlatformVerdict | None" = None
 
     @property
-    def label(self) -> str:
-        """The platform, and the name of the other scanner that reported it, if any."""
+    def label(self) -> str | None:
+        """The platform, and the name of the other scanner that reported it, if any; None if both are absent."""
         return self.platform_verdict.label if self.platform_verdict else self.platform
 
     @property

@@ -38,7 +38,8 @@ def list_distribution_properties(distribution: Distribution) -> Properties:
 def list_part_properties(part: PlatformPart) -> Properties:
     """The image: its layers from the base up, its base image, and each path that could not be read."""
     yield "dockgate:image", part.manifest
-    yield "dockgate:platform", part.platform
+    if part.platform:
+        yield "dockgate:platform", part.platform
     if part.inventory:
         yield from _list_inventory_properties(part.inventory)
 

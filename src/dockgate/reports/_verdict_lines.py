@@ -12,6 +12,7 @@ from dockgate.gate.next_steps import list_next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, format_finding_notes, format_severity
+from dockgate.shared.platforms import UNKNOWN_PLATFORM
 from dockgate.shared.purl import is_purl
 from dockgate.shared.terminal_lines import (
     align_rows,
@@ -53,7 +54,9 @@ def show_reasons(
         inner = indent
         if len(verdict.platform_verdicts) > 1:
             glyph, style = STATUS[platform_verdict.status]
-            print_lines(terminal, [make_line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
+            print_lines(
+                terminal, [make_line(" " * indent, (glyph, style), f" {platform_verdict.label or UNKNOWN_PLATFORM}")]
+            )
             inner += 2
         print_lines(
             terminal, [make_line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations]
@@ -102,7 +105,9 @@ def show_waived(terminal: Console, verdict: Verdict, *, has_findings: bool = Tru
             f"{wording.describe_waived_subject(entry)}: {wording.describe_waiver(entry)}" for entry in entries
         )
         if sentences:
-            platform_text = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
+            platform_text = (
+                f" on {platform_verdict.label or UNKNOWN_PLATFORM}" if len(verdict.platform_verdicts) > 1 else ""
+            )
             print_heading(terminal, f"Waived{platform_text}", len(sentences))
             print_bullets(terminal, sentences)
 

@@ -97,14 +97,14 @@ def _build_image(report: ImageReport, digest: str, part: PlatformPart | None = N
         type="container",
         name=report.reference,
         version=digest,
-        purl=build_image_purl(report.reference, digest, part.platform if part else "") if digest else "",
+        purl=build_image_purl(report.reference, digest, part.platform if part else None) if digest else "",
         hashes=[{"alg": "SHA-256", "content": content}] if algorithm == "sha256" and len(content) == 64 else [],
         properties=_build_properties(properties.list_part_properties(part)) if part else [],
     )
 
 
 def _make_image_ref(digest: str, part: PlatformPart | None) -> str:
-    return f"{digest} {part.platform}" if part else digest or "image"
+    return f"{digest} {part.platform or ''}" if part else digest or "image"
 
 
 def _build_system(distribution: Distribution, prefix: str) -> Document:

@@ -58,7 +58,7 @@ def _render_part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     yield "<section>"
     status = part.platform_verdict.status if part.platform_verdict else None
     badge = f' <span class="{status.lower()}">{_GLYPHS[status]} {status}</span>' if status else ""
-    yield f"<h2>{_escape(part.label) or 'Image'}{badge}</h2>"
+    yield f"<h2>{_escape(part.label or 'Image')}{badge}</h2>"
     yield f'<p class="quiet">{" · ".join(_list_summary_parts(report, part))}</p>'
     if part.platform_verdict:
         yield from _render_remediation(part.platform_verdict)

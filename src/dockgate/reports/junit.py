@@ -29,7 +29,7 @@ def _write(report: ImageReport, output: TextIO) -> None:
     output.write(f"<testsuites{_write_attributes(name=TOOL.lower(), **_count_outcomes(all_cases))}>\n")
     for part, cases in suites:
         skipped_count = str(sum(case[2] == "skipped" for case in cases))
-        name = f"{report.reference} {part.label}".strip()
+        name = " ".join(filter(None, (report.reference, part.label)))
         numbers = {**_count_outcomes(cases), "skipped": skipped_count, "timestamp": report.created_at[:19]}
         output.write(f"  <testsuite{_write_attributes(name=name, **numbers)}>\n")
         output.write("    <properties>\n")

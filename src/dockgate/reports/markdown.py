@@ -15,6 +15,7 @@ from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import ImageFormat, ImageReport, PlatformPart
 from dockgate.shared.escaping import clean_text
+from dockgate.shared.platforms import UNKNOWN_PLATFORM
 from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding
 
@@ -69,14 +70,16 @@ def _build_lines(report: ImageReport) -> Iterator[Line]:
     for part in report.parts:
         if has_several_parts and part.platform_verdict:
             yield from _build_fixed_lines(
-                "", f"#### {_GLYPHS[part.platform_verdict.status]} {_format_code(part.label)}"
+                "", f"#### {_GLYPHS[part.platform_verdict.status]} {_format_code(part.label or UNKNOWN_PLATFORM)}"
             )
         if part.platform_verdict:
             for violation in part.platform_verdict.violations:
                 yield from _build_violation(violation, part)
             yield from _build_remediation(part.platform_verdict)
     for part in report.parts:
-        yield from _build_other_sections(part, f" on {_escape(part.label)}" if has_several_parts else "")
+        yield from _build_other_sections(
+            part, f" on {_escape(part.label or UNKNOWN_PLATFORM)}" if has_several_parts else ""
+        )
 
 
 def _build_remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:

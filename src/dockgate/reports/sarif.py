@@ -62,7 +62,7 @@ def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
     broken_rules = part.broken_rules
     return {
         "tool": {"driver": {"name": TOOL, "semanticVersion": VERSION, "rules": list(rules.values())}},
-        "automationDetails": {"id": clean_text(f"dockgate/{report.reference}/{part.platform}/")},
+        "automationDetails": {"id": clean_text(f"dockgate/{report.reference}/{part.platform or ''}/")},
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the image's file system."}}},
         "invocations": [
             {
@@ -98,7 +98,7 @@ def _build_properties(report: ImageReport, part: PlatformPart) -> Document:
     return drop_empty(
         reference=clean_text(report.reference),
         digest=report.digest,
-        platform=clean_text(part.platform),
+        platform=clean_text(part.platform or ""),
         manifest=part.manifest,
         policy=clean_text(verdict.policy) if verdict else "",
         status=part.platform_verdict.status.value if part.platform_verdict else "",

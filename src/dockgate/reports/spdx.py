@@ -143,7 +143,7 @@ def _build_annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Docu
     return {"annotationDate": created_at, "annotationType": "OTHER", "annotator": _CREATOR, "comment": comment}
 
 
-def _make_id(kind: str, *parts: str) -> str:
+def _make_id(kind: str, *parts: str | None) -> str:
     """An SPDX id: the same for the same package in every document."""
-    digest = hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
+    digest = hashlib.sha256("\n".join(part or "" for part in parts).encode("utf-8", "backslashreplace")).hexdigest()
     return f"SPDXRef-{kind}-{digest[:24]}"

@@ -53,7 +53,7 @@ def combine_facts(
         distribution, packages, unread_entries = None, set(), {make_unchecked(error)}
     inventory = Inventory(
         image=None,
-        platform="",
+        platform=None,
         distribution=distribution,
         layers=tuple(layer.layer for layer in facts),
         packages=tuple(sorted(packages, key=make_package_key)),

@@ -77,9 +77,9 @@ class Unread:
 class Inventory:
     """The content of the image of one platform.
 
-    `image` is the digest of the manifest, None for packages that are of no image (`image_digest`), `platform` "os/arch"
-    or "os/arch/variant", `layers` the digests of the blobs, base first. Packages and unread entries are sorted, so that
-    equal content has equal bytes.
+    `image` is the digest of the manifest, None for packages that are of no image (`image_digest`). `platform` is
+    "os/arch" or "os/arch/variant", None if unknown. `layers` are the digests of the blobs, base first. Packages and
+    unread entries are sorted, so that equal content has equal bytes.
 
     The first `base_layers` layers are those of the base image named `base`; 0 and None if unknown. `created` (RFC 3339,
     None if missing) and `user` (None for the runtime's default) are from the image config. `diff_ids` are the computed
@@ -88,7 +88,7 @@ class Inventory:
     """
 
     image: str | None = field(metadata=STORED_AS_EMPTY)
-    platform: str
+    platform: str | None = field(metadata=STORED_AS_EMPTY)
     distribution: Distribution | None
     layers: tuple[str, ...]
     packages: tuple[Package, ...]

@@ -83,7 +83,7 @@ def check_packages(batches: Iterable[Sequence[str]], advisories: AdvisoryReader)
         with _disable_collector():
             read = {text: _read_purl(purls, text) for text in batch}
             packages = tuple(result.package for result in read.values() if result.package)
-            matcher = Matcher(advisories.read_snapshot([Inventory(None, "", None, (), packages, ())]), all_ecosystems)
+            matcher = Matcher(advisories.read_snapshot([Inventory(None, None, None, (), packages, ())]), all_ecosystems)
             results = {text: _match_package(result, matcher) for text, result in read.items()}
         yield from (results[text] for text in batch)
 

@@ -7,6 +7,9 @@ _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "3
 # Variants that images leave out, by architecture.
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
 
+# What people read where the platform of an image is unknown.
+UNKNOWN_PLATFORM = "unknown platform"
+
 
 class Platform(NamedTuple):
     """A platform in its parts. An absent part is empty.

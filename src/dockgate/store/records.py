@@ -191,7 +191,7 @@ class ReportRecord:
 
     image: str
     source: str
-    platform: str
+    platform: str | None
     by: str
     digest: str
     made_at: str | None

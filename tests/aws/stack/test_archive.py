@@ -181,7 +181,7 @@ orders = Orders(kinds)
 for name, ecosystem, version, fixed, path in json.load(sys.stdin):
     package = Package(name, version, "pkg:x/y@1", ecosystem, name, version, path)
     upgrade = Upgrade("pkg:x/y@1", name, version, fixed, ())
-    assert build_commands([upgrade], Inventory(None, "", None, (), (package,), ()), kinds)
+    assert build_commands([upgrade], Inventory(None, None, None, (), (package,), ()), kinds)
     with suppress(UncomparableError):
         orders.compare(ecosystem, version, fixed)
 print("ok")

@@ -1,5 +1,7 @@
 """A candidate against the policy that holds."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import judge, limit_findings, make_advisory, make_inventory, make_package
@@ -50,6 +52,14 @@ def test_only_changes_are_listed_and_all_are_counted() -> None:
     assert part.status_changes == {"Approved → Rejected": 2, "Rejected → Approved": 1}
     assert len(part.changes) == 3
     assert part.next == "7"
+
+
+def test_the_outcome_of_a_stored_verdict_on_an_unknown_platform_equals_that_of_the_verdict() -> None:
+    content = replace(make_inventory(make_package("a")), platform=None)
+    verdict = judge(content, [make_advisory("CVE-2026-1", "a")], limit_findings(HIGH=0))
+    outcome = read_outcome(canonical.encode(verdict))
+    assert outcome == summarize_outcome(verdict.platform_verdicts)
+    assert [reason.platform for reason in outcome.reasons] == [None]
 
 
 @given(draw_inventory(), draw_advisories(), st.integers(0, 3), coverage)

@@ -48,7 +48,7 @@ def test_the_commands_of_each_manager(case: dict[str, Any]) -> None:
         package.purl: Upgrade(package.purl, package.name, package.version, version, ())
         for package, version in chosen_upgrades
     }
-    inventory = Inventory(None, "", None, (), tuple(package for package, _ in chosen_upgrades), ())
+    inventory = Inventory(None, None, None, (), tuple(package for package, _ in chosen_upgrades), ())
     assert list(build_commands(tuple(upgrades.values()), inventory, KINDS)) == case["commands"]
 
 

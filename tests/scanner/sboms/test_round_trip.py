@@ -53,6 +53,12 @@ def test_an_inventory_survives(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
+def test_an_unknown_platform_stays_unknown(form: str, tmp_path: Path) -> None:
+    unknown = replace(make_inventory(), platform=None)
+    assert round_trip(unknown, form, tmp_path) == unknown
+
+
+@pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp_path: Path) -> None:
     once = round_trip(make_odd_inventory(), form, tmp_path)
     assert round_trip(once, form, tmp_path) == once

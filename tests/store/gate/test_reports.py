@@ -90,6 +90,19 @@ def test_each_scanner_and_platform_has_its_own_report(store: Store) -> None:
     ]
 
 
+def test_a_report_on_an_unknown_platform_is_one_of_its_own(store: Store) -> None:
+    """None is a value of the key: a second report replaces the first, and none on a known platform."""
+    unknown = replace(REPORTED, inventory=replace(REPORTED.inventory, platform=None))
+    newer = replace(unknown, at=LATER)
+    for report in (REPORTED, unknown, newer, newer):
+        record = store.reports.put(report, "ana", VOUCHED, now=LATER)
+    assert (record.platform, record.made_at) == (None, LATER)
+    assert [entry.platform for entry in store.reports.list_for_image(IMAGE)] == [None, "linux/amd64"]
+    assert list(store.reports.list_external_reports(IMAGE, "app")) == [newer, REPORTED]
+    (replacement,) = store.reports.replace(IMAGE, [unknown], "ana", LATER)
+    assert replacement.platform is None
+
+
 def test_a_report_counts_in_the_repositories_of_its_author(store: Store) -> None:
     """Those of its roles and its token, whatever the image is in later."""
     writes, accepts = RepositoryLimits(("alpha/*", "bravo/*")), RepositoryLimits(("alpha/*",), ("*/x",))

@@ -176,7 +176,7 @@ class ReportBuilder:
             at=self.at,
             inventory=Inventory(
                 image=self.image,
-                platform=self.platform or "",
+                platform=self.platform,
                 distribution=self.distribution,
                 layers=self.layers,
                 packages=tuple(sorted(packages, key=_rank_package)),

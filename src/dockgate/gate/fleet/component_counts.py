@@ -93,7 +93,7 @@ class Sums:
 
 def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
     """An inventory of these packages, which are of no known image."""
-    return Inventory(None, "", None, (_BASE_LAYER, _OWN_LAYER), tuple(packages), (), base_layers=int(has_known_base))
+    return Inventory(None, None, None, (_BASE_LAYER, _OWN_LAYER), tuple(packages), (), base_layers=int(has_known_base))
 
 
 class ComponentCounter:

@@ -41,7 +41,7 @@ class Input(StrEnum):
 class PlatformFinding:
     """A finding on a platform."""
 
-    platform: str
+    platform: str | None
     finding: Finding
 
 
@@ -49,7 +49,7 @@ class PlatformFinding:
 class ChangedFinding:
     """The same finding with another severity, fix or exploitation status."""
 
-    platform: str
+    platform: str | None
     before: Finding
     after: Finding
 
@@ -222,7 +222,7 @@ def _index_findings(verdict: Verdict) -> tuple[Mapping[Key, PlatformFinding], Ma
     return findings, waived_findings
 
 
-def _make_key(platform: str, finding: Finding) -> Key:
+def _make_key(platform: str | None, finding: Finding) -> Key:
     return platform, *make_finding_key(finding), finding.package.name
 
 

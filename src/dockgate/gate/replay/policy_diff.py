@@ -12,7 +12,7 @@ from dockgate.gate.policy_reference import PolicyReference
 class BlockingReason:
     """A violation of `rule`, or something undetermined (`rule` is None). `text` is the message."""
 
-    platform: str
+    platform: str | None
     rule: str | None
     text: str
 
@@ -82,7 +82,7 @@ def read_outcome(verdict: bytes) -> Outcome:
     document = json.loads(verdict)
     reasons: dict[BlockingReason, None] = {}
     for platform_verdict in document["platform_verdicts"]:
-        platform = platform_verdict["platform"]
+        platform = platform_verdict["platform"] or None
         for violation in platform_verdict["violations"]:
             reasons[BlockingReason(platform, violation["rule"], violation["message"])] = None
         for entry in platform_verdict["undetermined"]:

@@ -226,7 +226,7 @@ def _build_image(rule_input: RuleInput) -> Any:
         "Image",
         {
             "digest": inventory.image or "",
-            "platform": inventory.platform,
+            "platform": inventory.platform or "",
             "distribution": distribution.id if distribution else None,
             "release": distribution.version if distribution else None,
             "support_end": distribution.support_end if distribution else None,

@@ -117,7 +117,7 @@ def _build_inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosy
     base_layers = image.get_first("dockgate:base_layers")
     return Inventory(
         image=image.get_first("dockgate:image") or contents.digest or digest,
-        platform=image.get_first("dockgate:platform"),
+        platform=image.get_first("dockgate:platform") or None,
         distribution=system,
         layers=layers,
         packages=tuple(sorted(packages, key=make_package_key)),

@@ -52,7 +52,7 @@ class ExposedPackage:
     version: str
     purl: str
     ecosystem: str
-    platform: str
+    platform: str | None
     layer: str | None
     origin: str
     is_owned: bool

@@ -247,7 +247,7 @@ class WaiverFinder:
     ) -> list[FindingWaiver]:
         """Return what excuses the finding in each repository, of these waivers and documents at a time."""
         finding = entry.to_finding()
-        inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
+        inventory = Inventory(image.digest, None, None, (), (entry.package,), ())
         waivers_by_repository = []
         for repository in repositories:
             policy = self._read_policy(repository, documents, now)

@@ -34,7 +34,7 @@ def match_components(
 def _match(
     packages: Sequence[tuple[int, Package]], advisories: AdvisoryReader, ecosystems: Sequence[Ecosystem]
 ) -> Iterator[MatchResult]:
-    inventory = Inventory(None, "", None, (), tuple(package for _, package in packages), ())
+    inventory = Inventory(None, None, None, (), tuple(package for _, package in packages), ())
     matcher = Matcher(advisories.read_snapshot([inventory]), ecosystems)
     for number, package in packages:
         matches = matcher.match((package,))

@@ -184,7 +184,7 @@ class NewFindingEvents:
         if selected_waivers and not self.image_judge.case_builder.should_apply_waivers(repository, digest):
             selected_waivers = waivers.select_waivers(all_waivers.waivers, None, [digest], now)
         packages = tuple({finding.package: None for finding in findings})
-        inventory = Inventory(digest, "", None, (), packages, ())
+        inventory = Inventory(digest, None, None, (), packages, ())
         of_image = ExemptionSet(selected_waivers, vex_statements.select_statements(statements, [digest], [inventory]))
         waived_matches = waivers.apply_to_findings(
             Matches(tuple(findings), ()), of_image, policy, inventory, digest, now

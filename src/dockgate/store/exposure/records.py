@@ -94,14 +94,14 @@ class ImageFacts(NamedTuple):
 
 
 class ComponentOccurrence(NamedTuple):
-    """A component in a platform of an image, in `layer` (None: in none).
+    """A component in a platform of an image (None if unknown), in `layer` (None: in none).
 
     `is_owned`: a distribution's package owns it, and answers for it. `is_base` is None if the base image, or the layer,
     is unknown.
     """
 
     image: int
-    platform: str
+    platform: str | None
     component: int
     path_count: int
     is_owned: bool

@@ -50,12 +50,12 @@ class NewFinding(NamedTuple):
 
 
 class ComponentLocation(NamedTuple):
-    """A component in an image, in this platform and layer (None: in none)."""
+    """A component in an image, in this platform (None if unknown) and layer (None: in none)."""
 
     image: int
     digest: str
     component: int
-    platform: str
+    platform: str | None
     layer: str | None
 
 

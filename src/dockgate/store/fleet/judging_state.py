@@ -134,7 +134,9 @@ class FleetJudgingState:
         with self._database.read() as connection:
             for part in split_into_batches(sorted(images)):
                 for image, *fields in connection.execute(query.where(table.image.in_(part))):
-                    revisions.setdefault(image, []).append(" ".join(map(str, fields)))
+                    revisions.setdefault(image, []).append(
+                        " ".join("" if field is None else str(field) for field in fields)
+                    )
         return {image: "\n".join(sorted(texts)) for image, texts in revisions.items()}
 
     def list_failed_images(self) -> frozenset[str]:

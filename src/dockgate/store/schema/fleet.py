@@ -201,7 +201,7 @@ fleet_platforms = Table(
     metadata,
     Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
-    define_text("platform"),
+    define_text_or_empty("platform"),
     define_number("unread"),
     define_number("packages"),
     define_text("manifest"),

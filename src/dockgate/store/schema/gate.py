@@ -97,13 +97,14 @@ vex_statements = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-# `subjects` is what `store.gate.reports` makes of `ReportSubjects`.
+# `subjects` is what `store.gate.reports` makes of `ReportSubjects`. `platform` is part of the key, so that it cannot be
+# NULL: its type alone (`TextOrEmpty`) converts an unknown one between None and an empty text.
 reports = Table(
     "reports",
     metadata,
     define_text("image", primary_key=True),
     define_text("source", primary_key=True),
-    define_text("platform", primary_key=True),
+    define_text_or_empty("platform", primary_key=True),
     define_text("by", primary_key=True),
     define_text("digest", ForeignKey(documents.c.digest)),
     define_optional_text("made_at"),

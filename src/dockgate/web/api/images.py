@@ -32,9 +32,12 @@ router = api.make_router()
 
 @dataclass(frozen=True, slots=True)
 class InventoryView:
-    """A summary of an inventory; `packages` and `unread` are counts. `layers` begin with the lowest."""
+    """A summary of an inventory; `packages` and `unread` are counts. `layers` begin with the lowest.
 
-    platform: str
+    `platform` and `distribution` are null if unknown.
+    """
+
+    platform: str | None
     distribution: str | None
     packages: int
     unread: int

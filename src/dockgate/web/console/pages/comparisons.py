@@ -125,7 +125,7 @@ def _describe_findings(entries: Sequence[PlatformFinding]) -> Sequence[str]:
     return [_describe_finding(entry.finding, entry.platform) for entry in entries]
 
 
-def _describe_finding(finding: Finding, platform: str) -> str:
+def _describe_finding(finding: Finding, platform: str | None) -> str:
     platform_suffix = f" on {platform}" if platform else ""
     package = f"{finding.package.name} {finding.package.version}"
     return f"{finding.severity} {finding.id} in {package} ({_describe_fix(finding)}){platform_suffix}"

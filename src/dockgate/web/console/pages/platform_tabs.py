@@ -7,6 +7,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from dockgate.gate.model import PlatformVerdict, Status
+from dockgate.shared.platforms import UNKNOWN_PLATFORM
 from dockgate.web.console.formats import shorten_digest
 from dockgate.web.query_parameters import choose_value
 
@@ -16,15 +17,14 @@ T = TypeVar("T")
 PLATFORM = "platform"
 
 
-def name_platforms(platforms: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a name for each platform and digest of an image.
+def name_platforms(platforms: Sequence[tuple[str | None, str]]) -> list[str]:
+    """Return a name for each platform (None if unknown) and digest of an image.
 
     It is the platform's, with the beginning of the digest where several images are for the same.
     """
-    counts = Counter(platform for platform, _ in platforms)
-    return [
-        platform if counts[platform] == 1 else f"{platform} {shorten_digest(digest)}" for platform, digest in platforms
-    ]
+    named_platforms = [(platform or UNKNOWN_PLATFORM, digest) for platform, digest in platforms]
+    counts = Counter(name for name, _ in named_platforms)
+    return [name if counts[name] == 1 else f"{name} {shorten_digest(digest)}" for name, digest in named_platforms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class PlatformChoice:
         return [entry for name, entry in named_entries if self.shown_name in (None, name)]
 
 
-def choose_platform(platforms: Sequence[tuple[str, str]], name: str) -> PlatformChoice:
+def choose_platform(platforms: Sequence[tuple[str | None, str]], name: str) -> PlatformChoice:
     """Choose a platform of an image by its name. No name, or a single platform, chooses all.
 
     RequestValidationError for an unknown name.
