@@ -172,6 +172,20 @@ def test_the_last_verdict_before_advisories_became_stale_is_not_listed_as_a_pres
     assert row.startswith("Approved, cannot be judged for ")
 
 
+def test_an_empty_list_by_findings_says_when_it_is_unknown_which_images_match(
+    dockgate: Dockgate, server: FakeServer
+) -> None:
+    reason = "This server has not read EPSS. Run `dockgate db update`."
+    page: dict[str, Any] = {"images": [], "next": None, "matching": {"certainty": "Unknown", "reason": reason}}
+    server.answers["GET /images"] = page
+    assert f"It is unknown whether an image matches. {reason}" in dockgate("image", "list", "--epss", "0.1").out
+    page["matching"] = {"certainty": "Partial", "reason": "1 package is not matched yet."}
+    output = dockgate("image", "list", "--fixable", "--all").out
+    assert "No visible image is known to match. 1 package is not matched yet." in output
+    page["matching"] = {"certainty": "Complete", "reason": None}
+    assert "No visible image matches." in dockgate("image", "list", "--fixable").out
+
+
 def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: FakeServer) -> None:
     empty_lists: dict[str, object] = {
         name: [] for name in ("places", "watches", "pushes", "moves", "inventories", "verdicts")

@@ -22,6 +22,7 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.options import found_at_option
 from dockgate.cli.output import print_text
 from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.certainty import Certainty
 from dockgate.shared.platforms import UNKNOWN_PLATFORM
 
 # The severities that have a rank.
@@ -123,9 +124,24 @@ def list_images(
         for image in page["images"]
     )
     head = ("VERDICT", "COUNTED C/H/M/L", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
-    print_list(page, output_format, head, rows, "No visible image matches." if query else "No visible images.")
+    print_list(page, output_format, head, rows, _describe_no_images(page, has_filters=bool(query)))
+    if page["images"] and output_format == "table" and (reason := _find_missing_reason(page)):
+        print_text(f"More images may match. {reason}")
     if page["next"] and output_format == "table":
         print_text(f"There are more images: use --all, or --after {page['next']}")
+
+
+def _find_missing_reason(page: Mapping[str, Any]) -> str | None:
+    """Return why images may be missing in a page by findings, None if none are. An older server does not say it."""
+    return (page.get("matching") or {}).get("reason")
+
+
+def _describe_no_images(page: Mapping[str, Any], *, has_filters: bool) -> str:
+    if not (reason := _find_missing_reason(page)):
+        return "No visible image matches." if has_filters else "No visible images."
+    is_unknown = page["matching"]["certainty"] == Certainty.UNKNOWN
+    begin = "It is unknown whether an image matches." if is_unknown else "No visible image is known to match."
+    return f"{begin} {reason}"
 
 
 def _format_listed_verdict(image: Mapping[str, Any]) -> Cell:
@@ -142,7 +158,7 @@ def _fetch_all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]
     while page["next"]:
         page = client.get("images", limit=PAGE, **{**query, "after": page["next"]})
         images += page["images"]
-    return {"images": images, "next": None}
+    return {**page, "images": images, "next": None}
 
 
 def _format_counts(counts: Mapping[str, int] | None) -> str:

@@ -1,13 +1,17 @@
 """The filters of a list of images, for the call of the API and the page of the console."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
+from dockgate.delivery.ports import Advisories
 from dockgate.identity.model import Caller
+from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching
 from dockgate.services.images.search import ImageQuery
 from dockgate.shared.digest import PATTERN
+from dockgate.store import Store
 from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 
@@ -32,6 +36,26 @@ class ImageFilters:
     is_running: Annotated[bool, Query(alias="running")] = False
     should_include_moved: Annotated[bool, Query(alias="include_moved")] = False
     sort: ImageSort = ImageSort.PUSHED
+
+    @property
+    def is_about_findings(self) -> bool:
+        """Return whether images match by their findings, so that matching with advisories decides.
+
+        An origin or a layer is that of a finding, unless a package is named.
+        """
+        has_finding = bool(self.severity or self.is_fixable or self.is_exploited or self.epss is not None)
+        return has_finding or (not self.package and (self.origin is not None or bool(self.layer)))
+
+    def list_needed_catalogues(self) -> Sequence[str]:
+        """The catalogues without which it is unknown which images match."""
+        needs = {"epss": self.epss is not None, "kev": self.is_exploited}
+        return [name for name, is_needed in needs.items() if is_needed]
+
+    def read_matching(self, store: Store, advisories: Advisories) -> AdvisoryMatching | None:
+        """How far what the filters need was matched; None for filters that are not about findings."""
+        if not self.is_about_findings:
+            return None
+        return read_matching(store, advisories, self.list_needed_catalogues())
 
     def make_query(self, caller: Caller, limit: int, after: str) -> ImageQuery:
         """The search for a page of these images, of those that the caller may see."""

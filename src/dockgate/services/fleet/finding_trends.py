@@ -66,6 +66,11 @@ class FindingTrends:
     verdicts: list[VerdictTrend]
     begins_on: str | None
 
+    @property
+    def has_findings(self) -> bool:
+        """Return whether any vulnerability was open in this time, or fixed."""
+        return any(any(entry.open) or entry.fixes[DAYS].count for entry in self.severities)
+
 
 @dataclass(frozen=True, slots=True)
 class _OpenTime:

@@ -17,6 +17,7 @@ from dockgate.services.exposure.answer import (
 )
 from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
+from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
 from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
@@ -111,11 +112,38 @@ class ListedVulnerability:
 class VulnerabilityPage:
     """Vulnerabilities of packages in images, the most urgent first.
 
-    `next` is the cursor of the following page.
+    `next` is the cursor of the following page. `matching` says whether vulnerabilities may be missing.
     """
 
     vulnerabilities: list[ListedVulnerability]
     next: str | None
+    matching: AdvisoryMatching
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedTrends(FindingTrends):
+    """Trends of the last days. `matching` says whether findings may be missing."""
+
+    matching: AdvisoryMatching
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedTagFindings(TagFindings):
+    """The findings of a tag over days. `matching` says whether findings may be missing."""
+
+    matching: AdvisoryMatching
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRepositoryFindings(RepositoryFindings):
+    """The findings of the newest images of a repository. `matching` says whether findings may be missing."""
+
+    matching: AdvisoryMatching
+
+
+_make_trends = api.make_view_maker(MatchedTrends, FindingTrends, "matching")
+_make_tag_findings = api.make_view_maker(MatchedTagFindings, TagFindings, "matching")
+_make_repository_findings = api.make_view_maker(MatchedRepositoryFindings, RepositoryFindings, "matching")
 
 
 @router.get("/vulnerabilities")
@@ -133,7 +161,8 @@ def list_vulnerabilities(
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`.
 
-    A limited caller sees those of images in its repositories, as they are there.
+    `matching` says whether some may be missing: its `certainty` is Complete, Partial or Unknown, with the `reason`. A
+    limited caller sees those of images in its repositories, as they are there.
     """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     scope = fleet.exposure_search.make_present_scope(caller, store.services.list_running_images())
@@ -153,7 +182,12 @@ def list_vulnerabilities(
         )
         for entry in page.entries
     ]
-    return VulnerabilityPage(entries, page.next)
+    return VulnerabilityPage(entries, page.next, read_matching(store, fleet.advisories, list_needed_catalogues(only)))
+
+
+def list_needed_catalogues(only: VulnerabilitySelection) -> Sequence[str]:
+    """The catalogues without which it is unknown which vulnerabilities are selected."""
+    return ("kev",) if only == "exploited" else ()
 
 
 def read_vulnerability_page(
@@ -199,9 +233,9 @@ def get_package(q: Question, caller: api.ReadCaller, fleet: api.FleetDependency)
 
 
 @router.get("/trends")
-def get_trends(caller: api.ReadCaller, fleet: api.FleetDependency) -> FindingTrends:
+def get_trends(caller: api.ReadCaller, store: api.StoreDependency, fleet: api.FleetDependency) -> MatchedTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
-    return fleet.trends.read()
+    return _make_trends(fleet.trends.read(), matching=read_matching(store, fleet.advisories))
 
 
 @router.get("/tag-findings")
@@ -210,21 +244,26 @@ def tag_findings(
     caller: api.ReadCaller,
     store: api.StoreDependency,
     clock: api.ClockDependency,
+    fleet: api.FleetDependency,
     repository: str,
     tag: str,
     days: Days = DAYS,
-) -> TagFindings:
+) -> MatchedTagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
     caller.require(repository=repository)
-    return find_of_tag(store, repository, tag, clock(), days)
+    findings = find_of_tag(store, repository, tag, clock(), days)
+    return _make_tag_findings(findings, matching=read_matching(store, fleet.advisories))
 
 
 @router.get("/repository-findings")
 @api.mark_self_checking
-def get_repository_findings(caller: api.ReadCaller, store: api.StoreDependency, repository: str) -> RepositoryFindings:
+def get_repository_findings(
+    caller: api.ReadCaller, store: api.StoreDependency, fleet: api.FleetDependency, repository: str
+) -> MatchedRepositoryFindings:
     """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
     caller.require(repository=repository)
-    return find_of_repository(store, repository)
+    findings = find_of_repository(store, repository)
+    return _make_repository_findings(findings, matching=read_matching(store, fleet.advisories))
 
 
 def _parse_past_time(text: str, now: str) -> str:

@@ -11,6 +11,7 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
+from dockgate.services.fleet.advisory_matching import AdvisoryMatching
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
@@ -28,6 +29,17 @@ from dockgate.web.image_filters import ImageFilterDependency, Text
 from dockgate.web.validation_messages import DIGITS_PATTERN
 
 router = api.make_router()
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedImagePage(ImagePage):
+    """A page of images, and how far packages were matched with advisories.
+
+    `next` is the cursor of the following page, null for the last. A page by `status` may be short: images are left out
+    that have another verdict in their repository than elsewhere. `matching` is null without a filter of findings.
+    """
+
+    matching: AdvisoryMatching | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +121,22 @@ def list_images(
     caller: api.ReadCaller,
     images: api.ImageDependency,
     filters: ImageFilterDependency,
+    store: api.StoreDependency,
+    fleet: api.FleetDependency,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: Text = "",
-) -> ImagePage:
+) -> MatchedImagePage:
     """List images where they are, with their current verdicts, a page at a time.
 
     `repository` is a name or a pattern (`team/*`). `severity`, `fixable`, `exploited` (KEV), `epss` (the least
     probability, 0 to 1), `package` (a package URL or NAME[@VERSION]), `origin` and `layer` (a digest) apply to one
     finding. `counts` are the findings that the policy counts: others, as those without a fix, can be in the verdict.
     `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
-    previous page. A limited token sees its repositories only.
+    previous page. `matching` says whether images may be missing: its `certainty` is Complete, Partial or Unknown, with
+    the `reason`; null without a filter of findings. A limited token sees its repositories only.
     """
-    return images.search.list_images(filters.make_query(caller, limit, after))
+    page = images.search.list_images(filters.make_query(caller, limit, after))
+    return MatchedImagePage(page.images, page.next, filters.read_matching(store, fleet.advisories))
 
 
 def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, replace
 
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.fleet.advisory_matching import AdvisoryMatching
+from dockgate.shared.certainty import Certainty
 
 # In sentences about a list of which some callers see a part: where they read "that you may see".
 SCOPE = "{scope}"
@@ -19,7 +21,9 @@ class EmptyState:
 
     `step` is the next one for callers with the `permission`, with a `command` for a terminal; `step_of_others` is what
     those without it read instead. `no_match_sentence` is what a filter that leaves nothing shows, None for a list
-    without filters. `has_hidden_entries`: a caller with limits sees a part of the list. Sentences may have a SCOPE.
+    without filters. `has_hidden_entries`: a caller with limits sees a part of the list. `unknown_sentence` and
+    `partial_sentence` replace both where entries depend on advisories, and not all packages were matched with them.
+    Sentences may have a SCOPE.
     """
 
     title: str
@@ -30,6 +34,8 @@ class EmptyState:
     step_of_others: str | None = None
     no_match_sentence: str | None = None
     has_hidden_entries: bool = False
+    unknown_sentence: str | None = None
+    partial_sentence: str | None = None
 
     @property
     def is_example(self) -> bool:
@@ -39,6 +45,14 @@ class EmptyState:
     def is_open_to(self, caller: Caller) -> bool:
         """Return whether the caller may take the next step."""
         return self.permission is Permission.READ or (caller.can(self.permission) and not caller.is_limited)
+
+    def limit_to(self, matching: AdvisoryMatching | None) -> "EmptyState":
+        """Return the state of a list that depends on advisories: it claims what matching has shown."""
+        if matching is None or matching.certainty == Certainty.COMPLETE:
+            return self
+        begin = self.unknown_sentence if matching.certainty == Certainty.UNKNOWN else self.partial_sentence
+        sentence = f"{begin} {matching.reason}"
+        return replace(self, sentence=sentence, no_match_sentence=sentence, step=None, command=None)
 
     def describe_for(self, caller: Caller | None) -> "EmptyState":
         """Return what the caller reads: a limited one, that the list is only a part."""
@@ -95,6 +109,8 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "To push one, copy the address of the registry from “Settings”.",
         no_match_sentence="No image{scope} matches.",
         has_hidden_entries=True,
+        unknown_sentence="It is unknown whether an image{scope} matches.",
+        partial_sentence="No image{scope} is known to match, but some may.",
     ),
     "verdicts": EmptyState(
         "Verdicts on an image",
@@ -120,6 +136,8 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Images are scanned when they are pushed. “Advisories” shows whether the feeds are up to date.",
         no_match_sentence="No vulnerability{scope} matches.",
         has_hidden_entries=True,
+        unknown_sentence="It is unknown which vulnerabilities are in the images{scope}.",
+        partial_sentence="No vulnerability is known in the images{scope}, but there may be some.",
     ),
     "versions": EmptyState(
         "Versions of a package",
@@ -265,6 +283,9 @@ EMPTY_STATES: dict[str, EmptyState] = {
 }
 
 
-def get_empty_state(name: str, caller: Caller | None) -> EmptyState:
-    """The empty state of a list, as a caller reads it. KeyError for an unknown name."""
-    return EMPTY_STATES[name].describe_for(caller)
+def get_empty_state(name: str, caller: Caller | None, matching: AdvisoryMatching | None = None) -> EmptyState:
+    """The empty state of a list, as a caller reads it. KeyError for an unknown name.
+
+    `matching` is for a list whose entries depend on advisories.
+    """
+    return EMPTY_STATES[name].limit_to(matching).describe_for(caller)

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Package
+from dockgate.services.fleet.advisory_matching import find_unreadable
 from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.name_search import resolve_image, strip_own_registry
 from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuery, ImageSummary, list_differing_statuses
@@ -103,6 +104,8 @@ def show_images(
     request: Request,
     caller: api.ReadCaller,
     images: api.ImageDependency,
+    store: api.StoreDependency,
+    fleet: api.FleetDependency,
     filters: ImageFilterDependency,
     after: Text = "",
 ) -> Response:
@@ -126,6 +129,7 @@ def show_images(
         "images.html",
         title="Images",
         images=page.entries,
+        matching=filters.read_matching(store, fleet.advisories),
         repositories=counted_images.repositories,
         query=query,
         filters=pairs,
@@ -196,6 +200,7 @@ def show_image(
     addresses: api.AddressesDependency,
     store: api.StoreDependency,
     images: api.ImageDependency,
+    fleet: api.FleetDependency,
     q: str = "",
     layer: str = "",
     repository: Text = "",
@@ -235,6 +240,7 @@ def show_image(
         "image.html",
         title=digest[7:19],
         tab=shown_tab,
+        matching=find_unreadable(fleet.advisories) if shown_tab == "layers" else None,
         tab_address=f"{page_path}{'&' if view.repository else '?'}tab=",
         tabs=TABS,
         platforms=platforms,

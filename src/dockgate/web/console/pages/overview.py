@@ -10,6 +10,7 @@ from dockgate.delivery.model import Execution, ExecutionId
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.identity.model import Caller
 from dockgate.services.attention import MAX_ROWS
+from dockgate.services.fleet.advisory_matching import read_matching
 from dockgate.shared.errors import UsageError
 from dockgate.shared.recent_values import RecentValues
 from dockgate.shared.timestamps import format_time, parse_time
@@ -61,6 +62,7 @@ def show_overview(
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
     asked_services = [] if is_refresh else [(service.name, service.target) for service in services]
+    trends = None if caller.is_limited else fleet.trends.read()
     under_way, new_count = _list_under_way(store, caller, shown_executions)
     page = render_page(
         request,
@@ -80,7 +82,8 @@ def show_overview(
         services=services,
         tasks=count_running_tasks(delivery, asked_services),
         is_fresh=not caller_attention.newest_executions and not caller.is_limited,
-        trends=None if caller.is_limited else fleet.trends.read(),
+        trends=trends,
+        matching=None if trends is None or trends.has_findings else read_matching(store, fleet.advisories),
         changes=add_rejections(changes, caller_attention.rejected_states),
         has_more_changes=has_more,
         visit=visit,

@@ -4,8 +4,10 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import Caller
+from dockgate.services.fleet.advisory_matching import read_matching
 from dockgate.services.fleet.finding_trends import DAYS
 from dockgate.services.images.findings import find_of_repository, find_of_tag
+from dockgate.services.web_services import FleetServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.store import Store
@@ -47,12 +49,17 @@ def show_repositories(
 @router.get("/images/r/{name:path}")
 @api.mark_self_checking
 def show_tag(
-    name: str, request: Request, caller: api.ReadCaller, store: api.StoreDependency, clock: api.ClockDependency
+    name: str,
+    request: Request,
+    caller: api.ReadCaller,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    fleet: api.FleetDependency,
 ) -> Response:
     """Show a tag, REPOSITORY:TAG, or a repository with its newest images."""
     reference = TagReference.parse(name)
     if reference is None:
-        return _render_repository(request, caller, store, name)
+        return _render_repository(request, caller, store, fleet, name)
     repository, tag_name = reference.repository, reference.tag
     caller.require(repository=repository)
     findings = find_of_tag(store, repository, tag_name, clock(), DAYS)
@@ -66,11 +73,14 @@ def show_tag(
         repository=repository,
         tag=tag_name,
         findings=findings,
+        matching=read_matching(store, fleet.advisories),
         days=findings.days,
     )
 
 
-def _render_repository(request: Request, caller: Caller, store: Store, repository: str) -> Response:
+def _render_repository(
+    request: Request, caller: Caller, store: Store, fleet: FleetServices, repository: str
+) -> Response:
     caller.require(repository=repository)
     findings = find_of_repository(store, repository)
     if not findings.images:
@@ -78,5 +88,11 @@ def _render_repository(request: Request, caller: Caller, store: Store, repositor
             f"there is no image repository {repository}", "`dockgate image list` lists the pushed images."
         )
     return render_page(
-        request, caller, "image_repository.html", title=repository, repository=repository, findings=findings
+        request,
+        caller,
+        "image_repository.html",
+        title=repository,
+        repository=repository,
+        findings=findings,
+        matching=read_matching(store, fleet.advisories),
     )

@@ -26,12 +26,13 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
+from dockgate.services.fleet.advisory_matching import read_matching
 from dockgate.services.web_services import FleetServices
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.exposure import VulnerabilitySelection, read_vulnerability_page
+from dockgate.web.api.exposure import VulnerabilitySelection, list_needed_catalogues, read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
@@ -140,6 +141,7 @@ def show_vulnerabilities(
         packages=store.vulnerability_lists.list_packages(numbers, scope=scope),
         images=store.vulnerability_lists.count_images(numbers, scope),
         severities=list(Severity),
+        matching=read_matching(store, fleet.advisories, list_needed_catalogues(only)),
         q=q,
         severity=severity,
         only=only,
