@@ -56,7 +56,15 @@ def make_exposure(name: str) -> dict[str, Any]:
         "caveats": [],
         "services": [],
         "images": [
-            {"digest": "sha256:a", "places": [location], "services": [], "pipelines": [], "packages": [package]}
+            {
+                "digest": "sha256:a",
+                "status": "Approved",
+                "cannot_judge_since": None,
+                "places": [location],
+                "services": [],
+                "pipelines": [],
+                "packages": [package],
+            }
         ],
         "unknown": {
             "total": 1,
@@ -103,6 +111,7 @@ def make_absence(
         ("Limited", "Absent", "not searched"),
         ("UnknownName", "UnknownName", "unknown"),
         ("LeftOut", "Absent", "left out"),
+        ("StaleFeeds", "Absent", "unknown"),
     ],
 )
 def test_what_an_answer_leaves_open_is_in_both_reports(kind: str, state: str, answer: str) -> None:
@@ -168,3 +177,18 @@ def test_a_page_concludes_in_a_sentence_and_leaves_out_columns_without_a_value()
     assert '<span class="short">since 2026-11-01 10:15 UTC</span>' in page
     assert '<span class="short">because waived</span>' in page
     assert '<span class="short">ana (waiver w1)</span>' in page
+
+
+def test_an_image_and_a_service_that_cannot_be_judged_say_so_in_both_reports() -> None:
+    service = {"service": "web", "task_definition": "web:3", "tasks": 2, "cannot_judge": f"timed: a feed {SCRIPT}"}
+    exposure = make_exposure("idna") | {"services": [service]}
+    exposure["images"][0] |= {"services": [service], "cannot_judge_since": "2026-11-20T10:00:00.000Z"}
+    page, table = io.StringIO(), io.StringIO(newline="")
+    _exposure_html.write(exposure, page)
+    assert "web:3 (2 tasks, cannot be judged)" in page.getvalue()
+    assert "web:3 cannot be judged: timed: a feed &lt;script&gt;" in page.getvalue()
+    assert "Approved is the last verdict: cannot be judged since 2026-11-20 10:00 UTC" in page.getvalue()
+    _exposure_csv.write(exposure, table)
+    first_row = next(iter(csv.DictReader(io.StringIO(table.getvalue()))))
+    assert first_row["services"] == "web:3"
+    assert first_row["cannot_be_judged"].endswith(f"; web:3 cannot be judged: timed: a feed {SCRIPT}")

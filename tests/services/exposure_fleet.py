@@ -55,7 +55,7 @@ class FixedPolicy:
 
 @dataclass
 class Fleet:
-    """A fleet whose clock a test sets by the day."""
+    """A fleet whose clock a test sets by the day. Its feeds were checked on the day `checked_on`, None for today."""
 
     store: Store
     database: AdvisoryDatabase
@@ -63,6 +63,7 @@ class Fleet:
     policy: Policy = field(default_factory=lambda: make_policy("default", {}))
     ungrouped_limit: int = UNGROUPED_LIMIT
     selection: PolicySelection | None = None
+    checked_on: int | None = None
 
     def use_stored_policies(self) -> PolicySelection:
         """Take the policies from the store."""
@@ -99,6 +100,7 @@ class Fleet:
         return self.make_search().find(ExposureRequest(question, as_of=time, **options))  # type: ignore[arg-type]
 
     def make_search(self) -> ExposureSearch:
+        self.database.checked_at = format_day(self.checked_on or self.today)
         clock, effects = self.make_clock(), Effects()
         server_waivers = ServerWaivers(
             self.store,

@@ -17,7 +17,7 @@ from dockgate.shared.wording import describe_caveat, format_count
 # Services and pipelines that the table's head names.
 SHOWN_NAMES = 10
 # What the table's head calls a caveat, by its kind.
-_CAVEATS = {"UnknownName": "why", "Limited": "searched", "LeftOut": "left out"}
+_CAVEATS = {"UnknownName": "why", "Limited": "searched", "LeftOut": "left out", "StaleFeeds": "stale"}
 
 
 @click.command()
@@ -64,7 +64,8 @@ def command(
 
     Images that could not be judged are listed as unknown. With -o html or csv, the answer is a report of all images.
 
-    Exits 0 when the answer is complete, 3 when it is unknown for some images or for all, or the name is not known.
+    Exits 0 when the answer is complete, 3 when it is unknown for some images or for all, feeds are stale, or the name
+    is not known.
     With a token that is limited to repositories, the answer is about these only, and says so.
     """
     query: dict[str, str | int] = {"q": question}
@@ -88,7 +89,8 @@ def command(
         _exposure_html.write(exposure, sys.stdout)
     else:
         _print_exposure(exposure)
-    if exposure["unknown"]["total"] != 0:  # null: it is unknown of all images
+    is_stale = any(caveat["kind"] == "StaleFeeds" for caveat in exposure["caveats"])
+    if is_stale or exposure["unknown"]["total"] != 0:  # null: it is unknown of all images
         context.exit(ExitCode.UNDETERMINED)
 
 
@@ -121,6 +123,11 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
             print_text(f"{exposure['total'] - shown_count} more images: use --all, or -o csv or -o html for a report.")
     for reason in sorted(filter(None, {image["undetermined_reason"] for image in exposure["images"]})):
         print_text(f"Undetermined: {reason}")
+    unjudged_services = [service for service in exposure["services"] if service["cannot_judge"]]
+    for service in unjudged_services[:SHOWN_NAMES]:
+        print_text(f"{service['service']} cannot be judged: {service['cannot_judge']}")
+    if other_services := unjudged_services[SHOWN_NAMES:]:
+        print_text(f"{format_count(len(other_services), 'other service')} cannot be judged: see -o csv.")
     if unknown_part["reason"]:
         scope = "all other images" if exposure["total"] else "all images"
         print_text(f"\nUnknown for {scope}: {unknown_part['reason']}")
@@ -141,7 +148,8 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     answer: Cell = (conclusion["sentence"].removesuffix("."), "green" if conclusion["is_all_clear"] else color)
     names = [name for name in exposure["names"] if name != exposure["question"]]
     services = [
-        f"{entry['task_definition']} ({entry['tasks']} task{'s' if entry['tasks'] != 1 else ''})"
+        f"{entry['task_definition']} ({format_count(entry['tasks'], 'task')}"
+        f"{', cannot be judged' if entry['cannot_judge'] else ''})"
         for entry in exposure["services"]
     ]
     pipelines = [entry["pipeline"] for entry in exposure["pipelines"]]

@@ -27,7 +27,7 @@ _COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("closed ", "closed_at"),
         ("because ", "closed_because"),
     ),
-    "Used by": (("services ", "services"), ("pipelines ", "pipelines")),
+    "Used by": (("services ", "services"), ("pipelines ", "pipelines"), ("", "cannot_be_judged")),
     "Waived by": (("", "waived_by"), ("", "reason")),
 }
 _UNKNOWN_COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -81,7 +81,11 @@ def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Known to be exploited since", exposure["exploited"]
     if exposure["epss"] is not None:
         yield "EPSS", f"{exposure['epss']:.3f}"
-    running = [f"{entry['task_definition']} ({format_count(entry['tasks'], 'task')})" for entry in exposure["services"]]
+    running = [
+        f"{entry['task_definition']} ({format_count(entry['tasks'], 'task')}"
+        f"{', cannot be judged' if entry['cannot_judge'] else ''})"
+        for entry in exposure["services"]
+    ]
     if running:
         yield "Services that run it", ", ".join(running)
 

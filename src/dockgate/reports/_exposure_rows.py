@@ -31,6 +31,7 @@ COLUMNS = (
     "closed_at",
     "closed_because",
     "services",
+    "cannot_be_judged",
     "pipelines",
     "waived_by",
     "reason",
@@ -52,6 +53,7 @@ def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             "answer": "contains it",
             "image": image["digest"],
             "services": " ".join(service["task_definition"] for service in image["services"]),
+            "cannot_be_judged": "; ".join(describe_unjudged(image)),
             "pipelines": " ".join(image["pipelines"]),
         }
         for location in image["places"] or [None]:
@@ -69,6 +71,15 @@ def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
                 "reason": image["reason"],
             }
         )
+
+
+def describe_unjudged(image: Mapping[str, Any]) -> Iterator[str]:
+    """Yield since when an image cannot be judged, and why each service that runs it cannot."""
+    if image["cannot_judge_since"]:
+        yield f"{image['status']} is the last verdict: cannot be judged since {image['cannot_judge_since']}"
+    for service in image["services"]:
+        if service["cannot_judge"]:
+            yield f"{service['task_definition']} cannot be judged: {service['cannot_judge']}"
 
 
 def _describe_location(location: Mapping[str, Any] | None) -> dict[str, str | None]:

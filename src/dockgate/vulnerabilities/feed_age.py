@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.wording import format_count
 
 # The age at which a feed is stale, unless a policy says otherwise (`evidence.stale_after_days`).
 STALE_AFTER = timedelta(days=7)
@@ -18,6 +19,26 @@ def is_stale(checked_at: str | None, now: datetime, limit: timedelta = STALE_AFT
     """Return whether a check at this time is too old, unknown, or in the future."""
     checked_time = parse_time(checked_at)
     return checked_time is None or not -CLOCK_SKEW <= now - checked_time < limit
+
+
+def describe_staleness(
+    subject: str, event: str, at: str | None, now: datetime, limit: timedelta = STALE_AFTER, advice: str = ""
+) -> str | None:
+    """Return in a sentence why data of a time is stale, None if it is not.
+
+    `event` is what happened to the `subject` at that time: "was last checked". `advice` follows a colon.
+    """
+    checked_time = parse_time(at)
+    suffix = f": {advice}" if advice else ""
+    if checked_time is None:
+        return f"{subject} does not say when it {event}{suffix}."
+    age = now - checked_time
+    if age < -CLOCK_SKEW:
+        return f"{subject} {event} in the future, at {at}: correct the clocks{' and ' if advice else ''}{advice}."
+    if age < limit:
+        return None
+    days = format_count(limit.days, "day")
+    return f"{subject} {event} {age.days} days ago, at {at}; it is stale after {days}{suffix}."
 
 
 def compute_quiet_limit(days: Iterable[str]) -> timedelta | None:

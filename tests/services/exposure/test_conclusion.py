@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.services.exposure.caveats import FeedChecks
+from dockgate.services.exposure.caveats import CaveatKind, FeedChecks, list_caveats
 from dockgate.services.exposure.conclusion import (
     Conclusion,
     ExposureState,
@@ -11,6 +11,7 @@ from dockgate.services.exposure.conclusion import (
     determine_outcome,
     draw_conclusion,
 )
+from dockgate.services.exposure.feed_ages import list_feed_ages
 from dockgate.shared.certainty import (
     Certainty,
     Part,
@@ -18,6 +19,7 @@ from dockgate.shared.certainty import (
     describe_containing_images,
     describe_known_count,
 )
+from dockgate.vulnerabilities.model import Coverage
 
 SCOPE = QuestionScope(is_vulnerability=True, is_limited=False, is_past=False)
 LIMITED = SCOPE._replace(is_limited=True)
@@ -26,9 +28,16 @@ ABSENT = Outcome(ExposureState.ABSENT, 0, 0, None)
 
 
 def make_conclusion(
-    outcome: Outcome, scope: QuestionScope = SCOPE, *, services: int = 0, moved_count: int = 0
+    outcome: Outcome,
+    scope: QuestionScope = SCOPE,
+    *,
+    services: int = 0,
+    moved_count: int = 0,
+    stale_feed_count: int = 0,
 ) -> Conclusion:
-    return draw_conclusion(outcome, scope, services=services, moved_count=moved_count)
+    return draw_conclusion(
+        outcome, scope, services=services, moved_count=moved_count, stale_feed_count=stale_feed_count
+    )
 
 
 def make_outcome(
@@ -86,6 +95,56 @@ def test_the_sentence_counts_images_services_and_unknown_ones(
 def test_the_past_says_nothing_of_services_which_are_not_recorded() -> None:
     assert make_conclusion(make_outcome(total=2), PAST).sentence == "2 images contained it then."
     assert make_conclusion(ABSENT, PAST).sentence == "No image was known to contain it then."
+
+
+def test_stale_feeds_make_an_answer_partial() -> None:
+    answers = {
+        make_conclusion(ABSENT, stale_feed_count=1): "No image is known to contain it; 1 feed is stale.",
+        make_conclusion(ABSENT, LIMITED, stale_feed_count=2): (
+            "In the searched repositories, no image is known to contain it; 2 feeds are stale."
+        ),
+        make_conclusion(make_outcome(total=1, unknown=2), stale_feed_count=1): (
+            "1 image contains it, and no service is known to run it; of 2 images it is unknown; 1 feed is stale."
+        ),
+    }
+    for conclusion, sentence in answers.items():
+        assert conclusion == Conclusion(sentence, Certainty.PARTIAL, is_all_clear=False)
+    unknown = make_outcome(is_known=False)
+    assert make_conclusion(unknown, stale_feed_count=1) == make_conclusion(unknown)
+
+
+def test_a_caveat_names_the_first_stale_feeds_and_counts_the_others() -> None:
+    coverage = [Coverage(f"Debian:{number}", True, (), "2026-10-01T10:00:00Z") for number in range(10, 17)]
+    feeds = list_feed_ages(coverage, [entry.ecosystem for entry in coverage], "2026-11-20T10:00:00Z", None)
+    outcome = make_outcome()
+    (caveat,) = list_caveats(outcome.state, FeedChecks(), SCOPE, 0, feeds)
+    assert caveat.kind is CaveatKind.STALE_FEEDS
+    assert "Debian:14 was last checked 50 days ago, at 2026-10-01T10:00:00Z" in caveat.sentence
+    assert "Debian:15" not in caveat.sentence
+    assert caveat.sentence.endswith(" 2 other feeds are stale, too.")
+
+
+@pytest.mark.parametrize(
+    ("checked_at", "as_of", "reason"),
+    [
+        ("2026-11-14T10:00:00Z", None, None),
+        ("2026-11-13T10:00:00Z", None, "7 days ago, at 2026-11-13T10:00:00Z; it is stale after 7 days."),
+        (None, None, "does not say when it was last checked."),
+        ("2026-11-30T10:00:00Z", None, "in the future, at 2026-11-30T10:00:00Z: correct the clocks."),
+        ("2026-11-01T10:00:00Z", "2026-10-01T10:00:00Z", None),
+        ("2026-11-01T10:00:00Z", "2026-11-07T10:00:00Z", None),
+        ("2026-11-01T10:00:00Z", "2026-11-11T10:00:00Z", "10 days ago, at 2026-11-01T10:00:00Z;"),
+        ("2026-11-30T10:00:00Z", "2026-10-01T10:00:00Z", "in the future"),
+        (None, "2026-10-01T10:00:00Z", "does not say"),
+    ],
+)
+def test_a_feed_is_stale_by_its_age_at_the_time_of_the_question(
+    checked_at: str | None, as_of: str | None, reason: str | None
+) -> None:
+    coverage = [Coverage("PyPI", True, (), checked_at), Coverage("npm", True, (), None)]
+    (feed,) = list_feed_ages(coverage, ["PyPI"], "2026-11-20T10:00:00Z", as_of)
+    assert (feed.ecosystem, feed.checked_at, feed.is_stale) == ("PyPI", checked_at, reason is not None)
+    assert feed.reason is None if reason is None else reason in (feed.reason or "")
 
 
 @pytest.mark.parametrize("scope", [SCOPE, LIMITED, PAST, SCOPE._replace(is_vulnerability=False)])

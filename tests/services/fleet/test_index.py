@@ -52,6 +52,7 @@ class AdvisoryDatabase:
     fails: bool = False
     requested: list[str] = field(default_factory=list)
     texts: list[AdvisoryText] = field(default_factory=list)
+    checked_at: str = NOW
 
     @property
     def digest(self) -> str:
@@ -91,7 +92,7 @@ class AdvisoryDatabase:
         return [text for text in self.texts if text.id in names]
 
     def list_coverage(self) -> Sequence[Coverage]:
-        return (Coverage("PyPI", True, (), NOW),)
+        return (Coverage("PyPI", True, (), self.checked_at),)
 
 
 def make_package(name: str, version: str, layer: str | None = "sha256:own") -> Package:

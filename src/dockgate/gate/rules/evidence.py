@@ -15,9 +15,9 @@ from dockgate.gate.rules._settings import (
     require_known_keys,
 )
 from dockgate.shared.interfaces import override
-from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.shared.timestamps import to_datetime
 from dockgate.shared.wording import format_count, join_words
-from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
+from dockgate.vulnerabilities.feed_age import describe_staleness
 from dockgate.vulnerabilities.model import UndeterminedFact
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
@@ -120,27 +120,14 @@ def _report_unread(rule_input: RuleInput) -> Iterator[UndeterminedFact]:
 
 def _report_stale(rule_input: RuleInput, days: int) -> Iterator[UndeterminedFact]:
     """Another scanner's report, or feeds of the packages, that are too old."""
+    now, limit = to_datetime(rule_input.now), timedelta(days=days)
     if rule_input.source is not None:
-        report = f"The report by {rule_input.source}", "was made", "scan the image again"
-        if reason := _explain_staleness(*report, rule_input.reported_at, rule_input.now, days):
+        report, made_at = f"The report by {rule_input.source}", rule_input.reported_at
+        if reason := describe_staleness(report, "was made", made_at, now, limit, "scan the image again"):
             yield UndeterminedFact(rule_input.source, reason, "stale")
     needed_ecosystems = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
     for coverage in sorted(rule_input.coverage, key=lambda coverage: coverage.ecosystem):
         if coverage.ecosystem in needed_ecosystems:
-            feed = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
-            if reason := _explain_staleness(*feed, coverage.checked_at, rule_input.now, days):
+            feed, advice = f"The advisory feed for {coverage.ecosystem}", "run `dockgate db update`"
+            if reason := describe_staleness(feed, "was last checked", coverage.checked_at, now, limit, advice):
                 yield UndeterminedFact(coverage.ecosystem, reason, "stale")
-
-
-def _explain_staleness(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:
-    """Return why data of that time is stale now, None when it is not."""
-    checked_at = parse_time(at)
-    if checked_at is None:
-        return f"{subject} does not say when it {event}: {advice}."
-    age = to_datetime(now) - checked_at
-    if age < -CLOCK_SKEW:
-        return f"{subject} {event} in the future, at {at}: correct the clocks and {advice}."
-    if age >= timedelta(days=days):
-        limit = f"{days} day{'s' if days != 1 else ''}"
-        return f"{subject} {event} {age.days} days ago, at {at}; it is stale after {limit}: {advice}."
-    return None

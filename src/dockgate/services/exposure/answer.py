@@ -7,6 +7,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.caveats import Caveat
 from dockgate.services.exposure.conclusion import Conclusion, ExposureState
+from dockgate.services.exposure.feed_ages import FeedAge
 from dockgate.services.exposure.finding_life import LifeStep
 from dockgate.services.exposure.finding_waivers import FindingWaiver, NamingWaiver
 from dockgate.services.exposure.unknown_images import UnknownPage
@@ -82,6 +83,7 @@ class RunningService:
     """A service that runs an image now, and who deployed it.
 
     `pipeline` is null for a person, and for a pipeline that the caller may not see.
+    `cannot_judge` is why its policy cannot judge it now, null if it can: then it is unknown whether it is at risk.
     """
 
     service: str
@@ -93,6 +95,7 @@ class RunningService:
     digest: str
     is_at_risk: bool = False
     at_risk_until: str | None = None
+    cannot_judge: str | None = None
 
     @classmethod
     def from_running_image(cls, caller: Caller | None, entry: RunningImage, registry: str) -> "RunningService":
@@ -110,6 +113,7 @@ class RunningService:
             digest=entry.digest,
             is_at_risk=entry.is_at_risk,
             at_risk_until=entry.at_risk_until,
+            cannot_judge=entry.cannot_judge,
         )
 
 
@@ -130,7 +134,8 @@ class ExposedImage:
     does in each. Of the newest rejected images, `verdict` is the newest recorded one, of the repositories that reject
     it, in which the vulnerability violates a rule, else the newest that rejects, else the newest; `is_blocking` says
     whether it violates a rule in any of these, null if one that rejects does not know it, or none rejects; `blocked_by`
-    is the rule's message.
+    is the rule's message. Feeds are stale or missing since `cannot_judge_since`, null while they are not: `status` is
+    then the last one that could be judged.
     """
 
     digest: str
@@ -144,6 +149,7 @@ class ExposedImage:
     is_blocking: bool | None = None
     blocked_by: str | None = None
     undetermined_reason: str | None = None
+    cannot_judge_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,7 @@ class Exposure:
     `unaffected` is null for a question about a package or the past, and if the advisories cannot be read. With
     `is_limited` only the repositories that the caller may see were searched: others may contain it. `conclusion` says
     it in one sentence. `caveats` says in sentences why the answer is no all-clear; it does not name `unknown` images.
+    `feeds` are those for the ecosystems of the images, with their ages, none for a question about a package.
     """
 
     question: str
@@ -205,6 +212,7 @@ class Exposure:
     unknown: UnknownPage
     unaffected: UnaffectedImages | None
     caveats: list[Caveat]
+    feeds: list[FeedAge]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,30 @@
 """What an answer to where something is leaves open: sentences for people, kinds for programs. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from dockgate.services.exposure.conclusion import ExposureState, QuestionScope
-from dockgate.shared.wording import describe_moved_images
+from dockgate.services.exposure.feed_ages import FeedAge
+from dockgate.shared.wording import describe_moved_images, format_count
+
+# Stale feeds that a caveat names: the answer lists all.
+_NAMED_FEEDS = 5
 
 
 class CaveatKind(StrEnum):
     """Why an answer is no all-clear even if it names no image.
 
     UNKNOWN_NAME: neither an advisory nor an image has the name. LIMITED: some repositories were not searched, because
-    the caller may not see them. LEFT_OUT: images that no tag names any more contain it.
+    the caller may not see them. LEFT_OUT: images that no tag names any more contain it. STALE_FEEDS: feeds were
+    checked too long ago, so newer advisories are unknown.
     """
 
     UNKNOWN_NAME = "UnknownName"
     LIMITED = "Limited"
     LEFT_OUT = "LeftOut"
+    STALE_FEEDS = "StaleFeeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,19 @@ class FeedChecks(NamedTuple):
         return f"{feeds} was checked on {self.oldest_check[:10]} at {self.oldest_check[11:16]} UTC or later."
 
 
-def list_caveats(state: ExposureState, checks: FeedChecks, scope: QuestionScope, moved_count: int) -> list[Caveat]:
+def list_caveats(
+    state: ExposureState,
+    checks: FeedChecks,
+    scope: QuestionScope,
+    moved_count: int,
+    stale_feeds: Sequence[FeedAge] = (),
+) -> list[Caveat]:
     """What the answer to a question leaves open."""
     caveats = []
     if state is ExposureState.UNKNOWN_NAME:
         caveats.append(_describe_unknown_name(checks, scope))
+    if stale_feeds:
+        caveats.append(_describe_stale_feeds(stale_feeds))
     if scope.is_limited:
         caveats.append(
             Caveat(
@@ -63,6 +78,15 @@ def list_caveats(state: ExposureState, checks: FeedChecks, scope: QuestionScope,
     if moved_count:
         caveats.append(Caveat(CaveatKind.LEFT_OUT, f"{describe_moved_images(moved_count)}.", None))
     return caveats
+
+
+def _describe_stale_feeds(feeds: Sequence[FeedAge]) -> Caveat:
+    reasons = [feed.reason for feed in feeds[:_NAMED_FEEDS] if feed.reason]
+    other_count = len(feeds[_NAMED_FEEDS:])
+    if other_count:
+        reasons.append(f"{format_count(other_count, 'other feed')} {'is' if other_count == 1 else 'are'} stale, too.")
+    sentence = " ".join(["Newer advisories may affect more images.", *reasons])
+    return Caveat(CaveatKind.STALE_FEEDS, sentence, "Have the server fetch its feeds: `dockgate db refresh`.")
 
 
 def _describe_unknown_name(checks: FeedChecks, scope: QuestionScope) -> Caveat:

@@ -76,17 +76,22 @@ def determine_outcome(
     return Outcome(ExposureState.ABSENT, total, unknown, None)
 
 
-def draw_conclusion(outcome: Outcome, scope: QuestionScope, *, services: int, moved_count: int) -> Conclusion:
+def draw_conclusion(
+    outcome: Outcome, scope: QuestionScope, *, services: int, moved_count: int, stale_feed_count: int = 0
+) -> Conclusion:
     """Return the conclusion.
 
     `services` is the number of those that run an image that contains it, `moved_count` that of such images without tag.
+    With stale feeds, newer advisories are unknown: more images may contain it.
     """
     certainty = Certainty.COMPLETE
     if outcome.total is None:
         certainty = Certainty.UNKNOWN
-    elif scope.is_limited or outcome.unknown != 0:
+    elif scope.is_limited or outcome.unknown != 0 or stale_feed_count:
         certainty = Certainty.PARTIAL
     text = _describe(outcome, scope, services, moved_count)
+    if stale_feed_count and certainty is not Certainty.UNKNOWN:
+        text += f"; {format_count(stale_feed_count, 'feed')} {'is' if stale_feed_count == 1 else 'are'} stale"
     if scope.is_limited and certainty is not Certainty.UNKNOWN:
         text = f"in the searched repositories, {text}"
     is_all_clear = outcome.total == 0 and certainty is Certainty.COMPLETE and not moved_count

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.search import ExposureSearch, LookUp
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.timestamps import to_datetime
 from dockgate.store.exposure.records import IndexState
 from dockgate.store.fleet.records import Component, ComponentFinding
+from dockgate.vulnerabilities.feed_age import is_stale
 from dockgate.vulnerabilities.model import Severity
 
 # Vulnerabilities of an answer, the worst first.
@@ -19,7 +21,8 @@ class PackageVersion:
     """A version that images contain.
 
     `images` counts those under a tag or running, `counts` its findings by severity. `undetermined` says why it may have
-    others, null if it was matched with all advisories.
+    others, null if it was matched with all advisories
+    of feeds that are not stale.
     """
 
     name: str
@@ -122,6 +125,8 @@ def _find_undetermined(
             reasons[number] = "it is not matched with the advisories yet"
         elif number in uncomparable_ids:
             reasons[number] = "its version cannot be compared"
+        elif is_stale(entry.checked_at, to_datetime(search.clock.now())):
+            reasons[number] = "the feed of its ecosystem is stale"
     return reasons
 
 

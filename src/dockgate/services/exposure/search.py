@@ -5,7 +5,7 @@ Answers say since when, where it runs, and who waived it.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
@@ -160,7 +160,13 @@ class ExposureSearch:
             kind="vulnerability" if subject.is_vulnerability else "package",
             is_limited=is_limited,
             state=outcome.state,
-            conclusion=draw_conclusion(outcome, scope, services=len(matches.services), moved_count=moved_count),
+            conclusion=draw_conclusion(
+                outcome,
+                scope,
+                services=len(matches.services),
+                moved_count=moved_count,
+                stale_feed_count=len(knowledge.stale_feeds),
+            ),
             names=names,
             exploited=_find_exploited_day(entries, request.as_of),
             epss=None if request.as_of else max((cve.epss for cve in entries if cve.epss is not None), default=None),
@@ -182,7 +188,8 @@ class ExposureSearch:
             previous=str(previous) if previous is not None else None,
             unknown=unknown_images.make_page(unknown_slice, outcome, contents.images, contents.tag_periods),
             unaffected=_count_unaffected(unknown_images, knowledge) if is_about_now else None,
-            caveats=list_caveats(outcome.state, knowledge.checks, scope, moved_count),
+            caveats=list_caveats(outcome.state, knowledge.checks, scope, moved_count, knowledge.stale_feeds),
+            feeds=list(knowledge.feeds),
         )
 
     def _group_images(self, waiver_finder: WaiverFinder, subject: Subject, matches: Matches) -> list[list[int]]:
@@ -266,7 +273,7 @@ class ExposureSearch:
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
         """Return what the advisories know of a vulnerability, and what accepts it; add images that may have it."""
         as_of, state = request.as_of, records.state
-        knowledge = ask_advisories(self.store, self.advisories, names, state)
+        knowledge = ask_advisories(self.store, self.advisories, names, state, self.clock.now(), as_of)
         uncertain = {
             "the advisory database does not cover packages of it": knowledge.uncovered_components,
             "versions of it cannot be compared": state.list_uncomparable(names),
@@ -328,7 +335,9 @@ def _view_image(
     blocking: BlockingVerdicts,
 ) -> ExposedImage:
     status = matches.statuses.get(number)
-    return view_image(contents, number, status, matches.services, pipelines.get(number, ()), blocking)
+    since = matches.images[number].cannot_judge_since
+    image = view_image(contents, number, status, matches.services, pipelines.get(number, ()), blocking)
+    return replace(image, cannot_judge_since=since)
 
 
 def _count_unaffected(unknown: UnknownImages, knowledge: AdvisoryKnowledge) -> UnaffectedImages | None:

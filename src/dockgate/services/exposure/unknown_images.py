@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dockgate.delivery.ports import Advisories
 from dockgate.services.exposure.caveats import FeedChecks
 from dockgate.services.exposure.conclusion import Outcome
+from dockgate.services.exposure.feed_ages import FeedAge, list_feed_ages
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
@@ -49,7 +50,8 @@ class AdvisoryKnowledge:
 
     `is_known`: it has their names, None if it cannot be read. `packages` are those that their advisories are about:
     (ecosystem, source name). The components of `uncovered_components` may be such packages, and it does not cover them.
-    `reason` says why no image can be judged, `checks` how old the advisories are.
+    `reason` says why no image can be judged, `checks` how old the advisories are, and
+    `feeds` how old those for the ecosystems of the images are, none for a question about a package.
     """
 
     is_known: bool | None
@@ -57,10 +59,18 @@ class AdvisoryKnowledge:
     uncovered_components: Collection[int] = ()
     reason: str | None = None
     checks: FeedChecks = field(default_factory=FeedChecks)
+    feeds: Sequence[FeedAge] = ()
+
+    @property
+    def stale_feeds(self) -> Sequence[FeedAge]:
+        """The feeds that are stale."""
+        return [feed for feed in self.feeds if feed.is_stale]
 
 
-def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], state: IndexState) -> AdvisoryKnowledge:
-    """Return what the advisory database knows of the vulnerabilities with these names."""
+def ask_advisories(
+    store: Store, advisories: Advisories, names: Sequence[str], state: IndexState, now: str, as_of: str | None = None
+) -> AdvisoryKnowledge:
+    """Return what the advisory database knows of the vulnerabilities with these names, and how old it is."""
     try:
         reader = advisories()
         packages, coverage = reader.find_packages(names), reader.list_coverage()
@@ -71,7 +81,8 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
     reason = None
     if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
-    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _read_checks(coverage))
+    feeds = list_feed_ages(coverage, state.ecosystems, now, as_of)
+    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _read_checks(coverage), feeds)
 
 
 def ask_about_package(advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:

@@ -86,6 +86,7 @@ class Services:
                 definitions.body,
                 services.c.at_risk,
                 services.c.at_risk_until,
+                services.c.cannot_judge,
             )
             .join(
                 task_definitions,
@@ -96,11 +97,11 @@ class Services:
         )
         entries = []
         with self._database.read() as connection:
-            for *fields, deployed_by, body, at_risk, until in connection.execute(query):
+            for *fields, deployed_by, body, at_risk, until, cannot_judge in connection.execute(query):
                 definition: TaskDefinition = body
                 if definition.image is not None:
                     image = definition.image
-                    values = *fields, deployed_by, image.digest, image, bool(at_risk), until
+                    values = *fields, deployed_by, image.digest, image, bool(at_risk), until, cannot_judge
                     entries.append(RunningImage._make(values))
         return entries
 

@@ -87,7 +87,8 @@ class Exposures:
             return {}
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
         is_matching = table.id.in_(_select_images_with_components(components, is_owned=is_owned))
-        of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
+        verdict_columns = (verdict.policy, verdict.status, verdict.cannot_judge_since)
+        of_verdict = verdict_columns if has_status else (null(), null(), null())
         is_created_by_then = true() if scope.at is None else approval.created_at <= scope.at
         repositories = select_repositories(scope) if has_status else null()
         request = approval.pipeline, type_coerce(approval.id, Text)
@@ -100,10 +101,11 @@ class Exposures:
         with self._database.read() as connection:
             rows = connection.execute(query.where(is_matching, is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
-            for number, digest, repository, policy, status, repositories, pipeline, approval_id in rows.all():
+            for number, digest, repository, *of_image, repositories, pipeline, approval_id in rows.all():
+                policy, status, since = of_image
                 if number not in images:  # most of thousands have neither repositories nor an approval here
                     names = frozenset(repositories.split()) if repositories else _NO_NAMES
-                    images[number] = MatchingImage(digest, repository, policy, status, names)
+                    images[number] = MatchingImage(digest, repository, policy, status, names, _NO_NAMES, since)
                 if approval_id and (name := pipeline or _find_pipeline(ApprovalId(approval_id))):
                     images[number] = images[number]._replace(pipelines=images[number].pipelines | {name})
         return images

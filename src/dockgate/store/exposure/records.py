@@ -75,7 +75,8 @@ class MatchingImage(NamedTuple):
 
     `repository` is where it was read and the fleet judges it: `policy` and `status` are of this verdict, None without
     one, or where none was asked for; nor are `repositories`, those of the scope where it is now, or else is followed or
-    was. `pipelines` asked to approve it.
+    was. `pipelines` asked to approve it. The verdict is the last one before feeds became stale or missing at
+    `cannot_judge_since`, None while they are not.
     """
 
     digest: str
@@ -84,6 +85,7 @@ class MatchingImage(NamedTuple):
     status: Status | None
     repositories: frozenset[str]
     pipelines: frozenset[str] = frozenset()
+    cannot_judge_since: str | None = None
 
 
 class ImageFacts(NamedTuple):
@@ -139,6 +141,7 @@ class RunningImage(NamedTuple):
     """A service and what it runs.
 
     `execution` deployed it, None for a person. `at_risk_until` is its deadline.
+    `cannot_judge` is why its policy cannot judge it now, None if it can.
     """
 
     service: str
@@ -150,6 +153,7 @@ class RunningImage(NamedTuple):
     reference: ImageReference
     is_at_risk: bool = False
     at_risk_until: str | None = None
+    cannot_judge: str | None = None
 
 
 class IndexState(NamedTuple):

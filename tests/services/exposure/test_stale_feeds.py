@@ -1,0 +1,92 @@
+"""Stale feeds leave answers open: neither an image nor a service is called safe by advisories that are too old."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.services.exposure_fleet import Fleet, format_day
+from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_package
+from tests.store.factories import FACTORIES, open_store_of_kind
+
+from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
+from dockgate.gate.model import Status
+from dockgate.services.exposure.caveats import CaveatKind
+from dockgate.services.exposure.conclusion import ExposureState
+from dockgate.services.exposure.package import find_package
+from dockgate.shared.certainty import Certainty
+from dockgate.shared.references import ImageReference
+from dockgate.store.fleet.records import FleetVerdict
+from dockgate.vulnerabilities.model import Severity
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with open_store_of_kind(request.param, tmp_path) as store:
+        yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
+
+
+def test_stale_feeds_are_no_all_clear(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    exposure = fleet.find_exposure("CVE-2026-1")
+    assert exposure.conclusion.is_all_clear
+    assert [(feed.ecosystem, feed.checked_at, feed.is_stale) for feed in exposure.feeds] == [
+        ("PyPI", format_day(20), False)
+    ]
+    fleet.checked_on, fleet.today = 10, 20
+    exposure = fleet.find_exposure("CVE-2026-1")
+    assert (exposure.state, exposure.total) == (ExposureState.ABSENT, 0)
+    assert (exposure.conclusion.certainty, exposure.conclusion.is_all_clear) == (Certainty.PARTIAL, False)
+    assert exposure.conclusion.sentence == "No image is known to contain it; 1 feed is stale."
+    (caveat,) = exposure.caveats
+    assert caveat.kind is CaveatKind.STALE_FEEDS
+    text = f"PyPI was last checked 10 days ago, at {format_day(10)}; it is stale after 7 days."
+    assert text in caveat.sentence
+    assert [(feed.checked_at, feed.is_stale) for feed in exposure.feeds] == [(format_day(10), True)]
+
+
+def test_a_question_about_a_package_does_not_depend_on_feeds(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    fleet.checked_on = 10
+    exposure = fleet.find_exposure("idna@9")
+    assert (exposure.feeds, exposure.caveats, exposure.conclusion.is_all_clear) == ([], [], True)
+
+
+def test_a_question_about_the_past_depends_on_the_age_of_feeds_at_that_time(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    fleet.checked_on, fleet.today = 20, 29
+    assert fleet.find_exposure("CVE-2026-1", as_of=25).conclusion.certainty is Certainty.COMPLETE
+    assert fleet.find_exposure("CVE-2026-1", as_of=28).conclusion.certainty is Certainty.PARTIAL
+
+
+def test_the_vulnerabilities_of_a_version_are_undetermined_while_its_feed_is_stale(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    (version,) = find_package(fleet.make_search(), "idna", None).versions
+    assert version.undetermined is None
+    fleet.checked_on = 10
+    (version,) = find_package(fleet.make_search(), "idna", None).versions
+    assert version.undetermined == "the feed of its ecosystem is stale"
+
+
+def test_an_image_and_a_service_that_cannot_be_judged_say_so(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
+    image = fleet.store.fleet.find_image(digest("a"))
+    assert image is not None
+    verdict = FleetVerdict("default", image.id, Status.APPROVED, (0,) * len(Severity), None, format_day(20))
+    fleet.store.fleet_verdicts.record("default", [verdict], format_day(20), lambda changes: ())
+    reference = ImageReference("team/web", digest("a"))
+    fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", reference))
+    exposure = fleet.find_exposure("CVE-2026-1")
+    assert [entry.cannot_judge for entry in exposure.services] == [None]
+    assert [(entry.status, entry.cannot_judge_since) for entry in exposure.images] == [(Status.APPROVED, None)]
+    fleet.store.fleet_judging.mark_unjudgeable(format_day(22))
+    running_verdict = RunningVerdict(digest("a"), cannot_judge="default: the feed is stale")
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    assert fleet.store.service_risks.record("shop", 1, running_verdict, now, RiskTerms(), lambda *_: ())
+    exposure = fleet.find_exposure("CVE-2026-1")
+    assert [entry.cannot_judge for entry in exposure.services] == ["default: the feed is stale"]
+    assert exposure.images[0].services == exposure.services
+    assert [(entry.status, entry.cannot_judge_since) for entry in exposure.images] == [
+        (Status.APPROVED, format_day(22))
+    ]
