@@ -134,7 +134,10 @@ class RunningServices:
         running = self.store.services.list_running_images()
         verdicts = self.store.verdicts.list_newest_by_location({entry.digest for entry in running})
         statuses = {
-            location: sorted((verdict.record.policy, verdict.record.status) for verdict in entries)
+            location: sorted(
+                (verdict.record.policy, verdict.record.status, self.list_upgrades(verdict.record.digest))
+                for verdict in entries
+            )
             for location, entries in verdicts.items()
         }
         risks = {risk.service: risk for risk in self.store.service_risks.list()}
@@ -154,6 +157,11 @@ class RunningServices:
         self.review(self.start_process())
         after = self.read_state()
         return [(name, before[name], after[name]) for name in before if before[name] != after[name]]
+
+    def list_upgrades(self, verdict: str) -> list[tuple[str, str]]:
+        """The packages that a verdict proposes to upgrade, with the versions."""
+        platforms = self.store.verdicts.get(verdict).platform_verdicts
+        return [(upgrade.name, upgrade.fixed) for platform in platforms for upgrade in platform.remediation.upgrades]
 
     def find_service(self, name: str) -> tuple[str, str]:
         """The repository and the image that a service runs."""

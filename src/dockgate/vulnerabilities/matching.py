@@ -126,6 +126,13 @@ class Matcher(PackageMatcher):
         """
         return len(self._select_advisories(package)[1])
 
+    def select_records(self, package: Package) -> tuple[Sequence[Advisory], Sequence[Cve]]:
+        """Return the advisories for any version of the package, and the facts about their CVEs."""
+        _, subjects = self._select_advisories(package)
+        advisories = [advisory for _, subject_advisories in subjects for advisory in subject_advisories]
+        names = {name for entry in advisories for name in (entry.id, *entry.aliases, *entry.upstream)}
+        return advisories, [self._cves[name] for name in names if name in self._cves]
+
     @override
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1. Raises UncomparableError."""

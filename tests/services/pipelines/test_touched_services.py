@@ -364,3 +364,29 @@ def test_an_image_that_is_replaced_while_it_is_judged_has_the_new_one_judged(ser
     services.review()
     assert services.store.services.get("service5").at_risk is not None
     assert services.find_differences() == []
+
+
+def test_the_version_that_a_verdict_proposes_is_one_without_a_known_vulnerability(services: RunningServices) -> None:
+    """The image has no finding of an advisory about that version alone."""
+    publish(services, "d")
+    services.review()
+    advisories = services.world.fleet.feeds.advisories
+    (*_, advisory) = [entry for entry in advisories if entry.name == "d"]
+    events = (("introduced", "2"), ("fixed", "3"))
+    advisories.append(replace(advisory, id="CVE-2026-999999", ranges=(replace(advisory.ranges[0], events=events),)))
+    services.world.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", "d")}))
+    services.world.renewal.renew()
+    assert services.review() == services.list_services_with("d")
+    assert services.find_differences() == []
+
+
+def test_a_scan_that_fails_for_another_reason_changes_why_nothing_can_be_judged(services: RunningServices) -> None:
+    images, now = services.store.images, services.world.now
+    repository, digest = services.find_service("service1")
+    number = 1
+    for reason in ("It is broken.", "Quite another reason."):
+        number = images.request_new_scan(digest, repository, number, now).number
+        images.finish_scan(digest, number, (), reason, now)
+        assert services.review() == ["service1"]
+        assert reason in (services.store.services.get("service1").cannot_judge or "")
+    assert services.find_differences() == []

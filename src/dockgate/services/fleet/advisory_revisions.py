@@ -18,12 +18,14 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
+from dockgate.services.fleet.matching import compute_record_revisions
 from dockgate.services.policies.selection import LoadedPolicy
 from dockgate.shared.errors import DatabaseError, StoreError
 from dockgate.store import Store
 from dockgate.store.fleet.findings import Source
 from dockgate.store.fleet.records import IndexedImage
 from dockgate.vulnerabilities.model import Coverage, Finding
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 # The index follows a new advisory database within seconds. If it takes longer than this, it is not relied on.
 LAG_LIMIT = timedelta(minutes=10)
@@ -42,8 +44,9 @@ _read_facts = attrgetter(
 class ImageRevision(NamedTuple):
     """What the advisory database says of an image with these `inventories` (a digest).
 
-    `findings` is a number that changes with its findings, but for EPSS; `epss` one that changes with the EPSS values.
-    Both can be compared within this process.
+    `findings` is a number that changes with its findings, but for EPSS, and with the advisories for other versions of
+    the packages that have findings: upgrades are proposed by them. `epss` changes with the EPSS values of both. The
+    numbers can be compared within this process.
     """
 
     inventories: str
@@ -73,7 +76,8 @@ class AdvisoryState:
     """What the advisory database says at one moment.
 
     `database` is its digest, None without one. Unless it `is_settled`, the revisions of images are still of the
-    database before: for a moment after an update. `failed_images` are those whose last scan failed.
+    database before: for a moment after an update. `failed_images` are those whose last scan failed, with
+    its number.
     """
 
     database: str | None
@@ -83,7 +87,7 @@ class AdvisoryState:
     image_judge: IndexedImageJudge
     revisions: Mapping[str, ImageRevision]
     reports: Mapping[str, str]
-    failed_images: Collection[str]
+    failed_images: Mapping[str, int]
     _policy_revisions: dict[tuple[str, str | None], PolicyRevision] = field(default_factory=dict, init=False)
 
     def get_revision(self, image: str, *, has_epss_rule: bool) -> str:
@@ -94,7 +98,7 @@ class AdvisoryState:
         """
         revision = self.revisions.get(image)
         if revision is None:
-            return f"{self.database} {self.hour} {self.reports.get(image)} {image in self.failed_images}"
+            return f"{self.database} {self.hour} {self.reports.get(image)} {self.failed_images.get(image)}"
         return f"{revision.findings} {revision.epss if has_epss_rule else ''}"
 
     def compute_policy_revision(self, loaded_policy: LoadedPolicy) -> PolicyRevision:
@@ -139,7 +143,7 @@ class AdvisoryRevisions:
         is_indexed = source in (None, expected_source)
         try:
             revisions = (
-                self._read_revisions(images, failed_images | reports.keys(), coverage, source)
+                self._read_revisions(images, failed_images.keys() | reports.keys(), reader, coverage, source)
                 if is_indexed
                 else self._get_last_revisions(images)
             )
@@ -156,6 +160,7 @@ class AdvisoryRevisions:
         self,
         images: Collection[str],
         special_images: Collection[str],
+        reader: AdvisoryReader,
         coverage: tuple[Coverage, ...],
         findings_source: Source | None,
     ) -> dict[str, ImageRevision]:
@@ -175,7 +180,7 @@ class AdvisoryRevisions:
             if (revision := memory.images.get(digest)) and revision.inventories == image.inventories
         }
         if unknown_digests := present_images.keys() - known_revisions.keys():
-            known_revisions |= self._compute([present_images[digest] for digest in unknown_digests], coverage)
+            known_revisions |= self._compute([present_images[digest] for digest in unknown_digests], reader, coverage)
             if self.store.fleet_findings.find_source() != findings_source:
                 return self._get_last_revisions(images)  # half of them may be of another database
         # Several readers ask, each for images of its own. What is gone is forgotten with the next database.
@@ -190,17 +195,27 @@ class AdvisoryRevisions:
             return {}
         return {digest: self._memory.images[digest] for digest in images if digest in self._memory.images}
 
-    def _compute(self, images: Iterable[IndexedImage], coverage: tuple[Coverage, ...]) -> dict[str, ImageRevision]:
+    def _compute(
+        self, images: Iterable[IndexedImage], reader: AdvisoryReader, coverage: tuple[Coverage, ...]
+    ) -> dict[str, ImageRevision]:
         """Compute the revisions of images. Those with packages that are not matched yet are left out."""
         unmatched_images = self.index.find_unmatched_images()
         images = sorted(image for image in images if image.id not in unmatched_images)
         contents = FleetContents(FleetFacts(self.store, coverage), images, is_dense=False)
+        vulnerable_packages = (
+            (number, component.package) for number, component in contents.components.items() if component.findings
+        )
+        record_revisions = {
+            number: (records, epss)
+            for number, records, epss in compute_record_revisions(vulnerable_packages, reader, self.index.ecosystems)
+        }
         components = {
             number: (
-                hash((frozenset(map(_read_facts, component.findings)), frozenset(component.undetermined))),
-                hash(frozenset((finding.id, _read_epss(finding)) for finding in component.findings)),
+                hash((frozenset(map(_read_facts, component.findings)), frozenset(component.undetermined), records)),
+                hash((frozenset((finding.id, _read_epss(finding)) for finding in component.findings), epss)),
             )
             for number, component in contents.components.items()
+            for records, epss in (record_revisions.get(number, (0, 0)),)
         }
         bundles: dict[int, tuple[int, int]] = {}
         for bundle, entries in contents.bundles.items():

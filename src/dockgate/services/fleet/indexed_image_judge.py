@@ -131,7 +131,7 @@ class IndexedImageJudge:
         policy, now = loaded_policy.policy, self.clock.now()
         fleet_waivers = self.waivers.select_for_fleet(exemptions, policy)
         fleet_judging = self.store.fleet_judging
-        special_images = fleet_judging.list_reported_images() | fleet_judging.list_failed_images()
+        special_images = fleet_judging.list_reported_images() | fleet_judging.list_failed_images().keys()
         judges: Judges | None = None
         for contents in parts:
             try:

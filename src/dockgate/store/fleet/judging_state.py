@@ -139,12 +139,12 @@ class FleetJudgingState:
                     )
         return {image: "\n".join(sorted(texts)) for image, texts in revisions.items()}
 
-    def list_failed_images(self) -> frozenset[str]:
-        """The images whose last scan failed: what an earlier one read does not count."""
+    def list_failed_images(self) -> Mapping[str, int]:
+        """The images whose last scan failed, with its number: what an earlier one read does not count."""
         failed_states = [state for state in ScanState if state.has_failed]
-        is_failed = select(scans.c.image).where(scans.c.state.in_(failed_states))
+        query = select(scans.c.image, scans.c.number).where(scans.c.state.in_(failed_states))
         with self._database.read() as connection:
-            return frozenset(connection.scalars(is_failed))
+            return {row.image: row.number for row in connection.execute(query)}
 
     def read_fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""
