@@ -225,7 +225,8 @@ def test_a_report_on_exposure_fits_its_window(chromium: WatchedBrowser, tmp_path
     (image,) = exposure["images"]
     (package,), (location,) = image["packages"], image["places"]
     image |= {"digest": f"sha256:{'9f3c2b17' * 8}", "pipelines": ["checkout-frontend", "checkout-backend"]}
-    image["services"] = [{"task_definition": "checkout-frontend:12"}]
+    reason = "policy strict: the feed debian was last checked 60 days ago; it is stale after 7 days"
+    image["services"] = [{"task_definition": "checkout-frontend:12", "cannot_judge": reason}]
     package |= {"version": "3.5.0-1~deb13u1", "fixed": "3.5.1-1+deb13u2", "until": "2026-11-20T09:00:00Z"}
     package |= {"ended_by": "a rebuild of the image", "vulnerability": "CVE-2026-308709"}
     location |= {"repository": "registry.example.org/platform/team/application", "tag": "release-2026.11.30-rc1"}
