@@ -130,6 +130,18 @@ def test_comments_of_a_definition_are_kept(site: Site, browser: Browser) -> None
     assert "Who may approve" not in re.sub(r"(?s)<textarea.*?</textarea>", "", page)
 
 
+def test_comments_that_another_person_changed_are_not_overwritten(site: Site, browser: Browser) -> None:
+    opened_page = browser.get("/pipelines/jobs/definition").text
+    fields = dict(re.findall(r'<input type="hidden" name="(version|text_digest)" value="([^"]+)">', opened_page))
+    text = _read_textarea(opened_page)
+    for comment, status in (("# First", 303), ("# Second", 412)):
+        answer = browser.send_form("/pipelines/jobs/definition", text=f"{comment}\n{text}", **fields)
+        assert answer.status_code == status
+    assert "the comments of jobs were changed" in unescape(answer.text).lower()
+    assert "<ins>+# Second</ins>" in answer.text
+    assert "# First" in _read_textarea(browser.get("/pipelines/jobs/definition").text)
+
+
 def test_a_definition_cannot_become_something_else(site: Site, browser: Browser) -> None:
     for text in ("kind: Repository\nname: slow", _read_textarea(browser.get("/pipelines/api/definition").text)):
         answer = _save(browser, "slow", text, "1")

@@ -1,17 +1,22 @@
 """Documents that are applied together: all or none, and in an order that is possible."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from tests.scenarios.server import ServerSystem
 
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import PolicyVersion
 from dockgate.identity.model import LOCAL, Caller, Role
 from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
-from dockgate.shared.errors import DefinitionError, DeniedError, DockgateError
+from dockgate.services.policies.policies import Policies
+from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, DockgateError
+from dockgate.shared.yaml import Document
 
 PIPELINE = """\
 kind: Pipeline
@@ -176,3 +181,42 @@ def test_an_assignment_can_name_repositories_with_our_own_registry(site: Site) -
     assert change.change == "unchanged"
     with pytest.raises(DockgateError, match=r"PolicyAssignment team: the pattern .* other registries"):
         site.apply("assignment.yaml", changes={"assignment": text.replace("/team/*", "/**")})
+
+
+@dataclass
+class InterruptedPolicies:
+    """Policies, with something that another person does between the check of a document and its application."""
+
+    policies: Policies
+    interrupt: Callable[[], object]
+
+    def check_document(self, document: Document) -> None:
+        self.policies.check_document(document)
+        self.interrupt()
+
+    def put_document(self, *arguments: Any) -> tuple[PolicyVersion, int]:
+        return self.policies.put_document(*arguments)
+
+    def __call__(self, name: str) -> Policy:
+        policy = self.policies(name)
+        self.interrupt()
+        return policy
+
+
+@pytest.mark.parametrize(
+    ("name", "other_text"),
+    [("policy.yaml", TEXTS["policy.yaml"].replace("HIGH", "LOW")), ("pipeline.yaml", PIPELINE.replace("Gate", "Ask"))],
+)
+def test_a_new_document_replaces_none_that_another_person_creates_meanwhile(
+    site: Site, name: str, other_text: str
+) -> None:
+    site.apply("repository.yaml", "service.yaml")
+    if name == "pipeline.yaml":
+        site.apply("policy.yaml")
+    documents = site.system.services.delivery.documents
+    policies = InterruptedPolicies(documents.policies, lambda: documents.apply(other_text, name, Caller(LOCAL)))
+    with pytest.raises(ConflictError, match="exists already"):
+        replace(documents, policies=policies).create(TEXTS[name], name, Caller(LOCAL))  # type: ignore[arg-type]
+    store = site.system.store
+    newest = store.policies.get("strict") if name == "policy.yaml" else store.pipelines.list_versions("shop")[0]
+    assert newest.text == other_text

@@ -21,9 +21,10 @@ from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.pipelines.deployments import Rollouts
 from dockgate.services.policies.policies import Policies
-from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UsageError
 from dockgate.shared.yaml import load_document
 from dockgate.store import Store
+from dockgate.store.delivery.pipelines import PipelineState
 
 # The kinds in the order in which documents are applied: each after those that it can name.
 _ORDER = ("Repository", "Service", "Policy", "Pipeline", "Target", "Rule", "PolicyAssignment")
@@ -96,12 +97,30 @@ class Documents:
         """
         document = self._read(DocumentText(name, text))
         _require_permissions(document.definition, caller)
+        exists_error = ConflictError(
+            f"{name}: {document.kind} {document.name} exists already",
+            "Choose another name, or change it on its own page.",
+        )
         if document.name in self._list_existing_names(document.kind):
-            raise ConflictError(
-                f"{name}: {document.kind} {document.name} exists already",
-                "Choose another name, or change it on its own page.",
-            )
-        return self.apply(text, name, caller)
+            raise exists_error
+        self._check_all([document])
+        try:
+            return self._apply(document, caller.name, is_new=True)
+        except ChangedError:  # another person created it meanwhile
+            raise exists_error from None
+
+    def change_pipeline(
+        self, text: str, name: str, caller: Caller, expected_state: PipelineState
+    ) -> AppliedDocument:
+        """Apply the definition of a pipeline that a person changed.
+
+        Raises ChangedError if it is not in the `expected_state` any more, UsageError for the definition of something
+        else, and what `apply` raises.
+        """
+        document, pipeline = self._read_pipeline(text, name)
+        _require_permissions(pipeline, caller)
+        self._check_all([document])
+        return self._apply_pipeline(pipeline, text, caller.name, expected_state)
 
     def _list_existing_names(self, kind: str) -> Sequence[str]:
         match kind:
@@ -180,16 +199,20 @@ class Documents:
         elif isinstance(definition, TargetDefinition):
             self.event_targets.check(definition, _list_names("Pipeline", planned_documents))
 
-    def _apply(self, document: _ReadDocument, by: str) -> AppliedDocument:
+    def _apply(self, document: _ReadDocument, by: str, is_new: bool = False) -> AppliedDocument:
+        """Apply a document that was checked.
+
+        With `is_new`, raise ChangedError for a pipeline or a policy that exists.
+        """
         definition = document.definition
         if isinstance(definition, documents.PolicyDocument):
-            return self._apply_policy(definition, document.text, by)
+            return self._apply_policy(definition, document.text, by, 0 if is_new else None)
         if isinstance(definition, PolicyAssignment):
             return self._apply_assignment(definition, by)
         if isinstance(definition, documents.Repository):
             return self._apply_repository(definition.name)
         if isinstance(definition, Pipeline):
-            return self._apply_pipeline(definition, document.text, by)
+            return self._apply_pipeline(definition, document.text, by, PipelineState(0) if is_new else None)
         if isinstance(definition, Rule):
             record, change = self.event_rules.apply(definition, by)
             return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
@@ -202,13 +225,16 @@ class Documents:
 
     def check_pipeline(self, text: str, name: str) -> None:
         """Check a document as `check`, which must be the pipeline of this name."""
+        self._check_all([self._read_pipeline(text, name)[0]])
+
+    def _read_pipeline(self, text: str, name: str) -> tuple[_ReadDocument, Pipeline]:
         document = self._read(DocumentText(name, text))
-        if (document.kind, document.name) != ("Pipeline", name):
+        if not isinstance(document.definition, Pipeline) or document.name != name:
             raise UsageError(
                 f"{name}: this is not the definition of the pipeline {name!r}",
                 f"Keep `kind: Pipeline` and `name: {name}`; create another pipeline on its own page.",
             )
-        self._check_all([document])
+        return document, document.definition
 
     def _apply_repository(self, name: str) -> AppliedDocument:
         change = "unchanged" if name in self.store.repositories.list_names() else "created"
@@ -235,9 +261,11 @@ class Documents:
                 if action.type is ActionType.APPROVAL and "policy" in settings:
                     self._require_policy(str(settings["policy"]), planned_documents, f"{action_name}: ")
 
-    def _apply_pipeline(self, pipeline: Pipeline, text: str, by: str) -> AppliedDocument:
+    def _apply_pipeline(
+        self, pipeline: Pipeline, text: str, by: str, expected_state: PipelineState | None
+    ) -> AppliedDocument:
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.list_names() else None
-        after = self.store.pipelines.put(pipeline, self.clock.now(), text, by)
+        after = self.store.pipelines.put(pipeline, self.clock.now(), text, by, expected_state)
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
         advice = f"dockgate pipeline show {pipeline.name}"
         types = {action.type for stage in pipeline.stages for action in stage.actions}
@@ -294,8 +322,10 @@ class Documents:
                     "Create it with `dockgate principal add`, or write role:NAME or target:NAME.",
                 )
 
-    def _apply_policy(self, policy: documents.PolicyDocument, text: str, by: str) -> AppliedDocument:
-        after, before = self.policies.put_document(policy.document, text, by)
+    def _apply_policy(
+        self, policy: documents.PolicyDocument, text: str, by: str, expected_version: int | None
+    ) -> AppliedDocument:
+        after, before = self.policies.put_document(policy.document, text, by, expected_version)
         change = "unchanged" if after.version == before else "updated" if before else "created"
         return AppliedDocument("Policy", after.name, change, f"dockgate policy show {after.name}")
 

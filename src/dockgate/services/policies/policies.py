@@ -100,15 +100,17 @@ class Policies:
         policy = definitions.read_named_policy(text, name, self._rules)
         return self._put(policy, text, by, comment, expected_version)
 
-    def put_document(self, document: Document, text: str, by: str) -> tuple[PolicyVersion, int]:
+    def put_document(
+        self, document: Document, text: str, by: str, expected_version: int | None = None
+    ) -> tuple[PolicyVersion, int]:
         """Store a Policy document as the next version.
 
-        Return it, and the number of the version before, or 0.
+        Return it, and the number of the version before, or 0. Raises ChangedError as `put`.
         """
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
         history = self._store.policies.list_versions(name)
-        return self._put(policy, text, by, None, None), history[0].version if history else 0
+        return self._put(policy, text, by, None, expected_version), history[0].version if history else 0
 
     def check_document(self, document: Document) -> None:
         """Raise what `put_document` raises for a Policy document, and store nothing."""

@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, tuple_, update
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import list_built_repositories
 from dockgate.shared.canonical import encode
+from dockgate.shared.digest import compute_digest
+from dockgate.shared.errors import ChangedError
 from dockgate.store.engine import Database
 from dockgate.store.fleet.due_images import mark_repository_due
 from dockgate.store.queries import find_pipeline, is_one_of, is_one_of_texts, make_text_list, require_pipeline
@@ -29,6 +31,26 @@ class PipelineVersion(NamedTuple):
     text: str | None
     created_by: str | None
 
+    @property
+    def state(self) -> "PipelineState":
+        """The state that a change of this version is meant for."""
+        return PipelineState.of(self.pipeline.version, self.text)
+
+
+class PipelineState(NamedTuple):
+    """The state that a person changes: the version of the pipeline, 0 if there is none yet, and how it is written.
+
+    `text_digest` is None where any text is meant.
+    """
+
+    version: int
+    text_digest: str | None = None
+
+    @classmethod
+    def of(cls, version: int, text: str | None) -> "PipelineState":
+        """Return the state of a version that is written like this."""
+        return cls(version, compute_digest((text or "").encode()))
+
 
 class Pipelines:
     """Pipelines and their versions.
@@ -41,21 +63,33 @@ class Pipelines:
         # Every version, as of the last `list_all`.
         self._versions: Sequence[Pipeline] = ()
 
-    def put(self, pipeline: Pipeline, now: str, text: str | None = None, by: str | None = None) -> Pipeline:
+    def put(
+        self,
+        pipeline: Pipeline,
+        now: str,
+        text: str | None = None,
+        by: str | None = None,
+        expected_state: PipelineState | None = None,
+    ) -> Pipeline:
         """Store a pipeline as the next version, saved by `by`. If it equals the present one, return that.
 
         `text` is how it is written: with another one than before, such as with other comments, it replaces that.
+        Raises ChangedError when the pipeline is not in the `expected_state` any more.
         """
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline.name)
             present_pipeline = find_pipeline(connection, pipeline.name)
-            if present_pipeline is not None and encode(replace(pipeline, version=present_pipeline.version)) == encode(
-                present_pipeline
-            ):
-                is_present = pipelines.c.name == present_pipeline.name, pipelines.c.version == present_pipeline.version
-                if text is not None:
-                    is_new = pipelines.c.text.is_distinct_from(text)
-                    connection.execute(update(pipelines).where(*is_present, is_new).values(text=text))
+            is_same = present_pipeline is not None and encode(
+                replace(pipeline, version=present_pipeline.version)
+            ) == encode(present_pipeline)
+            present_text = _read_text(connection, present_pipeline) if present_pipeline else None
+            if present_pipeline is not None and is_same and text in (None, present_text):
+                return present_pipeline
+            if expected_state is not None:
+                present_version = present_pipeline.version if present_pipeline else 0
+                _require_state(pipeline.name, PipelineState.of(present_version, present_text), expected_state)
+            if present_pipeline is not None and is_same:
+                connection.execute(update(pipelines).where(*_is_version(present_pipeline)).values(text=text))
                 return present_pipeline
             new_version = replace(pipeline, version=1 if present_pipeline is None else present_pipeline.version + 1)
             for repository in sorted(list_built_repositories([new_version])):
@@ -159,3 +193,25 @@ class Repositories:
         with self._database.read() as connection:
             self._names = names = sorted(connection.scalars(select(repositories.c.name)))
         return names
+
+
+def _is_version(pipeline: Pipeline) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return pipelines.c.name == pipeline.name, pipelines.c.version == pipeline.version
+
+
+def _read_text(connection: Connection, pipeline: Pipeline) -> str | None:
+    """Return how the version is written."""
+    text: str | None = connection.scalar(select(pipelines.c.text).where(*_is_version(pipeline)))
+    return text
+
+
+def _require_state(name: str, present_state: PipelineState, expected_state: PipelineState) -> None:
+    """Raise ChangedError unless the present state is the expected one."""
+    advice = "Compare it with your text, and save again."
+    if present_state.version != expected_state.version:
+        opened_version = expected_state.version or "none"
+        raise ChangedError(
+            f"version {present_state.version} of {name} was saved since you opened version {opened_version}", advice
+        )
+    if expected_state.text_digest not in (None, present_state.text_digest):
+        raise ChangedError(f"the comments of {name} were changed since you opened it", advice)

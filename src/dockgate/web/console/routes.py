@@ -23,7 +23,7 @@ from dockgate.web.query_parameters import KNOWN_PARAMETERS, drop_empty_parameter
 
 # Fields of forms that a person does not type, or that no page may show.
 _HIDDEN_FIELDS = frozenset(
-    {"do", "form", FORM_KEY, "head", "key", "password", "secret", "to", "token", "verdict", "version"}
+    {"do", "form", FORM_KEY, "head", "key", "password", "secret", "text_digest", "to", "token", "verdict", "version"}
 )
 # Characters of a field that the page of an ended session shows: it answers people whom the server does not know.
 _MAX_SHOWN = 1 << 20

@@ -14,7 +14,7 @@ from dockgate.services.web_services import DeliveryServices, PolicyServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
-from dockgate.store.delivery.pipelines import PipelineVersion
+from dockgate.store.delivery.pipelines import PipelineState, PipelineVersion
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
@@ -249,6 +249,7 @@ def _render_definition(
         name=name,
         shown_pipeline=shown_version.pipeline,
         newest_version=newest_version,
+        newest_text_digest=history[0].state.text_digest,
         previous=previous.pipeline if previous else None,
         versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         text=saved_text if text is None else text,
@@ -277,18 +278,14 @@ def save_definition(
     if caller.is_limited:  # a pipeline may name any repository and service
         caller.require()
     text, opened_version = fields.get("text", ""), fields.get("version", "")
+    opened_state = PipelineState(
+        int(opened_version) if opened_version.isdecimal() else 0, fields.get("text_digest") or None
+    )
     if fields.get("do") == "check":
         result = check_text(policies, delivery, text, "pipeline", name)
         return _render_definition(request, caller, store, name, text=text, result=result)
     try:
-        present_version = store.pipelines.get(name).version
-        if opened_version != str(present_version):
-            raise ChangedError(
-                f"version {present_version} was saved since you opened version {opened_version or 'none'}",
-                "Compare it below with your text, and save again.",
-            )
-        delivery.documents.check_pipeline(text + "\n", name)
-        applied_document = delivery.documents.apply(text + "\n", name, caller)
+        applied_document = delivery.documents.change_pipeline(text + "\n", name, caller, opened_state)
     except DockgateError as error:
         result = check_text(policies, delivery, text, "pipeline", name)
         return _render_definition(request, caller, store, name, text=text, result=result, problem=error)
