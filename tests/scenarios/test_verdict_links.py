@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -103,6 +106,29 @@ def test_a_link_to_a_verdict_expires(site: Site) -> None:
         site.server.clock.ahead -= timedelta(days=1, seconds=1)
         assert answer.status_code == 403
         assert "has ended" in answer.text
+
+
+def test_a_link_that_waits_for_the_database_keeps_nobody_else_waiting(site: Site) -> None:
+    is_asked, may_answer = Event(), Event()
+
+    def count_slowly(digest: str) -> int:
+        is_asked.set()
+        assert may_answer.wait(60)
+        return site.server.store.verdicts.count_link_revocations(digest)
+
+    path, services = make(site, get_verdict(site, site.rejected_image)), site.server.services
+    slow_links = replace(services.approvals.verdict_links, count_revocations=count_slowly)
+    site.server.app.state.services = replace(services, approvals=replace(services.approvals, verdict_links=slow_links))
+    try:
+        with ThreadPoolExecutor(1) as executor, Browser(site.server) as visitor:
+            answer = executor.submit(visitor.get, path)
+            assert is_asked.wait(30)
+            assert site.server.client.get("/health").status_code == 200
+            may_answer.set()
+            assert answer.result().status_code == 200
+    finally:
+        may_answer.set()
+        site.server.app.state.services = services
 
 
 @pytest.mark.parametrize("days", [0, -1, 31])

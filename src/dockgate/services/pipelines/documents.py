@@ -109,9 +109,7 @@ class Documents:
         except ChangedError:  # another person created it meanwhile
             raise exists_error from None
 
-    def change_pipeline(
-        self, text: str, name: str, caller: Caller, expected_state: PipelineState
-    ) -> AppliedDocument:
+    def change_pipeline(self, text: str, name: str, caller: Caller, expected_state: PipelineState) -> AppliedDocument:
         """Apply the definition of a pipeline that a person changed.
 
         Raises ChangedError if it is not in the `expected_state` any more, UsageError for the definition of something

@@ -221,20 +221,21 @@ async def show_linked_verdict(
     page: api.Count = 0,
 ) -> Response:
     """Show a verdict, and nothing else, to a visitor with a link to it."""
-    approvals.verdict_links.require(digest, expires, signature)
-    query = f"expires={expires}&signature={signature}&"
-    return await threads.run(_VISITORS, _render_linked, request, store, images, digest, query, show, page)
+    link = digest, expires, signature
+    return await threads.run(_VISITORS, _render_linked, request, store, approvals, images, link, show, page)
 
 
 def _render_linked(
     request: Request,
     store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
     images: api.ImageDependency,
-    digest: str,
-    query: str,
+    link: tuple[str, str, str],
     show: Group | None,
     page: int,
 ) -> Response:
+    digest, expires, signature = link
+    approvals.verdict_links.require(digest, expires, signature)
     stored_verdict = read_verdict(request, store, digest)
     repositories = store.verdicts.list_repositories(stored_verdict.image, digest)
     return render_page(
@@ -242,7 +243,7 @@ def _render_linked(
         None,
         "verdict.html",
         **_describe_verdict(request, store, images, digest, stored_verdict, next(iter(repositories), None)),
-        query=query,
+        query=f"expires={expires}&signature={signature}&",
         newer_record=None,
         candidates=(),
         second_record=None,
