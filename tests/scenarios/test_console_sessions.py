@@ -345,3 +345,19 @@ def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> 
         assert "Valid Policy" in answer.text
         assert "Not valid" not in answer.text
         assert site.server.get("/policies/mine")["version"] == 2
+
+
+@pytest.mark.parametrize("action", ["", "check", "running"])
+def test_a_policy_that_another_person_removed_keeps_the_text(site: Site, action: str) -> None:
+    name = f"gone-{action or 'saved'}"
+    site.server.apply(f"kind: Policy\nname: {name}\nrules:\n  max_findings: {{CRITICAL: 0}}\n")
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        assert site.server.client.delete(f"/policies/{name}").status_code == 200
+        answer = browser.send_form(f"/policies/{name}", text="# Mine\nmax_findings: {HIGH: 7}", version="1", do=action)
+        assert answer.status_code == 412
+        assert f"The policy {name} was removed since you opened it" in answer.text
+        assert "Valid Policy" in answer.text
+        document = unescape(re.findall(r"(?s)<textarea[^>]*>(.*?)</textarea>", answer.text)[0])
+        assert '<form method="post" action="/new/policy"' in answer.text
+        assert browser.send_form("/new/policy", text=document).headers["location"] == f"/policies/{name}"
+    assert "HIGH: 7" in site.server.get(f"/policies/{name}")["text"]

@@ -12,11 +12,11 @@ from dockgate.web.console.pages import (
     executions,
     file_edits,
     first_admin,
-    governance,
     images,
     overview,
     people,
     pipelines,
+    policies,
     repositories,
     running,
     signing_in,
@@ -25,6 +25,7 @@ from dockgate.web.console.pages import (
     verdicts,
     vex,
     vulnerabilities,
+    waivers,
 )
 
 
@@ -32,5 +33,5 @@ def list_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories, file_edits)
     contents = (verdicts, tags, images, vulnerabilities)
-    decisions = (events, governance, advisories, vex)
+    decisions = (events, policies, waivers, advisories, vex)
     return [page.router for page in (*work, *contents, *decisions, people, upkeep, approvals, executions)]

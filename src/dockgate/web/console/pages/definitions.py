@@ -142,7 +142,7 @@ def _render_new_form(
         request,
         caller,
         "definition_new.html",
-        422 if problem else 200,
+        get_form_status(problem),
         title=f"Error: new {kind}" if problem else f"New {kind}",
         kind=kind,
         templates=_list_templates(kind),
@@ -197,6 +197,26 @@ def create_definition(
         return _render_new_form(request, caller, store, kind, values, text, result, error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return redirect_to(_PAGES[applied_document.kind].format(applied_document.name))
+
+
+def render_removed_policy(
+    request: Request,
+    caller: Caller,
+    store: Store,
+    policies: PolicyServices,
+    delivery: DeliveryServices,
+    name: str,
+    text: str,
+) -> Response:
+    """Show what a person wrote for a policy that another one has removed, as a document that creates it again."""
+    if "kind" not in (line.partition(":")[0] for line in split_lines(text)):
+        text = f"kind: Policy\nname: {name}\nrules:\n" + "\n".join(f"  {line}" for line in split_lines(text))
+    problem = ChangedError(
+        f"the policy {name} was removed since you opened it", "Your text is kept below: it creates the policy again."
+    )
+    values = dict.fromkeys(("template", "name", "repository", "service"), "")
+    result = check_text(policies, delivery, text, "document", "document")
+    return _render_new_form(request, caller, store, "policy", values, text, result, problem)
 
 
 @router.get("/pipelines/{name}/definition")

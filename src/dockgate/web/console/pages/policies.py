@@ -1,9 +1,6 @@
-"""The pages of what decides: policies and waivers."""
+"""The pages of policies and of their assignments to repositories."""
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import timedelta
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -11,29 +8,30 @@ from fastapi.responses import Response
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.attention import ENDING_DAYS
-from dockgate.services.exposure.waiver_preview import WaiverPreview
-from dockgate.services.web_services import Addresses, EventServices, PolicyServices
-from dockgate.shared.digest import PATTERN
-from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.services.web_services import EventServices, PolicyServices
+from dockgate.shared.errors import BusyError, ChangedError, DockgateError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import policies as policy_calls
-from dockgate.web.api import waivers as calls
-from dockgate.web.console.formats import get_mark
-from dockgate.web.console.list_links import FilterRow, ListLinks
-from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts, get_form_status
+from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.pages.definitions import (
+    CheckResult,
+    check_text,
+    compare_texts,
+    get_form_status,
+    render_removed_policy,
+)
 from dockgate.web.console.pages.policy_trials import Trial, describe_candidate, run_trial
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.repeated_forms import make_request_key
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
 
 router = make_page_router()
+
 
 # What assignments are sorted by: as they apply, unless a link says otherwise.
 _ASSIGNMENT_KEYS: dict[str, Callable[[PolicyAssignment], str]] = {
@@ -47,12 +45,6 @@ _VERSION_KEYS: dict[str, Callable[[PolicyVersion], str | int]] = {
     "by": lambda entry: entry.changed_by or "",
 }
 _VERSION_SORTS = ("-version", "version", "-saved", "saved", "by", "-by")
-# Days after which a new waiver ends, unless its form says otherwise.
-WAIVER_DAYS = 30
-WAIVER_FIELDS = (
-    *("owner", "reason", "vulnerability", "package", "repository", "image"),
-    *("rule", "violation", "unread", "until"),
-)
 
 
 @router.get("/policies")
@@ -198,6 +190,8 @@ def save_policy(
     """
     text, comment, opened_version = (fields.get(field, "") for field in ("text", "comment", "version"))
     action, _, cursor = fields.get("do", "").partition(" ")
+    if opened_version and name not in policies.policies.list_names():
+        return render_removed_policy(request, caller, store, policies, delivery, name, text)
     try:
         if action == "check":
             result = check_text(policies, delivery, text, "policy", name)
@@ -237,161 +231,3 @@ def remove_assignment(
     """Remove a policy assignment."""
     policy_calls.remove_assignment(name, caller, policies, events)
     return redirect_to("/policies#assignments")
-
-
-_WAIVER_STATES = FilterRow(
-    "Only",
-    [
-        *(("state", state.value, get_mark(state).word) for state in calls.WaiverState),
-        ("ending", "true", f"Ends within {ENDING_DAYS} days"),
-    ],
-)
-
-
-@router.get("/waivers")
-@api.mark_self_checking
-def show_waivers(
-    request: Request,
-    caller: api.ReadCaller,
-    store: api.StoreDependency,
-    clock: api.ClockDependency,
-    state: calls.WaiverState | None = None,
-    owner: str = "",
-    ending: bool = False,
-    sort: calls.WaiverSort = "-created",
-    after: Cursor = None,
-) -> Response:
-    """List waivers."""
-    query = PageQuery(sort, after)
-    page = calls.read_waiver_page(caller, store, clock, query, state, owner, is_ending=ending)
-    filters = ("state", state), ("owner", owner), ("ending", "true" if ending else None)
-    return render_page(
-        request,
-        caller,
-        "waivers.html",
-        title="Waivers",
-        waivers=page.entries,
-        owner=owner,
-        filter_rows=[_WAIVER_STATES],
-        links=ListLinks.from_page("/waivers", list_sort_names(calls.WaiverSort), query, page, filters),
-    )
-
-
-@router.get("/waivers/new")
-@mark_parameters(*WAIVER_FIELDS, "verdict")
-def show_new_waiver(
-    request: Request,
-    caller: api.AcceptCaller,
-    addresses: api.AddressesDependency,
-    store: api.StoreDependency,
-    clock: api.ClockDependency,
-    policies: api.PolicyDependency,
-) -> Response:
-    """Show the form for a waiver; the query fills its fields."""
-    values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
-    until_date = values["until"] or f"{clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
-    defaults = {"owner": values["owner"] or caller.name, "until": until_date}
-    values = {**values, **defaults, "verdict": request.query_params.get("verdict", "")}
-    preview = None
-    with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
-        preview = _preview_waiver(
-            {**values, "reason": values["reason"] or "not given yet"}, caller, addresses, store, policies
-        )
-    return _render_waiver_form(request, caller, values, preview=preview)
-
-
-def _preview_waiver(
-    values: dict[str, str], caller: Caller, addresses: Addresses, store: Store, policies: PolicyServices
-) -> WaiverPreview:
-    fields = {name: values[name] for name in WAIVER_FIELDS}
-    until_fixed, verdict = values.get("until_fixed") == "yes", values["verdict"] or None
-    return calls.preview_waiver(
-        calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), caller, addresses, store, policies
-    )
-
-
-def _render_waiver_form(
-    request: Request,
-    caller: Caller,
-    values: dict[str, str],
-    error: UsageError | None = None,
-    preview: WaiverPreview | None = None,
-) -> Response:
-    title = "Error: new waiver" if error else "New waiver"
-    return render_page(
-        request,
-        caller,
-        "waiver_new.html",
-        422 if error else 200,
-        title=title,
-        values=values,
-        error=error,
-        preview=preview,
-    )
-
-
-@router.post("/waivers/new")
-def add_waiver(
-    request: Request,
-    caller: api.AcceptCaller,
-    addresses: api.AddressesDependency,
-    store: api.StoreDependency,
-    clock: api.ClockDependency,
-    policies: api.PolicyDependency,
-    fields: Form,
-) -> Response:
-    """Add a waiver, once for each form; or only preview it."""
-    values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
-    is_until_fixed = fields.get("until_fixed") == "yes"
-    form_values = {"verdict": fields.get("verdict", ""), "until_fixed": "yes" if is_until_fixed else ""}
-    try:
-        if not values["owner"] or not values["reason"]:
-            raise UsageError("a waiver needs an owner and a reason", "Fill both fields.")
-        if fields.get("do") == "preview":
-            return _render_waiver_form(
-                request,
-                caller,
-                values | form_values,
-                preview=_preview_waiver(values | form_values, caller, addresses, store, policies),
-            )
-        new_waiver_view = calls.add_waiver(
-            calls.NewWaiver(**values, until_fixed=is_until_fixed),
-            caller,
-            addresses,
-            store,
-            clock,
-            policies,
-            make_request_key(fields),
-        )
-    except UsageError as error:
-        return _render_waiver_form(request, caller, values | form_values, error)
-    verdict = form_values["verdict"] if re.fullmatch(PATTERN, form_values["verdict"]) else ""
-    return redirect_to(f"/waivers/{new_waiver_view.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
-
-
-@router.get("/waivers/{waiver_id}")
-@api.mark_self_checking
-def show_waiver(
-    waiver_id: str,
-    request: Request,
-    caller: api.ReadCaller,
-    store: api.StoreDependency,
-    clock: api.ClockDependency,
-    verdict: str = "",
-) -> Response:
-    """Show a waiver.
-
-    `verdict` is the digest of the one from which the person at the page has just added it.
-    """
-    view = calls.get_waiver(waiver_id, caller, store, clock)
-    back = verdict if re.fullmatch(PATTERN, verdict) else ""
-    return render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
-
-
-@router.post("/waivers/{waiver_id}/revoke")
-def revoke_waiver(
-    waiver_id: str, caller: api.AcceptCaller, clock: api.ClockDependency, policies: api.PolicyDependency
-) -> Response:
-    """Revoke a waiver."""
-    calls.revoke_waiver(waiver_id, caller, clock, policies)
-    return redirect_to(f"/waivers/{waiver_id}")
