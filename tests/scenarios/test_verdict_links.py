@@ -108,7 +108,7 @@ def test_a_link_to_a_verdict_expires(site: Site) -> None:
         assert "has ended" in answer.text
 
 
-def test_a_link_that_waits_for_the_database_keeps_nobody_else_waiting(site: Site) -> None:
+def test_a_link_that_waits_for_the_database_delays_no_other_request(site: Site) -> None:
     is_asked, may_answer = Event(), Event()
 
     def count_slowly(digest: str) -> int:

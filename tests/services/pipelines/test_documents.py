@@ -218,5 +218,5 @@ def test_a_new_document_replaces_none_that_another_person_creates_meanwhile(
     with pytest.raises(ConflictError, match="exists already"):
         replace(documents, policies=policies).create(TEXTS[name], name, Caller(LOCAL))  # type: ignore[arg-type]
     store = site.system.store
-    newest = store.policies.get("strict") if name == "policy.yaml" else store.pipelines.list_versions("shop")[0]
-    assert newest.text == other_text
+    newest_version = store.policies.get("strict") if name == "policy.yaml" else store.pipelines.list_versions("shop")[0]
+    assert newest_version.text == other_text

@@ -27,22 +27,22 @@ def read_state(store: Store) -> PipelineState:
 
 def test_a_change_of_an_outdated_version_is_refused(store: Store) -> None:
     store.pipelines.put(PIPELINE, NOW, "one", "ada", PipelineState(0))
-    opened = read_state(store)
+    opened_state = read_state(store)
     for _ in range(2):  # the second call finds its own change done
-        assert store.pipelines.put(SHORTER, NOW, "two", "ada", opened).version == 2
+        assert store.pipelines.put(SHORTER, NOW, "two", "ada", opened_state).version == 2
     with pytest.raises(ChangedError, match="version 2 of web was saved since you opened version 1"):
-        store.pipelines.put(SHORTEST, LATER, "three", "ben", opened)
+        store.pipelines.put(SHORTEST, LATER, "three", "ben", opened_state)
     assert [entry.text for entry in store.pipelines.list_versions(PIPELINE.name)] == ["two", "one"]
 
 
 def test_a_change_of_comments_is_not_overwritten(store: Store) -> None:
     store.pipelines.put(PIPELINE, NOW, "one", "ada")
-    opened = read_state(store)
+    opened_state = read_state(store)
     for _ in range(2):
-        store.pipelines.put(PIPELINE, NOW, "one # kept", "ada", opened)
+        store.pipelines.put(PIPELINE, NOW, "one # kept", "ada", opened_state)
     for pipeline in (PIPELINE, SHORTER):
         with pytest.raises(ChangedError, match="the comments of web were changed"):
-            store.pipelines.put(pipeline, LATER, "one # lost", "ben", opened)
+            store.pipelines.put(pipeline, LATER, "one # lost", "ben", opened_state)
     assert [entry.text for entry in store.pipelines.list_versions(PIPELINE.name)] == ["one # kept"]
     assert store.pipelines.put(SHORTER, LATER, "two", "ben", PipelineState(1)).version == 2, "without a text to compare"
 

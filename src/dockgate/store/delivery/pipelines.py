@@ -34,20 +34,20 @@ class PipelineVersion(NamedTuple):
     @property
     def state(self) -> "PipelineState":
         """The state that a change of this version is meant for."""
-        return PipelineState.of(self.pipeline.version, self.text)
+        return PipelineState.from_text(self.pipeline.version, self.text)
 
 
 class PipelineState(NamedTuple):
-    """The state that a person changes: the version of the pipeline, 0 if there is none yet, and how it is written.
+    """The state of a pipeline that a person changes: its version, 0 if there is none yet, and its text.
 
-    `text_digest` is None where any text is meant.
+    `text_digest` is the digest of how it is written, None where any text is meant.
     """
 
     version: int
     text_digest: str | None = None
 
     @classmethod
-    def of(cls, version: int, text: str | None) -> "PipelineState":
+    def from_text(cls, version: int, text: str | None) -> "PipelineState":
         """Return the state of a version that is written like this."""
         return cls(version, compute_digest((text or "").encode()))
 
@@ -87,7 +87,7 @@ class Pipelines:
                 return present_pipeline
             if expected_state is not None:
                 present_version = present_pipeline.version if present_pipeline else 0
-                _require_state(pipeline.name, PipelineState.of(present_version, present_text), expected_state)
+                _require_state(pipeline.name, PipelineState.from_text(present_version, present_text), expected_state)
             if present_pipeline is not None and is_same:
                 connection.execute(update(pipelines).where(*_is_version(present_pipeline)).values(text=text))
                 return present_pipeline

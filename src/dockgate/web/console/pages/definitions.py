@@ -208,7 +208,7 @@ def render_removed_policy(
     name: str,
     text: str,
 ) -> Response:
-    """Show what a person wrote for a policy that another one has removed, as a document that creates it again."""
+    """Show the text for a policy that another person removed, as a document that creates it again."""
     if "kind" not in (line.partition(":")[0] for line in split_lines(text)):
         text = f"kind: Policy\nname: {name}\nrules:\n" + "\n".join(f"  {line}" for line in split_lines(text))
     problem = ChangedError(
