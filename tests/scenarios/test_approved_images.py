@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.attestations.model import Claim
 from dockgate.attestations.statements import verify_statement
-from dockgate.shared.errors import DeniedError
+from dockgate.shared.errors import DeniedError, UnavailableError
 from dockgate.shared.timestamps import format_time
-from dockgate.store.records import OutboxKind
+from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.vulnerabilities.model import Severity
 
 CHANGED, SETTLED = "dev.dockgate.verdict.changed", "dev.dockgate.approval.settled"
@@ -145,6 +145,28 @@ def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server:
         claim(server, image)
     withdraw(server, "attested")
     wait_until(lambda: count_attestations(server, image) == count + 1, seconds=SECONDS)
+    assert claim(server, image).image == image
+
+
+def test_what_was_rejected_while_its_registry_was_away_is_not_attested_afterwards(server: ServerSystem) -> None:
+    def be_away(moment: str) -> None:
+        raise UnavailableError("the registry does not answer")
+
+    def list_entries() -> Sequence[OutboxEntry]:
+        return server.store.outbox.list_entries(OutboxKind.ATTESTATION, image=image)
+
+    server.attestor.fault = be_away
+    image = approve_image(server, "late")
+    wait_until(lambda: [entry.attempts for entry in list_entries()] == [1], seconds=SECONDS)
+    add_critical_advisory(server, "late")
+    wait_until(lambda: list_calls(server, "late1"), seconds=SECONDS)
+    server.attestor.fault = lambda moment: None
+    server.clock.ahead += timedelta(hours=1)
+    wait_until(lambda: list_entries()[0].next_at is None, seconds=SECONDS)
+    assert count_attestations(server, image) == 0
+    assert [entry.last_error for entry in list_entries()] == ["the image is not attested: it is Rejected now"]
+    withdraw(server, "late")
+    wait_until(lambda: count_attestations(server, image) == 1, seconds=SECONDS)
     assert claim(server, image).image == image
 
 

@@ -234,6 +234,7 @@ def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTa
         EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]
     if adapters.attestor is not None:
-        handlers.append(AttestationHandler(store.verdicts, adapters.attestor, options.settings.attestation_days))
+        days = options.settings.attestation_days
+        handlers.append(AttestationHandler(store.verdicts, store.followed_images, adapters.attestor, days))
         handlers.append(ProvenanceHandler(store.provenance, adapters.attestor))
     return handlers

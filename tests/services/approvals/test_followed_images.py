@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.fakes.attestor import MemoryAttestor
 from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_advisory, make_package
 from tests.scenarios.server import ServerSystem
@@ -19,12 +20,14 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.approvals.followed_images import FollowedImageReview
+from dockgate.services.notifications.outbox import UndeliverableError
+from dockgate.services.notifications.outbox_handlers import AttestationHandler
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
-from dockgate.store.records import OutboxKind, PushedImage, VexRecord
+from dockgate.store.records import OutboxEntry, OutboxKind, PushedImage, VexRecord
 from dockgate.vulnerabilities.model import Severity
 
 IMAGES = [compute_digest(str(number).encode()) for number in range(2 * ROUND_LIMIT + 10)]
@@ -151,6 +154,31 @@ def test_another_status_and_a_renewed_attestation_have_the_image_judged_once(sys
         assert judged_images == IMAGES[:1]
         (image,) = system.store.followed_images.list()
         assert (image.status is Status.APPROVED) is not is_bad
+
+
+def test_a_renewal_that_came_too_late_is_made_as_soon_as_the_image_is_approved_again(system: ServerSystem) -> None:
+    followed_image, store = Followed(system), system.store
+    system.use_cases.fleet_index.add_missing()
+    handler = AttestationHandler(store.verdicts, store.followed_images, MemoryAttestor(), 2.0)
+    approved_images = replace(system.use_cases.approved_images, attestation_days=2.0)
+
+    def review(*, is_bad: bool, days: float) -> OutboxEntry:
+        """Return the newest attestation that is due."""
+        followed_image.set_advisories(is_bad=is_bad)
+        system.clock.ahead += timedelta(days=days)
+        system.use_cases.verdict_renewal.renew()
+        for _ in range(3):
+            approved_images.review()
+        entries = store.outbox.list_entries(OutboxKind.ATTESTATION)
+        return max(entries, key=lambda entry: entry.due_since)
+
+    late_entry = review(is_bad=False, days=1.1)
+    assert review(is_bad=True, days=0.1) == late_entry
+    with pytest.raises(UndeliverableError, match="it is Rejected now"):
+        handler.send(late_entry)
+    renewed_entry = review(is_bad=False, days=0.1)
+    assert renewed_entry != late_entry
+    handler.send(renewed_entry)
 
 
 def test_a_vex_document_about_another_image_has_no_image_judged_again(system: ServerSystem) -> None:

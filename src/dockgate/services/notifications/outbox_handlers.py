@@ -18,6 +18,7 @@ from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
 from dockgate.shared.interfaces import override
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.delivery.callbacks import CallbackBox
+from dockgate.store.delivery.followed_images import FollowedImages
 from dockgate.store.gate.provenance import ProvenanceStatements
 from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -77,9 +78,10 @@ class VerdictChangeHandler(OutboxHandler):
 
 @dataclass(frozen=True, slots=True)
 class AttestationHandler(OutboxHandler):
-    """A handler that signs what the policy approved, and attaches the statement in the image's registry.
+    """A handler that signs what the policy approves, and attaches the statement in the image's registry.
 
-    An attestation is valid for so many `days`.
+    An attestation is valid for so many `days`. A registry may be away for hours: what is no longer approved when it
+    answers again is not attested.
     """
 
     kind = OutboxKind.ATTESTATION
@@ -87,6 +89,7 @@ class AttestationHandler(OutboxHandler):
     receiver_limit = 1
 
     verdicts: VerdictTable
+    followed_images: FollowedImages
     attestor: Attestor
     days: float
 
@@ -94,18 +97,22 @@ class AttestationHandler(OutboxHandler):
     def send(self, entry: OutboxEntry) -> str:
         """Attest, and return the id of the signing key."""
         digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
+        policy = PolicyReference(entry.payload["policy"])
         renewed_at = entry.payload.get("renewed_at")
         verdict = self.verdicts.get(digest)
         if verdict.status is not Status.APPROVED:
             raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
+        present_status = self.followed_images.find_status(image, repository, policy)
+        if present_status is not Status.APPROVED:
+            self.followed_images.forget_renewal(image, repository, policy)
+            reason = f"it is {present_status} now" if present_status else "it is not watched any more"
+            raise UndeliverableError(f"the image is not attested: {reason}")
 
         def write(name: str, subject: str) -> bytes:
             return build_statement(verdict, digest, name, subject, self.days, renewed_at)
 
         key = f"{digest}@{renewed_at}" if renewed_at else digest
-        return self.attestor.attest(
-            repository, image, key, PolicyReference(entry.payload["policy"]), write, list_covered_digests(verdict)
-        )
+        return self.attestor.attest(repository, image, key, policy, write, list_covered_digests(verdict))
 
 
 class ProvenanceHandler(OutboxHandler):

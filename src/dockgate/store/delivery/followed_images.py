@@ -76,12 +76,17 @@ class FollowedImages:
 
     def is_followed(self, image: str, repository: str, policy: PolicyReference) -> bool:
         """Return whether the verdict of this policy on the image in the repository is followed."""
+        return self.find_status(image, repository, policy) is not None
+
+    def find_status(self, image: str, repository: str, policy: PolicyReference) -> Status | None:
+        """Return the present status by this policy of the image in the repository, None if it is not followed."""
         columns = followed_images.c
-        query = select(columns.image).where(
+        query = select(columns.status).where(
             columns.image == image, columns.repository == repository, columns.policy == policy
         )
         with self._database.read() as connection:
-            return connection.execute(query).first() is not None
+            status = connection.scalar(query)
+        return None if status is None else Status(status)
 
     def list_policies(self, images: Collection[str]) -> Mapping[ImageLocation, Collection[str]]:
         """Return the policies whose verdicts on these images are followed, sorted, by repository and image."""
@@ -208,6 +213,19 @@ class FollowedImages:
             add_entries(connection, [entry])
         self._outbox.wake(OutboxKind.ATTESTATION)
         return True
+
+
+    def forget_renewal(self, image: str, repository: str, policy: PolicyReference) -> None:
+        """Have an image attested at once when it is approved again: an attestation was due, and was not made.
+
+        Does nothing if it is approved already.
+        """
+        columns = followed_images.c
+        is_image = columns.image == image, columns.repository == repository, columns.policy == policy
+        with self._database.write() as connection:
+            connection.execute(
+                update(followed_images).where(*is_image, columns.status != Status.APPROVED).values(renew_at=None)
+            )
 
 
 def follow_images(connection: Connection, approvals_by_verdict: Mapping[str, Sequence[ApprovalKey]], now: str) -> None:
