@@ -73,19 +73,24 @@ def test_a_service_whose_execution_is_gone_is_deployed_and_only_what_is_approved
 def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps) -> None:
     for name in ("api", "zzz"):
         add_service(steps, name)
+    failed_images: list[str] = []
 
     class Failing(type(steps.use_cases.service_risk.verdicts)):  # type: ignore[misc]
         """Fails for one service."""
 
         def review_deployed(self, image: str, context: object, risk_days: float) -> object:
             if context.service == "web":  # type: ignore[attr-defined]
+                failed_images.append(image)
                 raise KeyError("an internal error")
             return super().review_deployed(image, context, risk_days)
 
     verdicts = steps.use_cases.service_risk.verdicts
     failing = Failing(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
     publish(steps)
-    replace(steps.use_cases.service_risk, verdicts=failing).review()
+    failing_risk = replace(steps.use_cases.service_risk, verdicts=failing)
+    for _ in range(3):
+        failing_risk.review()
+    assert len(failed_images) == 1  # it is tried again after a pause
     assert all(steps.store.services.get(name).at_risk for name in ("api", "zzz"))
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (False, "judging it failed: internal error: KeyError")

@@ -3,7 +3,6 @@
 Nothing is taken down.
 """
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,8 +40,6 @@ from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.records import ImageLocation
 
-_log = logging.getLogger(__name__)
-
 
 class _ServiceFacts(NamedTuple):
     """What is read of a service before it is judged, for all services at once.
@@ -59,6 +56,17 @@ class _ServiceFacts(NamedTuple):
     number: int
     scan: str | None
     recorded_risk: RecordedRisk
+
+
+class _JudgedService(NamedTuple):
+    """What is recorded of a service that was judged, and when time alone can change that, None for never.
+
+    `error` is why judging it failed, which is recorded as well.
+    """
+
+    recorded_risk: RecordedRisk
+    next_at: str | None
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -148,9 +156,9 @@ class ServiceRisk:
             is_same = advisories.is_settled and self.verdicts.read_advisory_digest() == advisories.database
             if result is None or not is_same:
                 return None
-            recorded_risk, next_at = result
             # What the verdict has changed is no reason to judge the image once more.
-            return Completion(now, next_at, _make_state(inputs_by_service.get(name), recorded_risk))
+            state = _make_state(inputs_by_service.get(name), result.recorded_risk)
+            return Completion(now, result.next_at, state, result.error)
 
         # Until the index has followed an update, the same revision is looked at again.
         finished_revision = revision if advisories.is_settled else None
@@ -202,34 +210,34 @@ class ServiceRisk:
             entry = self._policies[name] = chosen_from, policies
         return entry[1]
 
-    def _judge(self, facts: _ServiceFacts) -> tuple[RecordedRisk, str | None] | None:
-        """Judge what a service runs.
+    def _judge(self, facts: _ServiceFacts) -> _JudgedService | None:
+        """Judge what a service runs, and record it.
 
-        Return what is recorded of it now, and when time alone can change that. None if it has to be judged once more:
-        it runs something else, its image is being scanned, or judging it failed.
+        Return None if it has to be judged once more: it runs something else, or its image is being scanned.
         """
         name, (repository, image) = facts.running.service, facts.location
         if not _is_same_deployment(self.store.services.find_running_image(name), facts.running):
             return None
         context = DeploymentContext(repository, name, facts.running.execution, should_keep_baselines=True)
+        failure: Exception | None = None
         try:
             verdict, is_complete, next_at = self.verdicts.review_deployed(image, context, self.risk_days)
         except StoreError:
             raise
         except Exception as error:
             # It must not look safe, and keeps no other from being judged.
-            _log.error("the image of the service %s was not judged again", name, exc_info=error)
+            failure, next_at = error, None
             reason = (
                 error.full_message if isinstance(error, DockgateError) else f"internal error: {type(error).__name__}"
             )
-            verdict, is_complete = RunningVerdict(image, cannot_judge=f"judging it failed: {reason}"), False
+            verdict, is_complete = RunningVerdict(image, cannot_judge=f"judging it failed: {reason}"), True
         recorded_risk = self._record(name, facts.running.revision, repository, verdict)
         if recorded_risk is None or not is_complete:
             return None
         if verdict.cannot_judge is not None:
             # Its reason may have an age, such as that of a feed.
             next_at = min(filter(None, (next_at, format_unknown_moment(self.clock.now()))))
-        return recorded_risk, next_at
+        return _JudgedService(recorded_risk, next_at, failure)
 
     def _end_stopped(self, service: Service) -> None:
         """Record that a service that runs nothing any more is not at risk."""

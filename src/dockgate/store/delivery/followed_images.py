@@ -214,7 +214,6 @@ class FollowedImages:
         self._outbox.wake(OutboxKind.ATTESTATION)
         return True
 
-
     def forget_renewal(self, image: str, repository: str, policy: PolicyReference) -> None:
         """Have an image attested at once when it is approved again: an attestation was due, and was not made.
 
