@@ -1,5 +1,6 @@
 """Contract of the store: the fleet index. Each changing call is made twice."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -155,6 +156,21 @@ def test_components_are_distinguished_by_every_field_that_matching_reads(store: 
     bundle = NewBundle(None, False, {ZLIB: 1, OLD_ZLIB: 1, ZLIB._replace(module="a:1"): 1}, {})
     assert len(store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (bundle,)),)))) == 3
     assert store.fleet.list_ecosystems() == ["Debian:12", "Debian:13"]
+
+
+def test_an_absent_module_and_vendor_are_stored_as_empty_texts(store: Store) -> None:
+    """The key of a component is the digest of its texts: another one would add every component once more."""
+    component = ZLIB._replace(module="nodejs:18")
+    assert component.list_fields() == (*ZLIB[:6], "nodejs:18", "")
+    assert Component.from_fields(component.list_fields()) == component
+    assert ZLIB.key == hashlib.blake2b("\0".join((*ZLIB[:6], "", "")).encode(), digest_size=16).hexdigest()
+    store.fleet.add(NEW)
+    assert {component: component.module for _, component in store.fleet.iterate_components()} == {
+        FLASK: None,
+        ZLIB: None,
+    }
+    with store.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT DISTINCT module, vendor FROM fleet_components").all() == [("", "")]
 
 
 def test_components_without_a_feed_are_uncovered(store: Store) -> None:

@@ -1,7 +1,7 @@
 """The rows of the fleet index, as light values: there are tens of thousands of each."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -45,8 +45,14 @@ class Component(NamedTuple):
     purl: str
     source_name: str
     source_version: str
-    module: str = ""
-    vendor: str = ""
+    module: str | None = None
+    vendor: str | None = None
+
+    @classmethod
+    def from_fields(cls, fields: Sequence[str]) -> "Component":
+        """Read the fields as `list_fields` lists them."""
+        component = cls(*fields)
+        return component._replace(module=component.module or None, vendor=component.vendor or None)
 
     @classmethod
     def from_package(cls, package: Package) -> "Component":
@@ -58,15 +64,19 @@ class Component(NamedTuple):
             package.purl,
             package.source_name,
             package.source_version,
-            package.module or "",
-            package.vendor or "",
+            package.module,
+            package.vendor,
         )
 
     @property
     def key(self) -> str:
         """The digest of the identity: 32 hex digits."""
-        text = "\0".join(self).encode("utf-8", "surrogatepass")
+        text = "\0".join(self.list_fields()).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+    def list_fields(self) -> tuple[str, ...]:
+        """The fields as they are stored: an absent one is an empty text. In this form components can be sorted."""
+        return tuple(field or "" for field in self)
 
     def to_package(self) -> Package:
         """The component as a package without path and layer."""
@@ -78,8 +88,8 @@ class Component(NamedTuple):
             source_name=self.source_name,
             source_version=self.source_version,
             path="",
-            module=self.module or None,
-            vendor=self.vendor or None,
+            module=self.module,
+            vendor=self.vendor,
         )
 
 

@@ -133,7 +133,7 @@ class Reports:
             rows = connection.execution_options(yield_per=_ROWS).execute(select(reports.c.image, reports.c.subjects))
             for image, data in rows:
                 platform_image, packages = json.loads(zlib.decompress(data))
-                names = {Component(*component): frozenset(names) for component, names in packages}
+                names = {Component.from_fields(fields): frozenset(names) for fields, names in packages}
                 yield ReportSubjects(image, platform_image, names)
 
     def is_vouched(self, image: str, repository: str) -> bool:
@@ -153,5 +153,5 @@ def _encode_subjects(report: ExternalReport) -> bytes:
     for package in report.inventory.packages:
         if names := names_by_key.get((package.purl, package.path), set()):
             names_by_component.setdefault(Component.from_package(package), set()).update(names)
-    packages = [(component, sorted(names)) for component, names in sorted(names_by_component.items())]
+    packages = sorted((component.list_fields(), sorted(names)) for component, names in names_by_component.items())
     return zlib.compress(encode([report.inventory.image_digest, packages]))

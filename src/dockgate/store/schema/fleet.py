@@ -53,8 +53,8 @@ fleet_components = Table(
     define_text("purl"),
     define_text("source_name"),
     define_text("source_version"),
-    define_text("module"),
-    define_text("vendor"),
+    define_text_or_empty("module"),
+    define_text_or_empty("vendor"),
     Column("is_matched", Boolean, nullable=False),
 )
 Index(None, fleet_components.c.source_name, fleet_components.c.ecosystem)
