@@ -65,9 +65,9 @@ def make_dist_info(folder: str, name: str, version: str) -> list[Entry]:
 
 @dataclass
 class FakeLayer:
-    """A layer of the given entries, which raises `failure` at the end."""
+    """A layer of the given entries, which raises `failure` at the end. A folder has no `digest`."""
 
-    digest: str
+    digest: str | None
     content: list[Entry]
     failure: DockgateError | None = None
     read: int = field(default=0)

@@ -55,7 +55,7 @@ def combine_facts(
         image=None,
         platform=None,
         distribution=distribution,
-        layers=tuple(layer.layer for layer in facts),
+        layers=tuple(layer.layer for layer in facts if layer.layer is not None),
         packages=tuple(sorted(packages, key=make_package_key)),
         unread=_limit_unread(sorted(unread_entries, key=make_unread_key)),
         diff_ids=tuple(layer.diff_id or "" for layer in facts) if any(layer.diff_id for layer in facts) else (),
@@ -135,8 +135,8 @@ def _complete_packages(
                 yield assigned_package or replace(placed_package, vendor=None)
 
 
-class FactsInMemory(dict[str, LayerFacts]):
-    """The facts of layers by digest, of one image after another, within twice IMAGE_LIMIT.
+class FactsInMemory(dict[str | None, LayerFacts]):
+    """The facts of layers by digest (None: those of a folder), of one image after another, within twice IMAGE_LIMIT.
 
     The image of a layer above it is unread, and so is that layer: hundreds of full layers would fill the memory before
     they are combined.
@@ -196,7 +196,7 @@ def _drop_content(facts: LayerFacts) -> LayerFacts:
     return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
 
-def _set_origin(package: Package, layer: str, owner: str | None) -> Package:
+def _set_origin(package: Package, layer: str | None, owner: str | None) -> Package:
     """Return `replace(package, layer=…, owner=…)` in a third of the time: images have thousands of packages."""
     return Package(
         package.name,
@@ -215,7 +215,7 @@ def _set_origin(package: Package, layer: str, owner: str | None) -> Package:
     )
 
 
-def _list_unread_parts(file: PackageFile, layer: str) -> Iterator[Unread]:
+def _list_unread_parts(file: PackageFile, layer: str | None) -> Iterator[Unread]:
     if file.unread_reason:
         yield Unread(file.path, format_unread_reason(file.path, file.unread_reason), layer)
     for inner, reason in file.unread_parts:

@@ -53,7 +53,7 @@ class OsRelease:
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """The stored content of a layer. `layer` is the digest of its blob.
+    """The stored content of a layer. `layer` is the digest of its blob, None for a folder.
 
     `files` are the packed paths of everything except folders and devices. `links` are the symbolic links at paths where
     evidence may be, with their targets from the root; `folders` are the folders at such paths. `symlinks` are all
@@ -63,7 +63,7 @@ class LayerFacts:
     it was not computed.
     """
 
-    layer: str
+    layer: str | None
     package_files: tuple[PackageFile, ...] = ()
     releases: tuple[OsRelease, ...] = ()
     links: dict[str, str] = field(default_factory=dict)

@@ -194,7 +194,7 @@ class _Draft:
         for path in read_paths:
             self.hardlinks.pop(path, None)
 
-    def build_facts(self, layer: str) -> LayerFacts:
+    def build_facts(self, layer: str | None) -> LayerFacts:
         for path, (target, kinds) in self.hardlinks.items():
             self._mark_unread(path, _describe_outside_link(target), kinds)
         for path, target in self.unresolved_hardlinks.items():

@@ -47,9 +47,9 @@ class Entry:
 
 
 class Layer(Protocol):
-    """One layer blob. `digest` is of the blob as stored (compressed)."""
+    """One layer. `digest` is of the blob as stored (compressed), None for a folder, which is no blob."""
 
-    digest: str
+    digest: str | None
     # From the manifest, None if it has none.
     media_type: str | None
     # The compression of the blob: "gzip", "zstd" or "none"; None until its first bytes were read.

@@ -52,7 +52,7 @@ class _Recorded:
     """A layer that records the content of its entries; later ones replace earlier ones."""
 
     layer: Layer
-    digest: str
+    digest: str | None
     contents: dict[str, bytes | None] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     is_done: bool = False
@@ -152,7 +152,7 @@ class _TreeLayer:
     """A runtime's tree as an honest layer."""
 
     content: Iterable[Entry]
-    digest: str = "sha256:" + "1" * 64
+    digest: str | None = "sha256:" + "1" * 64
     media_type: str | None = None
     compression: str | None = None
     content_digest: str | None = None

@@ -72,7 +72,6 @@ def test_an_expired_entry_does_not_exclude_another_with_the_same_layers() -> Non
 
 @pytest.mark.parametrize("ids", [(), ("", "")])
 def test_a_layer_without_a_digest_is_undetermined(ids: tuple[str, ...]) -> None:
-    """As in a root folder."""
     (entry,) = judge_base(make_image(("", ""), ids), {"name": "base", "layers": [A]})
     assert isinstance(entry, UndeterminedFact)
 

@@ -150,7 +150,7 @@ def test_nothing_is_remembered_where_the_code_is_not_at_hand(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "layer", [FakeLayer("", OWN), FakeLayer("sha256:2", OWN, ImageError("the digest does not match"))]
+    "layer", [FakeLayer(None, OWN), FakeLayer("sha256:2", OWN, ImageError("the digest does not match"))]
 )
 def test_nothing_is_remembered_of_a_folder_or_of_a_layer_that_could_not_be_read(
     tmp_path: Path, layer: FakeLayer
@@ -159,6 +159,12 @@ def test_nothing_is_remembered_of_a_folder_or_of_a_layer_that_could_not_be_read(
     store_inventory(InventoryCache(tmp_path), image)
     assert InventoryCache(tmp_path).find(image) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_folder_has_no_layers(tmp_path: Path) -> None:
+    (inventory,) = read_images([make_image(FakeLayer(None, OWN))], tmp_path)
+    assert inventory.layers == inventory.diff_ids == ()
+    assert {package.layer for package in inventory.packages} == {None}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x80", b"\xc1" * 1000])

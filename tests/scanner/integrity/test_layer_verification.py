@@ -99,6 +99,6 @@ def test_a_layer_that_could_not_be_read_has_one_reason() -> None:
 
 
 def test_a_folder_has_no_config_to_be_checked_against() -> None:
-    folder = FakeLayer("", CONTENT, media_type="", compression="", holds="")
+    folder = FakeLayer(None, CONTENT, media_type=None, compression=None, holds="")
     image = FakeImage([folder])
     assert combine_facts(image, [read_layer(folder, ECOSYSTEMS)], ECOSYSTEMS, should_hash=True).unread == ()

@@ -63,7 +63,7 @@ def _read_new_images(
     kinds = ecosystems.load()
     layer_cache = LayerCache(cache, kinds, should_hash=should_hash)
     total = len({layer.digest for image in images for layer in image.layers})
-    read_layers: set[str] = set()
+    read_layers: set[str | None] = set()
     in_memory = FactsInMemory()
     remaining_packages = packages_limit
     for image in images:

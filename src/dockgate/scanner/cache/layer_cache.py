@@ -40,7 +40,7 @@ class LayerCache:
         facts = self._complete_facts(layer) if self.should_hash else None
         facts = facts or read_layer(layer, self._ecosystems, time.thread_time, should_hash=self.should_hash)
         if layer.digest and not facts.unread:
-            self._cache.keep(_make_name(layer), facts)
+            self._cache.keep(_make_name(layer.digest), facts)
         return facts
 
     def _complete_facts(self, layer: Layer) -> LayerFacts | None:
@@ -54,9 +54,9 @@ class LayerCache:
             return None  # reading it says why
 
     def _find(self, layer: Layer) -> LayerFacts | None:
-        facts = self._cache.find(_make_name(layer)) if layer.digest else None
+        facts = self._cache.find(_make_name(layer.digest)) if layer.digest else None
         return facts if facts and facts.layer == layer.digest else None
 
 
-def _make_name(layer: Layer) -> str:
-    return layer.digest.replace(":", "-")
+def _make_name(digest: str) -> str:
+    return digest.replace(":", "-")

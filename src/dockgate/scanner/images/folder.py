@@ -67,7 +67,7 @@ def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciI
 class FolderLayer(Layer):
     """A folder as a layer. `descriptor` is of the open folder.
 
-    Its content may change at any time, so its digest is empty and it is never cached.
+    Its content may change at any time, so it has no digest and is never cached.
 
     The `open` of a file that cannot be opened raises UnreadableError. A folder has `open` only if it cannot be listed;
     it raises the same.
@@ -75,7 +75,7 @@ class FolderLayer(Layer):
 
     descriptor: int
     name: str
-    digest: str = ""
+    digest: str | None = None
     mounts: Path = _MOUNTS
     media_type: str | None = None
     compression: str | None = None

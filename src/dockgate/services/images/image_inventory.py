@@ -124,7 +124,7 @@ def read_base_layers(
     Raises what `images.open_images` does, and UsageError for a root folder, which has no layers.
     """
     with open_images(reference, [platform], ca_bundle=ca_bundle, is_insecure=is_insecure) as opened_images:
-        diff_ids: dict[str, str] = {}
+        diff_ids: dict[str | None, str] = {}
         platforms = []
         for image in opened_images.images:
             for layer in image.layers:
