@@ -3,11 +3,10 @@
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from dockgate.delivery.approvals import find_decision_objection, make_rejection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, Contributors, find_same_person, is_contributor
-from dockgate.delivery.model import ActionKey, Approval, ApprovalId, Approvers, Vote
+from dockgate.delivery.model import ActionKey, Approval, ApprovalId, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
 from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.identity.model import LOCAL, Caller, Principal
@@ -22,32 +21,6 @@ from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
-
-
-class ApprovalTerms(Protocol):
-    """What decides who may vote on an approval, or override its rejection: fields of `Approval`."""
-
-    @property
-    def id(self) -> ApprovalId: ...  # noqa: D102
-
-    @property
-    def image(self) -> str: ...  # noqa: D102
-
-    @property
-    def repository(self) -> str: ...  # noqa: D102
-
-    @property
-    def requested_by(self) -> str | None: ...  # noqa: D102
-
-    @property
-    def approvers(self) -> Approvers | None: ...  # noqa: D102
-
-    @property
-    def committers(self) -> tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def contributors_unknown(self) -> str | None: ...  # noqa: D102
-
 
 # What to do about an approval on which no one may vote.
 NO_VOTER = "No one can vote until the contributors are known."
@@ -132,7 +105,7 @@ class ApprovalDecisions:
         return self.store.approvals.get(approval_id)
 
     def check_voter(
-        self, approval: ApprovalTerms, voter: Caller, earlier_voters: Iterable[Principal], *, is_for_page: bool = False
+        self, approval: Approval, voter: Caller, earlier_voters: Iterable[Principal], *, is_for_page: bool = False
     ) -> VoterCheck:
         """Return whether this person may vote on a waiting approval that needs people.
 
@@ -185,7 +158,7 @@ class ApprovalDecisions:
         return records
 
     def find_override_objection(
-        self, approval: ApprovalTerms, principal: Principal, *, is_for_page: bool = False
+        self, approval: Approval, principal: Principal, *, is_for_page: bool = False
     ) -> str | None:
         """Return why this principal may not override the approval's rejection, None if they may.
 

@@ -85,9 +85,11 @@ def read_decision(store: Store, decisions: ApprovalDecisions, approval: Approval
     verdict = next((record for record in records if record.digest == approval.verdict), None)
     check = VoterCheck(None, None)
     if approval.state is ApprovalState.WAITING and (can_decide(caller, approval) or approval.contributors_unknown):
-        check = decisions.check_voter(approval, caller, [voter for _, voter in votes], is_for_page=True)
+        voters = [voter for _, voter in votes]
+        check = decisions.check_voter(store.approvals.get(approval.id), caller, voters, is_for_page=True)
     elif verdict is not None and can_override(caller, approval, verdict):
-        objection = decisions.find_override_objection(approval, caller.principal, is_for_page=True)
+        rejected_approval = store.approvals.get(approval.id)
+        objection = decisions.find_override_objection(rejected_approval, caller.principal, is_for_page=True)
         check = VoterCheck(objection, None)
     return Decision(approval, [vote for vote, _ in votes], verdict, check.objection, check.contributors_unknown)
 
