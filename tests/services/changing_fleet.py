@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from random import Random
+from typing import Protocol
 
 from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_advisory, make_package
@@ -18,7 +19,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import ReportScope, VexRecord
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import Cve, Finding, Matches, Rating, Severity
 
 PACKAGES = ("shared", "a", "b", "c", "d", "e")
 IMAGES = 12
@@ -52,6 +53,24 @@ class World:
     @property
     def now(self) -> str:
         return format_time(self.fleet.system.clock())
+
+    def list_as_exploited(self, package: str) -> None:
+        """Add the vulnerability of a package to KEV, due today."""
+        vulnerability, today = self.find_vulnerability(package), self.now[:10]
+        self.change_cve(Cve(vulnerability, exploited=today, due=today))
+
+    def change_epss(self, package: str, epss: float) -> None:
+        """Give the vulnerability of a package another EPSS value."""
+        self.change_cve(Cve(self.find_vulnerability(package), epss=epss, percentile=epss))
+
+    def change_cve(self, cve: Cve) -> None:
+        """Put this CVE into the catalogue as its only one, and renew."""
+        self.fleet.feeds.catalogue = {cve.id: cve}
+        self.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({cve.id}))
+        self.renewal.renew()
+
+    def find_vulnerability(self, package: str) -> str:
+        return next(entry.id for entry in self.fleet.feeds.advisories if entry.name == package)
 
     @property
     def vulnerability(self) -> str:
@@ -208,6 +227,40 @@ class World:
             image: (verdict.status, verdict.counts, verdict.reason, verdict.waived_count)
             for image, verdict in verdicts.items()
         }
+
+
+class JudgedRepositories(Protocol):
+    """What judges the images of a world besides the renewal, and remembers what it has judged."""
+
+    @property
+    def world(self) -> World: ...
+
+    def change(self) -> None:
+        """Make a random change."""
+        ...
+
+    def review(self) -> Sequence[object]:
+        """Judge what has changed, and return what was judged."""
+        ...
+
+    def find_differences(self) -> Sequence[object]:
+        """Find stored verdicts that are not those of judging everything again."""
+        ...
+
+
+def check_reviews(repositories: JudgedRepositories, steps: int, reviews: int = 1) -> None:
+    """Assert after each of some random changes that so many reviews leave nothing to judge and no verdict of before."""
+    repositories.review()
+    for step in range(steps):
+        for _ in range(repositories.world.random.randint(1, 3)):
+            repositories.change()
+        repositories.world.renew_at_once()
+        for _ in range(reviews):
+            repositories.review()
+        judged = repositories.review()
+        differences = repositories.find_differences()
+        assert not differences, f"step {step}: {differences[0]}"
+        assert not judged, f"step {step}: {judged[0]}"
 
 
 def check_random_changes(fleet: Fleet, seed: int) -> None:

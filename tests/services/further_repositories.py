@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from tests.services.changing_fleet import World
+from tests.services.changing_fleet import World, check_reviews
 from tests.services.renewal_fleet import Fleet
 
 from dockgate.gate import evaluate
@@ -73,6 +73,9 @@ class FurtherRepositories:
             effects=Effects(lambda _: None),
         )
 
+    def change(self) -> None:
+        self.world.change()
+
     def review(self) -> list[tuple[str, str]]:
         """Judge what has changed, and return what was judged."""
         self.verdicts.judged.clear()
@@ -121,14 +124,4 @@ def check_random_changes(fleet: Fleet, seed: int, steps: int) -> None:
     """Assert after each of some random changes that no verdict in a further repository is of before."""
     world = World(fleet, Random(seed))  # noqa: S311 - the same changes each time
     world.renewal.renew()
-    further = FurtherRepositories(world)
-    further.review()
-    for step in range(steps):
-        for _ in range(world.random.randint(1, 3)):
-            world.change()
-        world.renew_at_once()
-        further.review()
-        differences = further.find_differences()
-        assert not differences, f"step {step}: {differences[0]}"
-        judged = further.review()
-        assert not judged, f"step {step}: {judged[0]}"
+    check_reviews(FurtherRepositories(world), steps)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import count
 from random import Random
 
-from tests.services.changing_fleet import World
+from tests.services.changing_fleet import World, check_reviews
 from tests.services.renewal_fleet import Fleet
 
 from dockgate.delivery.model import Action, ActionKey, ActionType, ExecutionId, Pipeline, Stage
@@ -292,15 +292,5 @@ def check_random_changes(fleet: Fleet, seed: int, steps: int) -> None:
     """Assert after each of some random changes that judging everything again changes nothing of any service."""
     world = World(fleet, Random(seed))  # noqa: S311 - the same changes each time
     world.renewal.renew()
-    services = RunningServices(world)
-    services.review()
-    for step in range(steps):
-        for _ in range(world.random.randint(1, 3)):
-            services.change()
-        world.renew_at_once()
-        for _ in range(2):  # a policy that judges what one service runs has to approve it in all others, too
-            services.review()
-        judged = services.review()
-        differences = services.find_differences()
-        assert not differences, f"step {step}: {differences[0]}"
-        assert not judged, f"step {step}: {judged[0]}"
+    # A policy that judges what one service runs has to approve it in all others, too.
+    check_reviews(RunningServices(world), steps, reviews=2)

@@ -22,7 +22,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Coverage, Cve, Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity
 
 
 @pytest.fixture(params=FACTORIES)
@@ -75,11 +75,7 @@ def test_an_advisory_has_only_those_judged_again_that_contain_its_package(furthe
 
 def test_time_has_only_those_judged_again_whose_verdict_it_may_change(further: FurtherRepositories) -> None:
     world = further.world
-    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
-    today = format_time(world.fleet.system.clock())[:10]
-    world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, exploited=today, due=today)}
-    world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
-    world.renewal.renew()
+    world.list_as_exploited("a")
     further.review()
     expected = {location for location in find_locations_with(further, "a") if location[0] == "x/timed"}
     for days, due in ((2, expected), (1, set())):
@@ -172,11 +168,8 @@ def test_epss_values_count_for_policies_that_read_them(further: FurtherRepositor
     world = further.world
     world.fleet.system.services.policies.policies.put("timed", EPSS, "ana")
     further.review()
-    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
     for epss in (0.1, 0.9):
-        world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, epss=epss, percentile=epss)}
-        world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
-        world.renewal.renew()
+        world.change_epss("a", epss)
         expected = {location for location in find_locations_with(further, "a") if location[0] == "x/timed"}
         assert set(further.review()) == expected
 

@@ -25,7 +25,7 @@ from dockgate.services.pipelines.service_risk import ServiceRisk
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage, ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Cve, Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 
 @pytest.fixture(params=FACTORIES)
@@ -89,11 +89,7 @@ def test_an_hour_has_no_service_judged_whose_policies_count_no_time(services: Ru
 
 def test_time_has_the_services_judged_whose_verdict_it_changes(services: RunningServices) -> None:
     world = services.world
-    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
-    today = format_time(world.fleet.system.clock())[:10]
-    world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, exploited=today, due=today)}
-    world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
-    world.renewal.renew()
+    world.list_as_exploited("a")
     services.review()
     timed_services = [name for name in services.list_services_with("a") if services.find_service(name)[0] == "x/timed"]
     assert timed_services
@@ -311,12 +307,9 @@ def test_epss_values_count_for_policies_that_read_them(services: RunningServices
     world = services.world
     services.put_policy("timed", POLICY_TEXTS["timed"][2])
     services.review()
-    vulnerability = next(entry.id for entry in world.fleet.feeds.advisories if entry.name == "a")
     timed_services = [name for name in services.list_services_with("a") if services.find_service(name)[0] == "x/timed"]
     for epss in (0.1, 0.9):
-        world.fleet.feeds.catalogue = {vulnerability: Cve(vulnerability, epss=epss, percentile=epss)}
-        world.fleet.advisory_changes = AdvisoryChanges(cves=frozenset({vulnerability}))
-        world.renewal.renew()
+        world.change_epss("a", epss)
         assert services.review() == timed_services
         assert services.find_differences() == []
 
