@@ -5,7 +5,7 @@ import importlib
 import inspect
 import re
 import textwrap
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +94,21 @@ def test_the_page_counts_the_functions_of_the_walk() -> None:
     functions = {function for call in list_calls() for function in (call.caller, call.function)}
     effects = {"services/durable_effects.py:Effects.run"}
     assert f"a push calls {len(functions | effects)} functions in {len(read_walk())} steps" in PAGE
+
+
+def test_no_call_of_the_walk_leads_back_into_a_module_that_it_has_left() -> None:
+    walk, rows = read_walk(), read_intermediates()
+
+    def list_modules(step: int) -> list[str]:
+        step_above, function = walk[step]
+        start, intermediates = rows.get(step, (None, []))
+        first = start or step_above
+        functions = [*(name for name, _ in intermediates), function]
+        return [*(list_modules(first) if first else ()), *(name.partition(".py:")[0] for name in functions)]
+
+    for step in walk:
+        modules = [module for module, _ in groupby(list_modules(step))]
+        assert len(modules) == len(set(modules)), modules
 
 
 @pytest.mark.parametrize("call", dict.fromkeys(list_calls()), ids=lambda call: f"{call.caller} {call.function}")
