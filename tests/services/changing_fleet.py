@@ -257,10 +257,10 @@ def check_reviews(repositories: JudgedRepositories, steps: int, reviews: int = 1
         repositories.world.renew_at_once()
         for _ in range(reviews):
             repositories.review()
-        judged = repositories.review()
+        late_verdicts = repositories.review()
         differences = repositories.find_differences()
         assert not differences, f"step {step}: {differences[0]}"
-        assert not judged, f"step {step}: {judged[0]}"
+        assert not late_verdicts, f"step {step}: {late_verdicts[0]}"
 
 
 def check_random_changes(fleet: Fleet, seed: int) -> None:

@@ -136,9 +136,9 @@ def _complete_packages(
 
 
 class FactsInMemory(dict[str | None, LayerFacts]):
-    """The facts of layers by digest (None: those of a folder), of one image after another, within twice IMAGE_LIMIT.
+    """The facts of layers by digest, of one image after another, within twice IMAGE_LIMIT.
 
-    The image of a layer above it is unread, and so is that layer: hundreds of full layers would fill the memory before
+    A folder has the digest None. The image of a layer above it is unread, and so is that layer: hundreds of full layers would fill the memory before
     they are combined.
     """
 

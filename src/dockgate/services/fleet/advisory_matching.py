@@ -33,24 +33,24 @@ def read_matching(store: Store, advisories: Advisories, catalogues: Collection[s
 
     `catalogues` ("epss", "kev") are those that the question needs, too.
     """
-    try:
-        coverage = advisories().list_coverage()
-    except DatabaseError as error:
-        return _make_unreadable(error)
+    coverage = _read_coverage(advisories)
+    if isinstance(coverage, AdvisoryMatching):
+        return coverage
     return judge_matching(store.component_search.read_index_state(), coverage, catalogues)
 
 
 def find_unreadable(advisories: Advisories) -> AdvisoryMatching | None:
     """Return why nothing is known while the advisories cannot be read, None while they can. Asks no store."""
+    coverage = _read_coverage(advisories)
+    return coverage if isinstance(coverage, AdvisoryMatching) else None
+
+
+def _read_coverage(advisories: Advisories) -> Sequence[Coverage] | AdvisoryMatching:
+    """Return the feeds of the advisories, or why nothing is known because they cannot be read."""
     try:
-        advisories().list_coverage()
+        return advisories().list_coverage()
     except DatabaseError as error:
-        return _make_unreadable(error)
-    return None
-
-
-def _make_unreadable(error: DatabaseError) -> AdvisoryMatching:
-    return AdvisoryMatching(Certainty.UNKNOWN, f"The advisories cannot be read: {error.full_message}")
+        return AdvisoryMatching(Certainty.UNKNOWN, f"The advisories cannot be read: {error.full_message}")
 
 
 def judge_matching(

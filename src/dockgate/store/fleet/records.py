@@ -75,7 +75,10 @@ class Component(NamedTuple):
         return hashlib.blake2b(text, digest_size=16).hexdigest()
 
     def list_fields(self) -> tuple[str, ...]:
-        """The fields as they are stored: an absent one is an empty text. In this form components can be sorted."""
+        """Return the fields as they are stored: an absent one is an empty text.
+
+        Components are sorted in this form.
+        """
         return tuple(field or "" for field in self)
 
     def to_package(self) -> Package:
