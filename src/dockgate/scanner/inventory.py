@@ -138,8 +138,8 @@ def _complete_packages(
 class FactsInMemory(dict[str | None, LayerFacts]):
     """The facts of layers by digest, of one image after another, within twice IMAGE_LIMIT.
 
-    A folder has the digest None. The image of a layer above it is unread, and so is that layer: hundreds of full layers would fill the memory before
-    they are combined.
+    A folder has the digest None. The image of a layer above it is unread, and so is that layer: hundreds of full layers
+    would fill the memory before they are combined.
     """
 
     def __init__(self) -> None:
