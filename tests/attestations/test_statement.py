@@ -68,11 +68,11 @@ def test_a_statement_is_valid_until_it_expires() -> None:
 
 
 def test_a_statement_from_the_future_is_refused() -> None:
-    with pytest.raises(DeniedError, match="a time in the future"):
+    with pytest.raises(DeniedError, match="in the future"):
         verify_statement(
             build_statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW
         )
-    with pytest.raises(DeniedError, match="a time in the future"):
+    with pytest.raises(DeniedError, match="in the future"):
         verify_statement(STATEMENT, IMAGE, "strict", "2026-11-24T11:54:00.000Z")
     assert verify_statement(STATEMENT, IMAGE, "strict", "2026-11-24T11:56:00.000Z").judged_at == NOW
 

@@ -23,7 +23,7 @@ class Keys:
     `require_folder` is called before each use. It raises UnavailableError where the folder is not the right one, for
     instance because it is not mounted: a new key would be made there, which no verifier trusts.
 
-    Raises UnavailableError when the folder cannot be used, UsageError when the file of the private key holds no key.
+    Raises UnavailableError if the folder cannot be used, UsageError if the private key's file contains no key.
     """
 
     def __init__(self, folder: Path, require_folder: Callable[[], None] = lambda: None) -> None:
@@ -51,7 +51,7 @@ class Keys:
         return self.get_signer()
 
     def list_keys(self) -> Sequence[ListedKey]:
-        """Return the present key first, then those before it, the newest first."""
+        """List all keys, newest first: the first one signs."""
         current = self.get_signer().public
         paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         public_keys = (PublicKey(path.read_bytes()) for path in paths)

@@ -1,4 +1,4 @@
-"""The statement that an approval leaves beside its image, to be signed: who approved it, and by what.
+"""Statements that an image was approved: they are signed and stored beside the image in its registry.
 
 Pure. The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/statement.md), with a predicate of our
 own.
@@ -98,7 +98,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
     The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).
 
     Raises UnreadableError for what is not such a statement, DeniedError for one of another image, one by another
-    policy, one that approves nothing, one of a clock that was ahead and one that has expired. Whether a trusted key
+    policy, one that approves nothing, one with a time in the future and one that has expired. Whether a trusted key
     signed it has to be known before.
     """
     try:
@@ -135,7 +135,8 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         )
     if confirmed_time > to_datetime(compute_latest_time(now)):
         raise DeniedError(
-            f"the approval is of {confirmed_at}, a time in the future", "Check the clocks here and on the server."
+            f"the approval was made at {confirmed_at}, which is in the future",
+            "Check the clocks here and on the server.",
         )
     if to_datetime(now) >= expires:
         raise DeniedError(f"the approval expired at {claim.expires_at}", "Have the image judged again.")

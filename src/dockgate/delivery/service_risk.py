@@ -1,4 +1,4 @@
-"""The times during which services run rejected images, and what is announced of them.
+"""When services run rejected images, and which of the changes are announced.
 
 Pure: no I/O, no clock.
 
@@ -50,10 +50,10 @@ class RiskTerms:
 class RunningVerdict:
     """The verdict on the image that a service runs, None if it runs nothing.
 
-    `rejection` is why its policies reject it now, with the `deadline` for replacing it; `cannot_judge` is why they
-    cannot say. None: it is not so. `vulnerabilities` are names and severities of those that are the reason, that with
-    the earliest deadline first. `severity` is that of the worst of all reasons, None without a vulnerability;
-    UNTRIAGED counts as HIGH.
+    `rejection` is why its policies reject it now, None if they do not; `deadline` is when it must be replaced then.
+    `cannot_judge` is why they cannot judge it, None if they can. `vulnerabilities` are names and severities of those
+    that cause the rejection, the earliest deadline first. `severity` is the worst of all causes, None without a
+    vulnerability; UNTRIAGED counts as HIGH.
     """
 
     image: str | None
@@ -70,7 +70,7 @@ class RunningVerdict:
 
 
 class RecordedRisk(NamedTuple):
-    """What is recorded of a service after its last verdict: if it differs, another verdict changes more.
+    """The recorded risk of a service after its last verdict, to notice whether another process has changed it.
 
     The fields are those of `Service`, and `behind_since` that of its `TimeAtRisk`.
     """
@@ -83,13 +83,12 @@ class RecordedRisk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimeAtRisk:
-    """A time at risk of a service, since `began_at`. `summary` is why `image` is rejected, or was at last.
+    """A time at risk of a service. It began at `began_at`. `summary` is why `image` is or was last rejected.
 
-    `limited_at` is when the verdict was made that gave the `deadline`. `severity` is that of the worst vulnerability of
-    the image that was a reason since, None if there was none.
-    `near_at` and `passed_at` are when the deadline was announced, `accepted_since` since when the image is not rejected
-    any more; None: not yet. `behind_since` is the first time of a clock that is behind one of these times, None for a
-    clock that is not.
+    `limited_at` is the time of the verdict that set the `deadline`. `severity` is the worst one of a vulnerability that
+    was a cause since then, None without one. `near_at` and `passed_at` are when it was announced that the deadline is
+    near, and that it has passed; None before. `accepted_since` is when the image stopped being rejected, None while it
+    is. `behind_since` is when the clock was first seen to be behind one of these times, None if it is not behind.
     """
 
     service: str
@@ -108,9 +107,9 @@ class TimeAtRisk:
 def advance(
     service: str, present_risk: TimeAtRisk | None, verdict: RunningVerdict | None, now: datetime, terms: RiskTerms
 ) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
-    """Return the service's time at risk after a verdict, None for no verdict, and what is to be announced.
+    """Return the service's time at risk after a verdict, None if it is not at risk, and the changes to announce.
 
-    A deadline is never moved to a later time within one time at risk.
+    Without a `verdict`, only time has passed. A deadline is never moved to a later time within one time at risk.
     """
     is_approved = verdict is not None and verdict.is_approved
     if present_risk is not None and verdict is not None and is_approved and verdict.image != present_risk.image:
@@ -135,7 +134,7 @@ def advance(
 
 
 def explain_recovery(risk: TimeAtRisk, verdict: RunningVerdict | None) -> str:
-    """Say why a time at risk has ended, and why its image was rejected. None: time alone has ended it."""
+    """Say why a time at risk has ended, and why its image was rejected. Without a verdict, time alone has ended it."""
     if verdict is None or verdict.image == risk.image:
         reason = "The image that runs is no longer rejected."
     elif verdict.image is None:

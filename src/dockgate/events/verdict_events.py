@@ -1,4 +1,4 @@
-"""The events of a verdict that is kept. Pure."""
+"""The events of a verdict that is stored. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class NewVerdict:
     tags: Sequence[str]
 
     def make_events(self, scan: int | None) -> list[NewEvent]:
-        """The events: that it was judged, and the results of a pushed image's scan, which has this number."""
+        """Make the event of the verdict and that of the finished scan, whose number is `scan`."""
         verdict, time = self.verdict, self.verdict.inputs.now
         counts = count_findings(verdict.platform_verdicts)
         events: list[NewEvent] = []
@@ -54,7 +54,7 @@ class NewVerdict:
 
 
 def count_findings(verdicts: Sequence[PlatformVerdict]) -> Mapping[str, int]:
-    """The findings of each severity; of several platforms, those of the platform that has the most."""
+    """Count the findings of each severity. Of several platforms, the one with the most findings of it counts."""
     counts: dict[str, int] = {}
     for verdict in verdicts:
         for severity, count in verdict.counts.items():

@@ -72,8 +72,8 @@ def ask_rules(
 ) -> OutcomesByAction:
     """Ask each rule about the facts.
 
-    `is_scanned_too`: the facts are another scanner's, and our own scan decides what they leave undetermined,
-    unless they are cut.
+    `is_scanned_too`: the facts are another scanner's report, and our own scan decides what it leaves undetermined,
+    unless it was cut off at the limit of findings.
     """
     outcomes = OutcomesByAction()
     for active_rule in active_rules:

@@ -18,13 +18,13 @@ class Status(StrEnum):
     UNDETERMINED = "Undetermined"
     REJECTED = "Rejected"
 
-    def add_to(self, reason: str) -> str:
-        """The reason for this status with the status, for readers who do not see it beside: "Undetermined: …"."""
+    def make_summary(self, reason: str) -> str:
+        """Write the status before its reason ("Undetermined: …"), for a text that stands alone."""
         return f"{self.value}: {reason}"
 
-    def remove_from(self, summary: str) -> str:
-        """The summary of a verdict with this status, for readers who see the status beside it."""
-        return summary.removeprefix(self.add_to(""))
+    def strip_from(self, summary: str) -> str:
+        """Remove this status from the beginning of a verdict's summary, for a text that is beside the status."""
+        return summary.removeprefix(self.make_summary(""))
 
 
 def select_worst_status(statuses: "list[Status]") -> Status:
@@ -330,7 +330,7 @@ class Verdict:
     @property
     def reason(self) -> str:
         """The summary without the status."""
-        return self.status.remove_from(self.summary)
+        return self.status.strip_from(self.summary)
 
 
 EMPTY_SNAPSHOT = AdvisorySnapshot((), ())

@@ -63,9 +63,9 @@ def _describe_reasons(verdict: PlatformVerdict) -> str:
     if verdict.status is Status.UNDETERMINED:
         first, *other_entries = verdict.undetermined
         if not other_entries:
-            return verdict.status.add_to(first.reason)
+            return verdict.status.make_summary(first.reason)
         count = f"{len(other_entries)} more {'reason' if len(other_entries) == 1 else 'reasons'}"
-        return verdict.status.add_to(f"{first.reason.removesuffix('.')} (and {count})")
+        return verdict.status.make_summary(f"{first.reason.removesuffix('.')} (and {count})")
     messages = "; ".join(violation.message for violation in verdict.violations)
     violations = [violation for violation in verdict.violations if violation.rule != REFERENCE_RULE]
     packages: dict[str, dict[str, Finding]] = {}

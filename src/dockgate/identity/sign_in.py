@@ -1,4 +1,4 @@
-"""Sign-in by an identity provider: what a browser carries there and back, and who comes out of it."""
+"""Sign-in by an identity provider: the secrets of one sign-in, the person, and the roles of their groups."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

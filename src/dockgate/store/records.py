@@ -144,7 +144,7 @@ class VerdictRecord:
     @property
     def reason(self) -> str:
         """The summary without the status."""
-        return self.status.remove_from(self.summary)
+        return self.status.strip_from(self.summary)
 
     @property
     def is_requested(self) -> bool:

@@ -109,7 +109,7 @@ class ApprovalMatcher:
         return self.waits.record_request(pending.request, pending.waiting_since, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
-        answer = self.answer_sender.answer(request, Status.UNDETERMINED, Status.UNDETERMINED.add_to(reason))
+        answer = self.answer_sender.answer(request, Status.UNDETERMINED, Status.UNDETERMINED.make_summary(reason))
         self.log_event(
             "ApprovalAnswered",
             digest=None,
@@ -272,7 +272,12 @@ class ApprovalMatcher:
         lease = self.waits.claim(wait)
         return (
             self._answer(
-                wait, lease, Status.UNDETERMINED, Status.UNDETERMINED.add_to(_NOT_CHECKED.format(reason)), None, faults
+                wait,
+                lease,
+                Status.UNDETERMINED,
+                Status.UNDETERMINED.make_summary(_NOT_CHECKED.format(reason)),
+                None,
+                faults,
             )
             if lease
             else 0
@@ -308,7 +313,7 @@ class ApprovalMatcher:
     def _give_up(self, claimed_waits: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
         """Answer due approvals without a verdict; the others keep waiting."""
         unanswered_count = 0
-        text = Status.UNDETERMINED.add_to(f"the image could not be judged: {_describe_error(error)}")
+        text = Status.UNDETERMINED.make_summary(f"the image could not be judged: {_describe_error(error)}")
         for wait, lease in claimed_waits:
             if self._is_overdue(wait):
                 unanswered_count += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)

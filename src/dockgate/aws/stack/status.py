@@ -78,7 +78,7 @@ def _count_messages(account: Account, url: str) -> int:
 
 
 def _summarize_failures(stage: Mapping[str, Any]) -> str | None:
-    """Return why the stage's actions failed, in their words: the gate lists its violations. None if none says why."""
+    """Return the failure messages of the stage's actions, None without any. The gate's message lists violations."""
     runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
     failed_runs = [run for run in runs if run.get("status") == "Failed"]
     texts = [run.get("summary") or run.get("errorDetails", {}).get("message") for run in failed_runs]

@@ -10,8 +10,8 @@ from dockgate.shared.errors import MessageRefusedError, UsageError
 def refuse_for_usage_errors() -> Iterator[None]:
     """Raise MessageRefusedError for a UsageError.
 
-    `check` found the target usable when it was applied, but not for all time: a library may be missing since, or the
-    server's settings forbid its host.
+    `check` accepted the target when it was applied. Since then a library may have been removed, or the server's
+    settings may forbid its host.
     """
     try:
         yield

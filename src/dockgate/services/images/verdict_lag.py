@@ -7,11 +7,11 @@ from dockgate.store.records import VerdictRecord
 
 
 def explain_lag(summary: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
-    """A sentence on why the newest recorded verdict differs from the current one, or None.
+    """Say why the newest recorded verdict differs from the current one, None if it does not.
 
-    Recorded verdicts stay as they are, and reports are on them. `summary` is the image in its first location.
-    None while advisories are stale or missing, too: then the current one is the last that could be judged.
-    `recorded_counts` are the recorded verdict's findings by severity.
+    Recorded verdicts never change, and reports show them. `summary` is the image in its first location.
+    `recorded_counts` are the recorded verdict's findings by severity. Also None while advisories are stale or missing:
+    then the current verdict is the last one that could be judged.
     """
     if summary.cannot_judge_since is not None or not summary.status:
         return None

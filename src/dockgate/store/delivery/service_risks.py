@@ -1,4 +1,4 @@
-"""The times at risk of services, changed together with what is announced of them."""
+"""The times at risk of services. They change in one transaction with what announces the change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,12 +25,12 @@ from dockgate.store.schema.gate import service_risks
 
 _TIME = select_as(TimeAtRisk, service_risks)
 
-# Makes what is announced of a change: events, and entries of the outbox. Its time at risk is the last one if it ended.
+# (change, time at risk, the last one if it has ended) -> the events that announce it.
 Announce = Callable[[RiskChange, TimeAtRisk], Sequence[NewEvent]]
 
 
 class ServiceRisks:
-    """The services that are at risk, each with the time since when."""
+    """The services that are at risk, each with its time at risk."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class ServiceRisks:
             return [TimeAtRisk(**row) for row in rows]
 
     def list_recorded(self) -> Mapping[str, RecordedRisk]:
-        """Return what is recorded of every service after its last verdict, by service."""
+        """Return the recorded risk of every service, by its name."""
         columns = services.c.at_risk, services.c.at_risk_until, services.c.cannot_judge, service_risks.c.behind_since
         query = select(services.c.name, *columns).outerjoin(service_risks, service_risks.c.service == services.c.name)
         with self._database.read() as connection:
@@ -60,9 +60,8 @@ class ServiceRisks:
     ) -> RecordedRisk | None:
         """Record the verdict on what a service runs, and announce what follows, in one transaction.
 
-        None for no new verdict: only what the time causes is recorded. Returns what is recorded of the service now, as
-        `list_recorded` does. Returns None, and nothing is recorded, if the service does not run the `revision` any more
-        that was judged.
+        Without a `verdict`, only what the time causes is recorded. Returns the recorded risk of the service. Returns
+        None and records nothing if the service no longer runs the judged `revision`.
         """
         with self._database.write() as connection:
             present_service = lock_service(connection, service)

@@ -20,7 +20,7 @@ _CHECKSUMS = ("sha256", "sha384", "sha512")
 def fetch_updateinfo(web: Web, mirror_list_url: str, fingerprint: str | None, into: Path) -> FeedFetch:
     """Fetch the update information that `repodata/repomd.xml` names.
 
-    `mirrors` is the URL of the mirror list. The fingerprint is its checksum in that file: nothing else is fetched while
+    The `fingerprint` is its checksum in that file: nothing else is fetched while
     it is the same. Raises UnavailableError with the last mirror's failure.
     """
     last = UnavailableError(f"the mirror list {redact_url(mirror_list_url)} names no mirror", "Try again later.")

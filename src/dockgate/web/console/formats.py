@@ -207,7 +207,7 @@ def _mark_digests(text: str) -> Markup:
 
 def shorten_rejection(reason: str) -> str:
     """The reason of a rejection without the action and the state, which a page shows beside it."""
-    return _ACTION.sub("", reason, count=1).replace(f": {Status.UNDETERMINED.add_to('')}", ": ", 1)
+    return _ACTION.sub("", reason, count=1).replace(f": {Status.UNDETERMINED.make_summary('')}", ": ", 1)
 
 
 def shorten_refusal(message: str) -> str:

@@ -16,7 +16,7 @@ from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding
 from dockgate.web.api.images import list_visible_digests
 
-# Hexadecimal digits of a whole digest, which nothing else has.
+# Hexadecimal digits of a whole digest.
 _WHOLE_DIGITS = 64
 # Findings of one kind that a comparison lists.
 MAX_FINDINGS = 20
@@ -67,11 +67,10 @@ def list_candidates(
 
 
 def find_verdict(text: str, policy: str, caller: Caller, store: Store) -> str:
-    """The digest of the verdict that `text` names.
+    """Return the digest of the verdict that `text` names: a digest of a verdict or image, or its first digits.
 
-    It names it by its digest, that of its image, or the first digits of either. Of an image it is the newest verdict by
-    `policy`, or else the newest. Raises UsageError for another text and for digits that several have, NotFoundError
-    where the caller sees none.
+    For an image it is the newest verdict by `policy`, or else the newest. Raises UsageError for another text and for
+    digits that several have, NotFoundError where the caller sees none.
     """
     start = read_digest_start(text.strip())
     if start is None:

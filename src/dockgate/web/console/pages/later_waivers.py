@@ -1,4 +1,4 @@
-"""Waivers that were added after a verdict, which stays as it was recorded."""
+"""Waivers that were added after a verdict. The verdict does not change."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,8 +13,8 @@ def make_later_waiver_finder(
 ) -> Callable[[Finding], Waiver | None]:
     """Return a function that finds an active waiver of a finding that was added after the verdict.
 
-    It returns None without one. Who may see the verdict may see what counts for its image. The next verdict may still
-    not count one: that of a contributor.
+    It returns None without one. A caller who sees the verdict also sees the waivers of its image. The next verdict may
+    still not apply one: a waiver of a contributor does not count.
     """
     kept_waivers = (record.waiver for record in records if not record.revoked_at)
     later_waivers = (waiver for waiver in kept_waivers if (waiver.created_at or "") > verdict.inputs.now)

@@ -19,7 +19,7 @@ from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.query_parameters import mark_parameters
 
-# Collections that its page shows.
+# Garbage collections that the page lists.
 MAX_RUNS = 20
 
 _WORKER_KEYS: dict[str, Callable[[Worker], str]] = {
@@ -83,7 +83,7 @@ def show_keys(request: Request, caller: api.ReadCaller, approvals: api.ApprovalD
 
 @router.post("/attestation-keys")
 def rotate_key(caller: api.AdminCaller, approvals: api.ApprovalDependency, fields: Form) -> Response:
-    """Replace the signing key, unless it is not the one any more that the page showed."""
+    """Replace the signing key if it is still the one that the page showed."""
     if fields.get("key") == key_calls.list_keys(caller, approvals).keys[0].id:
         key_calls.rotate_key(caller, approvals)
     return redirect_to("/attestation-keys")
