@@ -20,8 +20,8 @@ def command(files: tuple[BinaryIO, ...], no_wait: bool, output_format: str) -> N
 
     Documents are repositories, pipelines, services, policies, rules and targets.
 
-    FILE is a YAML document; - is standard input. All documents are checked together, then applied in an order in which
-    each finds what it names, whatever the order of the files. If one is refused, none is applied.
+    FILE is a YAML document; - is standard input. All documents are checked together, then applied in the order of
+    their dependencies. If one is refused, none is applied.
 
     A changed service is deployed, and the command waits until its tasks are healthy. If they are not, Dockgate rolls
     back to the previous tasks, and the command exits with 2.

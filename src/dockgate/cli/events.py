@@ -83,7 +83,9 @@ def _read_event(value: str) -> dict[str, Any]:
 @command.command("list")
 @click.option("--pattern", metavar="FILE|JSON", help="List the events that this event pattern matches.")
 @click.option("--after", type=click.IntRange(0), metavar="SEQ", help="List the events after this number, oldest first.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The maximum number of events."
+)
 @format_option
 def list_events(pattern: str | None, after: int | None, limit: int, output_format: str) -> None:
     """List what happened: the newest events, or those after a number."""

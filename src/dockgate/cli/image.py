@@ -90,7 +90,7 @@ def list_images(
     output_format: str,
     **flags: bool,
 ) -> None:
-    """List images where they are, with their current verdicts.
+    """List images by repository and tag, with their current verdicts.
 
     REPOSITORY is a name, or a pattern such as 'team/*' or '**'. Options of findings apply to one finding:
     --severity CRITICAL --fixable --origin base lists the images with a critical finding in their base that has a fix.

@@ -74,7 +74,7 @@ def list_pipelines(result: str | None, sort: str, output_format: str) -> None:
 def show(name: str, execution: str | None, output_format: str) -> None:
     """Show an execution: its stages, actions, states and reasons.
 
-    For a rejected image, the command lists every violation and the upgrades that would pass.
+    For a rejected image, the command lists every violation and the upgrades with which it would pass.
     """
     client = Client()
     answer = None
@@ -141,7 +141,8 @@ def executions(name: str, limit: int, state: str | None, result: str | None, sor
 def fixes(name: str, output_format: str) -> None:
     """List fixes for the rejected images of a pipeline.
 
-    A fix is a change with which the image passes: it was judged again. `onFix` of the pipeline says what happens then.
+    A fix is a change with which the image passes: the gate has judged it. The pipeline's `onFix` says what happens with
+    it.
     """
     from dockgate.cli.fix_output import list_fix_rows
 

@@ -22,7 +22,7 @@ from dockgate.shared.wording import format_count
 
 STATES = ("Active", "Failed", "Off")
 _limit_option = click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list."
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="The maximum number of dead letters."
 )
 
 
@@ -139,7 +139,7 @@ def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
 def list_delivered(name: str, limit: int, sort: str, output_format: str) -> None:
     """List messages that the target NAME accepted.
 
-    The list has those of the last day, with the failed attempts before.
+    The list has those of the last day, with their earlier failed attempts.
     """
     answer = Client().get_all("targets", name, "delivered-messages", maximum=limit, sort=sort)
     rows = (
