@@ -149,13 +149,13 @@ def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server:
 
 
 def test_what_was_rejected_while_its_registry_was_away_is_not_attested_afterwards(server: ServerSystem) -> None:
-    def be_away(moment: str) -> None:
+    def fail_as_unavailable(moment: str) -> None:
         raise UnavailableError("the registry does not answer")
 
     def list_entries() -> Sequence[OutboxEntry]:
         return server.store.outbox.list_entries(OutboxKind.ATTESTATION, image=image)
 
-    server.attestor.fault = be_away
+    server.attestor.fault = fail_as_unavailable
     image = approve_image(server, "late")
     wait_until(lambda: [entry.attempts for entry in list_entries()] == [1], seconds=SECONDS)
     add_critical_advisory(server, "late")

@@ -45,7 +45,7 @@ LOCAL_STORAGE_EVERY = 15
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class AssembledServer:
     """A server that is not launched yet."""
 
     services: WebServices
@@ -62,7 +62,7 @@ def assemble(
     on_lost: Callable[[], None] = end_process,
     check: Callable[[], None] = lambda: None,
     lease_times: LeaseTimes = DEFAULT_TIMES,
-) -> App:
+) -> AssembledServer:
     """Make a server; without its web application it is a worker.
 
     `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. While
@@ -122,7 +122,7 @@ def assemble(
         services.approvals.pubsub,
         reconciler,
     )
-    return App(services, use_cases, background)
+    return AssembledServer(services, use_cases, background)
 
 
 def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from dockgate.bootstrap.adapters import make_adapters, make_options, make_pollers, open_blobs
-from dockgate.bootstrap.assemble import App, assemble
+from dockgate.bootstrap.assemble import AssembledServer, assemble
 from dockgate.bootstrap.dependencies import Adapters
 from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
@@ -120,7 +120,7 @@ def _start(
     queues: tuple[str, ...],
     labels: Labels,
     hooks: ProcessHooks,
-) -> tuple[App, socket.socket]:
+) -> tuple[AssembledServer, socket.socket]:
     """Start the local programs, open the store, and make the application.
 
     Returns it with its internal listener.
@@ -162,7 +162,7 @@ def _start(
 def _serve(
     listen_address: ListenAddress,
     internal_listener: socket.socket,
-    app: App,
+    app: AssembledServer,
     pollers: Sequence[Poller],
     server_file: Path,
     on_ready: Callable[[], None],
@@ -184,7 +184,7 @@ def _serve(
         _log.info("ready at %s", app.services.addresses.console_url)
         on_ready()
 
-    web = _Web(config, announce)
+    web = _AnnouncingServer(config, announce)
     with _serve_internal_app(internal_listener, app), _poll_queues(pollers):
         app.background.launch()
         try:
@@ -208,7 +208,7 @@ def _poll_queues(pollers: Sequence[Poller]) -> Iterator[None]:
 
 
 @contextmanager
-def _serve_internal_app(listener: socket.socket, app: App) -> Iterator[None]:
+def _serve_internal_app(listener: socket.socket, app: AssembledServer) -> Iterator[None]:
     """Serve the registry and podman on loopback over plain HTTP.
 
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
@@ -222,7 +222,7 @@ def _serve_internal_app(listener: socket.socket, app: App) -> Iterator[None]:
 
 
 @contextmanager
-def _serve_public_registry(app: App, programs: LocalPrograms, public: PublicRegistry) -> Iterator[None]:
+def _serve_public_registry(app: AssembledServer, programs: LocalPrograms, public: PublicRegistry) -> Iterator[None]:
     """Serve the registry to other machines. Raises UnavailableError where it cannot listen."""
     try:
         family = socket.AF_INET6 if ":" in public.listen.host else socket.AF_INET
@@ -274,7 +274,7 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise _Termination
 
 
-class _Web(uvicorn.Server):
+class _AnnouncingServer(uvicorn.Server):
     """A web server that calls `on_listening` once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[], object]) -> None:

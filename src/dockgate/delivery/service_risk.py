@@ -70,7 +70,7 @@ class RunningVerdict:
 
 
 class RecordedRisk(NamedTuple):
-    """The recorded risk of a service after its last verdict, to notice whether another process has changed it.
+    """The recorded risk of a service after its last verdict: another process may change it.
 
     The fields are those of `Service`, and `behind_since` that of its `TimeAtRisk`.
     """
@@ -83,12 +83,13 @@ class RecordedRisk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimeAtRisk:
-    """A time at risk of a service. It began at `began_at`. `summary` is why `image` is or was last rejected.
+    """A time at risk of a service. It began at `began_at`.
 
-    `limited_at` is the time of the verdict that set the `deadline`. `severity` is the worst one of a vulnerability that
-    was a cause since then, None without one. `near_at` and `passed_at` are when it was announced that the deadline is
-    near, and that it has passed; None before. `accepted_since` is when the image stopped being rejected, None while it
-    is. `behind_since` is when the clock was first seen to be behind one of these times, None if it is not behind.
+    `summary` is why `image` is or was last rejected. `limited_at` is the time of the verdict that set the `deadline`.
+    `severity` is the worst one of a vulnerability that was a cause since then, None without one. `near_at` and
+    `passed_at` are when it was announced that the deadline is near, and that it has passed; None before.
+    `accepted_since` is when the image stopped being rejected, None while it is. `behind_since` is when the clock was
+    first seen to be behind one of these times, None if it is not behind.
     """
 
     service: str
@@ -107,7 +108,7 @@ class TimeAtRisk:
 def advance(
     service: str, present_risk: TimeAtRisk | None, verdict: RunningVerdict | None, now: datetime, terms: RiskTerms
 ) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
-    """Return the service's time at risk after a verdict, None if it is not at risk, and the changes to announce.
+    """Return the service's time at risk after a verdict (None: not at risk), and the changes to announce.
 
     Without a `verdict`, only time has passed. A deadline is never moved to a later time within one time at risk.
     """
@@ -134,7 +135,7 @@ def advance(
 
 
 def explain_recovery(risk: TimeAtRisk, verdict: RunningVerdict | None) -> str:
-    """Say why a time at risk has ended, and why its image was rejected. Without a verdict, time alone has ended it."""
+    """Say why a time at risk has ended, and why it began. Without a verdict, only time has passed."""
     if verdict is None or verdict.image == risk.image:
         reason = "The image that runs is no longer rejected."
     elif verdict.image is None:

@@ -54,7 +54,7 @@ class NewVerdict:
 
 
 def count_findings(verdicts: Sequence[PlatformVerdict]) -> Mapping[str, int]:
-    """Count the findings of each severity. Of several platforms, the one with the most findings of it counts."""
+    """Count the findings of each severity. Of several platforms, the one with the most counts."""
     counts: dict[str, int] = {}
     for verdict in verdicts:
         for severity, count in verdict.counts.items():

@@ -67,7 +67,7 @@ class OutcomesByAction:
     not_waivable_by_message: list[Violation] = field(default_factory=list)
 
 
-def ask_rules(
+def judge_by_rules(
     rule_input: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanned_too: bool = False
 ) -> OutcomesByAction:
     """Ask each rule about the facts.

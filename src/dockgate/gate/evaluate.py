@@ -13,7 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
-from dockgate.gate.active_rules import ActiveRule, ask_rules, list_active_rules, list_required_catalogues
+from dockgate.gate.active_rules import ActiveRule, judge_by_rules, list_active_rules, list_required_catalogues
 from dockgate.gate.change_times import find_first_after, find_first_change
 from dockgate.gate.external_findings import ExternalReportMatcher
 from dockgate.gate.model import (
@@ -222,7 +222,7 @@ class _Platform:
             provenance=case.provenance if case.provenance and case.provenance.image == case.image else None,
             has_accepted_unread=len(readable.inventory.unread) < len(inventory.unread),
         )
-        outcomes = ask_rules(facts, active_rules, is_scanned_too=self._is_scanned_too)
+        outcomes = judge_by_rules(facts, active_rules, is_scanned_too=self._is_scanned_too)
         by_action = outcomes.violations
         images = {inventory.image_digest, case.image}
         violations, waived_violations = waivers.apply_to_violations(

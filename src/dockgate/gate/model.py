@@ -19,7 +19,7 @@ class Status(StrEnum):
     REJECTED = "Rejected"
 
     def make_summary(self, reason: str) -> str:
-        """Write the status before its reason ("Undetermined: …"), for a text that stands alone."""
+        """Write the status before its reason ("Undetermined: …"), for a text that is shown without it."""
         return f"{self.value}: {reason}"
 
     def strip_from(self, summary: str) -> str:

@@ -1,4 +1,4 @@
-"""Sign-in by an identity provider: the secrets of one sign-in, the person, and the roles of their groups."""
+"""Sign-in by an identity provider: its secrets, the person, and the roles of their groups."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from tests.reports import samples
 from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.images.search import ImageSummary
-from dockgate.services.images.verdict_lag import explain_lag
+from dockgate.services.images.verdict_difference import explain_difference
 from dockgate.store.records import VerdictRecord
 from dockgate.store.verdict_causes import VerdictCause
 
@@ -71,7 +71,7 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
 def test_a_recorded_verdict_that_differs_says_why(
     current: dict[str, Any], record: dict[str, Any], reason: str | None
 ) -> None:
-    sentence = explain_lag(replace(CURRENT, **current), replace(RECORD, **record), COUNTS)
+    sentence = explain_difference(replace(CURRENT, **current), replace(RECORD, **record), COUNTS)
     if reason is None:
         assert sentence is None
     else:

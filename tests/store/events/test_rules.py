@@ -17,7 +17,7 @@ from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.events.receivers import FAILURES_LIMIT, OVERDUE_FAILURES, QueueLength
+from dockgate.store.events.receivers import FAILURES_BEFORE_GIVING_UP, FAILURES_LIMIT, QueueLength
 from dockgate.store.events.rules import EventTargetTable
 from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
 from dockgate.store.secret_box import KEY_FILE, SecretBox
@@ -272,7 +272,7 @@ def test_entries_are_given_up_by_their_age_only_after_many_failures(store: Store
     """The server may have been down since then, or its clock has jumped: they were hardly tried."""
     add_to_outbox(store, [make_entry(f"{number:02}", number, str(number)) for number in range(6)])
     now = datetime.fromisoformat(LATER)
-    for failures in range(OVERDUE_FAILURES):
+    for failures in range(FAILURES_BEFORE_GIVING_UP):
         store.event_receivers.trim(6, 100, LATER, "overdue")
         assert store.event_receivers.count_entries()["chat"].waiting == 6, f"{failures} failures"
         store.event_receivers.record_failure("chat", "down", now)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
-from dockgate.gate.active_rules import ActiveRule, OutcomesByAction, ask_rules
+from dockgate.gate.active_rules import ActiveRule, OutcomesByAction, judge_by_rules
 from dockgate.gate.change_times import find_first_change
 from dockgate.gate.fleet.component_counts import MAX_CACHED, ComponentCounts, make_inventory
 from dockgate.gate.fleet.model import LayerOrigin
@@ -96,7 +96,7 @@ class FindingLists:
         ]
         matches = Matches(tuple(sorted(findings, key=rank_finding)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)
-        return ask_rules(rule_input, rules), min(
+        return judge_by_rules(rule_input, rules), min(
             find_first_change(active, rule_input, self._judged_at) for active in rules
         )
 

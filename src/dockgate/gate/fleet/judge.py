@@ -13,7 +13,7 @@ from dockgate.gate import cve_enrichment, unread_waivers, waivers
 from dockgate.gate.active_rules import (
     ActiveRule,
     OutcomesByAction,
-    ask_rules,
+    judge_by_rules,
     list_active_rules,
     list_required_catalogues,
 )
@@ -139,7 +139,7 @@ class FleetJudge:
         """Add what rules say of these feeds to the objections, and return the rules that they violate."""
         platform = FleetPlatform(PLACEHOLDER, (), ecosystems)
         facts = self._make_rule_input(FleetImage(PLACEHOLDER, (platform,)), platform, (), self._exemptions.general)
-        outcomes = ask_rules(facts, self._select_rules(RuleDependency.EVIDENCE))
+        outcomes = judge_by_rules(facts, self._select_rules(RuleDependency.EVIDENCE))
         violated_rules = [entry.rule for entries in outcomes.violations.values() for entry in entries]
         objections += [entry.subject for entry in outcomes.undetermined] + violated_rules
         return violated_rules
@@ -303,13 +303,13 @@ class FleetJudge:
         Remembered: it is the same for many images without unread content.
         """
         if platform.inventory is not None and platform.inventory.unread:
-            return ask_rules(
+            return judge_by_rules(
                 self._make_rule_input(image, platform, undetermined_entries, context), self._evidence_rules
             )
         ecosystems = tuple(image_platform.ecosystems for image_platform in image.platforms)
         key = undetermined_entries, platform.ecosystems, platform.package_count > 0, ecosystems
         if key not in self._evidence:
-            self._evidence[key] = ask_rules(
+            self._evidence[key] = judge_by_rules(
                 self._make_rule_input(image, platform, undetermined_entries, context), self._evidence_rules
             )
         return self._evidence[key]
@@ -325,7 +325,7 @@ class FleetJudge:
         facts = self._make_rule_input(image, platform, undetermined_entries, context) if self._has_image_rules else None
         outcomes, changes_at = [], inf
         if facts is not None and self._image_rules:
-            outcomes.append(ask_rules(facts, self._image_rules))
+            outcomes.append(judge_by_rules(facts, self._image_rules))
             changes_at = min(find_first_change(active, facts, self._judged_at) for active in self._image_rules)
         if self._finding_lists.is_needed:
             listed_components = [

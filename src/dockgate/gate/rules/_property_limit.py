@@ -6,18 +6,18 @@ from typing import Any
 
 from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
-from dockgate.gate.rules import _selection
+from dockgate.gate.rules import _counted_findings
 from dockgate.gate.rules._settings import read_whole_number
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
-KEYS = ("max", *_selection.KEYS)
-SCHEMA: Mapping[str, Any] = {"max": {"type": "integer", "minimum": 0}, **_selection.SCHEMA}
+KEYS = ("max", *_counted_findings.KEYS)
+SCHEMA: Mapping[str, Any] = {"max": {"type": "integer", "minimum": 0}, **_counted_findings.SCHEMA}
 
 
 def parse_settings(raw: Mapping[str, object]) -> dict[str, object]:
     """`max` (0) and the selection, defaults filled in. Raises DefinitionError."""
-    return {"max": read_whole_number("max", raw.get("max", 0), minimum=0), **_selection.parse_settings(raw)}
+    return {"max": read_whole_number("max", raw.get("max", 0), minimum=0), **_counted_findings.parse_settings(raw)}
 
 
 class PropertyLimit(Rule):
@@ -43,12 +43,15 @@ class PropertyLimit(Rule):
     @override
     def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
         limit, description = int(str(settings["max"])), self.describe_property(settings)
-        sentence = _selection.describe_limit(limit, settings, detail=description)
+        sentence = _counted_findings.describe_limit(limit, settings, detail=description)
         return tuple(filter(None, (sentence, self.describe_unknown(settings))))
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
-        selection, description = _selection.select_findings(rule_input, settings), self.describe_property(settings)
+        selection, description = (
+            _counted_findings.select_findings(rule_input, settings),
+            self.describe_property(settings),
+        )
         violating, unknown, uncertain = _split_by_property(selection, self.has_property(rule_input, settings))
         limit = int(str(settings["max"]))
         if len(violating) > limit:
@@ -66,10 +69,10 @@ class PropertyLimit(Rule):
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return self.count_selected(_selection.select_findings(rule_input, settings), rule_input, settings)
+        return self.count_selected(_counted_findings.select_findings(rule_input, settings), rule_input, settings)
 
     def count_selected(
-        self, selection: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
+        self, selection: _counted_findings.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
     ) -> tuple[int, int]:
         """The number of findings that have the property, and of those that may have it."""
         violating, unknown, uncertain = _split_by_property(selection, self.has_property(rule_input, settings))
@@ -78,16 +81,16 @@ class PropertyLimit(Rule):
     @override
     def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         certain, possible = counts
-        status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
-        return _selection.limit_status_to_scope(status, rule_input, settings)
+        status = _counted_findings.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
+        return _counted_findings.apply_unknown_scope(status, rule_input, settings)
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.list_change_times(rule_input, settings)
+        return _counted_findings.list_change_times(rule_input, settings)
 
 
 def _split_by_property(
-    selection: _selection.SelectedFindings, has_property: Callable[[Finding], bool | None]
+    selection: _counted_findings.SelectedFindings, has_property: Callable[[Finding], bool | None]
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """The findings that have the property, of which it is unknown, and that may count and have it."""
     answers = [(finding, has_property(finding)) for _, finding in selection.counted_findings]
@@ -106,4 +109,4 @@ def _report_undetermined_packages(findings: list[Finding], reason: str) -> Itera
         first, *further_names = names
         omission = f" and {len(further_names)} more" if further_names else ""
         text = f"Whether {first}{omission} in {purl} {reason}."
-        yield UndeterminedFact(purl, text, ids=tuple(names), advice=_selection.ADVICE)
+        yield UndeterminedFact(purl, text, ids=tuple(names), advice=_counted_findings.ADVICE)

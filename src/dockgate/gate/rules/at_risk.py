@@ -9,7 +9,7 @@ from typing import Any
 
 from dockgate.gate.policy import RISK_RULE
 from dockgate.gate.rule import Rule, SettingsRule
-from dockgate.gate.rules._selection import SEVERITIES
+from dockgate.gate.rules._counted_findings import SEVERITIES
 from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override

@@ -11,8 +11,8 @@ from typing import Any
 from dockgate.gate.model import NOT_ITEMISED, Status, Violation, select_worst_status
 from dockgate.gate.policy import ANY_SEVERITY, COUNTING_RULE, read_untriaged_severity
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
-from dockgate.gate.rules import _selection
-from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
+from dockgate.gate.rules import _counted_findings
+from dockgate.gate.rules._counted_findings import SEVERITIES, compare_with_limit
 from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
@@ -32,18 +32,18 @@ class MaxFindings(Rule):
     name = COUNTING_RULE
     dependency = RuleDependency.FINDING_SUMS
     schema: Mapping[str, Any] = {
-        "properties": {**{limit: {"type": "integer", "minimum": 0} for limit in _LIMITS}, **_selection.SCHEMA},
+        "properties": {**{limit: {"type": "integer", "minimum": 0} for limit in _LIMITS}, **_counted_findings.SCHEMA},
         "anyOf": [{"required": [limit]} for limit in _LIMITS],
     }
 
     @override
     def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
-        require_known_keys(raw, (*_LIMITS, *_selection.KEYS))
+        require_known_keys(raw, (*_LIMITS, *_counted_findings.KEYS))
         limits = {key: read_whole_number(key, raw[key], minimum=0) for key in _LIMITS if key in raw}
         if not limits:
             raise DefinitionError(f"max_findings: no limit is set; set one or more of: {', '.join(_LIMITS)}")
         default = Severity.UNTRIAGED.value if Severity.UNTRIAGED in limits else ANY_SEVERITY
-        selection = _selection.parse_settings(raw, default)
+        selection = _counted_findings.parse_settings(raw, default)
         untriaged_as = selection["untriaged_counts_as"]
         if Severity.UNTRIAGED in limits and untriaged_as != Severity.UNTRIAGED:
             raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged_as}")
@@ -52,20 +52,20 @@ class MaxFindings(Rule):
     @override
     def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
         sentences = [
-            _selection.describe_limit(limit, settings, severity=severity)
+            _counted_findings.describe_limit(limit, settings, severity=severity)
             for severity in SEVERITIES
             if isinstance(limit := settings.get(severity), int)
         ]
         total = settings.get(_TOTAL)
         if isinstance(total, int):
-            sentences.append(_selection.describe_limit(total, settings, detail="of all severities together"))
+            sentences.append(_counted_findings.describe_limit(total, settings, detail="of all severities together"))
         if Severity.UNTRIAGED not in settings and any(severity in settings for severity in SEVERITIES):
-            sentences.append(_selection.describe_untriaged(settings))
+            sentences.append(_counted_findings.describe_untriaged(settings))
         return sentences
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
-        selection = _selection.select_findings(rule_input, settings)
+        selection = _counted_findings.select_findings(rule_input, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for severity, finding in selection.counted_findings:
             counting[severity].append(finding)
@@ -107,7 +107,7 @@ class MaxFindings(Rule):
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """For each severity and in total: how many count, and how many more may."""
-        selection = _selection.select_findings(rule_input, settings)
+        selection = _counted_findings.select_findings(rule_input, settings)
         certain = Counter(severity for severity, _ in selection.counted_findings)
         possible = Counter(severity for severity, _ in selection.maybe_counted_findings)
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
@@ -121,11 +121,13 @@ class MaxFindings(Rule):
             for index, limit in limits
             if isinstance(limit, int)
         ]
-        return _selection.limit_status_to_scope(select_worst_status([Status.APPROVED, *statuses]), rule_input, settings)
+        return _counted_findings.apply_unknown_scope(
+            select_worst_status([Status.APPROVED, *statuses]), rule_input, settings
+        )
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.list_change_times(rule_input, settings)
+        return _counted_findings.list_change_times(rule_input, settings)
 
 
 RULE: Rule = MaxFindings()
@@ -155,7 +157,7 @@ def _compute_allowed_count(limit: int, unlisted_count: int, possible: int) -> in
 
 
 def _describe_undetermined_limit(
-    severity: str, maximum: int, limit: int, rule_input: RuleInput, selection: _selection.SelectedFindings
+    severity: str, maximum: int, limit: int, rule_input: RuleInput, selection: _counted_findings.SelectedFindings
 ) -> UndeterminedFact:
     """Explain that up to `maximum` findings may count as this severity, more than its limit."""
     unknown = [finding for finding in selection.uncertain_findings if finding.has_unknown_fix]
@@ -167,4 +169,4 @@ def _describe_undetermined_limit(
     else:
         cause = "Some findings have no severity, and the policy does not set one (`untriaged_counts_as`)"
     reason = f"{cause}: up to {maximum} may count as {severity}, at most {limit} allowed."
-    return UndeterminedFact("/", reason, advice=_selection.ADVICE)
+    return UndeterminedFact("/", reason, advice=_counted_findings.ADVICE)

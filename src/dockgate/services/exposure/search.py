@@ -37,9 +37,9 @@ from dockgate.services.exposure.question_names import (
 from dockgate.services.exposure.unknown_images import (
     AdvisoryKnowledge,
     UnknownImages,
-    ask_about_package,
-    ask_advisories,
     explain_missing_history,
+    read_advisory_knowledge,
+    read_package_knowledge,
 )
 from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT, group_images
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory, WaiverHistory
@@ -203,7 +203,7 @@ class ExposureSearch:
         """Return whether something has the name. UsageError for the name of an image, or a mistyped other one."""
         if matches.ids or has_package_of_name(self.store, self.packages, question, matches.scope):
             return AdvisoryKnowledge(True)
-        knowledge = ask_about_package(self.advisories, self.packages.list_names(strip_version(question)))
+        knowledge = read_package_knowledge(self.advisories, self.packages.list_names(strip_version(question)))
         if not knowledge.is_known:
             refuse_other_name(question)
         return knowledge
@@ -273,7 +273,7 @@ class ExposureSearch:
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
         """Return what the advisories know of a vulnerability, and what accepts it; add images that may have it."""
         as_of, state = request.as_of, records.state
-        knowledge = ask_advisories(self.store, self.advisories, names, state, self.clock.now(), as_of)
+        knowledge = read_advisory_knowledge(self.store, self.advisories, names, state, self.clock.now(), as_of)
         uncertain = {
             "the advisory database does not cover packages of it": knowledge.uncovered_components,
             "versions of it cannot be compared": state.list_uncomparable(names),

@@ -67,7 +67,7 @@ class AdvisoryKnowledge:
         return [feed for feed in self.feeds if feed.is_stale]
 
 
-def ask_advisories(
+def read_advisory_knowledge(
     store: Store, advisories: Advisories, names: Sequence[str], state: IndexState, now: str, as_of: str | None = None
 ) -> AdvisoryKnowledge:
     """Return what the advisory database knows of the vulnerabilities with these names, and how old it is."""
@@ -85,7 +85,7 @@ def ask_advisories(
     return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _read_checks(coverage), feeds)
 
 
-def ask_about_package(advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:
+def read_package_knowledge(advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:
     """Return whether the advisory database knows a package of one of these names."""
     try:
         reader = advisories()

@@ -51,7 +51,7 @@ class RunningTasks:
         failures: dict[str, str] = {}
         is_over = threading.Event()
 
-        def ask_target(target: str, names: SimpleQueue[str]) -> None:
+        def list_target_tasks(target: str, names: SimpleQueue[str]) -> None:
             with self._lock:
                 slots = self._slots.setdefault(target, threading.BoundedSemaphore(_QUESTIONS))
             if not slots.acquire(timeout=patience):
@@ -74,7 +74,7 @@ class RunningTasks:
         for name, target in services:
             names_by_target.setdefault(target, SimpleQueue()).put(name)
         threads = [
-            threading.Thread(target=ask_target, args=(target, names), daemon=True)
+            threading.Thread(target=list_target_tasks, args=(target, names), daemon=True)
             for target, names in names_by_target.items()
             for _ in range(min(_QUESTIONS_OF_LIST, names.qsize()))
         ]

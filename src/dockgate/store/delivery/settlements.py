@@ -32,7 +32,7 @@ _LOCK = lock_rows(
 _CHANGE = update(approvals).where(is_one_of(approvals.c.id, "ids"))
 
 
-class WaitingApproval(NamedTuple):
+class LockedApproval(NamedTuple):
     """An approval that waits, and is locked."""
 
     id: ApprovalId
@@ -62,7 +62,7 @@ class Decision:
     `new_verdict` is to be stored with it. If its state is WAITING, they go on waiting, for people.
     """
 
-    waiting: Sequence[WaitingApproval]
+    waiting: Sequence[LockedApproval]
     answer: Answer
     now: str
     new_verdict: UnstoredVerdict | None = None
@@ -83,10 +83,10 @@ class Decision:
         return RunState.SUCCEEDED if self.answer.state is ApprovalState.APPROVED else RunState.FAILED
 
 
-def lock_waiting(connection: Connection, approval_ids: Sequence[ApprovalId]) -> Sequence[WaitingApproval]:
+def lock_waiting(connection: Connection, approval_ids: Sequence[ApprovalId]) -> Sequence[LockedApproval]:
     """Lock the approvals, and return those that wait."""
     rows = connection.execute(_LOCK, {"ids": make_text_list(approval_ids)})
-    return [WaitingApproval(*row[:4]) for row in rows if row.state is ApprovalState.WAITING]
+    return [LockedApproval(*row[:4]) for row in rows if row.state is ApprovalState.WAITING]
 
 
 def write_settlements(
@@ -96,7 +96,8 @@ def write_settlements(
 
     Returns each answer with the ids of the approvals that it has settled.
     """
-    return [result for part in _split_by_approvals(settlements) for result in _write_disjoint(connection, part)]
+    parts = _split_by_approvals(settlements)
+    return [result for part in parts for result in _settle_distinct_approvals(connection, part)]
 
 
 def _split_by_approvals(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
@@ -112,7 +113,7 @@ def _split_by_approvals(settlements: Sequence[Settlement]) -> Iterator[Sequence[
     yield part
 
 
-def _write_disjoint(
+def _settle_distinct_approvals(
     connection: Connection, settlements: Sequence[Settlement]
 ) -> Sequence[tuple[Answer | None, Sequence[ApprovalId]]]:
     ids = [approval_id for settlement in settlements for approval_id in settlement.approval_ids]
@@ -129,7 +130,7 @@ def _write_disjoint(
 
 def _decide(
     settlement: Settlement,
-    waiting_by_id: dict[ApprovalId, WaitingApproval],
+    waiting_by_id: dict[ApprovalId, LockedApproval],
     first_verdicts: dict[str, tuple[Verdict, str]],
 ) -> Decision | None:
     """Return the decision by the verdict that is stored under the cause, otherwise by the new one.
@@ -182,7 +183,7 @@ def _fill_outbox(connection: Connection, decisions: Sequence[Decision]) -> None:
         return
     now = max(decision.now for decision in decisions)
     enqueue_answers(connection, [name for decision in decisions for name in decision.ids], now)
-    approvals_by_verdict: dict[str, list[WaitingApproval]] = {}
+    approvals_by_verdict: dict[str, list[LockedApproval]] = {}
     for decision in decisions:
         if decision.answer.state is ApprovalState.APPROVED and decision.answer.verdict:
             approvals_by_verdict.setdefault(decision.answer.verdict, []).extend(decision.waiting)

@@ -18,7 +18,7 @@ from dockgate.store.statements import insert_if_new, lock_rows
 FAILURES_LIMIT = 5
 # Before this many failures in a row, no entry is given up because of its age. With RECEIVER_PAUSES they take three
 # hours: a clock that jumped, or a server that was down for a day, is no reason to give up what was hardly tried.
-OVERDUE_FAILURES = 30
+FAILURES_BEFORE_GIVING_UP = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,10 @@ class OutboxReceivers:
     def trim(self, waiting_limit: int, dead_limit: int, overdue_before: str, error: str) -> Sequence[str]:
         """Give up the oldest entries beyond `waiting_limit` of each receiver.
 
-        Also give up the entries that are due since before `overdue_before`, of a receiver that failed OVERDUE_FAILURES
-        times in a row. Those of others were hardly tried: the server was down, or its clock jumped. Then delete the
-        oldest dead entries beyond `dead_limit`. Both are counted. Returns the receivers concerned.
+        Also give up the entries that are due since before `overdue_before`, if their receiver failed
+        FAILURES_BEFORE_GIVING_UP times in a row. Those of others were hardly tried: the server was down, or its clock
+        jumped. Then delete the oldest dead entries beyond `dead_limit`. Both are counted. Returns the receivers
+        concerned.
         """
         receivers = []
         for receiver, length in self.count_entries().items():
@@ -155,7 +156,7 @@ class OutboxReceivers:
             select(outbox.c.key).where(*is_waiting).order_by(outbox.c.position, outbox.c.key).limit(max(excess, 0))
         )
         keys = [*connection.scalars(oldest_keys.with_for_update(skip_locked=True))]
-        if self._count_failures(connection, receiver) >= OVERDUE_FAILURES:
+        if self._count_failures(connection, receiver) >= FAILURES_BEFORE_GIVING_UP:
             overdue = select(outbox.c.key).where(*is_waiting, outbox.c.due_since < overdue_before)
             keys += connection.scalars(overdue.with_for_update(skip_locked=True))
         for start in range(0, len(keys), 500):

@@ -16,7 +16,7 @@ from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
 from dockgate.services.images.search import ImagePage, ImageSummary, describe_verdict
-from dockgate.services.images.verdict_lag import explain_lag
+from dockgate.services.images.verdict_difference import explain_difference
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.web_services import Addresses, ApprovalServices, ImageServices
@@ -286,7 +286,7 @@ def _explain_lag(
     is_watched = {watch.repository for watch in watches if watch.is_watched}
     if not verdicts or not locations or locations[0].repository not in is_watched:
         return None
-    return explain_lag(locations[0], verdicts[0], store.verdicts.get_counts(verdicts[0].digest))
+    return explain_difference(locations[0], verdicts[0], store.verdicts.get_counts(verdicts[0].digest))
 
 
 def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | None, Sequence[ScannedPlatform]]:

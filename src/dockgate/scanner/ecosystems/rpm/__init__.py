@@ -1,6 +1,6 @@
 """RPM packages: rpm's database in three formats, and the manifest of Azure Linux' distroless images.
 
-`Rpm`, below, chooses the files. `database.py` reads them, with `bdb.py` and `ndb.py` for two of the formats;
+`Rpm`, below, chooses the files. `database.py` reads them, with `berkeley_db.py` and `ndb.py` for two of the formats;
 `headers.py` parses the header of one package, `package.py` builds it with its source package. `distributions.py` has
 the names that advisories use, `version.py` the order of versions. If you change what a parser returns, increment
 `Rpm.version`.

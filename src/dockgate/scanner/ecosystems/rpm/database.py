@@ -23,11 +23,10 @@ def read_database(path: str, file: BinaryIO) -> Extract:
 
     Raises UnreadableError if damaged.
     """
-    from dockgate.scanner.ecosystems.rpm import bdb, headers, ndb
+    from dockgate.scanner.ecosystems.rpm import berkeley_db, headers, ndb
 
-    read_headers = dict(zip(DATABASE_NAMES, (_read_sqlite_headers, ndb.read_headers, bdb.read_headers), strict=True))[
-        path.rpartition("/")[2]
-    ]
+    readers = _read_sqlite_headers, ndb.read_headers, berkeley_db.read_headers
+    read_headers = dict(zip(DATABASE_NAMES, readers, strict=True))[path.rpartition("/")[2]]
     size = file.seek(0, 2)
     file.seek(0)
     rows: list[RpmPackage] = []

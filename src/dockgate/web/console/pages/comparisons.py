@@ -67,10 +67,10 @@ def list_candidates(
 
 
 def find_verdict(text: str, policy: str, caller: Caller, store: Store) -> str:
-    """Return the digest of the verdict that `text` names: a digest of a verdict or image, or its first digits.
+    """Return the digest of the verdict that `text` names: by its own digest, or by its image's.
 
-    For an image it is the newest verdict by `policy`, or else the newest. Raises UsageError for another text and for
-    digits that several have, NotFoundError where the caller sees none.
+    The first digits of either are enough. For an image it is the newest verdict by `policy`, or else the newest. Raises
+    UsageError for another text and for digits that several have, NotFoundError where the caller sees none.
     """
     start = read_digest_start(text.strip())
     if start is None:

@@ -8,7 +8,7 @@ from tests.gate.samples import NOW, make_inventory, make_package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import BaselineExemption, RuleInput, make_finding_key
-from dockgate.gate.rules import _selection
+from dockgate.gate.rules import _counted_findings
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
@@ -51,7 +51,7 @@ def make_image(base_layers: int) -> Inventory:
 
 
 def select_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
-    selection = _selection.select_findings(rule_input, _selection.parse_settings(raw))
+    selection = _counted_findings.select_findings(rule_input, _counted_findings.parse_settings(raw))
     return {finding.id for _, finding in selection.counted_findings}
 
 

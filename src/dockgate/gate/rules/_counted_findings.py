@@ -178,7 +178,7 @@ def compare_with_limit(minimum: int, maximum: int, limit: int) -> Status:
     return Status.UNDETERMINED if maximum > limit else Status.APPROVED
 
 
-def limit_status_to_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+def apply_unknown_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
     """Return the status, UNDETERMINED instead of REJECTED if it is unknown which findings are in scope.
 
     `SelectedFindings.make_violation` has the same effect.

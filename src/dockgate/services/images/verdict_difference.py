@@ -6,7 +6,7 @@ from dockgate.services.images.search import ImageSummary
 from dockgate.store.records import VerdictRecord
 
 
-def explain_lag(summary: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
+def explain_difference(summary: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
     """Say why the newest recorded verdict differs from the current one, None if it does not.
 
     Recorded verdicts never change, and reports show them. `summary` is the image in its first location.
