@@ -48,6 +48,7 @@ def make_exposure(name: str) -> dict[str, Any]:
         "names": [name, "CVE-1"],
         "exploited": None,
         "epss": 0.5,
+        "catalogues": [],
         "is_limited": False,
         "as_of": None,
         "answered_at": "2026-11-02",
@@ -192,3 +193,16 @@ def test_an_image_and_a_service_that_cannot_be_judged_say_so_in_both_reports() -
     first_row = next(iter(csv.DictReader(io.StringIO(table.getvalue()))))
     assert first_row["services"] == "web:3"
     assert first_row["cannot_be_judged"].endswith(f"; web:3 cannot be judged: timed: a feed {SCRIPT}")
+
+
+def test_a_page_says_that_a_catalogue_is_too_old_or_was_never_read() -> None:
+    ages = [
+        {"catalogue": "epss", "checked_at": None, "is_stale": True, "reason": "EPSS was never read."},
+        {"catalogue": "kev", "checked_at": "2026-01-01T00:00:00Z", "is_stale": True, "reason": "KEV is old."},
+    ]
+    for exploited, is_unknown in (("2026-01-01", False), (None, True)):
+        output = io.StringIO()
+        _exposure_html.write({**make_exposure("idna"), "exploited": exploited, "catalogues": ages}, output)
+        html = output.getvalue()
+        assert ("<th>Known to be exploited</th><td>unknown: KEV is old.</td>" in html) is is_unknown
+        assert "EPSS was never read" not in html, "it has a score"

@@ -171,7 +171,7 @@ def test_a_page_without_readable_advisories_says_that_it_does_not_know(
 
 def test_a_catalogue_that_was_never_read_lists_nothing_for_certain(browser: Browser) -> None:
     html = browser.get(f"/vulnerabilities/{LOW}").text
-    assert "unknown: this server has not read EPSS" in html  # it has read KEV
+    assert "unknown: This server has not read the catalogue EPSS." in html  # it has read KEV
     assert "not listed as exploited, checked" in html
     assert "unknown: no advisory of this server has this name" in browser.get("/vulnerabilities/CVE-1999-1").text
 
@@ -308,7 +308,7 @@ def test_reports_are_files_that_cannot_act_in_the_page(site: Site, browser: Brow
     rows = list(csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={CRITICAL}&form=csv").text)))
     assert {row["image"] for row in rows if row["answer"] == "contains it"} == {site.rejected_image}
     document = json.loads(browser.get(f"/exposure/report?q={CRITICAL}&form=json").text)
-    times = {"answered_at": document["answered_at"], "feeds": document["feeds"]}  # both are as of the answer
+    times = {name: document[name] for name in ("answered_at", "feeds", "catalogues")}  # as of the answer
     assert document == site.server.get(f"/exposure?q={CRITICAL}") | times
 
 

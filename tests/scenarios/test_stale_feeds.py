@@ -3,10 +3,12 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,8 +60,12 @@ def test_an_answer_by_stale_feeds_is_no_all_clear(site: StaleSite) -> None:
     exposure = site.server.get(f"/exposure?q={ABSENT}")
     assert (exposure["state"], exposure["total"], exposure["unknown"]["total"]) == ("Absent", 0, 0)
     assert (exposure["conclusion"]["certainty"], exposure["conclusion"]["is_all_clear"]) == ("Partial", False)
-    (caveat,) = exposure["caveats"]
-    assert caveat["kind"] == "StaleFeeds"
+    caveat, catalogue_caveat = exposure["caveats"]
+    assert (caveat["kind"], catalogue_caveat["kind"]) == ("StaleFeeds", "StaleCatalogues")
+    kev_age = f"The catalogue KEV was last checked 60 days ago, at {site.checked_at}; it is stale after 7 days."
+    assert kev_age in catalogue_caveat["sentence"]
+    (kev,) = (entry for entry in exposure["catalogues"] if entry["catalogue"] == "kev")
+    assert kev == {"catalogue": "kev", "checked_at": site.checked_at, "is_stale": True, "reason": kev_age}
     last_check = f"The advisory feed for Debian:13 was last checked 60 days ago, at {site.checked_at}"
     age = f"{last_check}; it is stale after 7 days."
     assert age in caveat["sentence"]
@@ -73,10 +79,13 @@ def test_the_command_says_that_feeds_are_stale_and_exits_as_for_an_incomplete_an
     assert result.returncode == 3
     assert "1 feed is stale" in result.stdout
     assert "last checked 60 days ago" in result.stdout
-    (row,) = csv.DictReader(io.StringIO(site.run_where(ABSENT, "-o", "csv").stdout))
-    assert (row["answer"], row["image"]) == ("unknown", "")
-    assert "last checked 60 days ago" in row["reason"]
+    assert re.search(r"exploited +unknown\n", result.stdout)
+    rows = [*csv.DictReader(io.StringIO(site.run_where(ABSENT, "-o", "csv").stdout))]
+    assert [(row["answer"], row["image"]) for row in rows] == [("unknown", ""), ("outdated", "")]
+    assert "Debian:13 was last checked 60 days ago" in rows[0]["reason"]
+    assert "KEV was last checked 60 days ago" in rows[1]["reason"]
     page = site.run_where(ABSENT, "-o", "html").stdout
+    assert "<th>Known to be exploited</th><td>unknown: The catalogue KEV was last checked 60 days ago" in page
     assert '<p class="verdict undetermined">' in page
     assert "last checked 60 days ago" in page
 
@@ -86,6 +95,22 @@ def test_the_page_is_not_green(site: StaleSite) -> None:
         html = browser.get(f"/vulnerabilities/{ABSENT}").text
     assert '<div class="answer unknown">' in html
     assert "last checked 60 days ago" in html
+
+
+@pytest.mark.parametrize(
+    "path", [f"/vulnerabilities/{PRESENT}", "/vulnerabilities", "/packages/low-open-0", "/images?exploited=true"]
+)
+def test_a_page_that_shows_what_kev_says_tells_that_it_is_old(site: StaleSite, path: str) -> None:
+    with Browser(site.server, site.token) as browser:
+        html = unescape(browser.get(path).text)
+    assert f"The catalogue KEV was last checked 60 days ago, at {site.checked_at}" in html
+    assert "not listed as exploited" not in html
+
+
+def test_calls_that_list_what_kev_says_tell_that_it_is_old(site: StaleSite) -> None:
+    for path in ("/vulnerabilities", "/packages?q=low-open-0"):
+        ages = {entry["catalogue"]: entry for entry in site.server.get(path)["catalogues"]}
+        assert (ages["kev"]["is_stale"], ages["kev"]["checked_at"]) == (True, site.checked_at)
 
 
 def test_a_service_and_an_image_that_cannot_be_judged_are_not_called_safe(site: StaleSite) -> None:

@@ -17,7 +17,13 @@ from dockgate.shared.wording import describe_caveat, format_count
 # Services and pipelines that the table's head names.
 SHOWN_NAMES = 10
 # What the table's head calls a caveat, by its kind.
-_CAVEATS = {"UnknownName": "why", "Limited": "searched", "LeftOut": "left out", "StaleFeeds": "stale"}
+_CAVEATS = {
+    "UnknownName": "why",
+    "Limited": "searched",
+    "LeftOut": "left out",
+    "StaleFeeds": "stale",
+    "StaleCatalogues": "outdated",
+}
 
 
 @click.command()
@@ -163,10 +169,15 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("unknown", format_count(unknown_count, "image") if unknown_count else ""),
         ("not affected", _describe_unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
-        ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
+        ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else _describe_unknown_kev(exposure)),
         ("services", _shorten_names(services)),
         ("pipelines", _shorten_names(pipelines)),
     ]
+
+
+def _describe_unknown_kev(exposure: Mapping[str, Any]) -> str:
+    """Say that it is unknown whether it is exploited, an empty text if KEV does not list it."""
+    return next(("unknown" for age in exposure["catalogues"] if age["catalogue"] == "kev" and age["is_stale"]), "")
 
 
 def _shorten_names(names: Sequence[str]) -> str:

@@ -35,6 +35,9 @@ _UNKNOWN_COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
     "Reason": (("", "reason"),),
 }
 
+# What the catalogues say of a vulnerability.
+_CATALOGUE_FACTS = {"kev": "Known to be exploited", "epss": "EPSS"}
+
 
 def write(exposure: Mapping[str, Any], output: TextIO) -> None:
     """Write it. All text is escaped, and the content security policy blocks every script but the filter."""
@@ -81,6 +84,10 @@ def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Known to be exploited since", exposure["exploited"]
     if exposure["epss"] is not None:
         yield "EPSS", f"{exposure['epss']:.3f}"
+    is_known = {"kev": exposure["exploited"] is not None, "epss": exposure["epss"] is not None}
+    for age in exposure["catalogues"]:
+        if age["is_stale"] and not is_known[age["catalogue"]]:
+            yield _CATALOGUE_FACTS[age["catalogue"]], f"unknown: {age['reason']}"
     running = [
         f"{entry['task_definition']} ({format_count(entry['tasks'], 'task')}"
         f"{', cannot be judged' if entry['cannot_judge'] else ''})"

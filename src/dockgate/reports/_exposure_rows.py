@@ -38,7 +38,7 @@ COLUMNS = (
 )
 
 # The answers of rows without an image, by the kind of a caveat (`services.exposure.caveats.CaveatKind`).
-_CAVEATS = {"UnknownName": "unknown", "Limited": "not searched", "LeftOut": "left out"}
+_CAVEATS = {"UnknownName": "unknown", "Limited": "not searched", "LeftOut": "left out", "StaleCatalogues": "outdated"}
 
 
 def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -1,6 +1,7 @@
 """Stale feeds leave answers open: neither an image nor a service is called safe by advisories that are too old."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.gate.model import Status
-from dockgate.services.exposure.caveats import CaveatKind
+from dockgate.services.exposure.catalogue_ages import list_catalogue_ages
+from dockgate.services.exposure.caveats import CaveatKind, list_catalogue_caveats
 from dockgate.services.exposure.conclusion import ExposureState
 from dockgate.services.exposure.package import find_package
 from dockgate.shared.certainty import Certainty
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet.records import FleetVerdict
-from dockgate.vulnerabilities.model import Severity
+from dockgate.vulnerabilities.model import Coverage, Severity
 
 
 @pytest.fixture(params=FACTORIES)
@@ -90,3 +92,62 @@ def test_an_image_and_a_service_that_cannot_be_judged_say_so(fleet: Fleet) -> No
     assert [(entry.status, entry.cannot_judge_since) for entry in exposure.images] == [
         (Status.APPROVED, format_day(22))
     ]
+
+
+KEV = Coverage("kev", True, (), format_day(1))
+EPSS = Coverage("epss", True, (), format_day(8))
+
+
+@pytest.mark.parametrize(
+    ("today", "as_of", "stale_names"),
+    [(7, None, []), (8, None, ["kev"]), (15, None, ["epss", "kev"]), (30, 4, []), (30, 9, ["kev"])],
+)
+def test_a_catalogue_is_stale_as_a_feed_is(today: int, as_of: int | None, stale_names: list[str]) -> None:
+    ages = list_catalogue_ages([KEV, EPSS], format_day(today), format_day(as_of) if as_of else None)
+    assert [age.catalogue for age in ages] == ["epss", "kev"]
+    assert [age.catalogue for age in ages if age.is_stale] == stale_names
+    for age in ages:
+        assert (age.reason is not None) == age.is_stale
+    if "kev" in stale_names and not as_of:
+        text = f"The catalogue KEV was last checked {today - 1} days ago, at {format_day(1)}; it is stale after 7 days."
+        assert ages[1].reason == text
+
+
+def test_a_catalogue_that_was_never_read_and_one_of_the_future_are_stale() -> None:
+    (age,) = list_catalogue_ages([], format_day(9), names=("kev",))
+    assert (age.checked_at, age.is_stale, age.reason) == (None, True, "This server has not read the catalogue KEV.")
+    (age,) = list_catalogue_ages([EPSS], format_day(1), names=("epss",))
+    assert age.is_stale
+    assert "in the future" in (age.reason or "")
+
+
+@dataclass
+class CataloguedDatabase(AdvisoryDatabase):
+    """An advisory database with catalogues, which were checked at other times than its feed."""
+
+    def list_coverage(self) -> Sequence[Coverage]:
+        return (*super().list_coverage(), EPSS, KEV)
+
+
+def test_old_catalogues_leave_open_whether_it_is_exploited_and_nothing_else(fleet: Fleet) -> None:
+    fleet.database = CataloguedDatabase([IDNA, FLASK])
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    exposure = fleet.find_exposure("CVE-2026-1")
+    assert [(age.catalogue, age.is_stale) for age in exposure.catalogues] == [("epss", True), ("kev", True)]
+    (caveat,) = exposure.caveats
+    assert caveat.kind is CaveatKind.STALE_CATALOGUES
+    assert caveat.sentence.startswith("Its EPSS score may have changed. It may be known to be exploited by now. ")
+    assert "KEV was last checked 19 days ago" in caveat.sentence
+    assert exposure.conclusion.is_all_clear, "images do not depend on them"
+    contents = find_package(fleet.make_search(), "idna", None)
+    assert contents.catalogues == exposure.catalogues
+    past_exposure = fleet.find_exposure("CVE-2026-1", as_of=20)
+    assert [age.catalogue for age in past_exposure.catalogues] == ["kev"], "EPSS is not told for the past"
+    assert fleet.find_exposure("idna@9").catalogues == []
+
+
+def test_what_is_exploited_stays_so_while_the_catalogue_is_old() -> None:
+    ages = list_catalogue_ages([KEV, EPSS], format_day(29))
+    assert list_catalogue_caveats(ages[1:], is_exploited=True) == []
+    (caveat,) = list_catalogue_caveats(ages, is_exploited=True)
+    assert "KEV" not in caveat.sentence

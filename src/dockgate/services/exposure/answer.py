@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
+from dockgate.services.exposure.catalogue_ages import CatalogueAge
 from dockgate.services.exposure.caveats import Caveat
 from dockgate.services.exposure.conclusion import Conclusion, ExposureState
 from dockgate.services.exposure.feed_ages import FeedAge
@@ -182,7 +183,8 @@ class Exposure:
     `unaffected` is null for a question about a package or the past, and if the advisories cannot be read. With
     `is_limited` only the repositories that the caller may see were searched: others may contain it. `conclusion` says
     it in one sentence. `caveats` says in sentences why the answer is no all-clear; it does not name `unknown` images.
-    `feeds` are those for the ecosystems of the images, with their ages, none for a question about a package.
+    `feeds` are those for the ecosystems of the images, with their ages, `catalogues` those that `exploited` and `epss`
+    are from (only KEV for a question about the past); none of both for a question about a package.
     """
 
     question: str
@@ -213,6 +215,7 @@ class Exposure:
     unaffected: UnaffectedImages | None
     caveats: list[Caveat]
     feeds: list[FeedAge]
+    catalogues: list[CatalogueAge]
 
 
 @dataclass(frozen=True, slots=True)

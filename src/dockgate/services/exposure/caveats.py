@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from dockgate.services.exposure.catalogue_ages import CatalogueAge
 from dockgate.services.exposure.conclusion import ExposureState, QuestionScope
 from dockgate.services.exposure.feed_ages import FeedAge
 from dockgate.shared.wording import describe_moved_images, format_count
 
 # Stale feeds that a caveat names: the answer lists all.
 _NAMED_FEEDS = 5
+_REFRESH = "Have the server fetch its feeds: `dockgate db refresh`."
 
 
 class CaveatKind(StrEnum):
@@ -18,13 +20,15 @@ class CaveatKind(StrEnum):
 
     UNKNOWN_NAME: neither an advisory nor an image has the name. LIMITED: some repositories were not searched, because
     the caller may not see them. LEFT_OUT: images that no tag names any more contain it. STALE_FEEDS: feeds were
-    checked too long ago, so newer advisories are unknown.
+    checked too long ago, so newer advisories are unknown. STALE_CATALOGUES: so were KEV or EPSS. That says nothing
+    about which images contain it, but whether it is exploited may be known by now.
     """
 
     UNKNOWN_NAME = "UnknownName"
     LIMITED = "Limited"
     LEFT_OUT = "LeftOut"
     STALE_FEEDS = "StaleFeeds"
+    STALE_CATALOGUES = "StaleCatalogues"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,23 @@ def list_caveats(
     return caveats
 
 
+def list_catalogue_caveats(stale_catalogues: Sequence[CatalogueAge], *, is_exploited: bool) -> list[Caveat]:
+    """What catalogues that are too old leave open of a vulnerability, which they list as exploited or not."""
+    texts = {"kev": "It may be known to be exploited by now.", "epss": "Its EPSS score may have changed."}
+    ages = [age for age in stale_catalogues if not (is_exploited and age.catalogue == "kev")]
+    if not ages:
+        return []
+    sentence = " ".join([*(texts[age.catalogue] for age in ages), *(age.reason for age in ages if age.reason)])
+    return [Caveat(CaveatKind.STALE_CATALOGUES, sentence, _REFRESH)]
+
+
 def _describe_stale_feeds(feeds: Sequence[FeedAge]) -> Caveat:
     reasons = [feed.reason for feed in feeds[:_NAMED_FEEDS] if feed.reason]
     other_count = len(feeds[_NAMED_FEEDS:])
     if other_count:
         reasons.append(f"{format_count(other_count, 'other feed')} {'is' if other_count == 1 else 'are'} stale, too.")
     sentence = " ".join(["Newer advisories may affect more images.", *reasons])
-    return Caveat(CaveatKind.STALE_FEEDS, sentence, "Have the server fetch its feeds: `dockgate db refresh`.")
+    return Caveat(CaveatKind.STALE_FEEDS, sentence, _REFRESH)
 
 
 def _describe_unknown_name(checks: FeedChecks, scope: QuestionScope) -> Caveat:

@@ -32,17 +32,22 @@ def list_feed_ages(
     A question about a time before the last check is answered by advisories that were not stale at that time.
     """
     return [
-        _make_feed_age(entry, to_datetime(now), parse_time(as_of))
+        _make_feed_age(entry, now, as_of)
         for entry in sorted(coverage, key=lambda entry: entry.ecosystem)
         if entry.ecosystem in ecosystems
     ]
 
 
-def _make_feed_age(coverage: Coverage, now: datetime, past_time: datetime | None) -> FeedAge:
-    checked_time = parse_time(coverage.checked_at)
-    moment = now
+def find_moment(checked_at: str | None, now: str, as_of: str | None) -> datetime:
+    """Return the time at which the age of a feed counts: that of the question, but none before the last check."""
+    moment, checked_time, past_time = to_datetime(now), parse_time(checked_at), parse_time(as_of)
     if past_time is not None and checked_time is not None:
-        moment = max(past_time, min(checked_time, now))
+        return max(past_time, min(checked_time, moment))
+    return moment
+
+
+def _make_feed_age(coverage: Coverage, now: str, as_of: str | None) -> FeedAge:
+    moment = find_moment(coverage.checked_at, now, as_of)
     reason = describe_staleness(
         f"The advisory feed for {coverage.ecosystem}", "was last checked", coverage.checked_at, moment
     )

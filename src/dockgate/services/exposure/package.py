@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.identity.model import Caller
+from dockgate.services.exposure.catalogue_ages import CatalogueAge, read_catalogue_ages
 from dockgate.services.exposure.search import ExposureSearch, LookUp
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import to_datetime
@@ -53,13 +54,15 @@ class PackageVulnerability:
 class PackageContents:
     """`vulnerability_count` counts the vulnerabilities, of which `vulnerabilities` has the worst.
 
-    With `is_limited`, only images that the caller may see count: others may contain the package.
+    With `is_limited`, only images that the caller may see count: others may contain the package. `catalogues` says how
+    old KEV and EPSS are, none if the advisories cannot be read.
     """
 
     versions: list[PackageVersion]
     vulnerabilities: list[PackageVulnerability]
     vulnerability_count: int
     is_limited: bool
+    catalogues: list[CatalogueAge]
 
 
 def find_package(
@@ -102,7 +105,10 @@ def find_package(
     ]
     versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
     is_limited = caller is not None and caller.is_limited
-    return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities), is_limited)
+    catalogues = list(read_catalogue_ages(search.advisories, search.clock.now()))
+    return PackageContents(
+        versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities), is_limited, catalogues
+    )
 
 
 def _find_undetermined(

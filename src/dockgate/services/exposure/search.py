@@ -22,7 +22,7 @@ from dockgate.services.exposure.answer import (
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
-from dockgate.services.exposure.caveats import list_caveats
+from dockgate.services.exposure.caveats import list_catalogue_caveats, list_caveats
 from dockgate.services.exposure.conclusion import QuestionScope, determine_outcome, draw_conclusion
 from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.image_lists import ImageLists, Matches, find_previous_page, select_page
@@ -154,6 +154,8 @@ class ExposureSearch:
             not_judged=knowledge.reason,
         )
         scope = QuestionScope(subject.is_vulnerability, is_limited, is_past=request.as_of is not None)
+        exploited = _find_exploited_day(entries, request.as_of)
+        old_catalogues = [age for age in knowledge.catalogues if age.checked_at and age.is_stale]
         moved_count, is_about_now = unknown_images.moved_count, scope.is_vulnerability and not scope.is_past
         return Exposure(
             question=question,
@@ -168,7 +170,7 @@ class ExposureSearch:
                 stale_feed_count=len(knowledge.stale_feeds),
             ),
             names=names,
-            exploited=_find_exploited_day(entries, request.as_of),
+            exploited=exploited,
             epss=None if request.as_of else max((cve.epss for cve in entries if cve.epss is not None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
@@ -188,8 +190,12 @@ class ExposureSearch:
             previous=str(previous) if previous is not None else None,
             unknown=unknown_images.make_page(unknown_slice, outcome, contents.images, contents.tag_periods),
             unaffected=_count_unaffected(unknown_images, knowledge) if is_about_now else None,
-            caveats=list_caveats(outcome.state, knowledge.checks, scope, moved_count, knowledge.stale_feeds),
+            caveats=[
+                *list_caveats(outcome.state, knowledge.checks, scope, moved_count, knowledge.stale_feeds),
+                *list_catalogue_caveats(old_catalogues, is_exploited=exploited is not None),
+            ],
             feeds=list(knowledge.feeds),
+            catalogues=list(knowledge.catalogues),
         )
 
     def _group_images(self, waiver_finder: WaiverFinder, subject: Subject, matches: Matches) -> list[list[int]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
+from dockgate.services.exposure.catalogue_ages import CatalogueAge, list_catalogue_ages
 from dockgate.services.exposure.caveats import FeedChecks
 from dockgate.services.exposure.conclusion import Outcome
 from dockgate.services.exposure.feed_ages import FeedAge, list_feed_ages
@@ -14,7 +15,7 @@ from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope, HistoryBegin, IndexState, UnknownImage
 from dockgate.store.fleet.records import IndexedImage, TagPeriod
 from dockgate.store.records import ScanState
-from dockgate.vulnerabilities.model import Coverage
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ class AdvisoryKnowledge:
 
     `is_known`: it has their names, None if it cannot be read. `packages` are those that their advisories are about:
     (ecosystem, source name). The components of `uncovered_components` may be such packages, and it does not cover them.
-    `reason` says why no image can be judged, `checks` how old the advisories are, and
-    `feeds` how old those for the ecosystems of the images are, none for a question about a package.
+    `reason` says why no image can be judged, `checks` how old the advisories are, `feeds` how old those for the
+    ecosystems of the images are, and `catalogues` how old KEV and EPSS are: none of them for a question about a
+    package.
     """
 
     is_known: bool | None
@@ -60,6 +62,7 @@ class AdvisoryKnowledge:
     reason: str | None = None
     checks: FeedChecks = field(default_factory=FeedChecks)
     feeds: Sequence[FeedAge] = ()
+    catalogues: Sequence[CatalogueAge] = ()
 
     @property
     def stale_feeds(self) -> Sequence[FeedAge]:
@@ -82,7 +85,9 @@ def read_advisory_knowledge(
     if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
     feeds = list_feed_ages(coverage, state.ecosystems, now, as_of)
-    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, _read_checks(coverage), feeds)
+    catalogues = list_catalogue_ages(coverage, now, as_of, ("kev",) if as_of else CATALOGUES)
+    checks = _read_checks(coverage)
+    return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason, checks, feeds, catalogues)
 
 
 def read_package_knowledge(advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:

@@ -15,6 +15,7 @@ from dockgate.services.exposure.answer import (
     ExposureRequest,
     ExposureSort,
 )
+from dockgate.services.exposure.catalogue_ages import CatalogueAge, read_catalogue_ages
 from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching
@@ -112,12 +113,14 @@ class ListedVulnerability:
 class VulnerabilityPage:
     """Vulnerabilities of packages in images, the most urgent first.
 
-    `next` is the cursor of the following page. `matching` says whether vulnerabilities may be missing.
+    `next` is the cursor of the following page. `matching` says whether vulnerabilities may be missing, `catalogues` how
+    old KEV and EPSS are, none if the advisories cannot be read.
     """
 
     vulnerabilities: list[ListedVulnerability]
     next: str | None
     matching: AdvisoryMatching
+    catalogues: list[CatalogueAge]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,9 @@ def list_vulnerabilities(
         )
         for entry in page.entries
     ]
-    return VulnerabilityPage(entries, page.next, read_matching(store, fleet.advisories, list_needed_catalogues(only)))
+    matching = read_matching(store, fleet.advisories, list_needed_catalogues(only))
+    catalogues = read_catalogue_ages(fleet.advisories, fleet.exposure_search.clock.now())
+    return VulnerabilityPage(entries, page.next, matching, list(catalogues))
 
 
 def list_needed_catalogues(only: VulnerabilitySelection) -> Sequence[str]:

@@ -23,6 +23,7 @@ from dockgate.services.exposure.answer import (
     ExposureRequest,
     ExposureSort,
 )
+from dockgate.services.exposure.catalogue_ages import read_catalogue_ages
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
@@ -142,6 +143,7 @@ def show_vulnerabilities(
         images=store.vulnerability_lists.count_images(numbers, scope),
         severities=list(Severity),
         matching=read_matching(store, fleet.advisories, list_needed_catalogues(only)),
+        catalogues=read_catalogue_ages(fleet.advisories, fleet.exposure_search.clock.now()),
         q=q,
         severity=severity,
         only=only,
