@@ -1,19 +1,18 @@
 """The console's pages for every role, hostile text in them, and what people decide and change there."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
 from html import unescape
 from pathlib import Path
 
-import httpx
 import pytest
 from tests.fakes.target import MemoryTarget
 from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
+from tests.scenarios.page_links import FILTER_LIMIT, MORE, START, Pages, fetch_linked_pages
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent
@@ -40,38 +39,6 @@ def _no_failed_sign_ins(site: Site) -> None:
 
 # --- pages ---------------------------------------------------------------------------------------------------------
 
-START = ("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/advisories", "/events")
-MORE = ("/people", "/audit", "/settings", "/gc", "/styleguide", "/search?q=api", "/signin")
-
-
-Pages = list[tuple[str, httpx.Response]]
-# Of pages that differ by a name or a value in their address, a role is shown as many.
-FILTER_LIMIT = 2
-
-
-def _walk_pages(browser: Browser, start: Sequence[str] = START + MORE, filter_limit: int | None = None) -> Pages:
-    """The pages that links lead to, with one filter or order at most: all sets of them are too many.
-
-    `filter_limit` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
-    """
-    waiting, seen_links, pages = [*start], {*start}, []
-    kinds: Counter[tuple[str, int, str]] = Counter()
-    while waiting:
-        path = waiting.pop()
-        plain, _, query = path.partition("?")
-        kind = (plain.split("/")[1], plain.count("/"), query.partition("=")[0])
-        kinds[kind] += 1
-        if path not in start and filter_limit and kinds[kind] > filter_limit:
-            continue
-        answer = browser.get(path)
-        pages.append((path, answer))
-        if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
-            new = {link.partition("#")[0] for link in Forms(answer.text).links} - seen_links
-            new = {link for link in new if link and not link.startswith(("/api/", "/static/")) and "&" not in link}
-            seen_links |= new
-            waiting += sorted(new)
-    return pages
-
 
 @pytest.fixture(scope="module")
 def pages(site: Site) -> Callable[[Role], Pages]:
@@ -80,7 +47,7 @@ def pages(site: Site) -> Callable[[Role], Pages]:
     @cache
     def fetch(role: Role) -> Pages:
         with Browser(site.server, site.tokens[role]) as browser:
-            return _walk_pages(
+            return fetch_linked_pages(
                 browser,
                 (*START, *MORE, f"/executions/{site.execution}", f"/images/{site.approved_image}", "/running/web"),
                 FILTER_LIMIT,
@@ -128,7 +95,7 @@ def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) ->
         waivers[name] = site.server.post("/waivers", {**waiver, "until": "2999-01-01"})["waiver"]["id"]
     paths = set()
     with Browser(site.server, site.issue_token("kim")) as browser:
-        for path, answer in _walk_pages(browser, ("/",)):
+        for path, answer in fetch_linked_pages(browser, ("/",)):
             paths.add(path)
             assert answer.status_code in (200, 303), (path, answer.text)
             for name in (site.approved_image, site.approved_image[7:19], "web/app", "/running/web", "of-web", "other/"):

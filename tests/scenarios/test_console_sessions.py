@@ -156,6 +156,12 @@ def test_an_invalid_token_starts_no_session_and_is_not_shown(site: Site) -> None
     assert statuses[-1] == 429
 
 
+def test_the_page_to_sign_in_says_what_to_do_when_every_admin_token_is_lost(site: Site) -> None:
+    with Browser(site.server) as browser:
+        html = browser.get("/signin").text
+    assert "dockgate token create NAME --local</code> on the server's machine" in html
+
+
 def test_signing_out_ends_the_session_everywhere(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         stolen_cookie = browser.cookies[COOKIE]

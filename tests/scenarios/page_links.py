@@ -1,0 +1,39 @@
+"""The console's pages that links lead to, for a browser without scripts."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import httpx
+from tests.scenarios.browser import Browser, Forms
+
+START = ("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/advisories", "/events")
+MORE = ("/people", "/audit", "/settings", "/gc", "/styleguide", "/search?q=api", "/signin")
+
+
+Pages = list[tuple[str, httpx.Response]]
+# Of pages that differ by a name or a value in their address, a role is shown as many.
+FILTER_LIMIT = 2
+
+
+def fetch_linked_pages(browser: Browser, start: Sequence[str] = START + MORE, filter_limit: int | None = None) -> Pages:
+    """The pages that links lead to, with one filter or order at most: all sets of them are too many.
+
+    `filter_limit` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
+    """
+    waiting, seen_links, pages = [*start], {*start}, []
+    kinds: Counter[tuple[str, int, str]] = Counter()
+    while waiting:
+        path = waiting.pop()
+        plain, _, query = path.partition("?")
+        kind = (plain.split("/")[1], plain.count("/"), query.partition("=")[0])
+        kinds[kind] += 1
+        if path not in start and filter_limit and kinds[kind] > filter_limit:
+            continue
+        answer = browser.get(path)
+        pages.append((path, answer))
+        if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
+            new = {link.partition("#")[0] for link in Forms(answer.text).links} - seen_links
+            new = {link for link in new if link and not link.startswith(("/api/", "/static/")) and "&" not in link}
+            seen_links |= new
+            waiting += sorted(new)
+    return pages
