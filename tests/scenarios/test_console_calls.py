@@ -37,7 +37,7 @@ class ReachedPages(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReachedPages]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReachedPages]:
     with ServerSystem(Path(tmp_path_factory.mktemp("calls"))) as server:
         site = Site(server)
         server.apply('kind: Rule\nname: all\npattern: {"source": ["dockgate"]}\ntargets: [log]\n')
@@ -55,12 +55,12 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReachedPages]:
             yield ReachedPages(site, browser, dict(fetch_linked_pages(browser, paths, FILTER_LIMIT)))
 
 
-def test_every_page_names_its_call(reached: ReachedPages) -> None:
+def test_every_page_names_its_call(pages: ReachedPages) -> None:
     """A link that answers this person, or the method and the path of a call that has no address to open."""
-    documented_paths = reached.site.server.app.openapi()["paths"]
+    documented_paths = pages.site.server.app.openapi()["paths"]
     calls = {(method.upper(), path) for path, methods in documented_paths.items() for method in methods}
     links: dict[str, str] = {}
-    for path, answer in reached.answers.items():
+    for path, answer in pages.answers.items():
         is_page = answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
         if not is_page or path.partition("?")[0] in WITHOUT_CALL or "content-disposition" in answer.headers:
             continue
@@ -70,16 +70,16 @@ def test_every_page_names_its_call(reached: ReachedPages) -> None:
         links |= dict.fromkeys(re.findall(r'href="([^"]+)"', footer), path)
         assert 'href="/api/v1/' in footer or "/raw/" in footer or named_calls, path
     for link, path in links.items():
-        answer = reached.browser.get(link, headers={"Accept": "application/json"})
+        answer = pages.browser.get(link, headers={"Accept": "application/json"})
         assert answer.status_code == 200, (path, link, answer.text)
 
 
-def test_the_links_lead_to_every_page(reached: ReachedPages) -> None:
-    paths = {path.partition("?")[0] for path, answer in reached.answers.items() if answer.status_code < 400}
+def test_the_links_lead_to_every_page(pages: ReachedPages) -> None:
+    paths = {path.partition("?")[0] for path, answer in pages.answers.items() if answer.status_code < 400}
     routes = [route for router in list_routers() for route in router.routes if isinstance(route, APIRoute)]
-    unreached = {
+    unreached_paths = {
         route.path
         for route in routes
-        if "GET" in route.methods and not any(route.path_regex.match(path) for path in paths)
+        if "GET" in (route.methods or ()) and not any(route.path_regex.match(path) for path in paths)
     }
-    assert unreached == NO_PAGES
+    assert unreached_paths == NO_PAGES

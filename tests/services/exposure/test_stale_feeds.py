@@ -142,7 +142,7 @@ def test_old_catalogues_leave_open_whether_it_is_exploited_and_nothing_else(flee
     contents = find_package(fleet.make_search(), "idna", None)
     assert contents.catalogues == exposure.catalogues
     past_exposure = fleet.find_exposure("CVE-2026-1", as_of=20)
-    assert [age.catalogue for age in past_exposure.catalogues] == ["kev"], "EPSS is not told for the past"
+    assert [age.catalogue for age in past_exposure.catalogues] == ["kev"], "EPSS of the past is not recorded"
     assert fleet.find_exposure("idna@9").catalogues == []
 
 
