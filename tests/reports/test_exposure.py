@@ -200,9 +200,9 @@ def test_a_page_says_that_a_catalogue_is_too_old_or_was_never_read() -> None:
         {"catalogue": "epss", "checked_at": None, "is_stale": True, "reason": "EPSS was never read."},
         {"catalogue": "kev", "checked_at": "2026-01-01T00:00:00Z", "is_stale": True, "reason": "KEV is old."},
     ]
-    for exploited, is_unknown in (("2026-01-01", False), (None, True)):
+    for exploited_day, is_unknown in (("2026-01-01", False), (None, True)):
         output = io.StringIO()
-        _exposure_html.write({**make_exposure("idna"), "exploited": exploited, "catalogues": ages}, output)
+        _exposure_html.write({**make_exposure("idna"), "exploited": exploited_day, "catalogues": ages}, output)
         html = output.getvalue()
         assert ("<th>Known to be exploited</th><td>unknown: KEV is old.</td>" in html) is is_unknown
         assert "EPSS was never read" not in html, "it has a score"

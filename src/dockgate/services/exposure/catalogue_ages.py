@@ -1,4 +1,4 @@
-"""The ages of the catalogues KEV and EPSS: what they say of a vulnerability is as old as their last check."""
+"""The ages of the catalogues KEV and EPSS, on which it depends whether their values still count."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ CATALOGUE_NAMES = {"epss": "EPSS", "kev": "KEV"}
 
 @dataclass(frozen=True, slots=True)
 class CatalogueAge:
-    """The last check of a catalogue: "kev" (known to be exploited) or "epss" (probability of an exploitation).
+    """The last check of a catalogue.
 
+    `catalogue` is "kev" (known to be exploited) or "epss" (probability of an exploitation).
     `checked_at` is null if this server has not read it, or the time is unknown. `is_stale`: at the time of the question
     the check was too long ago, was unknown, or lay in the future. `reason` says so in a sentence, null if the
     catalogue is not stale. The limit is that of feeds.

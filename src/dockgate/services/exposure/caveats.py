@@ -84,10 +84,11 @@ def list_caveats(
     return caveats
 
 
-def list_catalogue_caveats(stale_catalogues: Sequence[CatalogueAge], *, is_exploited: bool) -> list[Caveat]:
+def list_catalogue_caveats(catalogues: Sequence[CatalogueAge], *, is_exploited: bool) -> list[Caveat]:
     """What catalogues that are too old leave open of a vulnerability, which they list as exploited or not."""
     texts = {"kev": "It may be known to be exploited by now.", "epss": "Its EPSS score may have changed."}
-    ages = [age for age in stale_catalogues if not (is_exploited and age.catalogue == "kev")]
+    stale_ages = [age for age in catalogues if age.checked_at and age.is_stale]
+    ages = [age for age in stale_ages if not (is_exploited and age.catalogue == "kev")]
     if not ages:
         return []
     sentence = " ".join([*(texts[age.catalogue] for age in ages), *(age.reason for age in ages if age.reason)])

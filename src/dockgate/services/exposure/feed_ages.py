@@ -39,7 +39,7 @@ def list_feed_ages(
 
 
 def find_moment(checked_at: str | None, now: str, as_of: str | None) -> datetime:
-    """Return the time at which the age of a feed counts: that of the question, but none before the last check."""
+    """Return the time at which the age of a feed counts: that of the question, or the last check after it."""
     moment, checked_time, past_time = to_datetime(now), parse_time(checked_at), parse_time(as_of)
     if past_time is not None and checked_time is not None:
         return max(past_time, min(checked_time, moment))

@@ -22,8 +22,8 @@ from dockgate.services.exposure.answer import (
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
-from dockgate.services.exposure.caveats import list_catalogue_caveats, list_caveats
-from dockgate.services.exposure.conclusion import QuestionScope, determine_outcome, draw_conclusion
+from dockgate.services.exposure.caveats import Caveat, list_catalogue_caveats, list_caveats
+from dockgate.services.exposure.conclusion import ExposureState, QuestionScope, determine_outcome, draw_conclusion
 from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.image_lists import ImageLists, Matches, find_previous_page, select_page
 from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
@@ -154,8 +154,7 @@ class ExposureSearch:
             not_judged=knowledge.reason,
         )
         scope = QuestionScope(subject.is_vulnerability, is_limited, is_past=request.as_of is not None)
-        exploited = _find_exploited_day(entries, request.as_of)
-        old_catalogues = [age for age in knowledge.catalogues if age.checked_at and age.is_stale]
+        exploited_day, stale_count = _find_exploited_day(entries, request.as_of), len(knowledge.stale_feeds)
         moved_count, is_about_now = unknown_images.moved_count, scope.is_vulnerability and not scope.is_past
         return Exposure(
             question=question,
@@ -163,14 +162,10 @@ class ExposureSearch:
             is_limited=is_limited,
             state=outcome.state,
             conclusion=draw_conclusion(
-                outcome,
-                scope,
-                services=len(matches.services),
-                moved_count=moved_count,
-                stale_feed_count=len(knowledge.stale_feeds),
+                outcome, scope, services=len(matches.services), moved_count=moved_count, stale_feed_count=stale_count
             ),
             names=names,
-            exploited=exploited,
+            exploited=exploited_day,
             epss=None if request.as_of else max((cve.epss for cve in entries if cve.epss is not None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
@@ -190,10 +185,7 @@ class ExposureSearch:
             previous=str(previous) if previous is not None else None,
             unknown=unknown_images.make_page(unknown_slice, outcome, contents.images, contents.tag_periods),
             unaffected=_count_unaffected(unknown_images, knowledge) if is_about_now else None,
-            caveats=[
-                *list_caveats(outcome.state, knowledge.checks, scope, moved_count, knowledge.stale_feeds),
-                *list_catalogue_caveats(old_catalogues, is_exploited=exploited is not None),
-            ],
+            caveats=_list_caveats(outcome.state, knowledge, scope, moved_count, exploited_day),
             feeds=list(knowledge.feeds),
             catalogues=list(knowledge.catalogues),
         )
@@ -376,6 +368,19 @@ def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Calle
 def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
     counts = Counter(name for names in by_image.values() for name in names)
     return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
+
+
+def _list_caveats(
+    state: ExposureState,
+    knowledge: AdvisoryKnowledge,
+    scope: QuestionScope,
+    moved_count: int,
+    exploited_day: str | None,
+) -> list[Caveat]:
+    return [
+        *list_caveats(state, knowledge.checks, scope, moved_count, knowledge.stale_feeds),
+        *list_catalogue_caveats(knowledge.catalogues, is_exploited=exploited_day is not None),
+    ]
 
 
 def _find_exploited_day(entries: Collection[Vulnerability], as_of: str | None) -> str | None:
