@@ -169,15 +169,17 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("unknown", format_count(unknown_count, "image") if unknown_count else ""),
         ("not affected", _describe_unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
-        ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else _describe_unknown_kev(exposure)),
+        ("exploited", _describe_exploitation(exposure)),
         ("services", _shorten_names(services)),
         ("pipelines", _shorten_names(pipelines)),
     ]
 
 
-def _describe_unknown_kev(exposure: Mapping[str, Any]) -> str:
-    """Say that it is unknown whether it is exploited, an empty text if KEV does not list it."""
-    return next(("unknown" for age in exposure["catalogues"] if age["catalogue"] == "kev" and age["is_stale"]), "")
+def _describe_exploitation(exposure: Mapping[str, Any]) -> str:
+    if exposure["exploited"]:
+        return f"since {exposure['exploited']}"
+    is_unknown = any(age["catalogue"] == "kev" and age["is_stale"] for age in exposure["catalogues"])
+    return "unknown" if is_unknown else ""
 
 
 def _shorten_names(names: Sequence[str]) -> str:

@@ -32,8 +32,8 @@ def list_catalogue_ages(
     coverage: Iterable[Coverage], now: str, as_of: str | None = None, names: Collection[str] = CATALOGUES
 ) -> list[CatalogueAge]:
     """Return the ages of the catalogues of these names, sorted by name. Pure."""
-    present = {entry.ecosystem: entry for entry in coverage}
-    return [_make_catalogue_age(name, present.get(name), now, as_of) for name in sorted(names)]
+    entries = {entry.ecosystem: entry for entry in coverage}
+    return [_make_catalogue_age(name, entries.get(name), now, as_of) for name in sorted(names)]
 
 
 def read_catalogue_ages(
