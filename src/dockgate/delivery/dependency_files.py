@@ -98,7 +98,7 @@ def has_npm_dependency(text: str, path: str, name: str) -> bool:
 def repin_digest(text: str, path: str, old: str, new: str) -> str:
     """Change the digest of an image in a Dockerfile."""
     if old not in text:
-        raise PinError(f"{path} does not name {old}: arguments of the build do")
+        raise PinError(f"{path} does not name {old}: a build argument does")
     return text.replace(old, new)
 
 

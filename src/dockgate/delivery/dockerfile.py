@@ -189,11 +189,11 @@ def _make_variable_error(flag: str) -> BuildError:
 
 
 def _is_stage(reference: str, stages: _Stages) -> bool:
-    """Return whether it names a finished stage. podman takes a name in other case for an image's."""
+    """Return whether it names a finished stage. podman reads a name in another case as an image."""
     stage = stages.get(reference.lower())
     if stage is not None and stage[0] != reference:
         raise BuildError(
-            f"{reference!r} in the Dockerfile is the stage {stage[0]!r} in other case", "Write it as behind AS."
+            f"{reference!r} in the Dockerfile and the stage {stage[0]!r} differ in case", "Write it as after AS."
         )
     return stage is not None
 
@@ -205,7 +205,7 @@ def _parse_stage_name(words: Sequence[str]) -> str | None:
     if not _STAGE.fullmatch(words[2]):
         raise BuildError(
             f"the stage {words[2][:80]!r} of the Dockerfile has no plain name",
-            "Call it by letters, digits, and - _ . between them, beginning with a letter.",
+            "Use letters, digits, - _ and . in it, and begin with a letter.",
         )
     return words[2]
 

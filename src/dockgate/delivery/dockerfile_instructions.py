@@ -123,7 +123,7 @@ def _find_heredocs(operands: str, escape: str) -> Iterator[tuple[bool, str]]:
             name = _HEREDOC_NAME.fullmatch(heredoc[2])
             if name is None:
                 raise BuildError(
-                    f"the here-document {word} of the Dockerfile has no plain name", "Call it by letters, as in <<EOF."
+                    f"the here-document {word} of the Dockerfile has no plain name", "Use letters alone, as in <<EOF."
                 )
             yield bool(heredoc[1]), name[2]
 

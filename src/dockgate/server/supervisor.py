@@ -30,7 +30,7 @@ def find(program: str, package: str) -> str:
     """Find a program. Raises UnavailableError naming the Debian package that brings it."""
     path = shutil.which(program)
     if path is None:
-        raise UnavailableError(f"there is no {program} here", f"Install it: apt-get install {package}")
+        raise UnavailableError(f"{program} is not installed", f"Install it: apt-get install {package}")
     return path
 
 

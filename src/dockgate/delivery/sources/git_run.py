@@ -115,9 +115,9 @@ def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], objec
 def make_command(*arguments: str, max_file: int = 0) -> list[str]:
     """The command line of git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
     if not shutil.which("git"):
-        raise UnavailableError("there is no git here", "Install the package git: apt-get install git")
+        raise UnavailableError("git is not installed", "Install the package git: apt-get install git")
     if not shutil.which("prlimit"):
-        raise UnavailableError("there is no prlimit here", "Install util-linux: apt-get install util-linux")
+        raise UnavailableError("prlimit is not installed", "Install util-linux: apt-get install util-linux")
     limits = [f"--data={_lower_to_limit(resource.RLIMIT_DATA, MAX_MEMORY)}", "--core=0"]
     if max_file:
         limits.append(f"--fsize={_lower_to_limit(resource.RLIMIT_FSIZE, max_file)}")

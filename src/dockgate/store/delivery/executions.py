@@ -260,7 +260,7 @@ class ExecutionTable:
             keys = plan_retry(pipeline, runs)
             if not keys:
                 raise ConflictError(
-                    f"nothing of execution {execution_id!r} has failed (it is {execution.state})",
+                    f"execution {execution_id!r} has no failed action (it is {execution.state})",
                     _make_advice(execution),
                 )
             _start_runs(connection, keys, now)
