@@ -80,22 +80,6 @@ def test_folder_outside_the_cache_is_not_owned(tmp_path: Path) -> None:
     assert list(extract.owns) == ["pkg:conan/png@1.6.41"]
 
 
-def test_pages_that_name_a_row_again_and_again_are_read_in_bounded_time(tmp_path: Path) -> None:
-    """Each of some forty pages names its first row 30,000 times."""
-    with closing(sqlite3.connect(tmp_path / "db")) as database:
-        database.execute("PRAGMA page_size = 65536")
-        database.execute("CREATE TABLE packages (reference, rrev, pkgid, prev, path, filler)")
-        database.executemany("INSERT INTO packages VALUES ('a/1', '', '', '', 'a', ?)", [("x" * 2000,)] * 1200)
-        database.commit()
-    content = bytearray((tmp_path / "db").read_bytes())
-    for page in range(65536, len(content), 65536):
-        if content[page] == 13:
-            content[page + 3 : page + 5] = (30_000).to_bytes(2, "big")
-            content[page + 8 : page + 60_008] = content[page + 8 : page + 10] * 30_000
-    with pytest.raises(UnreadableError, match="has more than 1000000 rows"):
-        read(bytes(content), PATH)
-
-
 def test_pending_changes_of_the_cache_are_unread() -> None:
     assert read(b"", f"{PATH}-wal") == Extract()
     with pytest.raises(UnreadableError, match="not yet in the database"):

@@ -10,23 +10,24 @@ from typing import BinaryIO
 from dockgate.shared.errors import UnreadableError
 
 SCHEMA_LIMIT = 10_000  # rows of the schema; rpm and FreeBSD's pkg have about thirty
-# Rows of one table. FreeBSD's pkg has one for each file of its packages. A page may name the same row any number of
-# times, so the size of the database is no limit.
-ROWS_LIMIT = 1_000_000
+ROWS_LIMIT = 1_000_000  # rows of one table; FreeBSD's pkg has one for each file of its packages
 
 _MAGIC = b"SQLite format 3\0"
 _UTF8 = 1
 _INTERIOR, _LEAF = 5, 13
+_CELL_MINIMUM = 4  # bytes that SQLite reserves for a cell
 _INTEGER_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 _WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
-def read_rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) -> Iterator[tuple[int, list[bytes]]]:
+def read_rows(
+    file: BinaryIO, size: int, table: str, limit: int, columns: int = 5, rows_limit: int = ROWS_LIMIT
+) -> Iterator[tuple[int, list[bytes]]]:
     """Yield each row of a table: its number and its first `columns` columns.
 
     The number is the value of a column that is an INTEGER PRIMARY KEY. Text and blobs are as stored, integers
-    big-endian. Raises UnreadableError, also for a row of more than `limit` bytes.
+    big-endian. Raises UnreadableError, also for a row of more than `limit` bytes and for more than `rows_limit` rows.
     """
     database = _Database(file, size)
     root = 0
@@ -39,8 +40,8 @@ def read_rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 
     if not root:
         raise UnreadableError(f"it has no table {table}")
     for count, (number, payload) in enumerate(database.read_rows(root, limit)):
-        if count == ROWS_LIMIT:
-            raise UnreadableError(f"its table {table} has more than {ROWS_LIMIT} rows")
+        if count == rows_limit:
+            raise UnreadableError(f"its table {table} has more than {rows_limit} rows")
         yield number, _read_columns(payload, columns)
 
 
@@ -91,10 +92,17 @@ class _Database:
                 children = [int.from_bytes(page[at : at + 4], "big") for at in (*pointers, start + 8)]
                 open_pages += reversed(children)
             else:
-                for at in pointers:
-                    yield self._read_payload(page, at, limit)
+                cells_size = 0
+                for start_of_cell in pointers:
+                    row, payload, end = self._read_cell(page, start_of_cell, limit)
+                    # Without this, a page could name one row thousands of times.
+                    cells_size += max(end - start_of_cell, _CELL_MINIMUM)
+                    if cells_size > self.usable_size:
+                        raise UnreadableError(f"the rows of page {number} overlap")
+                    yield row, payload
 
-    def _read_payload(self, page: bytes, at: int, limit: int) -> tuple[int, bytes]:
+    def _read_cell(self, page: bytes, at: int, limit: int) -> tuple[int, bytes, int]:
+        """Return the row's number, its payload, and where the cell ends in its page."""
         size, at = _read_varint(page, at)
         number, at = _read_varint(page, at)
         if size > limit:
@@ -107,13 +115,14 @@ class _Database:
         if at + local > self.usable_size:
             raise UnreadableError("a row reaches beyond its page")
         parts, missing_size = [page[at : at + local]], size - local
+        end = at + local + (4 if missing_size else 0)
         next_page = page[at + local : at + local + 4]
         while missing_size:
             overflow = self._read_page(int.from_bytes(next_page, "big"))
             next_page = overflow[:4]
             parts.append(overflow[4 : min(self.usable_size, 4 + missing_size)])
             missing_size -= len(parts[-1])
-        return number, b"".join(parts)
+        return number, b"".join(parts), end
 
     def _read_page(self, number: int) -> bytes:
         if not 0 < number <= self.count:

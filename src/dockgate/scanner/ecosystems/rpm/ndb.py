@@ -23,7 +23,8 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
         raise UnreadableError(f"it is an ndb database of the unknown version {version}")
     if not pages or pages * _PAGE > size:
         raise UnreadableError("it is truncated")
-    seen_offsets: set[int] = set()
+    seen_indexes: set[int] = set()
+    blobs_size = 0
     for number in range(pages):
         file.seek(number * _PAGE)
         # The database's own header takes the place of the first two slots.
@@ -32,10 +33,14 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
             if magic != _SLOT:
                 raise UnreadableError(f"a slot of page {number} is invalid")
             if index:
-                if index in seen_offsets:
+                if index in seen_indexes:
                     raise UnreadableError(f"it has two packages with the number {index}")
-                seen_offsets.add(index)
-                yield _read_blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
+                seen_indexes.add(index)
+                blob = _read_blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
+                blobs_size += len(blob)
+                if blobs_size > size:
+                    raise UnreadableError("its packages overlap")
+                yield blob
 
 
 def _read_blob(file: BinaryIO, index: int, offset: int, room: int, limit: int) -> bytes:
