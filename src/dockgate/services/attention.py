@@ -1,4 +1,4 @@
-"""What needs a person now: what each caller has to act on."""
+"""What each caller has to act on now."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class Attention:
     `services` and `newest_executions` (one of each pipeline) are all that the caller may see; `rejected_states` are
     those of failed executions that an approval's answer failed, by their id. Of the rest it has what the caller has to
     act on: `approvals` on which it may vote, `failures` of its own, `waivers` of its own that end soon, `targets` of
-    events that fail or have dead letters, other deliveries that are `given_up`, the newest first, and `feeds`, of which
-    not all need be in trouble. `database_fault` is what is wrong with the advisory database, and advice.
+    events that fail or have dead letters, other deliveries that are `given_up`, the newest first, and all `feeds`,
+    with or without trouble. `database_fault` says what is wrong with the advisory database, with advice.
     """
 
     services: Sequence[Service]
@@ -118,8 +118,8 @@ def select_own_failures(
 ) -> Sequence[Execution]:
     """The failed executions that are the caller's, Undetermined ones last.
 
-    Without a person who pushed or started it, an execution is that of everyone who may run the pipeline. Undetermined
-    ones are also of those who may accept risks: they look after feeds and policies.
+    An execution that no person pushed or started belongs to everyone who may run the pipeline. Undetermined ones also
+    belong to those who may accept risks: they look after feeds and policies.
     """
 
     def is_own(execution: Execution) -> bool:

@@ -26,7 +26,7 @@ class Recovery:
         run_for_each([event.id for event in self.store.push_events.list_unhandled()], self.starter.start_event)
 
     def start_scans(self) -> None:
-        """Start the scans that were requested and run nowhere."""
+        """Start the scans that were requested and that no process runs."""
         run_for_each(self.store.images.list_requested_scans(), self.scans.start, lambda scan: scan.image)
 
     def continue_executions(self) -> None:
@@ -35,7 +35,7 @@ class Recovery:
         run_for_each(steps, lambda step: step(), lambda step: step.__name__)
 
     def release_claims(self) -> None:
-        """Release the outbox entries that workers had claimed that no longer exist."""
+        """Release the outbox entries that are claimed by workers which no longer exist."""
         self.store.outbox.release_lost([worker.id for worker in self.store.workers.list()])
 
     def _request_scans(self) -> None:

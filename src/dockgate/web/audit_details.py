@@ -11,7 +11,7 @@ _describe: ContextVar[Callable[[str], None] | None] = ContextVar("describe", def
 
 
 def begin_call(describe: Callable[[str], None] | None) -> None:
-    """Say how the entry of the call that is answered from here on is described, None for no entry."""
+    """Set what describes the audit entry of the call that begins, None for a call without an entry."""
     _describe.set(describe)
 
 

@@ -10,7 +10,7 @@ from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.shared.purl import strip_qualifiers
 
-# Characters that a path has as they are.
+# Characters that are not percent-encoded in a path.
 _SAFE_CHARACTERS = "/:@!$&'()*+,;=~"
 # Folders of pages by the kind of an event's subject.
 _SUBJECT_FOLDERS: Mapping[str, str] = {

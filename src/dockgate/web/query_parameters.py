@@ -1,6 +1,6 @@
-"""The parameters of an address: what a call or a page does not know is refused, never ignored.
+"""The parameters of an address. Unknown ones are refused.
 
-Otherwise a list would look filtered by what is not a filter of it.
+If they were ignored, a list would look filtered although it is not.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

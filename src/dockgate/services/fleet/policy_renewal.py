@@ -124,9 +124,9 @@ class PolicyRenewal:
             self._write(verdicts, now, events, judging_inputs, due_changes)
 
     def _select_images(self, previous: FleetJudgingInputs) -> Sequence[IndexedImage]:
-        """The images to judge if only advisories, exemptions, images and the time have changed; all if most could be.
+        """The images to judge if only advisories, exemptions, images and the time have changed.
 
-        `previous` are the inputs of the last renewal.
+        All images if most may need it. `previous` are the inputs of the last renewal.
         """
         match, changed_digests = self.inputs.match, self.inputs.pending_changes.keys()
         scopes = list_changed_scopes(self.store, self.inputs.exemptions, previous)

@@ -1,7 +1,7 @@
 """The child process of `highlighting`.
 
 Arguments: the name of a file, the first line to answer. Standard input: the file's text up to the last line to answer.
-It writes one line of JSON: of each line the pieces, as [kind, text], or null if no lexer knows the name.
+It writes one line of JSON: for each line its pieces, as [kind, text], or null if no lexer knows the name.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Plots as SVG, made by the server: their shape is geometry in attributes, their colour a class. Pure."""
+"""Plots as SVG, made by the server: attributes have the geometry, classes the colours. Pure."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ def draw_bar_plot(values: Sequence[int], maximum: int, label: str) -> Markup:
 
 
 def draw_share_bar(value: int, maximum: int) -> Markup:
-    """A bar of a length for a row that has the number, so that it says nothing to assistive technology."""
+    """Draw a bar beside a number. Assistive technology skips it, because the row has the number."""
     width = round(WIDTH * value / max(1, maximum), 1)
     bar = Markup('<rect x="0" y="0" width="{}" height="{}"/>').format(f"{width:g}", HEIGHT) if value else ""
     return Markup(

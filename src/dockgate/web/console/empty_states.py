@@ -47,7 +47,7 @@ class EmptyState:
         return self.permission is Permission.READ or (caller.can(self.permission) and not caller.is_limited)
 
     def limit_to(self, matching: AdvisoryMatching | None) -> "EmptyState":
-        """Return the state of a list that depends on advisories: it claims what matching has shown."""
+        """Return the state with the sentence that fits how far packages were matched with advisories."""
         if matching is None or matching.certainty == Certainty.COMPLETE:
             return self
         begin = self.unknown_sentence if matching.certainty == Certainty.UNKNOWN else self.partial_sentence

@@ -22,7 +22,7 @@ _ADVICE = "Send it again from the page."
 class Part(NamedTuple):
     """A field of a form: its bytes; for a file its name, for a text None.
 
-    A browser sends a file without characters in its name where none was chosen.
+    If no file was chosen, a browser sends a file with an empty name.
     """
 
     file_name: str | None

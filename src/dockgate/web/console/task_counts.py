@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dockgate.services.web_services import DeliveryServices
 
-# Services whose targets are asked for their tasks, for at most these seconds.
+# The most services whose tasks are counted, and the most seconds that this may take.
 MAX_SERVICES, PATIENCE = 20, 0.5
 
 

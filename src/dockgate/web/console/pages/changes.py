@@ -75,7 +75,7 @@ def list_failed_executions(changes: Sequence[Change]) -> set[str]:
 
 
 def add_rejections(changes: Sequence[Change], states: Mapping[str, Status]) -> Sequence[Change]:
-    """The changes; executions that failed for the answer of an approval have that state."""
+    """Give executions that failed because of an approval the state of the approval's answer."""
     failed_ids = list_failed_executions(changes)
     return [
         replace(change, state=states[change.subject], sentence=shorten_rejection(change.sentence))
@@ -86,10 +86,10 @@ def add_rejections(changes: Sequence[Change], states: Mapping[str, Status]) -> S
 
 
 def make_change(event: StoredEvent) -> Change | None:
-    """An event in words.
+    """Describe an event in words.
 
-    None for one that another event says, too, and for one that lacks what the words need. An event may be of another
-    version of the server, and one of them must not keep a page from opening.
+    None if another event reports the same, or if a field is missing: an event may come from another version of the
+    server, and the page opens without it.
     """
     try:
         return _describe_event(event, event.body["detail"])

@@ -32,7 +32,7 @@ class Decision:
 
     @property
     def shown_state(self) -> ApprovalState | Status:
-        """The state of the approval; Undetermined if its policy rejected it because its verdict is."""
+        """The state of the approval. Undetermined if its policy rejected it for an Undetermined verdict."""
         is_undetermined = self.verdict is not None and self.verdict.status == Status.UNDETERMINED
         is_by_policy = self.is_rejected and self.approval.decided_by == POLICY_DECISION
         return Status.UNDETERMINED if is_undetermined and is_by_policy else self.approval.state

@@ -1,6 +1,6 @@
 """Vulnerabilities and packages: what is known of one, and every image and service that it touches.
 
-There are reports on it.
+Reports on them can be downloaded.
 """
 
 import dataclasses
