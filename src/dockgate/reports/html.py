@@ -213,7 +213,8 @@ def _render_packages(part: PlatformPart) -> Iterator[str]:
 
 
 def _render_table(head: Iterable[str], rows: Iterable[str], kind: str | None = None) -> Iterator[str]:
-    yield f'<div class="wide"><table class="{kind}"><thead><tr>'
+    attribute = f' class="{kind}"' if kind else ""
+    yield f'<div class="wide"><table{attribute}><thead><tr>'
     yield "".join(f"<th>{name}</th>" for name in head)
     yield "</tr></thead><tbody>"
     yield from rows
