@@ -20,18 +20,18 @@ SORTS = ("reason", "severity", "epss", "package")
 
 @dataclass(frozen=True, slots=True)
 class FindingFilter:
-    """Conditions on a finding; those that are None or empty hold for all.
+    """Conditions on a finding; those that are None hold for all.
 
-    `epss` is the least percentage, `layer` the digest of the layer that has the
-    package, `q` a part of its name or URL or of the vulnerability's names.
+    `epss` is the least percentage, `layer` the digest of the layer that has the package, `q` a part of its name or URL
+    or of the vulnerability's names.
     """
 
     severity: Severity | None = None
-    fix: str = ""
+    fix: str | None = None
     is_exploited: bool = False
     epss: int | None = None
-    origin: str = ""
-    layer: str = ""
+    origin: str | None = None
+    layer: str | None = None
     q: str = ""
     sort: str = "reason"
 
@@ -42,11 +42,11 @@ class FindingFilter:
         epss = choose_value(query, "epss", list(map(str, EPSS_STEPS)))
         return cls(
             severity=Severity(severity) if severity else None,
-            fix=choose_value(query, "fix", FIXES),
+            fix=choose_value(query, "fix", FIXES) or None,
             is_exploited=choose_value(query, "kev", ("yes",)) == "yes",
             epss=int(epss) if epss else None,
-            origin=choose_value(query, "origin", ORIGINS),
-            layer=query.get("layer", "")[:LONGEST],
+            origin=choose_value(query, "origin", ORIGINS) or None,
+            layer=query.get("layer", "")[:LONGEST] or None,
             q=query.get("q", "").strip()[:LONGEST],
             sort=choose_value(query, "sort", SORTS, SORTS[0]),
         )
@@ -55,14 +55,14 @@ class FindingFilter:
     def query(self) -> str:
         """The parameters of an address with this filter, if it has any."""
         values = {
-            "severity": self.severity or "",
+            "severity": self.severity,
             "fix": self.fix,
-            "kev": "yes" if self.is_exploited else "",
-            "epss": self.epss or "",
+            "kev": "yes" if self.is_exploited else None,
+            "epss": self.epss,
             "origin": self.origin,
             "layer": self.layer,
             "q": self.q,
-            "sort": "" if self.sort == "reason" else self.sort,
+            "sort": None if self.sort == "reason" else self.sort,
         }
         return urlencode({name: value for name, value in values.items() if value})
 
@@ -72,11 +72,11 @@ class FindingFilter:
         text = " ".join((finding.id, *finding.aliases, package.name, package.version, package.purl)).lower()
         return (
             (self.severity is None or finding.severity is self.severity)
-            and (not self.fix or bool(finding.fixed) is (self.fix == "yes"))
+            and (self.fix is None or bool(finding.fixed) is (self.fix == "yes"))
             and (not self.is_exploited or bool(finding.exploited))
             and (self.epss is None or (finding.epss is not None and finding.epss * 100 >= self.epss))
-            and self.origin in ("", _ORIGIN_NAMES[is_base])
-            and (not self.layer or package.layer == self.layer)
+            and self.origin in (None, _ORIGIN_NAMES[is_base])
+            and (self.layer is None or package.layer == self.layer)
             and self.q.lower() in text
         )
 
