@@ -219,7 +219,7 @@ def test_a_person_of_one_project_finds_no_other_one_by_sorting_or_paging(
     with Browser(server, token) as browser:
         for path in closed_paths:
             assert browser.get(path).status_code in (403, 404), path
-        for path in ("/events?sort=number", "/policies?assignments-sort=name", "/settings?deliveries-sort=kind"):
+        for path in ("/events?sort=number", "/policies?assignments-sort=name", "/settings?sessions-sort=used"):
             answer = browser.get(path)
             assert answer.status_code == 200, path
             assert "evil" not in answer.text, path

@@ -58,7 +58,7 @@ PAGES = (
 )
 PAGES_FOR_ALL = (
     *("/events/rules", "/events/targets", "/new/pipeline", "/vex", "/workers", "/gc", "/people", "/people/ada"),
-    *("/audit", "/waivers/new", "/styleguide"),
+    *("/events/deliveries", "/audit", "/waivers/new", "/styleguide"),
 )
 # Statements that plan a collection: of each kind of rows, and of the audit log. The site has 16 services.
 MOST_OF_PLAN = 36

@@ -24,6 +24,7 @@ from dockgate.services.images.image_presence import ImagePresence
 from dockgate.services.images.rescans import ImageRescans
 from dockgate.services.images.scans import FindingReports, ScanRunner
 from dockgate.services.images.watched_images import WatchedImages
+from dockgate.services.notifications.deliveries import FailedDeliveries
 from dockgate.services.notifications.event_matching import EventMatcher
 from dockgate.services.notifications.events import EventReader
 from dockgate.services.pipelines.actions import Actions
@@ -160,7 +161,10 @@ class _Wiring(DeliveryWiring):
             ),
             registries=self._make_registry_services(),
             events=EventServices(
-                reader=EventReader(self.store.event_log), rules=self.event_rules, targets=self.event_targets
+                reader=EventReader(self.store.event_log),
+                rules=self.event_rules,
+                targets=self.event_targets,
+                failed_deliveries=FailedDeliveries(self.store, self.event_targets, self.clock),
             ),
             access=self._make_access_services(),
             upkeep=UpkeepServices(

@@ -87,8 +87,8 @@ class LazyGroup(click.Group):
 COMMANDS = (
     *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status", "where"),
     *("doctor", "demo", "apply", "repository", "registry", "pipeline", "approval", "image", "verdict", "explain"),
-    *("waiver", "vex", "policy", "attestation", "deploy", "events", "rule", "target", "principal", "token", "audit"),
-    *("worker", "store", "gc", "aws", "completion"),
+    *("waiver", "vex", "policy", "attestation", "deploy", "events", "rule", "target", "delivery"),
+    *("principal", "token", "audit", "worker", "store", "gc", "aws", "completion"),
 )
 
 root = LazyGroup(

@@ -18,10 +18,9 @@ from dockgate.services.notifications.event_targets import EventTargets, TargetSt
 from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store import Store
-from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
+from dockgate.store.events.outbox import FailingCount
+from dockgate.store.records import OutboxKind, WaiverRecord
 
-# Rows that are looked at, of each kind.
-MAX_ROWS = 200
 # How long before its end a waiver is about to end.
 ENDING_DAYS = 7
 
@@ -33,8 +32,8 @@ class Attention:
     `services` and `newest_executions` (one of each pipeline) are all that the caller may see; `rejected_states` are
     those of failed executions that an approval's answer failed, by their id. Of the rest it has what the caller has to
     act on: `approvals` on which it may vote, `failures` of its own, `waivers` of its own that end soon, `targets` of
-    events that fail or have dead letters, other deliveries that are `given_up`, the newest first, and all `feeds`,
-    with or without trouble. `database_fault` says what is wrong with the advisory database, with advice.
+    events that fail or have dead letters, other deliveries that are `given_up`, by kind, and all `feeds`, with
+    or without trouble. `database_fault` says what is wrong with the advisory database, with advice.
     """
 
     services: Sequence[Service]
@@ -45,7 +44,7 @@ class Attention:
     database_fault: str | None
     waivers: Sequence[Waiver]
     targets: Sequence[TargetStatus]
-    given_up: Mapping[OutboxKind, Sequence[OutboxEntry]]
+    given_up: Sequence[FailingCount]
     feeds: Sequence[FeedStatus]
 
 
@@ -80,7 +79,7 @@ class AttentionReader:
         failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
         states = self._find_rejected_states([*(execution.id for execution in failures), *failed_executions])
         can_see_deliveries = caller.can(Permission.ACCEPT) and not caller.is_limited
-        failing_entries = self.store.outbox.list_failing(MAX_ROWS) if can_see_deliveries else ()
+        failing_counts = self.store.outbox.count_failing() if can_see_deliveries else ()
         return Attention(
             services=self.list_services(caller) if services is None else services,
             newest_executions=newest_executions,
@@ -91,8 +90,8 @@ class AttentionReader:
             waivers=select_ending_waivers(
                 caller, select_visible_waivers(self.store, self.store.waivers.list(), caller), self.clock.now()
             ),
-            targets=self._list_failing_targets(failing_entries),
-            given_up=_group_given_up(failing_entries),
+            targets=self._list_failing_targets(failing_counts),
+            given_up=[count for count in failing_counts if count.given_up and count.kind is not OutboxKind.EVENT],
             feeds=read_advisory_feeds(self.update_settings) if can_see_deliveries else (),
         )
 
@@ -105,9 +104,9 @@ class AttentionReader:
         database = describe_advisory_database(self.advisories)
         return f"{database['error']}. {database['advice']}" if "error" in database else None
 
-    def _list_failing_targets(self, failing_entries: Iterable[OutboxEntry]) -> Sequence[TargetStatus]:
+    def _list_failing_targets(self, failing_counts: Iterable[FailingCount]) -> Sequence[TargetStatus]:
         """Targets that fail, or have dead letters."""
-        if not any(entry.kind is OutboxKind.EVENT for entry in failing_entries):
+        if not any(count.kind is OutboxKind.EVENT for count in failing_counts):
             return ()
         statuses = self.event_targets.list_statuses()
         return [status for status in statuses if status.is_failing or status.gone_at or status.dead]
@@ -141,12 +140,3 @@ def select_ending_waivers(caller: Caller, records: Iterable[WaiverRecord], now: 
     own_waivers = (waiver for waiver in active_waivers if names & {waiver.owner, waiver.created_by} - {None})
     ending_waivers = (waiver for waiver in own_waivers if is_within_days(waiver.until, now, ENDING_DAYS))
     return sorted(ending_waivers, key=lambda waiver: waiver.until or "")
-
-
-def _group_given_up(failing_entries: Iterable[OutboxEntry]) -> Mapping[OutboxKind, Sequence[OutboxEntry]]:
-    """Return the deliveries that are not tried again, by kind, without those of events."""
-    given_up: dict[OutboxKind, list[OutboxEntry]] = {}
-    for entry in failing_entries:
-        if entry.next_at is None and entry.kind is not OutboxKind.EVENT:
-            given_up.setdefault(entry.kind, []).append(entry)
-    return given_up

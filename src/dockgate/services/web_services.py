@@ -29,6 +29,7 @@ from dockgate.services.identity.sessions import Sessions
 from dockgate.services.images.scans import FindingReports, ScanScheduler
 from dockgate.services.images.search import ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
+from dockgate.services.notifications.deliveries import FailedDeliveries
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.events import EventReader
@@ -167,6 +168,7 @@ class EventServices:
     reader: EventReader
     rules: EventRules
     targets: EventTargets
+    failed_deliveries: FailedDeliveries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

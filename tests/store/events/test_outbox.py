@@ -25,7 +25,7 @@ from dockgate.events.subject import EventSubject
 from dockgate.services.verdicts.attestations import list_attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
-from dockgate.store.events.outbox import OWN_REGISTRY
+from dockgate.store.events.outbox import OWN_REGISTRY, FailingCount
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind
 
 LATEST = "2026-11-24T12:00:00.000Z"
@@ -333,3 +333,23 @@ def test_a_provenance_statement_is_due_until_it_is_attached(store: Store) -> Non
     store.outbox.complete(entry, LATER)
     store.provenance.add(statement)
     assert claim_entries(store, PROVENANCE, NEVER) == []
+
+
+def test_failing_entries_of_each_kind_are_counted_however_many_others_fail(store: Store) -> None:
+    for number in range(3):
+        add_to_outbox(store, make_notice_entries(Notice(f"notice/{number}"), LATER, ["log"]))
+    entry = OutboxEntry(ATTESTATION, "an attestation", "registry", {}, due_since=NOW, next_at=NOW)
+    older = replace(entry, key="an older one", due_since="2026-01-01T00:00:00.000Z")
+    add_to_outbox(store, [entry, older, replace(entry, key="waits")])
+    first, *others = claim_entries(store, EVENT)
+    store.outbox.fail(first, "no answer", LATEST)
+    for other in others:
+        store.outbox.fail(other, "refused", None)
+    for attestation in claim_entries(store, ATTESTATION):
+        if attestation.key != "waits":
+            store.outbox.fail(attestation, f"no registry for {attestation.key}", None)
+    attestations, events = store.outbox.count_failing()
+    assert attestations == FailingCount(ATTESTATION, 2, 2, "no registry for an attestation")
+    assert events == FailingCount(EVENT, 3, 2, "refused")
+    assert [row.key for row in store.outbox.list_failing(9, kind=ATTESTATION)] == ["an attestation", "an older one"]
+    assert [row.key for row in store.outbox.list_failing(9, is_given_up=False)] == [first.key]

@@ -21,7 +21,7 @@ NOTHING = Attention(
     database_fault=None,
     waivers=(),
     targets=(),
-    given_up={},
+    given_up=(),
     feeds=(),
 )
 FAILED = Execution(ExecutionId("Web-1"), "Web", 1, 1, RunState.FAILED, {"by": "ada"}, started_at=AT)

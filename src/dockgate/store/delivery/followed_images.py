@@ -88,6 +88,12 @@ class FollowedImages:
             status = connection.scalar(query)
         return None if status is None else Status(status)
 
+    def count_messages(self, approval: ApprovalId) -> int:
+        """How many changed verdicts the callback of an approval was to be notified of: the number of the last one."""
+        query = select(followed_callbacks.c.messages).where(followed_callbacks.c.approval == approval)
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
     def list_policies(self, images: Collection[str]) -> Mapping[ImageLocation, Collection[str]]:
         """Return the policies whose verdicts on these images are followed, sorted, by repository and image."""
         columns, policies = followed_images.c, dict[ImageLocation, list[str]]()

@@ -6,7 +6,7 @@ table.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -41,12 +41,30 @@ from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
 from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
 
+# What failing entries are sorted by: `due_since`, kind, key and receiver.
+FailingPosition = tuple[str, str, str, str]
+
 # The receiver of what is attached to images in our own registry.
 OWN_REGISTRY = "own registry"
+
+
+@dataclass(frozen=True, slots=True)
+class FailingCount:
+    """How many entries of a kind fail, and how many of them were `given_up`: they are not tried again.
+
+    `error` is why the newest of these was given up, None if none was.
+    """
+
+    kind: OutboxKind
+    failing: int
+    given_up: int
+    error: str | None
+
 
 _ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
 _IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
+_IS_FAILING = outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None)
 _CONDITIONS: Mapping[EntryState, tuple[ColumnElement[bool], ...]] = {
     EntryState.DEAD: _IS_DEAD,
     EntryState.WAITING: (outbox.c.next_at.is_not(None),),
@@ -101,6 +119,27 @@ def _select_next_entries() -> Select[Any]:
     )
 
 
+def _select_failing_counts() -> Select[Any]:
+    """The number of failing entries of each kind, of those given up, and why the newest of these was given up."""
+    is_given_up = outbox.c.next_at.is_(None)
+    newest_first = is_given_up.desc(), outbox.c.due_since.desc(), outbox.c.key
+    given_up_count = func.sum(case((is_given_up, 1), else_=0))
+    ranked_entries = (
+        select(
+            outbox.c.kind,
+            func.count().over(partition_by=outbox.c.kind).label("failing"),
+            given_up_count.over(partition_by=outbox.c.kind).label("given_up"),
+            case((is_given_up, outbox.c.last_error)).label("error"),
+            func.row_number().over(partition_by=outbox.c.kind, order_by=newest_first).label("rank"),
+        )
+        .where(*_IS_FAILING)
+        .subquery()
+    )
+    columns = (column for column in ranked_entries.c if column.name != "rank")
+    return select(*columns).where(ranked_entries.c.rank == 1).order_by(ranked_entries.c.kind)
+
+
+_FAILING_COUNTS = _select_failing_counts()
 _IS_CLAIMABLE = select(outbox.c.key).where(*_make_claim_conditions()).limit(1)
 _NEXT_ENTRIES = _select_next_entries()
 
@@ -207,11 +246,47 @@ class Outbox:
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed_keys))
 
-    def list_failing(self, limit: int) -> Sequence[OutboxEntry]:
-        """Entries of all kinds whose last attempt failed and that are not done, the last due first."""
-        query = _ENTRY.where(outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None))
+    def list_failing(
+        self,
+        limit: int,
+        after: FailingPosition | None = None,
+        *,
+        is_newest_first: bool = True,
+        kind: OutboxKind | None = None,
+        is_given_up: bool | None = None,
+    ) -> Sequence[OutboxEntry]:
+        """Entries of all kinds, or one, whose last attempt failed and that are not done, by when they became due.
+
+        `after` are `due_since`, kind, key and receiver of the entry to continue from. `is_given_up` selects those that
+        are not tried again, or only the others.
+        """
+        sort_columns = outbox.c.due_since, *_IDENTITY
+        query = _ENTRY.where(
+            *_IS_FAILING,
+            *make_after_value_conditions(tuple_(*sort_columns), after and tuple_(*after), is_newest_first),
+        )
+        if kind is not None:
+            query = query.where(outbox.c.kind == kind)
+        if is_given_up is not None:
+            query = query.where(outbox.c.next_at.is_(None) if is_given_up else outbox.c.next_at.is_not(None))
+        query = query.order_by(*(find_sort_column(column, is_newest_first) for column in sort_columns)).limit(limit)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)).mappings()
+            return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
+
+    def count_failing(self) -> Sequence[FailingCount]:
+        """Count the entries that `list_failing` lists, by kind."""
+        with self._database.read() as connection:
+            return [FailingCount(**row) for row in connection.execute(_FAILING_COUNTS).mappings()]
+
+    def list_given_up(
+        self, kind: OutboxKind, receiver: str, limit: int, keys: Sequence[str] | None = None
+    ) -> Sequence[OutboxEntry]:
+        """Dead letters of a receiver, those with these keys or all, the oldest first."""
+        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
+        if keys is not None:
+            query = query.where(outbox.c.key.in_(keys))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(outbox.c.due_since, outbox.c.key).limit(limit)).mappings()
             return [OutboxEntry(**row) for row in rows]
 
     def list_in_state(

@@ -239,6 +239,11 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Every message was accepted, or still waits.",
         "Dead letters are listed here, to be sent again.",
     ),
+    "deliveries": EmptyState(
+        "Failed deliveries",
+        "No delivery fails: every message was accepted, or waits for its first attempt.",
+        no_match_sentence="No failed delivery matches.",
+    ),
     "people": EmptyState(
         "People",
         "There are no people yet: anyone on this machine may do everything.",

@@ -8,6 +8,7 @@ from dockgate.web.console.pages import (
     advisories,
     approvals,
     definitions,
+    deliveries,
     events,
     executions,
     file_edits,
@@ -33,5 +34,5 @@ def list_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories, file_edits)
     contents = (verdicts, tags, images, vulnerabilities)
-    decisions = (events, policies, waivers, advisories, vex)
+    decisions = (deliveries, events, policies, waivers, advisories, vex)
     return [page.router for page in (*work, *contents, *decisions, people, upkeep, approvals, executions)]

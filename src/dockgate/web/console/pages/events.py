@@ -298,12 +298,6 @@ def show_targets(
     )
 
 
-@router.get("/events/deliveries")
-def redirect_to_targets(caller: api.ReadCaller) -> Response:
-    """Redirect to the targets, whose pages have their deliveries."""
-    return redirect_to("/events/targets")
-
-
 @router.get("/events/targets/{name}")
 def show_target(
     name: str,

@@ -9,7 +9,6 @@ from fastapi.responses import Response, StreamingResponse
 from dockgate.delivery.model import Execution, ExecutionId
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.identity.model import Caller
-from dockgate.services.attention import MAX_ROWS
 from dockgate.services.fleet.advisory_matching import read_matching
 from dockgate.shared.errors import UsageError
 from dockgate.shared.recent_values import RecentValues
@@ -28,6 +27,8 @@ from dockgate.web.query_parameters import choose_value
 
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
+# Executions that a live page shows.
+MAX_SHOWN = 200
 # How long before its time a page may have read what it shows.
 PAGE_TIME = timedelta(seconds=5)
 # How long the count of the navigation is remembered.
@@ -148,7 +149,7 @@ def _list_under_way(store: Store, caller: Caller, shown_executions: str | None) 
 
     A page that shows some already gets these again, also those that have ended: its rows stay where they are.
     """
-    shown_ids = [ExecutionId(text) for text in (shown_executions or "").split(",")[:MAX_ROWS]]
+    shown_ids = [ExecutionId(text) for text in (shown_executions or "").split(",")[:MAX_SHOWN]]
     executions = [
         execution
         for execution in store.executions.list_unfinished(shown_ids)

@@ -10,7 +10,6 @@ from dockgate.identity.model import Permission, ProjectRole, Role, Session, Toke
 from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, TokenIssuedError, UsageError
 from dockgate.store.identity.audit import AuditFilter, AuditResult
-from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
 from dockgate.web.authorization import record_call
@@ -25,19 +24,8 @@ from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
 
-# Failed deliveries that the settings list.
-MAX_FAILING = 100
 _FIRST_PAGE = PageQuery("name")
 _NEWEST_TOKENS = PageQuery("-created")
-
-# What deliveries that failed are sorted by: as the store lists them, unless a link says otherwise.
-_DELIVERY_KEYS: dict[str, Callable[[OutboxEntry], str | int]] = {
-    "kind": lambda entry: entry.kind,
-    "receiver": lambda entry: entry.receiver,
-    "attempts": lambda entry: entry.attempts,
-    "next": lambda entry: entry.next_at or "",
-}
-_DELIVERY_SORTS = ("", "kind", "-kind", "receiver", "-receiver", "-attempts", "attempts", "next", "-next")
 _SESSION_KEYS: dict[str, Callable[[Session], str]] = {
     "signed": lambda session: session.created_at,
     "used": lambda session: session.seen_at,
@@ -268,7 +256,7 @@ def show_audit(
 
 @router.get("/settings")
 @api.mark_self_checking
-@mark_parameters(tables=("sessions", "deliveries"))
+@mark_parameters(tables=("sessions",))
 def show_settings(
     request: Request,
     caller: api.ReadCaller,
@@ -292,13 +280,7 @@ def show_settings(
             _SESSION_SORTS,
         ),
         workers=None if caller.is_limited else upkeep.workers.read_status(),
-        failed_deliveries=make_page_table(
-            request,
-            "deliveries",
-            () if caller.is_limited else store.outbox.list_failing(MAX_FAILING),
-            _DELIVERY_KEYS,
-            _DELIVERY_SORTS,
-        ),
+        failing_counts=None if caller.is_limited else store.outbox.count_failing(),
         present_session=hash_secret(secret) if (secret := read_session_secret(request)) else None,
         registry=addresses.registry,
         has_attestation_keys=approvals.attestor is not None,

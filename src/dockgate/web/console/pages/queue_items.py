@@ -9,6 +9,7 @@ from typing import NamedTuple
 from dockgate.delivery.model import RunState
 from dockgate.gate.model import Status
 from dockgate.services.attention import Attention
+from dockgate.services.notifications.deliveries import DeliveryState
 from dockgate.shared.wording import format_count
 from dockgate.web.console.formats import shorten_rejection
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
@@ -133,9 +134,10 @@ def _describe_failing_targets(attention: Attention) -> Iterator[QueueItem]:
 
 
 def _describe_given_up(attention: Attention) -> Iterator[QueueItem]:
-    for kind, entries in attention.given_up.items():
-        sentence = f"{len(entries)} given up. The newest: {entries[0].last_error}"
-        yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
+    for count in attention.given_up:
+        sentence = f"{format_count(count.given_up, 'message')} given up. The newest: {count.error}"
+        href = f"/events/deliveries?kind={count.kind}&state={DeliveryState.GIVEN_UP}"
+        yield QueueItem(RunState.FAILED, f"Delivery: {count.kind}", sentence, "See deliveries", href)
 
 
 def _describe_feeds(attention: Attention, now: datetime) -> Iterator[QueueItem]:
