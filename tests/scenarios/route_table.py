@@ -157,6 +157,7 @@ PAGES = {
     "GET /signin/provider/return": OPEN,  # the provider's answer
     "GET /first-admin": OPEN,  # the link's secret
     "POST /first-admin": OPEN,
+    "POST /first-admin/token": OPEN,  # the key of the form that made the first administrator
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
     "GET /": Row(READ, ALWAYS),  # of what the caller may see

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dockgate.services.identity.first_admin import LINK_PATH
+from dockgate.services.identity.first_admin import LINK_PATH, REPLACEMENT_PATH
 from dockgate.shared.errors import TooLargeError, UsageError
 from dockgate.shared.strict_json import RepeatedNameError, parse_json
 
@@ -19,7 +19,7 @@ MAX_BODY = 1 << 20
 MAX_UPLOAD = 8 << 20
 # Bytes of a form that needs no session.
 MAX_OPEN_FORM = 8 << 10
-_OPEN_FORMS = ("/signin", LINK_PATH)
+_OPEN_FORMS = ("/signin", LINK_PATH, REPLACEMENT_PATH)
 _UPLOADS = re.compile(r"/registry/.*|(/api/v1)?/vex|/api/v1/images/[^/]+/findings")
 _ESCAPED_NUL = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 # Headers that must not be repeated: a proxy might use the first and this server the last.

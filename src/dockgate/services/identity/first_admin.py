@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dockgate.config import Settings
-from dockgate.identity.model import hash_secret
-from dockgate.services.identity.people import People
+from dockgate.identity.model import Permission, Token, hash_secret
+from dockgate.services.identity.people import TOKEN_DAYS, People, make_token_id
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 
 LINK_PATH = "/first-admin"
 LINK_MINUTES = 60
+# Where the form is sent that replaces the first administrator's token, and how long that token can be replaced.
+REPLACEMENT_PATH = "/first-admin/token"
+REPLACEMENT_MINUTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,54 @@ class FirstAdmin:
                 "for a new link.",
             )
 
-    def add(self, secret: str, name: str, email: str) -> str:
+    def add(self, secret: str, name: str, email: str, form_key: str = "") -> str:
         """Add the administrator, and return the text of a token, which cannot be read again.
+
+        Whoever knows the `form_key` can replace the token for a while (`replace_token`).
 
         Raises DeniedError for a wrong secret, UsageError for a wrong name or address, ConflictError if a principal was
         added meanwhile.
         """
         self.require(secret)
-        return self.people.add_first(name, email)
+        return self.people.add_first(name, email, make_first_token_key(form_key))
+
+    def find_token(self, form_key: str) -> Token | None:
+        """The token that the form with this key gave the first administrator, None for another form."""
+        key = make_first_token_key(form_key)
+        holder = self.store.tokens.find(make_token_id(key)) if key else None
+        return holder.token if holder else None
+
+    def is_replaceable(self, token: Token) -> bool:
+        """Return whether a token of `find_token` is new enough to be replaced, and not revoked."""
+        since = format_time(self.clock() - timedelta(minutes=REPLACEMENT_MINUTES))
+        return token.revoked_at is None and since < token.created_at
+
+    def replace_token(self, earlier_key: str, form_key: str) -> str:
+        """Revoke the token that the form `earlier_key` made, and return the text of a new one.
+
+        For a person who sent that form, and did not see the token: nobody else knows its key, which is random.
+        Raises DeniedError for another key, and for a token that was revoked or is older than REPLACEMENT_MINUTES,
+        TokenIssuedError if the form `form_key` has made a token already.
+        """
+        earlier_token, key = self.find_token(earlier_key), make_first_token_key(form_key)
+        if self.find_token(form_key) is None and (earlier_token is None or not self.is_replaceable(earlier_token)):
+            raise DeniedError(
+                "this token cannot be replaced any more",
+                "Run `dockgate token create NAME --local` on the server's machine.",
+            )
+        if earlier_token is None or not self.store.principals.get(earlier_token.principal).can(Permission.ADMINISTER):
+            raise DeniedError("this token is no administrator's", "Ask an admin for a token.")
+        _, text = self.people.issue(earlier_token.principal, TOKEN_DAYS, key=key)
+        self.people.revoke(earlier_token.id)
+        return text
+
+
+def make_first_token_key(form_key: str) -> str | None:
+    """The key of the token that a form gives the first administrator, None for a form without key.
+
+    No key of `People.issue` begins like that: those of the API begin with a principal's name.
+    """
+    return f"/first/{form_key}" if form_key else None
 
 
 def make_link(settings: Settings, url: str) -> str | None:

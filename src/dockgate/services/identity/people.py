@@ -88,11 +88,17 @@ class People:
         return Caller(LOCAL)
 
     def add(
-        self, name: str, roles: Sequence[Role], email: str | None, project_roles: Sequence[ProjectRole] = ()
+        self,
+        name: str,
+        roles: Sequence[Role],
+        email: str | None,
+        project_roles: Sequence[ProjectRole] = (),
+        key: str | None = None,
     ) -> tuple[Principal, str | None]:
         """Add a principal.
 
-        Return it and, for the first one, which must be an admin, a token's text (None otherwise).
+        Return it and, for the first one, which must be an admin, a token's text (None otherwise). The token's id
+        follows from the `key`, as that of `issue`.
         """
         _require_description(name, email)
         own_roles = self._read_project_roles(name, roles, project_roles)
@@ -107,15 +113,15 @@ class People:
                 "the first principal must be an admin: from then on every call needs a token",
                 f"dockgate principal add {name} --role admin",
             )
-        return principal, self._add_first(principal)
+        return principal, self._add_first(principal, key)
 
-    def add_first(self, name: str, email: str | None) -> str:
+    def add_first(self, name: str, email: str | None, key: str | None = None) -> str:
         """Add the first principal, an admin, and return a token's text. ConflictError if a principal exists."""
         _require_description(name, email)
-        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._compute_time_in(0)))
+        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._compute_time_in(0)), key)
 
-    def _add_first(self, principal: Principal) -> str:
-        token, text = self._make_token(principal.name, TOKEN_DAYS)
+    def _add_first(self, principal: Principal, key: str | None) -> str:
+        token, text = self._make_token(principal.name, TOKEN_DAYS, make_token_id(key) if key else None)
         self.store.principals.add_first(principal, token)
         return text
 
@@ -181,7 +187,7 @@ class People:
             raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
         if not all(map(str.strip, (*repositories, *pipelines))):
             raise UsageError("a pattern of the token is empty", "Leave it out, or write a name, which may contain *.")
-        token, text = self._make_token(principal, days, hash_secret(key)[:12] if key else None)
+        token, text = self._make_token(principal, days, make_token_id(key) if key else None)
         token = replace(
             token,
             scopes=tuple(dict.fromkeys(scopes)),
@@ -220,6 +226,11 @@ class People:
     def _compute_time_in(self, seconds: float) -> str:
         """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))
+
+
+def make_token_id(key: str) -> str:
+    """The id of the token that a request with this key creates."""
+    return hash_secret(key)[:12]
 
 
 def _require_description(name: str, email: str | None) -> None:

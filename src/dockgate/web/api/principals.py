@@ -9,7 +9,9 @@ from fastapi import Header
 from pydantic import Field
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
+from dockgate.services.identity.first_admin import make_first_token_key
 from dockgate.services.identity.people import TOKEN_DAYS
+from dockgate.services.web_services import AccessServices
 from dockgate.store import Store
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
@@ -158,7 +160,13 @@ def read_principal_page(store: Store, query: PageQuery, role: Role | None = None
 @router.post("/principals", status_code=201)
 def add_principal(body: NewPrincipal, caller: api.AdminCaller, access: api.AccessDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
-    principal, token = access.people.add(body.name, body.roles, body.email, body.project_roles)
+    return add_principal_once(body, access)
+
+
+def add_principal_once(body: NewPrincipal, access: AccessServices, form_key: str = "") -> AddedPrincipal:
+    """Add a principal. `form_key` is that of the form which asks for it."""
+    key = make_first_token_key(form_key)
+    principal, token = access.people.add(body.name, body.roles, body.email, body.project_roles, key)
     note_change(f"{principal.name}: {_format_roles(principal)}")
     return AddedPrincipal(principal, token)
 

@@ -12,6 +12,7 @@ from dockgate.shared.errors import DockgateError, UnknownCallerError
 from dockgate.shared.interfaces import override
 from dockgate.web.authorization import GuardedRoute, Handler, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
+from dockgate.web.console.first_token import render_repetition
 from dockgate.web.console.form_fields import is_form, is_part, read_body, read_form
 from dockgate.web.console.formats import make_sentence
 from dockgate.web.console.multipart import find_boundary, read_parts
@@ -63,7 +64,7 @@ class PageRoute(GuardedRoute):
                 has_form = request.method not in SAFE_METHODS and not is_part(request)
                 if not has_form or not is_page_wanted(request):
                     raise
-                return await _render_ended_session(request)
+                return await render_repetition(request) or await _render_ended_session(request)
 
         return handle_own
 

@@ -18,7 +18,7 @@ from dockgate.web.console.empty_states import EMPTY_STATES, get_empty_state
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.repeated_forms import make_request_key
+from dockgate.web.console.repeated_forms import FORM_KEY, make_request_key
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
@@ -93,7 +93,7 @@ def add_person(
     try:
         roles, project_roles = _parse_roles(fields)
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), project_roles)
-        new_principal = calls.add_principal(principal, caller, access)
+        new_principal = calls.add_principal_once(principal, access, fields.get(FORM_KEY, ""))
     except DockgateError as error:
         return _render_people(request, caller, store, error, values=fields)
     return (
