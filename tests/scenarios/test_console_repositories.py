@@ -13,6 +13,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.repository_files import MAX_FILE
 from dockgate.identity.model import Role
+from dockgate.store.delivery.source_commits import CommitSearch
 from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
 
 # Its tests share a server, and later ones change what earlier ones look at.
@@ -205,8 +206,8 @@ def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(sit
     commits = site.server.store.source_commits
     site.server.push("web", message="Round halves to even")
     site.server.post("/pipelines/web/executions")
-    wait_until(lambda: commits.find_by_words("halves"))
-    (row,) = commits.find_by_words("EVEN halves")
+    wait_until(lambda: commits.find(CommitSearch("halves", is_id=False), 9).commits)
+    (row,) = commits.find(CommitSearch("EVEN halves", is_id=False), 9).commits
     page, execution = f"/repositories/web/commits/{row.commit}", f"/executions/{row.execution}"
     for words in (row.commit[:7].upper(), "even halves"):
         assert {page, execution} <= set(Forms(browser.get("/search", params={"q": words}).text).links), words

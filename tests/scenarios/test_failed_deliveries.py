@@ -87,7 +87,7 @@ def test_the_overview_leads_to_a_callback_that_was_given_up_and_to_sending_it_ag
         assert repetition.status_code == 409
         assert "was not given up" in repetition.text
         all_again = browser.send_form(REDELIVER, kind="webhook", receiver="ci.example")
-        assert "again=1" in all_again.headers["location"]
+        assert "count=1" in all_again.headers["location"]
         wait_until(lambda: webhooks.called_urls == ["https://ci.example/one", "https://ci.example/two"])
         assert not [link for link in Forms(browser.get("/").text).links if "deliveries" in link]
         assert browser.send_form(REDELIVER, kind="smoke", receiver="ci.example").status_code == 400
@@ -104,8 +104,8 @@ def test_the_call_sends_a_message_again_once(server: ServerSystem, webhooks: Ref
     webhooks.is_open = True
     body = {"kind": "webhook", "receiver": "ci.example", "keys": ["external/two"]}
     assert server.post("/deliveries/redeliver", body) == {"count": 1}
-    again = server.client.post("/deliveries/redeliver", json=body)
-    assert again.status_code == 409, again.text
+    repetition = server.client.post("/deliveries/redeliver", json=body)
+    assert repetition.status_code == 409, repetition.text
     wait_until(lambda: webhooks.called_urls == ["https://ci.example/two"])
     unknown = {**body, "keys": ["external/one", "no such"]}
     assert server.client.post("/deliveries/redeliver", json=unknown).status_code == 409
@@ -131,15 +131,15 @@ def test_a_role_for_some_repositories_and_a_token_to_read_neither_see_nor_send_m
 ) -> None:
     webhooks.is_open = True
     body = {"kind": "webhook", "receiver": "ci.example", "keys": None}
-    limited = issue_token(server, "lea", project_roles=[{"role": "admin", "repositories": "components/*"}])
-    reader = server.post("/tokens", {"principal": "ada", "scopes": ["read"]})["text"]
-    with Browser(server, limited) as browser:
+    limited_token = issue_token(server, "lea", project_roles=[{"role": "admin", "repositories": "components/*"}])
+    read_token = server.post("/tokens", {"principal": "ada", "scopes": ["read"]})["text"]
+    with Browser(server, limited_token) as browser:
         assert browser.get("/events/deliveries").status_code == 403
         assert "ci.example" not in browser.get("/settings").text
         assert browser.get("/api/v1/deliveries").status_code == 403
-    with Browser(server, reader) as browser:
+    with Browser(server, read_token) as browser:
         assert REDELIVER not in Forms(browser.get("/events/deliveries").text).actions
-    for token in (limited, reader):
+    for token in (limited_token, read_token):
         with Browser(server, token) as browser:
             assert browser.send_form(REDELIVER, **make_fields("external/one")).status_code == 403
             assert browser.post(API_CALL, json=body, headers=FROM_PAGE).status_code == 403

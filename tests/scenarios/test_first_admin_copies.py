@@ -1,4 +1,4 @@
-"""The form of the first administrator that is sent several times: whoever sent it gets a token that works."""
+"""The form of the first administrator that is sent several times: its sender gets a token that works."""
 
 import re
 from collections.abc import Iterator
@@ -71,10 +71,10 @@ def test_a_copy_of_the_form_replaces_the_token_that_was_not_seen(
     replacements = send_copies(server, REPLACEMENT_PATH, FormFields(copies[-1].text, REPLACEMENT_PATH).fields)
     assert [answer.status_code for answer in replacements] == [200, *[409] * (COPIES - 1)]
     assert read_status(server, text) == 401
-    again = browser.send_form(REPLACEMENT_PATH, **FormFields(replacements[-1].text, REPLACEMENT_PATH).fields)
-    assert again.status_code == 200
+    last_answer = browser.send_form(REPLACEMENT_PATH, **FormFields(replacements[-1].text, REPLACEMENT_PATH).fields)
+    assert last_answer.status_code == 200
     assert read_status(server, replacements[0].text) == 401
-    assert read_status(server, again.text) == 200
+    assert read_status(server, last_answer.text) == 200
     assert browser.get("/api/v1/caller").json()["name"] == "ada"  # it is signed in
     assert [principal.name for principal in server.store.principals.list()] == ["ada"]
     assert (
@@ -87,14 +87,14 @@ def test_a_copy_of_the_form_replaces_the_token_that_was_not_seen(
 def test_a_token_cannot_be_replaced_for_long(server: ServerSystem, browser: Browser, action: str) -> None:
     form = open_form(server, browser, action)
     first = browser.send_form(action, **form)
-    with Browser(server) as other:
-        fields = FormFields(other.send_form(action, **form).text, REPLACEMENT_PATH).fields
+    with Browser(server) as other_browser:
+        fields = FormFields(other_browser.send_form(action, **form).text, REPLACEMENT_PATH).fields
         server.clock.ahead += timedelta(minutes=REPLACEMENT_MINUTES, seconds=1)
-        late = other.send_form(action, **form)
+        late = other_browser.send_form(action, **form)
         assert late.status_code == 409
         assert REPLACEMENT_PATH not in late.text
         assert "dockgate token create ada --local" in late.text
-        assert other.send_form(REPLACEMENT_PATH, **fields).status_code == 403
+        assert other_browser.send_form(REPLACEMENT_PATH, **fields).status_code == 403
     assert read_status(server, first.text) == 200
 
 
@@ -102,15 +102,15 @@ def test_a_token_cannot_be_replaced_for_long(server: ServerSystem, browser: Brow
 def test_only_the_key_of_the_form_replaces_the_token(server: ServerSystem, browser: Browser, action: str) -> None:
     form = open_form(server, browser, action)
     first = browser.send_form(action, **form)
-    with Browser(server) as other:
+    with Browser(server) as other_browser:
         for key in ("", "x" * 32, form.get("key", "")):
-            copy = other.send_form(action, **{**form, "form_key": key})
+            copy = other_browser.send_form(action, **{**form, "form_key": key})
             assert copy.status_code in (401, 403)
             assert "dgt_" not in copy.text
             assert REPLACEMENT_PATH not in copy.text
-            answer = other.send_form(REPLACEMENT_PATH, earlier=key, form_key="y" * 32)
+            answer = other_browser.send_form(REPLACEMENT_PATH, earlier=key, form_key="y" * 32)
             assert answer.status_code == 403
         fields = {"earlier": form["form_key"], "form_key": "y" * 32}
-        foreign = other.post(REPLACEMENT_PATH, data=fields, headers={**FROM_PAGE, "Sec-Fetch-Site": "cross-site"})
-        assert foreign.status_code == 403
+        headers = {**FROM_PAGE, "Sec-Fetch-Site": "cross-site"}
+        assert other_browser.post(REPLACEMENT_PATH, data=fields, headers=headers).status_code == 403
     assert read_status(server, first.text) == 200

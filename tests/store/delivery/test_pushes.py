@@ -65,6 +65,8 @@ def test_a_pushed_commit_is_found_by_the_first_digits_of_its_id(store: Store) ->
     assert store.pushes.find_commits(B, 9) == [("web", B)]
     assert store.pushes.find_commits("a" * 7, 1) == [("app", A)]
     assert not store.pushes.find_commits("ab", 9)
+    assert store.pushes.find_commits("a" * 7, 1, ["web"]) == [("web", A)]
+    assert not store.pushes.find_commits("a" * 7, 1, [])
 
 
 def test_a_commit_has_all_its_pushers(store: Store) -> None:

@@ -12,7 +12,7 @@ from dockgate.events.subject import EventSubject
 from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
-from dockgate.store.events.log import append_events
+from dockgate.store.events.log import RECENT, append_events
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 
@@ -75,6 +75,31 @@ def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     assert [entry.id for entry in store.event_log.list_newest(kinds, NOW, 10)] == ["b", "a"]
     assert [entry.id for entry in store.event_log.list_newest(kinds, NOW, 1)] == ["b"]
     assert [entry.id for entry in store.event_log.list_newest(kinds, LATER, 10)] == ["b"]
+
+
+def test_events_that_a_reader_may_not_see_hide_none_that_it_may(store: Store) -> None:
+    def deploy(name: str, repository: str | None, pipeline: str | None, kind: str = "deploy.failed") -> NewEvent:
+        subject = EventSubject("service", name.rpartition("-")[0])
+        return NewEvent(name, "dockgate", kind, subject, NOW, {}, repository=repository, pipeline=pipeline)
+
+    def can_see(repository: str | None, pipeline: str | None) -> bool:
+        return repository == "mine" or pipeline == "mine"
+
+    events = [
+        deploy("web-1", "mine", None, "deploy.succeeded"),
+        deploy("web-2", "mine", "foreign"),
+        deploy("jobs-1", None, "mine"),
+        deploy("jobs-2", None, "foreign", "deploy.succeeded"),
+    ]
+    foreign_events = [deploy(f"api-{number}", "foreign", "foreign") for number in range(RECENT + 1)]
+    store.event_log.record([*events, deploy("none-1", None, None), *foreign_events])
+    kinds = ["deploy.failed", "deploy.succeeded"]
+    assert [entry.id for entry in store.event_log.list_newest(kinds, NOW, 3)] == [f"api-{RECENT - n}" for n in range(3)]
+    assert [entry.id for entry in store.event_log.list_newest(kinds, NOW, 2, can_see)] == ["jobs-1", "web-2"]
+    assert [entry.id for entry in store.event_log.list_last(kinds, can_see)] == ["jobs-1", "web-2"]
+    assert [entry.id for entry in store.event_log.list_last(kinds)] == [f"api-{RECENT}"]
+    assert store.event_log.list_newest(kinds, LATER, 9, can_see) == []
+    assert store.event_log.list_newest(kinds, NOW, 9, lambda repository, pipeline: False) == []
 
 
 def test_an_event_is_stored_once(store: Store) -> None:

@@ -22,7 +22,7 @@ from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
-from dockgate.services.verdicts.attestations import list_attestations
+from dockgate.services.verdicts.attestations import MAX_LISTED, list_attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.events.outbox import OWN_REGISTRY, FailingCount
@@ -341,10 +341,10 @@ def test_failing_entries_of_each_kind_are_counted_however_many_others_fail(store
     entry = OutboxEntry(ATTESTATION, "an attestation", "registry", {}, due_since=NOW, next_at=NOW)
     older = replace(entry, key="an older one", due_since="2026-01-01T00:00:00.000Z")
     add_to_outbox(store, [entry, older, replace(entry, key="waits")])
-    first, *others = claim_entries(store, EVENT)
+    first, *later_entries = claim_entries(store, EVENT)
     store.outbox.fail(first, "no answer", LATEST)
-    for other in others:
-        store.outbox.fail(other, "refused", None)
+    for later_entry in later_entries:
+        store.outbox.fail(later_entry, "refused", None)
     for attestation in claim_entries(store, ATTESTATION):
         if attestation.key != "waits":
             store.outbox.fail(attestation, f"no registry for {attestation.key}", None)
@@ -353,3 +353,15 @@ def test_failing_entries_of_each_kind_are_counted_however_many_others_fail(store
     assert events == FailingCount(EVENT, 3, 2, "refused")
     assert [row.key for row in store.outbox.list_failing(9, kind=ATTESTATION)] == ["an attestation", "an older one"]
     assert [row.key for row in store.outbox.list_failing(9, is_given_up=False)] == [first.key]
+
+
+def test_attestations_in_other_repositories_do_not_count_for_a_limited_reader(store: Store) -> None:
+    def make_entry(number: int, repository: str, now: str) -> OutboxEntry:
+        payload = {"verdict": VERDICT, "image": IMAGE, "repository": repository, "policy": "default"}
+        return OutboxEntry(ATTESTATION, f"{repository}/{number}", OWN_REGISTRY, payload, IMAGE, due_since=now)
+
+    entries = [make_entry(0, "mine", NOW), *(make_entry(number, "foreign", LATER) for number in range(MAX_LISTED))]
+    add_to_outbox(store, entries)
+    assert len(list_attestations(store.outbox, IMAGE)) == MAX_LISTED
+    assert [entry.repository for entry in list_attestations(store.outbox, IMAGE, ["mine"])] == ["mine"]
+    assert len(list_attestations(store.outbox, IMAGE, ["foreign"])) == MAX_LISTED

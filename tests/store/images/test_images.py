@@ -207,6 +207,7 @@ def test_digests_are_found_by_their_first_characters(store: Store) -> None:
     both = [("sha256:abcdef11", "sha256:abcdef11"), ("sha256:abcdef22", "sha256:abcdef22")]
     assert list(store.images.find_digests("image", "abcdef", 10)) == both
     assert list(store.images.find_digests("image", "abcdef", 1)) == both[:1]
+    assert list(store.images.find_digests("image", "abcdef", 1, lambda digest, _: digest != both[0][0])) == both[1:]
     assert list(store.images.find_digests("image", "abcdef%", 10)) == []
 
 

@@ -24,9 +24,9 @@ from dockgate.store import Store
 from dockgate.web.console.repeated_forms import RENEWAL_SECONDS, WAIT_SECONDS, FormHandler, RunningForms
 from dockgate.web.threads import MAX_FORM_COPIES_EACH, Threads
 
-# Forms without a key: of a session, of a link that works once, and one that changes nothing.
+# Forms without a key: of a session, and one that changes nothing.
 KEYLESS_FORMS = {
-    *("/signin", "/signout", "/theme", "/first-admin", "/events/rules/{{ rule.name }}/test"),
+    *("/signin", "/signout", "/theme", "/events/rules/{{ rule.name }}/test"),
 }
 
 

@@ -46,7 +46,7 @@ class FirstAdmin:
     def add(self, secret: str, name: str, email: str, form_key: str = "") -> str:
         """Add the administrator, and return the text of a token, which cannot be read again.
 
-        Whoever knows the `form_key` can replace the token for a while (`replace_token`).
+        The `form_key` replaces the token for a while (`replace_token`).
 
         Raises DeniedError for a wrong secret, UsageError for a wrong name or address, ConflictError if a principal was
         added meanwhile.
@@ -68,7 +68,7 @@ class FirstAdmin:
     def replace_token(self, earlier_key: str, form_key: str) -> str:
         """Revoke the token that the form `earlier_key` made, and return the text of a new one.
 
-        For a person who sent that form, and did not see the token: nobody else knows its key, which is random.
+        For a person who sent that form, and did not see the token. Only their page has its key, which is random.
         Raises DeniedError for another key, and for a token that was revoked or is older than REPLACEMENT_MINUTES,
         TokenIssuedError if the form `form_key` has made a token already.
         """

@@ -63,11 +63,10 @@ def find_named_images(store: Store, caller: Caller, name: str) -> Sequence[Image
         if start is None:
             return []
         visibility = ImageVisibility(store, caller)
-        return [
-            ImageReference(repository, digest)
-            for digest, _ in store.images.find_digests("image", start, MAX_IMAGES)
-            if repository in visibility.list_repositories(digest)
-        ]
+        digests = store.images.find_digests(
+            "image", start, MAX_IMAGES, lambda digest, _: repository in visibility.list_repositories(digest)
+        )
+        return [ImageReference(repository, digest) for digest, _ in digests]
     tag = TagReference.parse(name)
     is_visible = tag is not None and caller.can_reach(repository=tag.repository)
     return [tag] if tag and is_visible and store.trends.list_tag_periods(tag.repository, tag.tag, 1) else []
@@ -106,7 +105,10 @@ def _find_by_digest(store: Store, caller: Caller, repository: str, text: str) ->
             "Name an image as REPOSITORY:TAG or REPOSITORY@DIGEST, with at least 6 digits of it.",
         )
     digests = [
-        digest for digest in _list_digests(store, caller, start) if repository in visibility.list_repositories(digest)
+        digest
+        for digest, _ in store.images.find_digests(
+            "image", start, MAX_IMAGES, lambda digest, _: repository in visibility.list_repositories(digest)
+        )
     ]
     if not digests:
         raise NotFoundError(f"{repository} has no image {text}", _advise(store, caller, repository))
@@ -115,8 +117,8 @@ def _find_by_digest(store: Store, caller: Caller, repository: str, text: str) ->
 
 def _list_digests(store: Store, caller: Caller, start: str) -> list[str]:
     visibility = ImageVisibility(store, caller)
-    digests = store.images.find_digests("image", start, MAX_IMAGES)
-    return [digest for digest, image in digests if visibility.can_see_image(image)]
+    can_see = (lambda _, image: visibility.can_see_image(image)) if caller.is_limited else None
+    return [digest for digest, _ in store.images.find_digests("image", start, MAX_IMAGES, can_see)]
 
 
 def _require_single(digests: Sequence[str], start: str) -> str:

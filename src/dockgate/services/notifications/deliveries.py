@@ -1,4 +1,4 @@
-"""Deliveries that failed: messages of every kind that their receivers did not take, and sending them again."""
+"""Deliveries that failed: messages of every kind that their receivers did not take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class FailedDeliveries:
         kind: OutboxKind | None = None,
         state: DeliveryState | None = None,
     ) -> Sequence[FailedDelivery]:
-        """Deliveries by when they became due, after the one of this position, optionally of a kind or in a state."""
+        """Deliveries by `due_since`, after the one of this position, optionally of a kind or in a state."""
         entries = self._store.outbox.list_failing(
             limit,
             after,
@@ -75,7 +75,7 @@ class FailedDeliveries:
         return [_make_delivery(entry) for entry in entries]
 
     def redeliver(self, kind: OutboxKind, receiver: str, keys: Sequence[str] | None = None) -> int:
-        """Send what was given up again: the messages with these keys, or all of the receiver. Returns how many.
+        """Send what was given up again: messages with these keys, or all of the receiver. Returns how many.
 
         Raises ConflictError if a message with one of the keys was not given up, or must not be sent any more, which is
         then true of all. Without keys, such messages are left out, and at most REDELIVERY_LIMIT messages are sent.

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.events.pattern import Pattern
 from dockgate.identity.model import Caller
-from dockgate.store.events.log import EventLog
+from dockgate.store.events.log import CanSee, EventLog
 
 # Events that one call looks at. A pattern that matches few of them needs several calls.
 MAX_READ = 5000
@@ -24,6 +24,13 @@ class EventPage:
     events: Sequence[Mapping[str, Any]]
     after: int
     has_more: bool
+
+
+def make_event_filter(caller: Caller) -> CanSee | None:
+    """Return what decides whether the caller may see an event, None for a caller without limits."""
+    if not caller.is_limited:
+        return None
+    return lambda repository, pipeline: caller.can_reach(repository=repository, pipeline=pipeline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Attestations of images: verified for a command, and listed for pages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from dockgate.attestations import dsse
@@ -16,6 +17,8 @@ from dockgate.store.records import OutboxKind
 
 # The folder of the signing key, in the data folder.
 KEYS = "keys"
+# Attestations of an image that are listed.
+MAX_LISTED = 100
 # Returns the digest of the image that a reference names, and the envelopes attached to it.
 ReadAttestations = Callable[[str], tuple[str, Sequence[bytes]]]
 
@@ -66,8 +69,16 @@ def _verify_envelope(
         return VerifiedAttestation(None, str(error))
 
 
-def list_attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
-    """The attestations of an image, pending and failed ones too: the last approved first."""
+def list_attestations(outbox: Outbox, image: str, repositories: Collection[str] | None = None) -> Sequence[Attestation]:
+    """The attestations of an image, pending and failed ones too: the last approved first.
+
+    At most MAX_LISTED. `repositories` are those that the reader may see, None for all.
+    """
+    limit = MAX_LISTED if repositories is None else None
+    entries = outbox.list_entries(OutboxKind.ATTESTATION, image=image, limit=limit)
+    visible_entries = (
+        entry for entry in entries if repositories is None or entry.payload["repository"] in repositories
+    )
     return [
         canonical.build(
             Attestation,
@@ -80,5 +91,5 @@ def list_attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
                 "next_at": entry.next_at,
             },
         )
-        for entry in outbox.list_entries(OutboxKind.ATTESTATION, image=image)
+        for entry in islice(visible_entries, MAX_LISTED)
     ]

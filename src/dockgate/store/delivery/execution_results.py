@@ -65,6 +65,16 @@ def has_result(result: ExecutionResult) -> ColumnElement[bool]:
     return executions.c.state == RunState(result)
 
 
+def make_execution_conditions(
+    pipeline: str, state: RunState | None, result: ExecutionResult | None
+) -> Sequence[ColumnElement[bool]]:
+    """The conditions of the executions of a pipeline: in a state and with a result, if given."""
+    conditions = [executions.c.pipeline == pipeline]
+    if state is not None:
+        conditions.append(executions.c.state == state)
+    return conditions if result is None else [*conditions, has_result(result)]
+
+
 class ExecutionResults:
     """Answers of the approvals on which executions wait, or for which they failed."""
 

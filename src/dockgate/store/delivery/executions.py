@@ -1,9 +1,8 @@
 """Executions of pipelines and the runs of their actions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import (
@@ -22,7 +21,7 @@ from dockgate.events.model import NewEvent
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.wording import shorten_text
-from dockgate.store.delivery.execution_results import has_result
+from dockgate.store.delivery.execution_results import has_result, make_execution_conditions
 from dockgate.store.delivery.source_commits import record_source_commit
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
@@ -30,6 +29,7 @@ from dockgate.store.queries import (
     count_rows,
     find_sort_column,
     is_one_of,
+    is_one_of_texts,
     make_after_value_conditions,
     make_text_list,
     require_pipeline,
@@ -110,7 +110,7 @@ class ExecutionTable:
 
         They are in a state and have a result, if given.
         """
-        query = _select_executions(pipeline, state, result).where(
+        query = EXECUTION.where(*make_execution_conditions(pipeline, state, result)).where(
             *make_after_value_conditions(executions.c.number, after, is_newest_first)
         )
         query = query.order_by(find_sort_column(executions.c.number, is_newest_first)).limit(limit)
@@ -122,7 +122,7 @@ class ExecutionTable:
     ) -> int:
         """The number of executions of a pipeline in a state and with a result, if given; at most `limit`."""
         with self._database.read() as connection:
-            return count_rows(connection, _select_executions(pipeline, state, result), limit)
+            return count_rows(connection, EXECUTION.where(*make_execution_conditions(pipeline, state, result)), limit)
 
     def list_newest(self, result: ExecutionResult | None = None) -> Sequence[Execution]:
         """The newest execution of each pipeline that has run, by pipeline: those with a result, if given."""
@@ -135,9 +135,16 @@ class ExecutionTable:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def list_unfinished(self, ids: Sequence[ExecutionId] = (), limit: int = 50) -> Sequence[Execution]:
-        """At most `limit` executions that are under way, and those with the ids `ids`, the oldest first."""
+    def list_unfinished(
+        self, ids: Sequence[ExecutionId] = (), limit: int = 50, pipelines: Collection[str] | None = None
+    ) -> Sequence[Execution]:
+        """At most `limit` executions that are under way, and those with the ids `ids`, the oldest first.
+
+        `pipelines` are those that the reader may see, None for all.
+        """
         query = EXECUTION.where(or_(executions.c.state.in_(OPEN), executions.c.id.in_(ids)))
+        if pipelines is not None:
+            query = query.where(is_one_of_texts(executions.c.pipeline, pipelines))
         query = query.order_by(executions.c.started_at, executions.c.id).limit(limit + len(ids))
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
@@ -351,13 +358,6 @@ def append_ends(
         events.append(execution_events.make_end_event(pipeline, execution, run, now))
         events += execution_events.make_deploy_events(pipeline, execution, run, now)
     append_events(connection, events)
-
-
-def _select_executions(pipeline: str, state: RunState | None, result: ExecutionResult | None) -> Select[Any]:
-    query = EXECUTION.where(executions.c.pipeline == pipeline)
-    if state is not None:
-        query = query.where(executions.c.state == state)
-    return query if result is None else query.where(has_result(result))
 
 
 def _get(connection: Connection, execution_id: ExecutionId, *, should_lock: bool = False) -> Execution:

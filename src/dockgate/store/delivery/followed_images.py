@@ -89,7 +89,7 @@ class FollowedImages:
         return None if status is None else Status(status)
 
     def count_messages(self, approval: ApprovalId) -> int:
-        """How many changed verdicts the callback of an approval was to be notified of: the number of the last one."""
+        """The number of changed verdicts of which the callback of an approval was to be notified."""
         query = select(followed_callbacks.c.messages).where(followed_callbacks.c.approval == approval)
         with self._database.read() as connection:
             return connection.scalar(query) or 0

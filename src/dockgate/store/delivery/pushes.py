@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database
-from dockgate.store.queries import make_prefix_conditions, make_row, select_as, split_into_batches
+from dockgate.store.queries import is_one_of_texts, make_prefix_conditions, make_row, select_as, split_into_batches
 from dockgate.store.schema.delivery import pushed_commits, pushes
 from dockgate.store.statements import insert_all_new, insert_if_new
 
@@ -96,10 +96,17 @@ class Pushes:
                 for row in connection.execute(query).mappings()
             ]
 
-    def find_commits(self, start: str, limit: int) -> Sequence[tuple[str, str]]:
-        """The repositories and ids of pushed commits whose ids begin with these hexadecimal digits, sorted."""
+    def find_commits(
+        self, start: str, limit: int, repositories: Collection[str] | None = None
+    ) -> Sequence[tuple[str, str]]:
+        """The repositories and ids of pushed commits whose ids begin with these hexadecimal digits, sorted.
+
+        `repositories` are those that the reader may see, None for all.
+        """
         columns = pushed_commits.c.repository, pushed_commits.c.commit
         query = select(*columns).where(*make_prefix_conditions(pushed_commits.c.commit, start))
+        if repositories is not None:
+            query = query.where(is_one_of_texts(pushed_commits.c.repository, repositories))
         with self._database.read() as connection:
             rows = connection.execute(query.distinct().order_by(*columns).limit(limit))
             return [(repository, commit) for repository, commit in rows]

@@ -1,15 +1,16 @@
 """The commits that executions fetched, as the search finds them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, Select, false, func, literal, select, union_all
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.shared.wording import shorten_text
 from dockgate.store.engine import Database
-from dockgate.store.queries import make_prefix_conditions, select_as
-from dockgate.store.schema.delivery import source_commits
+from dockgate.store.queries import is_one_of_texts, make_prefix_conditions, select_as
+from dockgate.store.schema.delivery import executions, source_commits
 from dockgate.store.statements import insert_if_new
 
 # Characters of a commit's message that are shown, and those that are searched.
@@ -35,31 +36,106 @@ class SourceCommit:
 
 _VARIABLES = {"RepositoryName", "CommitId", "CommitMessage"}
 _COMMIT = select_as(SourceCommit, source_commits)
+_COLUMNS = [field.name for field in fields(SourceCommit)]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSearch:
+    """What commits are searched by.
+
+    These hexadecimal digits are the beginning of their ids if `is_id`. Otherwise all words or parts of words of `text`
+    are in the first MAX_SEARCHED characters of their messages.
+    """
+
+    text: str
+    is_id: bool
+
+    def make_conditions(self) -> Sequence[ColumnElement[bool]]:
+        """The conditions of a query."""
+        if self.is_id:
+            return make_prefix_conditions(source_commits.c.commit, self.text)
+        words = self.text.casefold().split()
+        return [source_commits.c.words.contains(word, autoescape=True) for word in words] or [false()]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCommits:
+    """What a search found.
+
+    `commits` are different ones, each by the last execution that fetched it. `executions` fetched one of all that
+    match.
+    """
+
+    commits: Sequence[SourceCommit]
+    executions: Sequence[SourceCommit]
 
 
 class SourceCommits:
-    """The commits that executions fetched, the newest executions first, at most MAX_ROWS."""
+    """The commits that executions fetched, the newest executions first, at most MAX_ROWS.
+
+    `repositories` and `pipelines` are those that the reader may see, None for all: others do not count.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find_by_id(self, start: str) -> Sequence[SourceCommit]:
-        """Find the commits whose ids begin with these hexadecimal digits."""
-        return self._find(*make_prefix_conditions(source_commits.c.commit, start))
-
-    def find_by_words(self, text: str) -> Sequence[SourceCommit]:
-        """Find the commits with all words or parts of words in the first MAX_SEARCHED characters of a message."""
-        words = text.casefold().split()
-        return self._find(*(source_commits.c.words.contains(word, autoescape=True) for word in words)) if words else ()
-
-    def list_of_commit(self, repository: str, commit: str) -> Sequence[SourceCommit]:
-        """List the records of one commit: several executions can have fetched it."""
-        return self._find(source_commits.c.commit == commit, source_commits.c.repository == repository)
-
-    def _find(self, *conditions: ColumnElement[bool]) -> Sequence[SourceCommit]:
-        query = _COMMIT.where(*conditions).order_by(source_commits.c.seq.desc()).limit(MAX_ROWS)
+    def find(
+        self,
+        search: CommitSearch,
+        limit: int,
+        repositories: Collection[str] | None = None,
+        pipelines: Collection[str] | None = None,
+    ) -> FoundCommits:
+        """Find commits, and the executions that fetched them, at most `limit` of each, in one query."""
+        conditions = (*search.make_conditions(), *_make_name_conditions(source_commits.c.repository, repositories))
+        last = (
+            select(func.max(source_commits.c.seq))
+            .where(*conditions)
+            .group_by(source_commits.c.repository, source_commits.c.commit)
+        )
+        queries = (
+            _COMMIT.where(source_commits.c.seq.in_(last)),
+            _select_of_pipelines(_COMMIT.where(*conditions), pipelines),
+        )
+        newest_rows = (
+            query.add_columns(source_commits.c.seq, literal(part).label("part"))
+            .order_by(source_commits.c.seq.desc())
+            .limit(limit)
+            .subquery()
+            for part, query in enumerate(queries)
+        )
+        rows = union_all(*(select(part) for part in newest_rows)).subquery()
+        query = select(rows).order_by(rows.c.part, rows.c.seq.desc())
+        parts: tuple[list[SourceCommit], list[SourceCommit]] = [], []
         with self._database.read() as connection:
-            return [SourceCommit(**row) for row in connection.execute(query).mappings()]
+            for row in connection.execute(query).mappings():
+                columns = {name: row[name] for name in _COLUMNS}
+                parts[row["part"]].append(SourceCommit(**columns))
+        return FoundCommits(*parts)
+
+    def list_of_commit(
+        self, repository: str, commit: str, pipelines: Collection[str] | None = None
+    ) -> Sequence[SourceCommit]:
+        """List the records of one commit: several executions can have fetched it."""
+        query = _COMMIT.where(source_commits.c.commit == commit, source_commits.c.repository == repository)
+        return self._list(_select_of_pipelines(query, pipelines), MAX_ROWS)
+
+    def _list(self, query: Select[Any], limit: int) -> Sequence[SourceCommit]:
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(source_commits.c.seq.desc()).limit(limit)).mappings()
+            return [SourceCommit(**row) for row in rows]
+
+
+def _make_name_conditions(column: ColumnElement[str], names: Collection[str] | None) -> tuple[ColumnElement[bool], ...]:
+    return () if names is None else (is_one_of_texts(column, names),)
+
+
+def _select_of_pipelines(query: Select[Any], pipelines: Collection[str] | None) -> Select[Any]:
+    if pipelines is None:
+        return query
+    return query.join(executions, executions.c.id == source_commits.c.execution).where(
+        is_one_of_texts(executions.c.pipeline, pipelines)
+    )
 
 
 def record_source_commit(connection: Connection, execution: ExecutionId, variables: Mapping[str, str]) -> None:

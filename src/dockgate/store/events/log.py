@@ -9,15 +9,15 @@ writer at a time, an event gets its number at the insert.
 Events of one subject keep the order of their transactions if these exclude each other, by the row that they change.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 from sqlalchemy.dialects import sqlite
 
 from dockgate.events.model import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import count_rows, select_as
+from dockgate.store.queries import count_rows, is_one_of_texts, select_as
 from dockgate.store.records import OutboxKind
 from dockgate.store.schema.events import event_cursors, event_log, grouped_events, outbox, unsettled_states
 from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
@@ -26,11 +26,13 @@ from dockgate.store.statements import delete_unlocked, insert_in_order, is_postg
 NUMBER_BATCH = 5000
 # Events that are read at once by their numbers.
 READ_BATCH = 500
-# Events among which the latest of some kinds are looked for.
-RECENT = 5000
+# Events among which the latest of some kinds are looked for, and those for readers who see a part of them only.
+RECENT, RECENT_OF_PART = 5000, 50_000
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
 _NEWEST_SEQ = select(func.coalesce(func.max(event_log.c.seq), 0))
+# The repository and the pipeline of an event in one text. Texts with a line break are no names.
+_SCOPE = func.coalesce(event_log.c.repository, "") + "\n" + func.coalesce(event_log.c.pipeline, "")
 _INSERT_NUMBERED = (
     sqlite.insert(event_log)
     .values(seq=select(func.coalesce(func.max(event_log.c.seq), 0) + 1).scalar_subquery())
@@ -43,6 +45,10 @@ _GROUPED_POSITIONS = select(grouped_events.c.position).union_all(select(unsettle
 _UNSENT_POSITIONS = select(outbox.c.position).where(
     outbox.c.kind == OutboxKind.EVENT, outbox.c.done_at.is_(None), outbox.c.position.is_not(None)
 )
+
+
+# Returns whether a reader may see events of a repository and a pipeline, either of which may be None.
+CanSee = Callable[[str | None, str | None], bool]
 
 
 class EventLog:
@@ -66,19 +72,27 @@ class EventLog:
         with self._database.read() as connection:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 
-    def list_newest(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
+    def list_newest(
+        self, kinds: Sequence[str], since: str, limit: int, can_see: CanSee | None = None
+    ) -> Sequence[StoredEvent]:
         """Events of these kinds (`detail_type`) since that time, newest first.
 
-        Only the newest RECENT of all kinds are searched.
+        Only the newest RECENT of all kinds are searched. With `can_see`, events of other repositories and pipelines
+        do not count, and the newest RECENT_OF_PART are searched.
         """
         self._number_committed_events()
-        query = (
-            _EVENT.where(event_log.c.seq > _NEWEST_SEQ.scalar_subquery() - RECENT)
-            .where(event_log.c.at >= since, event_log.c.detail_type.in_(kinds))
-            .order_by(event_log.c.seq.desc())
-            .limit(limit)
-        )
         with self._database.read() as connection:
+            conditions = _make_recent_conditions(connection, kinds, since, can_see)
+            query = _EVENT.where(*conditions).order_by(event_log.c.seq.desc()).limit(limit)
+            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+
+    def list_last(self, kinds: Sequence[str], can_see: CanSee | None = None) -> Sequence[StoredEvent]:
+        """The last event of these kinds about each subject, newest first, searched as by `list_newest`."""
+        self._number_committed_events()
+        with self._database.read() as connection:
+            conditions = _make_recent_conditions(connection, kinds, "", can_see)
+            last = select(func.max(event_log.c.seq)).where(*conditions).group_by(event_log.c.subject)
+            query = _EVENT.where(event_log.c.seq.in_(last)).order_by(event_log.c.seq.desc())
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 
     def read_by_seq(self, numbers: Sequence[int]) -> Iterator[StoredEvent]:
@@ -141,6 +155,23 @@ class EventLog:
             with self._database.write() as connection:
                 lock_name(connection, event_log, "seq")
                 _assign_numbers(connection)
+
+
+def _make_recent_conditions(
+    connection: Connection, kinds: Sequence[str], since: str, can_see: CanSee | None
+) -> Sequence[ColumnElement[bool]]:
+    """The conditions of events that `EventLog.list_newest` searches, without those that `can_see` refuses."""
+    recent_count = RECENT if can_see is None else RECENT_OF_PART
+    conditions = [
+        event_log.c.seq > _NEWEST_SEQ.scalar_subquery() - recent_count,
+        event_log.c.at >= since,
+        event_log.c.detail_type.in_(kinds),
+    ]
+    if can_see is not None:
+        scopes = connection.execute(select(event_log.c.repository, event_log.c.pipeline).where(*conditions).distinct())
+        visible_scopes = [f"{row.repository or ''}\n{row.pipeline or ''}" for row in scopes if can_see(*row)]
+        conditions.append(is_one_of_texts(_SCOPE, visible_scopes))
+    return conditions
 
 
 def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:

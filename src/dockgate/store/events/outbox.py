@@ -165,7 +165,7 @@ class Outbox:
                 watcher(kind)
 
     def list_entries(
-        self, kind: OutboxKind, *, key: str | None = None, image: str | None = None, limit: int = 100
+        self, kind: OutboxKind, *, key: str | None = None, image: str | None = None, limit: int | None = 100
     ) -> Sequence[OutboxEntry]:
         """Entries of a kind, of one key or image if given, done or not: the last due first."""
         query = _ENTRY.where(outbox.c.kind == kind).order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)
@@ -255,7 +255,7 @@ class Outbox:
         kind: OutboxKind | None = None,
         is_given_up: bool | None = None,
     ) -> Sequence[OutboxEntry]:
-        """Entries of all kinds, or one, whose last attempt failed and that are not done, by when they became due.
+        """Entries of all kinds, or one, that are not done and whose last attempt failed, by `due_since`.
 
         `after` are `due_since`, kind, key and receiver of the entry to continue from. `is_given_up` selects those that
         are not tried again, or only the others.

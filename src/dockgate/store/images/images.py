@@ -1,7 +1,8 @@
 """Images: where they were pushed, their scans, and the inventories of these."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import Connection, bindparam, or_, select, union, update
 
@@ -22,6 +23,9 @@ from dockgate.store.schema.fleet import fleet_images
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
 from dockgate.store.schema.store import documents
+
+# Digests with one beginning that are read for readers who see some of them.
+MAX_DIGESTS_READ = 1000
 
 _INVENTORIES = (
     select(documents.c.body)
@@ -244,10 +248,13 @@ class Images:
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
-    def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
+    def find_digests(
+        self, kind: str, start: str, limit: int, can_see: Callable[[str, str], bool] | None = None
+    ) -> Sequence[tuple[str, str]]:
         """The digests of images or verdicts that begin with `start`, each with its image.
 
-        The kind is "image" or "verdict". `start` is hexadecimal digits. Sorted by digest.
+        The kind is "image" or "verdict". `start` is hexadecimal digits. Sorted by digest. With `can_see`, those that it
+        refuses do not count; at most MAX_DIGESTS_READ are read.
         """
         if kind == "verdict":
             columns = [(verdicts.c.digest, verdicts.c.image)]
@@ -261,9 +268,11 @@ class Images:
                 for digest, image in columns
             )
         ).subquery()
-        query = select(matches.c.digest, matches.c.image).order_by(matches.c.digest).limit(limit)
+        query = select(matches.c.digest, matches.c.image).order_by(matches.c.digest)
         with self._database.read() as connection:
-            return [(digest, image) for digest, image in connection.execute(query)]
+            rows = connection.execute(query.limit(limit if can_see is None else MAX_DIGESTS_READ)).all()
+        visible_rows = ((digest, image) for digest, image in rows if can_see is None or can_see(digest, image))
+        return list(islice(visible_rows, limit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,7 @@ def list_image_attestations(digest: Digest, caller: ReadCaller, store: StoreDepe
     visibility = ImageVisibility(store, caller)
     visibility.require_image(digest)
     names = visibility.list_repositories(digest) if caller.is_limited else None
-    attestation_list = list_attestations(store.outbox, digest)
-    return [entry for entry in attestation_list if names is None or entry.repository in names]
+    return list(list_attestations(store.outbox, digest, names))
 
 
 def _require_attestor(approvals: ApprovalServices) -> Attestor:

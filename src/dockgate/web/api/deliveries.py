@@ -21,7 +21,10 @@ DeliverySort = Literal["-due", "due"]
 
 @dataclass(frozen=True, slots=True)
 class RedeliveredMessages:
-    """The messages to send again, of a kind to a receiver: those with these keys. Null: all that were given up."""
+    """The messages to send again: those of a kind to a receiver with these keys.
+
+    Null: all that were given up.
+    """
 
     kind: OutboxKind
     receiver: str

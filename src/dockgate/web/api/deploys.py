@@ -17,10 +17,12 @@ from dockgate.delivery.service_model import (
     TaskDefinition,
 )
 from dockgate.identity.model import Caller
+from dockgate.services.notifications.events import make_event_filter
 from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.services.web_services import Addresses, DeliveryServices
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
+from dockgate.store.delivery.rollouts import ROLLOUTS_KEPT
 from dockgate.store.delivery.services import make_unknown_service_error
 from dockgate.web.api import (
     AddressesDependency,
@@ -35,10 +37,10 @@ from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
 MAX_TASKS = 100
+# Rollouts of a service that are listed.
+MAX_ROLLOUTS = 10
 # Seconds that a page or a call waits for the targets of its services: longer than a health check that hangs.
 PATIENCE = 10.0
-# Deploys that are read to find the last one of each service.
-MAX_DEPLOYS = 1000
 
 Number = Annotated[int, Path(ge=1, le=1 << 53)]
 Lines = Annotated[int, Query(ge=1, le=5000)]
@@ -120,16 +122,14 @@ class Change:
 
 def find_failed_deploys(caller: Caller, store: Store) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
-    last: dict[str, FailedDeploy | None] = {}
-    for event in store.event_log.list_newest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
+    failed_deploys: dict[str, FailedDeploy] = {}
+    for event in store.event_log.list_last(("deploy.failed", "deploy.succeeded"), make_event_filter(caller)):
         detail = event.body["detail"]
-        name = str(detail.get("service"))
-        if name in last or not caller.can_reach(repository=event.repository, pipeline=event.pipeline):
-            continue
-        has_failed = event.detail_type == "deploy.failed"
-        reason, execution = str(detail.get("reason", "")), detail.get("execution")
-        last[name] = FailedDeploy(reason, event.at, str(execution) if execution else None) if has_failed else None
-    return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
+        if event.detail_type == "deploy.failed":
+            reason, execution = str(detail.get("reason", "")), detail.get("execution")
+            failed_deploy = FailedDeploy(reason, event.at, str(execution) if execution else None)
+            failed_deploys[str(detail.get("service"))] = failed_deploy
+    return failed_deploys
 
 
 def _can_see(caller: Caller, service: Service, addresses: Addresses, store: Store) -> bool:
@@ -152,7 +152,7 @@ def _select_visible_part(caller: Caller, view: ServiceView, addresses: Addresses
     visible_revisions = {entry.revision for entry in view.definitions if _can_reach_image(caller, entry, addresses)}
     is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
     if is_complete and all(entry.revision in visible_revisions for entry in view.definitions if entry.image):
-        return view
+        return replace(view, rollouts=view.rollouts[:MAX_ROLLOUTS])
     tasks = [task for task in view.tasks or () if task.revision in visible_revisions]
     return replace(
         view,
@@ -162,7 +162,7 @@ def _select_visible_part(caller: Caller, view: ServiceView, addresses: Addresses
             rollout
             for rollout in view.rollouts
             if rollout.revision in visible_revisions or rollout.state is RunState.IN_PROGRESS
-        ],
+        ][:MAX_ROLLOUTS],
         events=[event for event in view.events if any(f"/{task.id}/" in event.key for task in tasks)],
     )
 
@@ -254,7 +254,7 @@ def get_service(
         definitions=list(store.services.list_definitions(name)),
         tasks=None if tasks is None else list(tasks),
         tasks_error=lists.failures.get(name),
-        rollouts=list(store.rollouts.list(name)),
+        rollouts=list(store.rollouts.list(name, ROLLOUTS_KEPT if caller.is_limited else MAX_ROLLOUTS)),
         events=list(store.services.list_events(name)),
         failed_deploy=find_failed_deploys(caller, store).get(name),
     )

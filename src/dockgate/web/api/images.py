@@ -153,13 +153,14 @@ def list_digests(kind: Kind, start: Start, caller: api.ReadCaller, store: api.St
 
 
 def list_visible_digests(kind: str, start: str, caller: Caller, store: Store) -> list[str]:
-    """The visible ones of the first digests of images or verdicts that begin so."""
+    """The first visible digests of images or verdicts that begin so."""
     visibility = ImageVisibility(store, caller)
-    return [
-        digest
-        for digest, image in store.images.find_digests(kind, start, MAX_DIGESTS)
-        if (visibility.can_see_image(image) if kind == "image" else visibility.can_see_verdict(image, digest))
-    ]
+
+    def can_see(digest: str, image: str) -> bool:
+        return visibility.can_see_image(image) if kind == "image" else visibility.can_see_verdict(image, digest)
+
+    digests = store.images.find_digests(kind, start, MAX_DIGESTS, can_see if caller.is_limited else None)
+    return [digest for digest, _ in digests]
 
 
 @router.get("/image-references")

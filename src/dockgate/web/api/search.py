@@ -1,6 +1,7 @@
 """Search for anything by its name or digest."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,6 +13,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
 from dockgate.services.images.waiver_visibility import select_visible_waivers
+from dockgate.services.pipelines.visible_pipelines import list_visible_git_repositories, list_visible_pipelines
 from dockgate.services.pipelines.visible_services import list_visible_service_names
 from dockgate.services.web_services import Addresses, FleetServices, PolicyServices
 from dockgate.shared.digest import read_digest_start
@@ -19,6 +21,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.shared.purl import is_purl
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
+from dockgate.store.delivery.source_commits import CommitSearch
 from dockgate.web.api import (
     AddressesDependency,
     FleetDependency,
@@ -111,12 +114,12 @@ def find_matches(
             execution = store.executions.get(ExecutionId(words))
             if caller.can_reach(pipeline=execution.pipeline):
                 matches.append((execution.id, "execution", f"/executions/{words}"))
-    pipelines = [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]
+    pipelines = list_visible_pipelines(store, caller)
     services = sorted(list_visible_service_names(caller, addresses.registry, store))
     named_waivers = [record for record in store.waivers.list() if lower_words in record.waiver.id.lower()]
     waivers = select_visible_waivers(store, named_waivers, caller)
     names_by_kind = (
-        ("pipeline", pipelines, "/pipelines/"),
+        ("pipeline", store.pipelines.list_names() if pipelines is None else pipelines, "/pipelines/"),
         ("service", services, "/running/"),
         ("policy", () if caller.is_limited else policies.policies.list_names(), "/policies/"),
         ("waiver", [record.waiver.id for record in waivers], "/waivers/"),
@@ -126,27 +129,28 @@ def find_matches(
     pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
     repositories = (name for name in pushed_names if lower_words in name.lower())
     matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
-    commits = _find_commits(caller, store, words)
+    commits = _find_commits(caller, store, words, pipelines)
     return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]
 
 
-def _find_commits(caller: Caller, store: Store, words: str) -> list[Match]:
+def _find_commits(caller: Caller, store: Store, words: str, pipelines: Sequence[str] | None) -> list[Match]:
     """The commits that were pushed or fetched, and the executions of these, as far as the caller sees them."""
-    stored_commits, digits = store.source_commits, words.lower()
+    digits = words.lower()
     is_id = _COMMIT_START.fullmatch(digits) is not None
-    pushed_commits = store.pushes.find_commits(digits, MAX_NAMES) if is_id else ()
-    rows = stored_commits.find_by_id(digits) if is_id else stored_commits.find_by_words(words)
-    rows = [row for row in rows if caller.can_reach(repository=row.repository)]
-    titles: dict[tuple[str, str], str | None] = {(row.repository, row.commit): row.subject for row in rows}
-    for repository, commit in pushed_commits:
-        if caller.can_reach(repository=repository):
-            titles.setdefault((repository, commit), None)
+    search = CommitSearch(digits if is_id else words, is_id)
+    repositories = list_visible_git_repositories(store, caller)
+    search_result = store.source_commits.find(search, MAX_NAMES + 1, repositories, pipelines)
+    titles: dict[tuple[str, str], str | None] = {
+        (row.repository, row.commit): row.subject for row in search_result.commits
+    }
+    for repository, commit in store.pushes.find_commits(digits, MAX_NAMES, repositories) if is_id else ():
+        titles.setdefault((repository, commit), None)
     commits = [
         Match(commit, "commit", make_commit_path(name, commit), title) for (name, commit), title in titles.items()
     ]
     executions = [
         Match(row.execution, "execution", f"/executions/{row.execution}")
-        for row in rows
-        if row.execution != words and caller.can_reach(pipeline=row.pipeline)
+        for row in search_result.executions
+        if row.execution != words
     ]
     return [*commits[:MAX_NAMES], *executions[:MAX_NAMES]]

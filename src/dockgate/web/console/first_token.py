@@ -1,4 +1,4 @@
-"""A form that added the first administrator and was sent again: nobody is left without a token.
+"""A form that added the first administrator and was sent again: its sender still gets a token.
 
 The token is shown once, by the answer of the first form. A browser without scripts shows the answer of the last one
 instead, which by then comes from an unknown caller. It says which token there is, and has a form that replaces it.

@@ -12,6 +12,7 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.events.model import StoredEvent
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
+from dockgate.services.notifications.events import make_event_filter
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
 from dockgate.web.console.formats import shorten_rejection
@@ -47,11 +48,7 @@ def find_changes(store: Store, caller: Caller, since: str, services: Collection[
 
     `services` are the names of those that the caller may see.
     """
-    events = [
-        event
-        for event in store.event_log.list_newest(KINDS, since, MAX_READ)
-        if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
-    ]
+    events = store.event_log.list_newest(KINDS, since, MAX_READ, make_event_filter(caller))
     changes: dict[tuple[str, ...], Change] = {}
     for event in events:
         change = make_change(event)

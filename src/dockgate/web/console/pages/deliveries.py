@@ -44,9 +44,12 @@ def show_deliveries(
     state: DeliveryState | None = None,
     sort: calls.DeliverySort = "-due",
     after: Cursor = None,
-    again: api.Count | None = None,
+    count: api.Count | None = None,
 ) -> Response:
-    """List deliveries that failed. The forms of the page lead back to it: `again` is how many are sent again."""
+    """List deliveries that failed.
+
+    The forms of the page lead back to it: `count` is how many messages are sent again.
+    """
     query = PageQuery(sort, after)
     page = calls.read_delivery_page(events, query, kind, state)
     return render_page(
@@ -56,7 +59,7 @@ def show_deliveries(
         title="Deliveries",
         deliveries=[(entry, _find_subject(entry)) for entry in page.entries],
         kinds=_KIND_TITLES,
-        redelivered_count=again,
+        redelivered_count=count,
         links=ListLinks.from_page(
             DELIVERIES, list_sort_names(calls.DeliverySort), query, page, [("kind", kind), ("state", state)]
         ),
@@ -82,4 +85,4 @@ def redeliver(caller: api.AdminCaller, events: api.EventDependency, fields: Form
         raise UsageError(f"{kind!r} is not a kind of deliveries")
     messages = calls.RedeliveredMessages(OutboxKind(kind), fields.get("receiver", ""), [key] if key else None)
     count = calls.redeliver(messages, caller, events).count
-    return redirect_to(f"{DELIVERIES}?again={count}")
+    return redirect_to(f"{DELIVERIES}?count={count}")

@@ -1,6 +1,6 @@
 """The overview: what needs a person now, and what runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from fastapi import Request
@@ -8,7 +8,6 @@ from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.model import Execution, ExecutionId
 from dockgate.events.subject import EventSubject, SubjectKind
-from dockgate.identity.model import Caller
 from dockgate.services.fleet.advisory_matching import read_matching
 from dockgate.shared.errors import UsageError
 from dockgate.shared.recent_values import RecentValues
@@ -64,7 +63,8 @@ def show_overview(
     is_refresh = "HX-Request" in request.headers
     asked_services = [] if is_refresh else [(service.name, service.target) for service in services]
     trends = None if caller.is_limited else fleet.trends.read()
-    under_way, new_count = _list_under_way(store, caller, shown_executions)
+    pipelines = {entry.pipeline for entry in caller_attention.newest_executions} if caller.is_limited else None
+    under_way, new_count = _list_under_way(store, pipelines, shown_executions)
     page = render_page(
         request,
         caller,
@@ -144,17 +144,15 @@ async def stream_changes(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _list_under_way(store: Store, caller: Caller, shown_executions: str | None) -> tuple[Sequence[Execution], int]:
-    """The executions to show, and the number of others that are under way.
+def _list_under_way(
+    store: Store, pipelines: Collection[str] | None, shown_executions: str | None
+) -> tuple[Sequence[Execution], int]:
+    """The executions of these pipelines to show, None for all, and the number of others that are under way.
 
     A page that shows some already gets these again, also those that have ended: its rows stay where they are.
     """
     shown_ids = [ExecutionId(text) for text in (shown_executions or "").split(",")[:MAX_SHOWN]]
-    executions = [
-        execution
-        for execution in store.executions.list_unfinished(shown_ids)
-        if caller.can_reach(pipeline=execution.pipeline)
-    ]
+    executions = store.executions.list_unfinished(shown_ids, pipelines=pipelines)
     if shown_executions is None:
         return executions, 0
     kept_executions = [execution for execution in executions if execution.id in shown_ids]

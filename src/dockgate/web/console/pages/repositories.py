@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.repository_files import EntryKind, TreeEntry
 from dockgate.delivery.source_ports import Commit
+from dockgate.services.pipelines.visible_pipelines import list_visible_pipelines
 from dockgate.shared.errors import NotFoundError, TooLargeError
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
@@ -228,8 +229,7 @@ def show_commit(
         started_pipelines=list_started_pipelines(store, caller, name, committed) if committed else (),
         executions=[
             row.execution
-            for row in store.source_commits.list_of_commit(name, shown_commit.id)
-            if caller.can_reach(pipeline=row.pipeline)
+            for row in store.source_commits.list_of_commit(name, shown_commit.id, list_visible_pipelines(store, caller))
         ],
         MAX_EXECUTIONS=MAX_EXECUTIONS,
         branches=sorted(sources.host.list_heads(name))[:MAX_NAMES],
