@@ -17,6 +17,8 @@ from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time
 
 DISTRIBUTION, ECR = "distribution", "ecr"
+# For so long, a registry repeats a notification that was not answered.
+REPEAT_DAYS = 1 / 24
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 
 _log = logging.getLogger(__name__)
@@ -129,10 +131,28 @@ class RegistryNotifications:
         reference = RepositoryReference(push.repository, registry)
         repository = str(reference) if registry else name_own_repository(push.repository, self.registry)
         digest = push.digest or self._resolve_pushed_tag(repository, push.tag)
-        event = push.id or ImageReference.with_tag(push.repository, push.tag, digest)
+        event = push.id or self._identify_push(repository, push.tag, digest)
         at = self._find_time(registry, push, repository, digest)
         key = f"{form}/{registry}/{event}" if registry else str(event)
         self.pushes.record(key, repository, digest, push.tag, None if registry else push.by, at)
+
+    def _identify_push(self, repository: str, tag: str | None, digest: str) -> str:
+        """Return an id for a push that is reported without one: another notification of it gets the same.
+
+        It has how often the tag named the image before. A notification about what the tag names already repeats the
+        last one, unless that is older than REPEAT_DAYS: then the image was pushed again.
+        """
+        image = ImageReference.with_tag(repository, tag, digest)
+        periods = [
+            period
+            for period in self.pushes.store.tag_history.list_periods([digest])
+            if (period.repository, period.tag) == (repository, tag)
+        ]
+        present_period = next((period for period in periods if period.until is None), None)
+        if present_period is None:
+            return f"{image}/{len(periods)}"
+        is_repeated = present_period.pushed_at > self.pushes.clock.compute_time_before(REPEAT_DAYS)
+        return f"{image}/{len(periods) - 1 if is_repeated else present_period.pushed_at}"
 
     def _resolve_pushed_tag(self, repository: str, tag: str | None) -> str:
         if tag is None:

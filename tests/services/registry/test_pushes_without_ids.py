@@ -1,0 +1,84 @@
+"""Pushes that are reported without an id and a digest, as by Quay: what the tag names then is what was pushed."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, open_store_of_kind
+
+from dockgate.services.clock import ServerClock
+from dockgate.services.durable_effects import Effects
+from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.pushes import RegistryPushes
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
+from dockgate.shared.references import ImageReference
+from dockgate.store import Store
+from dockgate.store.records import Scan
+
+REGISTRY, REPOSITORY = "quay.example", "quay.example/team/app"
+FIRST, SECOND = (f"sha256:{letter * 64}" for letter in "ab")
+
+
+class Quay:
+    """A registry with one tag, and a server that is notified of its pushes."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store, self.digest, self.now = store, FIRST, datetime(2026, 11, 28, 12, tzinfo=UTC)
+        self.clock, self.secrets = ServerClock(lambda: self.now), WebhookSecrets("own", folder / "hooks.json")
+        pushes = RegistryPushes(store, None, self, None, self.clock, Effects())  # type: ignore[arg-type]
+        self.notifications = RegistryNotifications(
+            pushes, self.secrets, self.resolve, "https://g.example", "registry.example"
+        )
+
+    def start(self, scan: Scan) -> None:
+        """Leave the scan alone."""
+
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
+        return ImageReference(REPOSITORY, self.digest)
+
+    def push(self, digest: str, times: int = 2, **later: float) -> None:
+        """Push an image under the tag, and have it reported so many times."""
+        self.now += timedelta(**later)
+        self.digest = digest
+        body = json.dumps({"docker_url": REPOSITORY, "updated_tags": ["1"]}).encode()
+        secret = self.secrets.read_secret("quay", REGISTRY)
+        for _ in range(times):
+            self.notifications.receive("quay", REGISTRY, f"Bearer {secret}", body)
+            self.now += timedelta(seconds=30)
+
+    def count_reported(self) -> int:
+        """How many pushes the event log has."""
+        details = [event.body["detail"] for event in self.store.event_log.read(limit=100)]
+        return sum(detail.get("action-type") == "PUSH" for detail in details)
+
+
+@pytest.fixture(params=FACTORIES)
+def quay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Quay]:
+    with open_store_of_kind(request.param, tmp_path) as store:
+        yield Quay(store, tmp_path)
+
+
+def test_a_tag_that_is_pushed_back_names_the_former_image_again(quay: Quay) -> None:
+    for count, digest in enumerate((FIRST, SECOND, FIRST, SECOND), start=1):
+        quay.push(digest, minutes=5)
+        assert quay.store.tag_history.find_digest(REPOSITORY, "1") == digest
+        assert quay.count_reported() == count
+
+
+def test_an_image_that_was_deleted_and_is_pushed_again_is_back(quay: Quay) -> None:
+    quay.push(FIRST)
+    quay.store.image_removals.remove(REPOSITORY, FIRST, quay.clock.now())
+    assert quay.store.tag_history.find_digest(REPOSITORY, "1") is None
+    quay.push(FIRST, minutes=5)
+    assert quay.store.tag_history.find_digest(REPOSITORY, "1") == FIRST
+    assert quay.count_reported() == 2
+
+
+def test_an_image_that_is_pushed_again_later_is_watched_from_then_on(quay: Quay) -> None:
+    quay.push(FIRST)
+    quay.push(FIRST, times=3, days=1)
+    (period,) = quay.store.tag_history.list_periods([FIRST])
+    assert period.pushed_at == "2026-11-29T12:01:00.000Z"
+    assert quay.count_reported() == 2
