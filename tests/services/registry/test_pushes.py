@@ -113,13 +113,23 @@ def test_the_push_that_is_reported_last_counts_where_the_registry_does_not_decid
     assert registry.find_digest() == FIRST
 
 
-def test_the_registry_is_asked_only_about_pushes_that_were_not_later(registry: Registry) -> None:
+def test_the_registry_is_asked_only_about_pushes_that_would_move_a_tag(registry: Registry) -> None:
     registry.report_push(FIRST)
     registry.report_push(FIRST)
+    assert registry.requests == 0
     registry.report_push(SECOND, "2026-11-28T10:00:01Z")
-    assert (registry.find_digest(), registry.requests) == (SECOND, 0)
-    registry.report_push(FIRST)
     assert (registry.find_digest(), registry.requests) == (SECOND, 1)
+    registry.report_push(FIRST)
+    assert (registry.find_digest(), registry.requests) == (SECOND, 2)
+
+
+@pytest.mark.parametrize("digest", [SECOND, THIRD])
+def test_a_push_that_the_registry_does_not_have_under_the_tag_hides_no_image(registry: Registry, digest: str) -> None:
+    registry.report_push(FIRST)
+    registry.tag = FIRST
+    for at in ("2026-11-28T11:00:00Z", "2026-11-28T13:00:00Z", "at noon"):
+        registry.report_push(digest, at)
+        assert registry.find_digest() == FIRST
 
 
 def test_a_push_that_has_its_tag_counts_whatever_time_it_reports(registry: Registry) -> None:

@@ -162,22 +162,17 @@ class RegistryNotifications:
     def _find_time(self, registry: str | None, push: RegistryPush, repository: str, digest: str) -> str | None:
         """Return when the push happened, None for now.
 
-        Notifications arrive late and in any order. A push that reports a later time than that of the tag's present
-        image moves the tag. If it does not, and always in our own registry, the registry is asked which image has the
-        tag: clocks may be wrong, and the times of Amazon ECR have whole seconds. A push that has lost the tag was
-        before the present image. If the registry cannot say it, or names a third image, the times count, and of two
-        pushes without times the one that is reported last.
+        Notifications arrive late and in any order, and may be forged. Where a push would move a tag, the registry is asked
+        which image has the tag: clocks may be wrong, and the times of Amazon ECR have whole seconds. A push that does
+        not have the tag was before the present image. If the registry cannot say it, or names a third image, the times
+        count, and of two pushes without times the one that is reported last.
         """
         time = parse_time(push.at)
         reported_at = format_time(time) if registry and time and time <= self.pushes.clock() else None
         if push.tag is None:
             return reported_at
         present_period = self.pushes.store.tag_history.find_present_period(repository, push.tag)
-        if (
-            present_period is None
-            or present_period.digest == digest
-            or (reported_at and reported_at > present_period.pushed_at)
-        ):
+        if present_period is None or present_period.digest == digest:
             return reported_at
         try:
             current = self._resolve_tag(registry, push.repository, push.tag) if push.digest else digest
