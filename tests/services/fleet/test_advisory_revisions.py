@@ -1,7 +1,7 @@
 """What was not touched is not judged again in further repositories, and what was touched always is."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Finding, Matches, Rating, Severity
 
 
 @pytest.fixture(params=FACTORIES)
@@ -48,10 +48,10 @@ def find_locations_with(further: FurtherRepositories, package: str) -> set[tuple
     return locations
 
 
-def publish_another(world: World) -> None:
-    """Publish another advisory about the package a."""
-    world.fleet.publish("a", variant="second")
-    world.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", "a")}))
+def publish_another(world: World, package: str = "a") -> None:
+    """Publish another advisory about a package."""
+    world.fleet.publish(package, variant="second")
+    world.fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", package)}))
 
 
 @pytest.fixture
@@ -106,6 +106,38 @@ def test_an_update_waits_for_the_index_but_not_for_ever(further: FurtherReposito
     world.renewal.renew()
     further.review()
     assert further.find_differences() == []
+
+
+class DefectiveFeeds(Feeds):
+    """Advisories that cannot be read for the package d."""
+
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        if any(package.name == "d" for inventory in inventories for package in inventory.packages):
+            raise KeyError("d")
+        return super().read_snapshot(inventories)
+
+
+def test_a_defect_of_the_index_has_only_the_images_judged_at_every_update_that_have_it(
+    further: FurtherRepositories, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, feeds = further.world, further.world.fleet.feeds
+    publish_another(world, "d")
+    world.renewal.renew()
+    further.review()
+    repository_verdicts = further.repository_verdicts
+    repository_verdicts.advisory_revisions = replace(
+        repository_verdicts.advisory_revisions,
+        advisories=lambda: DefectiveFeeds(**{entry.name: getattr(feeds, entry.name) for entry in fields(feeds)}),
+    )
+    further.review()
+    defective = find_locations_with(further, "d")
+    for package, touched in (("a", find_locations_with(further, "a")), ("unrelated", set())):
+        publish_another(world, package)
+        world.renewal.renew()
+        assert set(further.review()) == defective | touched
+        assert further.find_differences() == []
+    defects = [record for record in caplog.records if "does not say which advisories" in record.getMessage()]
+    assert len(defects) == len({image for _, image in defective})
 
 
 def test_without_an_advisory_database_every_verdict_is_undetermined(further: FurtherRepositories) -> None:

@@ -6,7 +6,7 @@ policies that read them.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -20,7 +20,7 @@ from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
 from dockgate.services.fleet.matching import compute_record_revisions
 from dockgate.services.policies.selection import LoadedPolicy
-from dockgate.shared.errors import DatabaseError, StoreError
+from dockgate.shared.errors import DatabaseError, StoreError, describe_error
 from dockgate.store import Store
 from dockgate.store.fleet.findings import Source
 from dockgate.store.fleet.records import IndexedImage
@@ -127,6 +127,8 @@ class AdvisoryRevisions:
     clock: ServerClock
     _memory: _Memory = field(default=_EMPTY_MEMORY, init=False)
     _is_lagging_since: datetime | None = field(default=None, init=False)
+    # By image: why its revision could not be computed.
+    _defects: dict[str, str] = field(default_factory=dict, init=False)
 
     def read(self, images: Collection[str]) -> AdvisoryState:
         """Return the state of these images, which are digests."""
@@ -137,22 +139,15 @@ class AdvisoryRevisions:
             reader = self.advisories()
             coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
             database, expected_source = reader.digest, Source(reader.digest, self.index.engine_version)
-        except DatabaseError:
-            return AdvisoryState(None, True, (), hour, self.image_judge, {}, reports, failed_images)
-        source = self.store.fleet_findings.find_source()
-        is_indexed = source in (None, expected_source)
-        try:
+            source = self.store.fleet_findings.find_source()
+            is_indexed = source in (None, expected_source)
             revisions = (
                 self._read_revisions(images, failed_images.keys() | reports.keys(), reader, coverage, source)
                 if is_indexed
                 else self._get_last_revisions(images)
             )
-        except StoreError:
-            raise
-        except Exception as error:
-            # Then images are judged after every update: none keeps its verdict because the index has a defect.
-            _log.error("the index does not say which images the advisories touch", exc_info=error)
-            revisions = {}
+        except DatabaseError:
+            return AdvisoryState(None, True, (), hour, self.image_judge, {}, reports, failed_images)
         is_settled = is_indexed or not revisions
         return AdvisoryState(database, is_settled, coverage, hour, self.image_judge, revisions, reports, failed_images)
 
@@ -180,7 +175,8 @@ class AdvisoryRevisions:
             if (revision := memory.images.get(digest)) and revision.inventories == image.inventories
         }
         if unknown_digests := present_images.keys() - known_revisions.keys():
-            known_revisions |= self._compute([present_images[digest] for digest in unknown_digests], reader, coverage)
+            unknown_images = [present_images[digest] for digest in sorted(unknown_digests)]
+            known_revisions |= self._compute_all_possible(unknown_images, reader, coverage)
             if self.store.fleet_findings.find_source() != findings_source:
                 return self._get_last_revisions(images)  # half of them may be of another database
         # Several readers ask, each for images of its own. What is gone is forgotten with the next database.
@@ -194,6 +190,28 @@ class AdvisoryRevisions:
         if now - since > LAG_LIMIT:
             return {}
         return {digest: self._memory.images[digest] for digest in images if digest in self._memory.images}
+
+    def _compute_all_possible(
+        self, images: Sequence[IndexedImage], reader: AdvisoryReader, coverage: tuple[Coverage, ...]
+    ) -> dict[str, ImageRevision]:
+        """Compute the revisions of images, and leave out those for which that fails, for a reason that is logged once.
+
+        They are judged after every update: none keeps its verdict because the index has a defect.
+        """
+        try:
+            return self._compute(images, reader, coverage)
+        except (DatabaseError, StoreError):
+            raise
+        except Exception as error:
+            if len(images) > 1:
+                half = len(images) // 2
+                parts = (self._compute_all_possible(part, reader, coverage) for part in (images[:half], images[half:]))
+                return {digest: revision for part in parts for digest, revision in part.items()}
+            image, cause = images[0].digest, describe_error(error)
+            if self._defects.get(image) != cause:
+                self._defects[image] = cause
+                _log.error("the index does not say which advisories touch %s: %s", image, cause, exc_info=error)
+            return {}
 
     def _compute(
         self, images: Iterable[IndexedImage], reader: AdvisoryReader, coverage: tuple[Coverage, ...]

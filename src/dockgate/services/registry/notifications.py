@@ -162,8 +162,8 @@ class RegistryNotifications:
     def _find_time(self, registry: str | None, push: RegistryPush, repository: str, digest: str) -> str | None:
         """Return when the push happened, None for now.
 
-        Notifications arrive late and in any order, and may be forged. Where a push would move a tag, the registry is asked
-        which image has the tag: clocks may be wrong, and the times of Amazon ECR have whole seconds. A push that does
+        Notifications arrive late and in any order, and may be forged. Where a push would move a tag, the registry is
+        asked which image has it: clocks may be wrong, and the times of Amazon ECR have whole seconds. A push that does
         not have the tag was before the present image. If the registry cannot say it, or names a third image, the times
         count, and of two pushes without times the one that is reported last.
         """
