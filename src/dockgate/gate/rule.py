@@ -199,6 +199,12 @@ class Rule(Protocol):
         """
         return None
 
+    def list_feed_change_times(
+        self, coverage: Iterable[Coverage], settings: Mapping[str, object]
+    ) -> Iterable[datetime]:
+        """Times from which the answers may differ because a feed, or a catalogue, has another age."""
+        return ()
+
 
 class TimelessRule(Rule):
     """A rule whose answers change with its input alone, and never with the time."""

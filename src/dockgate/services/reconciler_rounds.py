@@ -66,13 +66,20 @@ class RoundRobin(Generic[Item]):
         self._failures: dict[Item, _Failures] = {}
         # The revision after which nothing was left to do.
         self._finished_revision: str | None = None
+        self._revision_ends_at: str | None = None
 
     def is_finished(self, revision: str, now: str) -> bool:
         """Return whether a round of this revision left nothing to do, and time has made nothing due since."""
         latest_time = compute_latest_time(now)
-        return revision == self._finished_revision and not any(
-            completion.is_over(now, latest_time) for _, completion in self._handled_items.values()
+        return (
+            revision == self._finished_revision
+            and (self._revision_ends_at is None or now < self._revision_ends_at)
+            and not any(completion.is_over(now, latest_time) for _, completion in self._handled_items.values())
         )
+
+    def end_revision_at(self, time: str | None) -> None:
+        """Say when the states of the last round may change though the revision stays the same; None for never."""
+        self._revision_ends_at = time
 
     def run(
         self,

@@ -22,12 +22,13 @@ from tests.gate.samples import (
 from tests.gate.test_whole_gate_properties import KEY
 
 from dockgate.gate import evaluate
+from dockgate.gate.active_rules import list_active_rules
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers
 from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Unread
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
 
 HIGH: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}}
@@ -175,3 +176,24 @@ def test_nothing_changes_by_time_alone_where_no_rule_counts_it() -> None:
     (result,) = judge.judge(index.images[0]) or []
     assert result.changes_at == float("inf")
     assert result.status is Status.REJECTED
+
+
+@pytest.mark.parametrize("rules", [{}, {"database_age": {"hours": 30}}], ids=["evidence", "database_age"])
+def test_the_times_are_known_at_which_feeds_are_too_old(rules: Mapping[str, Any]) -> None:
+    active_rules = list_active_rules(build_policy(**rules), RULES)
+    coverage = tuple(replace(entry, checked_at=END) for entry in COVERED)
+    times = {time for active in active_rules for time in active.rule.list_feed_change_times(coverage, active.settings)}
+
+    def judge_feeds(at: datetime) -> object:
+        judge = FleetJudge(build_policy(**rules), RULES, ECOSYSTEMS, {}, {}, FleetWaivers(), coverage, format_time(at))
+        return judge.objectionable_feeds
+
+    moments = sorted(times)
+    assert len(moments) == 2 * (1 + len(rules)) - len(rules)  # all are in the future for a day
+    instant = timedelta(milliseconds=1)
+    for moment in moments:
+        assert judge_feeds(moment - instant) != judge_feeds(moment + instant)
+    for hours in range(-30, 200):
+        at = to_datetime(END) + timedelta(hours=hours)
+        later = at + timedelta(hours=1)
+        assert judge_feeds(at) == judge_feeds(later) or any(at <= moment <= later for moment in moments)

@@ -131,10 +131,10 @@ def test_a_defect_of_the_index_has_only_the_images_judged_at_every_update_that_h
     )
     further.review()
     defective = find_locations_with(further, "d")
-    for package, touched in (("a", find_locations_with(further, "a")), ("unrelated", set())):
+    for package, locations in (("a", find_locations_with(further, "a")), ("unrelated", set())):
         publish_another(world, package)
         world.renewal.renew()
-        assert set(further.review()) == defective | touched
+        assert set(further.review()) == defective | locations
         assert further.find_differences() == []
     defects = [record for record in caplog.records if "does not say which advisories" in record.getMessage()]
     assert len(defects) == len({image for _, image in defective})

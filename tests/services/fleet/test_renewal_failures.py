@@ -85,6 +85,16 @@ def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_fin
     assert fleet.list_verdicts() == {"api": "Rejected", "job": "Rejected"}
 
 
+def test_feeds_that_become_stale_are_noticed_within_the_hour(fleet: Fleet) -> None:
+    clock = fleet.system.clock
+    clock.ahead += timedelta(minutes=61 - clock().minute)
+    fleet.feeds.checked_at = format_time(clock() - timedelta(days=7) + timedelta(minutes=30))
+    for minutes, is_stale in ((0, False), (29, False), (2, True)):
+        clock.ahead += timedelta(minutes=minutes)
+        fleet.verdict_renewal.renew()
+        assert (fleet.list_failing_since() != {None}) is is_stale
+
+
 def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()

@@ -1,17 +1,17 @@
 """A maximum age for advisory data."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
-from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.shared.wording import format_amount
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
-from dockgate.vulnerabilities.model import CATALOGUES, UndeterminedFact
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, UndeterminedFact
 
 _MAX_HOURS = 876_000
 
@@ -61,6 +61,14 @@ class DatabaseAge(TimelessRule):
                 advice = "scan the image again" if rule_input.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {time_text}, and at most {hours:g} hours are allowed: {advice}."
                 yield UndeterminedFact(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
+
+    @override
+    def list_feed_change_times(
+        self, coverage: Iterable[Coverage], settings: Mapping[str, object]
+    ) -> Iterator[datetime]:
+        for checked_at in filter(None, (parse_time(entry.checked_at) for entry in coverage)):
+            yield shift_time(checked_at, -CLOCK_SKEW)
+            yield shift_time(checked_at, timedelta(hours=float(str(settings["hours"]))) + timedelta.resolution)
 
 
 RULE: Rule = DatabaseAge()

@@ -1,7 +1,7 @@
 """Missing evidence blocks. Only this rule lets an operator relax that, by kind."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
@@ -15,10 +15,10 @@ from dockgate.gate.rules._settings import (
     require_known_keys,
 )
 from dockgate.shared.interfaces import override
-from dockgate.shared.timestamps import to_datetime
+from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.shared.wording import format_count, join_words
-from dockgate.vulnerabilities.feed_age import describe_staleness
-from dockgate.vulnerabilities.model import UndeterminedFact
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW, describe_staleness
+from dockgate.vulnerabilities.model import Coverage, UndeterminedFact
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
 _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
@@ -96,6 +96,14 @@ class Evidence(TimelessRule):
                 yield Violation(self.name, entry.reason)
             elif action == _WARN:
                 yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, entry.reason))
+
+    @override
+    def list_feed_change_times(
+        self, coverage: Iterable[Coverage], settings: Mapping[str, object]
+    ) -> Iterator[datetime]:
+        for checked_at in filter(None, (parse_time(entry.checked_at) for entry in coverage)):
+            yield shift_time(checked_at, -CLOCK_SKEW)
+            yield shift_time(checked_at, timedelta(days=int(str(settings["stale_after_days"]))))
 
 
 RULE: Rule = Evidence()

@@ -134,6 +134,7 @@ class FollowedImageReview:
         # Until the index has followed an update, the same revision is looked at again.
         finished_revision = revision if advisories.is_settled else None
         self._round_robin.run(by_key, compute_state, judge, "judging", now, finished_revision)
+        self._round_robin.end_revision_at(advisories.find_feed_change())
 
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""

@@ -89,6 +89,7 @@ class AdvisoryState:
     reports: Mapping[str, str]
     failed_images: Mapping[str, int]
     _policy_revisions: dict[tuple[str, str | None], PolicyRevision] = field(default_factory=dict, init=False)
+    _feed_changes: list[str] = field(default_factory=list, init=False)
 
     def get_revision(self, image: str, *, has_epss_rule: bool) -> str:
         """Return a text that changes when the findings of the image change.
@@ -101,6 +102,10 @@ class AdvisoryState:
             return f"{self.database} {self.hour} {self.reports.get(image)} {self.failed_images.get(image)}"
         return f"{revision.findings} {revision.epss if has_epss_rule else ''}"
 
+    def find_feed_change(self) -> str | None:
+        """Return when the first revision of `compute_policy_revision` changes because of the age of a feed."""
+        return min(self._feed_changes, default=None)
+
     def compute_policy_revision(self, loaded_policy: LoadedPolicy) -> PolicyRevision:
         """Return a revision that changes when the policy does, or what it says of the ages of feeds.
 
@@ -110,6 +115,8 @@ class AdvisoryState:
         key = policy.digest, loaded_policy.unusable_reason
         if key not in self._policy_revisions:
             text = self.image_judge.compute_policy_digest(loaded_policy, self.coverage)
+            if feed_change := self.image_judge.find_feed_change(loaded_policy, self.coverage):
+                self._feed_changes.append(feed_change)
             if list_required_baselines(policy):
                 text = f"{text} {self.database} {self.hour}"
             self._policy_revisions[key] = PolicyRevision(text, self.image_judge.has_epss_rule(policy))

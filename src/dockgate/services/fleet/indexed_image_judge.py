@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dockgate.gate import evaluate, patterns, vex_statements, waivers
 from dockgate.gate.active_rules import list_active_rules, list_catalogues
-from dockgate.gate.change_times import format_next_change, format_unknown_moment
+from dockgate.gate.change_times import find_first_after, format_next_change, format_unknown_moment
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
 from dockgate.gate.model import ExemptionSet, Policy, Status, VerdictCase, select_worst_status
@@ -28,6 +28,7 @@ from dockgate.services.verdicts.waivers import ServerExemptions, ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError, StoreError
+from dockgate.shared.timestamps import to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import IndexedImage
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Severity
@@ -107,6 +108,16 @@ class IndexedImageJudge:
         except Exception as error:
             _log.error("judging feeds by the policy %s failed", loaded_policy.policy.name, exc_info=error)
             return ()
+
+    def find_feed_change(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage]) -> str | None:
+        """Return when the policy next says something else of the ages of feeds, None for never."""
+        try:
+            active_rules = list_active_rules(loaded_policy.policy, self.rules)
+        except DefinitionError:
+            return None  # `judge` says why
+        now = self.clock.now()
+        times = (active.rule.list_feed_change_times(coverage, active.settings) for active in active_rules)
+        return format_next_change(find_first_after(chain.from_iterable(times), to_datetime(now).timestamp()), now)
 
     def has_epss_rule(self, policy: Policy) -> bool:
         """Return whether a rule of the policy reads EPSS values. A policy that fails reads none."""

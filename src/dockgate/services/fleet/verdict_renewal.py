@@ -78,6 +78,8 @@ class VerdictRenewal:
     # The advisories of the last renewal in this process: still open, though another file has replaced them.
     _reader: AdvisoryReader | None = field(default=None, init=False)
     _finished_revision: str | None = field(default=None, init=False)
+    # When a feed is so old that a policy says something else of it.
+    _feeds_change_at: str | None = field(default=None, init=False)
 
     def renew(self) -> None:
         """Renew every verdict for which something has changed since it was judged."""
@@ -105,7 +107,8 @@ class VerdictRenewal:
         due_images: dict[str, set[int]] = {}
         for policy, image in self.store.fleet_verdicts.list_due_images(now):
             due_images.setdefault(policy, set()).add(image)
-        if revision == self._finished_revision and not due_images and not pending_changes:
+        has_feed_change = self._feeds_change_at is not None and self._feeds_change_at <= now
+        if revision == self._finished_revision and not (due_images or pending_changes or has_feed_change):
             return
         # Use the waivers of the revision. A waiver that is read later could end before the next renewal, unnoticed.
         exemptions = self.image_judge.waivers.read_exemptions(active_waivers)
@@ -121,6 +124,8 @@ class VerdictRenewal:
         # Events of changed verdicts name the waivers that have ended. What fails delays no events of findings.
         steps = (fixed_waivers.announce, judge, self._announce_findings)
         run_for_each(steps, lambda step: step(), lambda step: step.__name__)
+        feed_changes = (self.image_judge.find_feed_change(self.selection.read(name), coverage) for name in groups)
+        self._feeds_change_at = min(filter(None, feed_changes), default=None)
         self._finished_revision = None if inputs.waiting_images else revision
 
     def _judge(

@@ -164,6 +164,7 @@ class ServiceRisk:
         finished_revision = revision if advisories.is_settled else None
         items = [(name,) for name in facts_by_service]
         self._round_robin.run(items, compute_state, judge, "judging", now, finished_revision)
+        self._round_robin.end_revision_at(advisories.find_feed_change())
         return facts_by_service.keys()
 
     def _read_facts(self) -> dict[str, _ServiceFacts]:
