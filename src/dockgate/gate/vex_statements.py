@@ -185,10 +185,12 @@ def _parse_qualifiers(purl: str) -> dict[str, str]:
 def _rank_by_age(statement: VexStatement) -> tuple[float, bool, str]:
     """The order of an author's statements, latest last.
 
-    At equal times, one that excuses nothing is the later one.
+    At equal times, one that excuses nothing is the later one. Of a statement without a time it is not known which ones
+    are later: an excuse counts as the oldest, any other as the latest.
     """
-    at = parse_time(statement.at)
-    return at.timestamp() if at else float("-inf"), statement.status not in _EXCUSES, statement.document
+    at, is_retraction = parse_time(statement.at), statement.status not in _EXCUSES
+    time = at.timestamp() if at else float("inf") if is_retraction else float("-inf")
+    return time, is_retraction, statement.document
 
 
 def _make_sort_key(statement: VexStatement) -> tuple[str, ...]:
