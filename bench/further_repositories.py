@@ -28,6 +28,7 @@ from tests.services.further_repositories import count_verdicts
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.durable_effects import Effects
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
@@ -73,7 +74,7 @@ def push_images(system: ServerSystem, count: int) -> None:
 def measure(system: ServerSystem) -> None:
     """Measure the images of prod/app."""
     verdicts = count_verdicts(system.use_cases.verdicts)
-    review = replace(system.use_cases.repository_verdicts, verdicts=verdicts).review
+    review = replace(system.use_cases.repository_verdicts, verdicts=verdicts, effects=Effects()).review
     measure_updates(system, "images", review, verdicts.judged)
 
 
@@ -91,17 +92,21 @@ def run_services(system: ServerSystem, count: int) -> None:
 def measure_services(system: ServerSystem) -> None:
     """Measure what the services run."""
     verdicts = running_services.count_verdicts(system.use_cases.verdicts)
-    review = replace(system.use_cases.service_risk, verdicts=verdicts).review
+    review = replace(system.use_cases.service_risk, verdicts=verdicts, effects=Effects()).review
     measure_updates(system, "services", review, verdicts.judged)
 
 
 def measure_updates(system: ServerSystem, name: str, review: Callable[[], None], judged_items: list[Any]) -> None:
-    """Print how many items are judged, and in how long, after each of some updates of the advisories."""
+    """Print how many items are judged, and in how long, after each of some updates of the advisories.
+
+    The effects are plain ones: those of the server need its heartbeat on Postgres, which is not started.
+    """
     advisories = system.advisories.advisories
+    verdict_renewal = replace(system.use_cases.verdict_renewal, effects=Effects())
     for change, package in (("first round", None), ("unrelated advisory", "unrelated"), ("advisory", "package299")):
         if package is not None:
             advisories.append(make_advisory(package, Severity.CRITICAL, "2", name))
-        system.use_cases.verdict_renewal.renew()
+        verdict_renewal.renew()
         judged_count, start = 0, time.process_time()
         while True:
             judged_items.clear()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,9 @@ def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSys
     assert approval["state"] == "Rejected"
     assert server.get(f"/images/{image}")["status"] == "Undetermined"
     assert "the registry does not answer" in approval["summary"]
+    server.clock.ahead += timedelta(minutes=11)
+    server.use_cases.provenance_retries.run()
+    wait_until(lambda: server.get(f"/images/{image}")["status"] == "Rejected")  # there is none
 
 
 @pytest.mark.parametrize(

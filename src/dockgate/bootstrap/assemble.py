@@ -210,6 +210,8 @@ def _make_task_groups(
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", services.events.targets.trim, PURGE_EVERY)]))
         presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
         groups.append(TaskGroup("images that are gone", [presence]))
+        retries = RepeatedTask("failed provenance", use_cases.provenance_retries.run, PRESENCE_EVERY)
+        groups.append(TaskGroup("failed provenance", [retries]))
         collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)
         plan = RepeatedTask("plan of the next collection", services.upkeep.collection_plans.make_due, PLAN_EVERY)
         groups.append(TaskGroup("collection", [collection, plan]))

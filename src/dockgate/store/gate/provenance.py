@@ -54,7 +54,10 @@ class ProvenanceStatements:
         self._record_fetch(image, repository, now, {"fetch_error": None, "envelopes": body})
 
     def record_fetch_error(self, image: str, repository: str, reason: str, now: str) -> None:
-        """Record why the attached statements could not be fetched. Those fetched before are kept."""
+        """Record why the attached statements could not be fetched. Those fetched before are kept.
+
+        The same reason as before changes no verdict.
+        """
         self._record_fetch(image, repository, now, {"fetch_error": reason})
 
     def _record_fetch(self, image: str, repository: str, now: str, columns: dict[str, object]) -> None:
@@ -62,12 +65,27 @@ class ProvenanceStatements:
 
         def write(connection: Connection) -> None:
             row = {"image": image, "repository": repository, "envelopes": zlib.compress(b"[]"), **values}
+            is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
+            reason = None
             if not insert_if_new(connection, fetched_statements, row):
-                is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
+                reason = connection.scalar(select(fetched_statements.c.fetch_error).where(*is_row))
                 connection.execute(update(fetched_statements).where(*is_row).values(**values))
-            mark_due(connection, image)
+            if reason is None or reason != values["fetch_error"]:
+                mark_due(connection, image)
 
         self._database.group_commit(write)
+
+    def list_failed_fetches(self, before: str, limit: int) -> Sequence[ImageLocation]:
+        """Return where the last fetch failed before that time, the longest ago first."""
+        columns = fetched_statements.c
+        query = (
+            select(columns.repository, columns.image)
+            .where(columns.fetch_error.is_not(None), columns.fetched_at < before)
+            .order_by(columns.fetched_at, columns.repository, columns.image)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [ImageLocation(*row) for row in connection.execute(query)]
 
     def read_revision(self) -> str:
         """A text that changes whenever a statement is added or fetched, of any image."""
@@ -91,7 +109,7 @@ class ProvenanceStatements:
         with self._database.read() as connection:
             counts = {row[0]: row[1] for row in connection.execute(count, images)}
             rows = connection.execute(last.where(is_one_of(fetched_columns.image, "images")), images)
-            fetches = {ImageLocation(repository, image): f"{at} {error}" for image, repository, at, error in rows}
+            fetches = {ImageLocation(repository, image): error or at for image, repository, at, error in rows}
         return {location: f"{counts.get(location.image, 0)} {fetches.get(location, '')}" for location in locations}
 
     def list_statements(self, image: str, repository: str) -> StoredStatements:
