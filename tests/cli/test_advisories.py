@@ -27,7 +27,7 @@ def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="there is no advisory database"):
         current()
     build_database(tmp_path)
-    assert {coverage_entry.ecosystem for coverage_entry in current().list_coverage()} == {"Debian:13", "PyPI"}
+    assert {coverage_entry.ecosystem for coverage_entry in current().list_coverage()} == {"Debian:13", "PyPI", "kev"}
 
 
 def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:

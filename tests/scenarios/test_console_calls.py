@@ -82,4 +82,4 @@ def test_the_links_lead_to_every_page(pages: ReachedPages) -> None:
         for route in routes
         if "GET" in (route.methods or ()) and not any(route.path_regex.match(path) for path in paths)
     }
-    assert unreached_paths == NO_PAGES
+    assert unreached_paths <= NO_PAGES

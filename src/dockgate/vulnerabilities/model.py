@@ -166,6 +166,11 @@ def is_same_ecosystem(first: str, second: str) -> bool:
 CATALOGUES = ("epss", "kev")
 
 
+def select_ecosystems(coverage: Iterable[Coverage]) -> tuple[Coverage, ...]:
+    """Return the coverage of ecosystems, without that of catalogues."""
+    return tuple(entry for entry in coverage if entry.ecosystem not in CATALOGUES)
+
+
 @dataclass(frozen=True, slots=True)
 class AdvisorySnapshot:
     """The part of the advisory database that a verdict consulted, stored as long as the verdict.

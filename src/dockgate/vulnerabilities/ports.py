@@ -68,5 +68,5 @@ class AdvisoryReader(Protocol):
         ...
 
     def list_coverage(self) -> Sequence[Coverage]:
-        """The coverage of every ecosystem and catalogue in the database."""
+        """The coverage of every ecosystem in the database, then that of the catalogues (`CATALOGUES`) in it."""
         ...

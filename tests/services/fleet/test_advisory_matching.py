@@ -1,8 +1,16 @@
 """How far an index was matched with advisories."""
 
+from pathlib import Path
+
+from tests.vulnerabilities.database.samples import build_database, write_folder
+from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range, make_kev, record
+
+from dockgate.services.exposure.catalogue_ages import read_catalogue_ages
+from dockgate.services.exposure.vulnerability_facts import read_facts
 from dockgate.services.fleet.advisory_matching import judge_matching
 from dockgate.shared.certainty import Certainty
 from dockgate.store.exposure.records import IndexState
+from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import Coverage
 
 DEBIAN = Coverage("Debian:13", True, (), None)
@@ -39,3 +47,19 @@ def test_an_ecosystem_without_feed_leaves_it_partial() -> None:
     matching = judge_matching(_make_state(ecosystems=["", "Debian:13"]), [DEBIAN])
     assert matching.certainty is Certainty.PARTIAL
     assert "do not cover all packages of 1 ecosystem." in str(matching.reason)
+
+
+def test_a_real_database_says_which_catalogues_it_has(tmp_path: Path) -> None:
+    """Pages, calls and filters take from it whether KEV was ever read."""
+    path, jinja = tmp_path / "advisories.db", record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("3")))
+    build_database(
+        path, write_folder(tmp_path / "feeds", {"PyPI": [jinja]}, kev_json=make_kev({"CVE-2": "2023-01-01"}))
+    )
+    with Database.open(path) as database:
+        coverage, state = database.list_coverage(), _make_state(ecosystems=["PyPI"])
+        assert judge_matching(state, coverage, ["kev"]).certainty is Certainty.COMPLETE
+        assert judge_matching(state, coverage, ["epss"]).certainty is Certainty.UNKNOWN
+        facts = read_facts(lambda: database, "CVE-2", ())
+        assert (facts.kev_checked_at, facts.epss_checked_at) == (coverage[0].checked_at, None)
+        ages = read_catalogue_ages(lambda: database, coverage[0].checked_at or "")
+    assert [(age.catalogue, age.is_stale) for age in ages] == [("epss", True), ("kev", False)]

@@ -32,7 +32,7 @@ from dockgate.shared.errors import ConflictError, DatabaseError, DefinitionError
 from dockgate.vulnerabilities.database.build import build
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.writer import Writer
-from dockgate.vulnerabilities.model import Coverage, Cve, Range, Rating, Severity
+from dockgate.vulnerabilities.model import Coverage, Cve, Range, Rating, Severity, select_ecosystems
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 WORSE, BETTER = VECTOR, "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:L"
@@ -79,6 +79,18 @@ def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> 
     with pytest.raises(DatabaseError, match="has no advisories for any ecosystem"):
         build_database(path, write_folder(tmp_path, {}, kev_json=make_kev({"CVE-1": "2024-01-01"})))
     assert not path.exists()
+
+
+def test_the_coverage_has_the_catalogues_after_the_ecosystems(path: Path, tmp_path: Path) -> None:
+    """As the port says: pages and calls take from it whether KEV and EPSS were read, and when."""
+    build_database(path, write_folder(tmp_path / "feeds", {"PyPI": PYPI}, kev_json=make_kev({"CVE-2": "2023-01-01"})))
+    with Database.open(path) as database:
+        assert [(row.ecosystem, row.checked_at) for row in database.list_coverage()] == [
+            ("PyPI", NOW_TEXT),
+            ("kev", NOW_TEXT),
+        ]
+        assert database.list_coverage()[1:] == database.read_catalogues(()).coverage
+        assert [row.ecosystem for row in select_ecosystems(database.list_coverage())] == ["PyPI"]
 
 
 def test_a_snapshot_includes_facts_about_the_cves_of_its_advisories(path: Path, tmp_path: Path) -> None:

@@ -88,8 +88,7 @@ def read_advisories(database: Database, ecosystem: str, name: str) -> tuple[Advi
 
 
 def read_coverage(database: Database) -> dict[str, Coverage]:
-    entries = (*database.list_coverage(), *database.read_catalogues([]).coverage)
-    return {entry.ecosystem: replace(entry, checked_at=None) for entry in entries}
+    return {entry.ecosystem: replace(entry, checked_at=None) for entry in database.list_coverage()}
 
 
 def compare_everything(old: Database, new: Database) -> tuple[set[tuple[str, str]], frozenset[str], frozenset[str]]:

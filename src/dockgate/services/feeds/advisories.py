@@ -19,7 +19,15 @@ from dockgate.shared.digest import from_hex, require_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges, find_changes
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve, strip_release
+from dockgate.vulnerabilities.model import (
+    Advisory,
+    AdvisorySnapshot,
+    AdvisoryText,
+    Coverage,
+    Cve,
+    select_ecosystems,
+    strip_release,
+)
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -131,7 +139,12 @@ def describe_database(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Statu
         feeds = read_feed_statuses(path, urls)
         suspect = record_ages(database, datetime.now(UTC)).suspect
         return Status(
-            path, database.digest, tuple(database.list_parts()), tuple(database.list_coverage()), feeds, suspect
+            path,
+            database.digest,
+            tuple(database.list_parts()),
+            select_ecosystems(database.list_coverage()),
+            feeds,
+            suspect,
         )
 
 

@@ -17,6 +17,7 @@ from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.feed_age import find_suspect_start
 from dockgate.vulnerabilities.feed_schedule import FeedState
+from dockgate.vulnerabilities.model import select_ecosystems
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def describe_advisory_database(advisories: Advisories) -> dict[str, Any]:
             "digest": reader.digest,
             "coverage": [
                 {"ecosystem": item.ecosystem, "is_complete": item.is_complete, "checked_at": item.checked_at}
-                for item in reader.list_coverage()
+                for item in select_ecosystems(reader.list_coverage())
             ],
         }
     except DatabaseError as error:

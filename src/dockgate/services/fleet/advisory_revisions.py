@@ -144,7 +144,7 @@ class AdvisoryRevisions:
         failed_images = self.store.fleet_judging.list_failed_images()
         try:
             reader = self.advisories()
-            coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
+            coverage = tuple(reader.list_coverage())
             database, expected_source = reader.digest, Source(reader.digest, self.index.engine_version)
             source = self.store.fleet_findings.find_source()
             is_indexed = source in (None, expected_source)

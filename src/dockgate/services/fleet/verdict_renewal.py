@@ -92,7 +92,7 @@ class VerdictRenewal:
         try:
             reader = self.advisories()
             match = self.effects.run(EffectKind.REMATCH, self._match, reader)
-            coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
+            coverage = reader.list_coverage()
         except DatabaseError as error:
             _log.warning("the fleet is not judged: %s", error)
             self.store.fleet_judging.mark_unjudgeable(self.clock.now())

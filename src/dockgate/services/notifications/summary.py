@@ -203,7 +203,7 @@ class NotificationSummary:
         """Return what is too old to judge by, in words; the database itself if there is none."""
         try:
             reader = self.advisories()
-            coverage = [*reader.list_coverage(), *reader.read_catalogues(()).coverage]
+            coverage = reader.list_coverage()
         except DatabaseError as error:
             return [error.full_message]
         return [

@@ -43,10 +43,7 @@ def find_changes(old: Database, new: Database, cves: Collection[str] | None = No
         for name in _find_differing_keys(old.list_package_digests(ecosystem), new.list_package_digests(ecosystem))
     }
     coverage_before, coverage_after = (
-        {
-            entry.ecosystem: (entry.is_complete, entry.names)
-            for entry in (*database.list_coverage(), *database.read_catalogues(()).coverage)
-        }
+        {entry.ecosystem: (entry.is_complete, entry.names) for entry in database.list_coverage()}
         for database in (old, new)
     )
     return AdvisoryChanges(

@@ -107,9 +107,9 @@ class Database:
             return AdvisorySnapshot((), self._list_catalogues(), tuple(self._find_cves(cve_names)))
 
     def list_coverage(self) -> Sequence[Coverage]:
-        """The coverage of every ecosystem with its release, sorted."""
+        """The coverage of every ecosystem with its release, sorted, then that of the catalogues."""
         with _convert_errors(self.path):
-            return tuple(self._coverage.values())
+            return (*self._coverage.values(), *self._list_catalogues())
 
     @cached_property
     def _coverage(self) -> dict[str, Coverage]:
