@@ -113,6 +113,20 @@ def test_stale_feeds_make_an_answer_partial() -> None:
     assert make_conclusion(unknown, stale_feed_count=1) == make_conclusion(unknown)
 
 
+def test_each_thing_that_an_answer_leaves_open_has_a_caveat() -> None:
+    def list_kinds(outcome: Outcome, scope: QuestionScope = SCOPE, moved_count: int = 0) -> list[CaveatKind]:
+        return [caveat.kind for caveat in list_caveats(outcome.state, FeedChecks(), scope, moved_count)]
+
+    assert list_kinds(ABSENT) == []
+    assert list_kinds(make_outcome(is_known=False)) == [CaveatKind.UNKNOWN_NAME]
+    assert list_kinds(ABSENT, LIMITED) == [CaveatKind.LIMITED]
+    assert list_kinds(ABSENT, moved_count=2) == [CaveatKind.LEFT_OUT]
+
+
+def test_no_image_with_a_tag_is_no_claim_about_those_without() -> None:
+    assert make_conclusion(ABSENT, moved_count=1).sentence == "No image with a tag is known to contain it."
+
+
 def test_a_caveat_names_the_first_stale_feeds_and_counts_the_others() -> None:
     coverage = [Coverage(f"Debian:{number}", True, (), "2026-10-01T10:00:00Z") for number in range(10, 17)]
     feeds = list_feed_ages(coverage, [entry.ecosystem for entry in coverage], "2026-11-20T10:00:00Z", None)

@@ -1,7 +1,7 @@
 """Stale feeds leave answers open: neither an image nor a service is called safe by advisories that are too old."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,6 +69,22 @@ def test_the_vulnerabilities_of_a_version_are_undetermined_while_its_feed_is_sta
     fleet.checked_on = 10
     (version,) = find_package(fleet.make_search(), "idna", None).versions
     assert version.undetermined == "the feed of its ecosystem is stale"
+
+
+def test_a_version_that_was_not_matched_or_compared_says_so(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    search = fleet.make_search()
+    state = fleet.store.component_search.read_index_state()
+    (number,) = search.look_up("idna").subject.components
+    reasons = {
+        "it is not matched with the advisories yet": state._replace(unmatched_components=[number]),
+        "its version cannot be compared": state._replace(uncomparable_components=[(number, frozenset({"CVE-2026-1"}))]),
+        None: state,
+    }
+    for reason, known_state in reasons.items():
+        look_up = replace(search.look_up("idna"), state=known_state)
+        (version,) = find_package(search, "idna", None, look_up).versions
+        assert version.undetermined == reason
 
 
 def test_an_image_and_a_service_that_cannot_be_judged_say_so(fleet: Fleet) -> None:
