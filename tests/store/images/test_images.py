@@ -164,6 +164,20 @@ def test_a_tag_move_is_recorded_once(store: Store) -> None:
     assert [move.digest for move in store.images.list_tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
 
 
+@pytest.mark.parametrize("images", [("sha256:a", "sha256:b"), ("sha256:b", "sha256:a")])
+def test_of_two_pushes_at_the_same_time_a_tag_moves_to_the_last_one(store: Store, images: tuple[str, str]) -> None:
+    first_image, last_image = images
+    push(store, "first", first_image)
+    push(store, "last", last_image)
+    push(store, "next", "sha256:c", at=LATER)
+    moves = [move for image in images for move in store.images.list_tag_moves(image)]
+    assert [(move.previous, move.digest) for move in moves] == [
+        (first_image, last_image),
+        (last_image, "sha256:c"),
+        (first_image, last_image),
+    ]
+
+
 def test_images_without_a_tag_replace_no_other_and_are_kept_once(store: Store) -> None:
     for number, digest in enumerate((IMAGE, "sha256:b") * 2):
         push(store, f"push {number}", digest, tag=None, at=LATER if number > 1 else NOW)

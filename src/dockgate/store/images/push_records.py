@@ -30,10 +30,25 @@ _LATER_PUSH = (
     .where(pushed_images.c.pushed_at < bindparam("at"))
     .values(pushed_at=bindparam("at"))
 )
+_PRESENT_DIGEST = (
+    select(fleet_tags.c.digest)
+    .where(
+        fleet_tags.c.repository == bindparam("repository"),
+        fleet_tags.c.tag == bindparam("tag"),
+        fleet_tags.c.until.is_(None),
+    )
+    .limit(1)
+    .scalar_subquery()
+)
+# The image that was pushed last under a tag. Of several at the same time, it is the one that the tag names now.
 _TAGGED_DIGEST = (
     select(pushed_images.c.digest, pushed_images.c.pushed_at)
     .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
-    .order_by(pushed_images.c.pushed_at.desc())
+    .order_by(
+        pushed_images.c.pushed_at.desc(),
+        pushed_images.c.digest.is_distinct_from(_PRESENT_DIGEST),
+        pushed_images.c.digest,
+    )
     .limit(1)
 )
 _PUSH_KEY = ("repository", "tag", "digest")
