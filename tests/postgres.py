@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 from dbos import DBOS
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composable, Identifier
 from tests.parts import wait_until
 from tests.ports import find_free_port
 
@@ -173,9 +173,11 @@ class Databases:
         """Delete all rows. False if a test has changed which migrations have run, or dropped tables."""
         with self._cluster.connect(name) as connection, suppress(psycopg.errors.UndefinedTable):
             if connection.execute(_REVISIONS).fetchall() == self._revisions:
-                tables = [SQL("{}.{}").format(*map(Identifier, row)) for row in connection.execute(_TABLES_WITH_ROWS)]
-                if tables:
-                    connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(SQL(", ").join(tables)))
+                statements: list[Composable] = [SQL("SET session_replication_role = replica")]  # no foreign keys
+                for schema, table, is_small in connection.execute(_TABLES_WITH_ROWS):
+                    statement = "DELETE FROM {}.{}" if is_small else "TRUNCATE {}.{} CASCADE"
+                    statements.append(SQL(statement).format(Identifier(schema), Identifier(table)))
+                connection.execute(SQL("; ").join([*statements, SQL(_RESET_SEQUENCES)]))
                 return True
         return False
 
@@ -188,9 +190,15 @@ class Databases:
 _END_CONNECTIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
 # The template has rows in two tables: which migrations have run.
 _REVISIONS = "SELECT version_num FROM alembic_version UNION ALL SELECT version::text FROM dbos.dbos_migrations"
+# Truncating a table takes 3 ms, for new files of it and its indices. Deleting a few rows takes 0.2 ms.
 _TABLES_WITH_ROWS = """
-    SELECT schemaname, relname FROM pg_stat_user_tables
-    WHERE pg_relation_size(relid) > 0 AND relname NOT IN ('alembic_version', 'dbos_migrations')
+    SELECT nspname, relname, pg_table_size(pg_class.oid) < 262144
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema')
+        AND relname NOT IN ('alembic_version', 'dbos_migrations') AND pg_relation_size(pg_class.oid) > 0
+"""
+_RESET_SEQUENCES = """
+    SELECT setval(seqrelid, seqstart, false) FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL
 """
 
 
