@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from tests.store.factories import FACTORIES, LATER, NOW, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Approval, Approvers, Vote
 from dockgate.identity.model import LOCAL, Caller, Permission, Principal, ProjectRole, RepositoryScope, Role, Token
 from dockgate.services.approvals.decidable_approvals import BATCHES, MAX_LISTED, MAX_PREFIXES, list_decidable_approvals
 from dockgate.store import Store
+from dockgate.store.queries import make_row
+from dockgate.store.schema.delivery import approvals
 
 MANY = MAX_LISTED + 1
 ANN = Principal("ann", (Role.APPROVER,), "ann@example.org")
@@ -26,12 +29,20 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def add(store: Store, approval_id: str, **fields: object) -> Approval:
-    approval = replace(make_approval(approval_id), approvers=Approvers(), repository="web/app", expires_at=NOW)
-    return store.approvals.add(replace(approval, **fields))  # type: ignore[arg-type]
+    return store.approvals.add(make_waiting(approval_id, **fields))
 
 
 def add_many(store: Store, count: int = MANY, name: str = "other", **fields: object) -> list[Approval]:
-    return [add(store, f"{name}-{number}/Gate/Approve/1", **fields) for number in range(count)]
+    """Add approvals by one statement."""
+    waiting = [make_waiting(f"{name}-{number}/Gate/Approve/1", **fields) for number in range(count)]
+    with store.database.write() as connection:
+        connection.execute(insert(approvals), [make_row(approval) for approval in waiting])
+    return waiting
+
+
+def make_waiting(approval_id: str, **fields: object) -> Approval:
+    approval = replace(make_approval(approval_id), approvers=Approvers(), repository="web/app", expires_at=NOW)
+    return replace(approval, **fields)  # type: ignore[arg-type]
 
 
 def list_ids(store: Store, caller: Caller) -> list[str]:
