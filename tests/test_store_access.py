@@ -26,7 +26,7 @@ ALLOWED = {
     "cli": frozenset(),
 }
 # Tables that pages and calls hand to a function which only reads them.
-HANDED_ON = {"web": frozenset(("outbox", "logs", "vulnerability_lists", "source_commits"))}
+HANDED_ON = {"web": frozenset(("outbox", "logs", "vulnerability_lists"))}
 
 
 class Access(NamedTuple):
