@@ -11,7 +11,7 @@ from dockgate.web.console.formats import make_sentence, render_prose
 
 # Words in small letters that begin messages and stay so: names of programs and fields, and parts of longer messages.
 NAMES = {
-    *("apprise", "base64", "boto3", "callbacks", "git", "mkfs.ext4", "nft", "npm", "podman"),
+    *("apprise", "base64", "boto3", "callbacks", "git", "mkfs.ext4", "nft", "npm", "podman", "prlimit"),
     *("has", "contains", "describes", "is", "compare"),
 }
 
