@@ -88,11 +88,15 @@ def test_what_feeds_cover_decides_how_certain_an_empty_list_is(tmp_path: Path) -
     with ServerSystem(tmp_path) as server, Browser(server) as browser:
         server.end_scan(server.plan_image("web", PlannedFindings({}, {})))
         wait_until(lambda: _is_indexed(server))
-        assert server.get("/vulnerabilities")["matching"] == {"certainty": "Complete", "reason": None}
+        assert server.get("/vulnerabilities")["matching"] == {
+            "certainty": "Complete",
+            "reason": None,
+            "unknown_images": 0,
+        }
         assert "No package of a scanned image has a known vulnerability" in browser.get("/vulnerabilities").text
         assert ">none<" in browser.get("/images/r/web/app").text
         assert server.get("/images")["matching"] is None
-        assert server.get("/images?package=web&origin=base")["matching"] is None
+        assert server.get("/images?package=web&origin=base")["matching"]["certainty"] == "Complete"
         for query in ("fixable=true", "exploited=true", "severity=CRITICAL", "origin=base"):
             assert server.get(f"/images?{query}")["matching"]["certainty"] == "Complete", query
         # The catalogues: the server has KEV, and has never read EPSS.

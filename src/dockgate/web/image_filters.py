@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 
 from dockgate.delivery.ports import Advisories
+from dockgate.gate import patterns
 from dockgate.identity.model import Caller
-from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching
-from dockgate.services.images.search import ImageQuery
+from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching, read_scanning
+from dockgate.services.images.name_search import strip_own_registry
+from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.shared.digest import PATTERN
 from dockgate.store import Store
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 
@@ -51,11 +54,33 @@ class ImageFilters:
         needs = {"epss": self.epss is not None, "kev": self.is_exploited}
         return [name for name, is_needed in needs.items() if is_needed]
 
-    def read_matching(self, store: Store, advisories: Advisories) -> AdvisoryMatching | None:
-        """How far what the filters need was matched; None for filters that are not about findings."""
-        if not self.is_about_findings:
-            return None
-        return read_matching(store, advisories, self.list_needed_catalogues())
+    def read_matching(
+        self,
+        store: Store,
+        advisories: Advisories,
+        search: ImageSearch,
+        caller: Caller,
+        repositories: Sequence[str] | None = None,
+    ) -> AdvisoryMatching | None:
+        """How far what the filters need is known; None for filters that are not about what images contain.
+
+        `repositories` are those that the caller may see, None to read them if they are needed.
+        """
+        if self.is_about_findings:
+            return read_matching(
+                store, advisories, self._make_scope(search, caller, repositories), self.list_needed_catalogues()
+            )
+        return read_scanning(store, self._make_scope(search, caller, repositories)) if self.package else None
+
+    def _make_scope(self, search: ImageSearch, caller: Caller, repositories: Sequence[str] | None) -> ExposureScope:
+        """The images that the caller may see in the repositories of the filter, whatever they contain."""
+        names = None
+        if self.repository or caller.is_limited:
+            names = search.list_repositories(caller) if repositories is None else repositories
+        if self.repository:
+            pattern = strip_own_registry(self.repository, search.registry_names)
+            names = [name for name in names or () if patterns.is_match(name, pattern)]
+        return ExposureScope(None, names, should_include_moved=self.should_include_moved)
 
     def make_query(self, caller: Caller, limit: int, after: str) -> ImageQuery:
         """The search for a page of these images, of those that the caller may see."""

@@ -7,9 +7,9 @@ from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range,
 
 from dockgate.services.exposure.catalogue_ages import read_catalogue_ages
 from dockgate.services.exposure.vulnerability_facts import read_facts
-from dockgate.services.fleet.advisory_matching import judge_matching
+from dockgate.services.fleet.advisory_matching import MAX_NAMED, add_unknown_images, judge_matching
 from dockgate.shared.certainty import Certainty
-from dockgate.store.exposure.records import IndexState
+from dockgate.store.exposure.records import IndexState, UnknownImage
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import Coverage
 
@@ -63,3 +63,32 @@ def test_a_real_database_says_which_catalogues_it_has(tmp_path: Path) -> None:
         assert (facts.kev_checked_at, facts.epss_checked_at) == (coverage[0].checked_at, None)
         ages = read_catalogue_ages(lambda: database, coverage[0].checked_at or "")
     assert [(age.catalogue, age.is_stale) for age in ages] == [("epss", True), ("kev", False)]
+
+
+def test_images_without_a_successful_scan_are_named_and_never_counted_as_free_of_findings() -> None:
+    def make_image(number: int, tag: str | None = "1") -> UnknownImage:
+        return UnknownImage(f"sha256:{number:064x}", "web/app", tag, None, None, False)
+
+    complete, unknown = judge_matching(_make_state(), [DEBIAN]), judge_matching(_make_state(is_matched=False), [DEBIAN])
+    assert add_unknown_images(complete, []) == complete
+    matching = add_unknown_images(complete, [make_image(1), make_image(1, "2"), make_image(2, None)])
+    assert (matching.certainty, matching.unknown_images) == (Certainty.PARTIAL, 2)
+    assert matching.reason == (
+        "2 images were not scanned with success, so nothing is known of "
+        "web/app:1, web/app:2, web/app@" + f"sha256:{2:064x}."
+    )
+    unknown_matching = add_unknown_images(unknown, [make_image(number, str(number)) for number in range(MAX_NAMED + 1)])
+    assert (unknown_matching.certainty, unknown_matching.unknown_images) == (Certainty.UNKNOWN, MAX_NAMED + 1)
+    assert "have not been matched" in str(unknown_matching.reason)
+    assert str(unknown_matching.reason).endswith("web/app:4 and others.")
+
+
+def test_a_part_of_the_index_says_nothing_of_components_outside_of_it() -> None:
+    state = _make_state(
+        ecosystems=["Debian:13", "npm"],
+        unmatched_components=[1, 2],
+        uncomparable_components=[(3, frozenset()), (4, frozenset())],
+    )
+    part = state.limit_to(dict.fromkeys((2, 4, 5), "Debian:13"))
+    assert (part.unmatched_components, part.uncomparable_components) == ([2], [(4, frozenset())])
+    assert judge_matching(state.limit_to({5: "Debian:13"}), [DEBIAN]).certainty is Certainty.COMPLETE

@@ -1,4 +1,4 @@
-"""How far packages of images were matched with advisories: it decides what an empty list means."""
+"""How far images were scanned and their packages matched: it decides what an empty list means."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,37 +6,70 @@ from dataclasses import dataclass
 from dockgate.delivery.ports import Advisories
 from dockgate.shared.certainty import Certainty
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.references import ImageReference, TagReference
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
-from dockgate.store.exposure.records import IndexState
+from dockgate.store.exposure.records import ExposureScope, IndexState, UnknownImage
 from dockgate.vulnerabilities.model import Coverage
 
+# Images without a successful scan that a reason names.
+MAX_NAMED = 5
 _CATALOGUE_NAMES = {"epss": "EPSS", "kev": "KEV"}
 _NEXT_STEP = "Run `dockgate db update`; the page “Advisories” shows the state of each feed."
 
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryMatching:
-    """How far the packages of images were matched with advisories, on the whole server.
+    """How far the images that an answer is about were scanned, and their packages matched with advisories.
 
     `certainty`: Complete if all were, so that a vulnerability that is not listed is not known; Partial if some were
     not; Unknown if the advisories cannot be read, were not matched yet, or lack a catalogue that a filter needs.
-    `reason` says why as sentences with the next step, null if Complete.
+    `reason` says why as sentences with the next step, null if Complete. `unknown_images` counts the images that were
+    not scanned with success: nothing is known of what they contain.
     """
 
     certainty: Certainty
     reason: str | None
+    unknown_images: int = 0
 
 
-def read_matching(store: Store, advisories: Advisories, catalogues: Collection[str] = ()) -> AdvisoryMatching:
-    """Return how far the packages of all images were matched.
+def read_matching(
+    store: Store, advisories: Advisories, scope: ExposureScope, catalogues: Collection[str] = ()
+) -> AdvisoryMatching:
+    """Return how far the images of the scope were scanned, and their packages matched.
 
-    `catalogues` ("epss", "kev") are those that the question needs, too.
+    It says nothing of images outside the repositories of the scope. `catalogues` ("epss", "kev") are those that the
+    question needs, too.
     """
-    coverage = _read_coverage(advisories)
+    unknown_images, coverage = store.exposures.list_unindexed_images(scope), _read_coverage(advisories)
     if isinstance(coverage, AdvisoryMatching):
-        return coverage
-    return judge_matching(store.component_search.read_index_state(), coverage, catalogues)
+        return add_unknown_images(coverage, unknown_images)
+    state = store.component_search.read_index_state(scope=scope)
+    return add_unknown_images(judge_matching(state, coverage, catalogues), unknown_images)
+
+
+def read_scanning(store: Store, scope: ExposureScope) -> AdvisoryMatching:
+    """Return how far the images of the scope were scanned, for a question about packages alone."""
+    return add_unknown_images(AdvisoryMatching(Certainty.COMPLETE, None), store.exposures.list_unindexed_images(scope))
+
+
+def add_unknown_images(matching: AdvisoryMatching, images: Sequence[UnknownImage]) -> AdvisoryMatching:
+    """Return how far it is known with these images, which were not scanned with success. Pure."""
+    digests = {image.digest for image in images}
+    if not digests:
+        return matching
+    names = list(dict.fromkeys(_name_image(image) for image in images))
+    text = ", ".join(names[:MAX_NAMED]) + (" and others" if len(names) > MAX_NAMED else "")
+    verb = "was" if len(digests) == 1 else "were"
+    sentence = f"{format_count(len(digests), 'image')} {verb} not scanned with success, so nothing is known of {text}."
+    certainty = Certainty.UNKNOWN if matching.certainty is Certainty.UNKNOWN else Certainty.PARTIAL
+    return AdvisoryMatching(certainty, " ".join(filter(None, (matching.reason, sentence))), len(digests))
+
+
+def _name_image(image: UnknownImage) -> str:
+    if image.tag:
+        return str(TagReference(image.repository, image.tag))
+    return str(ImageReference(image.repository, image.digest))
 
 
 def find_unreadable(advisories: Advisories) -> AdvisoryMatching | None:

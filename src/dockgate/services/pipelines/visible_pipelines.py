@@ -10,7 +10,9 @@ def list_visible_pipelines(store: Store, caller: Caller) -> Sequence[str] | None
     """The names of the pipelines that the caller may see, None if it has no limits."""
     if not caller.is_limited:
         return None
-    return [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]
+    count = caller.counts.pipeline_versions if caller.counts else None
+    names = sorted({pipeline.name for pipeline in store.pipelines.list_all(count)})
+    return [name for name in names if caller.can_reach(pipeline=name)]
 
 
 def list_visible_git_repositories(store: Store, caller: Caller) -> Sequence[str] | None:

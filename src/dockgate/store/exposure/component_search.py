@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
+    Select,
     Text,
     cast,
     func,
@@ -18,7 +20,8 @@ from sqlalchemy import (
 )
 
 from dockgate.store.engine import Database
-from dockgate.store.exposure.records import AffectedComponent, IndexState
+from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState
+from dockgate.store.exposure.vulnerability_lists import select_components
 from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, VULNERABILITY
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
 from dockgate.store.queries import is_one_of_numbers, split_into_batches
@@ -61,6 +64,13 @@ for _count in _COUNTS:
     _WAIVER_REVISION = _WAIVER_REVISION.concat(cast(_count.scalar_subquery(), Text)).concat("/")
 
 
+def _select_contents(scope: ExposureScope) -> Select[Any]:
+    """The components in images of the scope, each with its ecosystem."""
+    components = fleet_components.c
+    is_in_image = components.id.in_(select_components(scope))
+    return select(literal("component"), components.id, components.ecosystem).where(is_in_image)
+
+
 class ComponentSearch:
     """The search for components. Which images contain them: `store.exposure.images`."""
 
@@ -88,11 +98,14 @@ class ComponentSearch:
                     return entries
         return {}
 
-    def read_index_state(self, *, has_repositories: bool = False) -> IndexState:
+    def read_index_state(self, *, has_repositories: bool = False, scope: ExposureScope | None = None) -> IndexState:
         """Return how far the index can answer for the components that it has.
 
-        `has_repositories`: with all repositories, as `Exposures.list_repositories`.
+        `has_repositories`: with all repositories, as `Exposures.list_repositories`. With a `scope` of some
+        repositories, only the components in images of the scope count, as of now: an answer from before a scan would
+        call complete what is not matched yet.
         """
+        part = scope if scope is not None and scope.repositories is not None else None
         components, undetermined_entries = fleet_components.c, fleet_undetermined.c
         no_number = cast(null(), Integer)
         repositories = select(literal("repository"), no_number, fleet_tags.c.repository).distinct()
@@ -105,13 +118,14 @@ class ComponentSearch:
             ),
             select(literal("unmatched"), components.id, literal("")).where(~components.is_matched),
             select(literal("waivers"), no_number, _WAIVER_REVISION),
+            *([_select_contents(part)] if part else ()),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         by_kind: dict[str, list[tuple[int, str]]] = {}
         for kind, number, text in rows:
             by_kind.setdefault(kind, []).append((number, text))
-        return IndexState(
+        state = IndexState(
             is_matched=ADVISORIES in [name for _, name in by_kind.get("state", ())],
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
             uncomparable_components=[
@@ -121,6 +135,7 @@ class ComponentSearch:
             waiver_revision=by_kind["waivers"][0][1],
             repositories=sorted(name for _, name in by_kind.get("repository", ())) if has_repositories else None,
         )
+        return state.limit_to(dict(by_kind.get("component", ()))) if part else state
 
     def list_affected_components(
         self, vulnerabilities: Collection[int]

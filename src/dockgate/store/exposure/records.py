@@ -136,6 +136,11 @@ class HistoryBegin(NamedTuple):
     findings_since: str | None
     retained_since: str | None = None
 
+    def has_findings_at(self, moment: str) -> bool:
+        """Return whether findings of a time are recorded: packages had been matched, and nothing was deleted."""
+        begins = (self.images_since, self.findings_since, self.retained_since or "")
+        return all(begin is not None and begin <= moment for begin in begins)
+
 
 class RunningImage(NamedTuple):
     """A service and what it runs.
@@ -170,6 +175,14 @@ class IndexState(NamedTuple):
     unmatched_components: Sequence[int]
     waiver_revision: str
     repositories: Sequence[str] | None = None
+
+    def limit_to(self, components: Mapping[int, str]) -> "IndexState":
+        """Return the reach of the index for these components, each with its ecosystem."""
+        return self._replace(
+            ecosystems=sorted(set(components.values())),
+            uncomparable_components=[entry for entry in self.uncomparable_components if entry[0] in components],
+            unmatched_components=[number for number in self.unmatched_components if number in components],
+        )
 
     def list_uncomparable(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""

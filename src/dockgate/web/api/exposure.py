@@ -185,7 +185,7 @@ def list_vulnerabilities(
         )
         for entry in page.entries
     ]
-    matching = read_matching(store, fleet.advisories, list_needed_catalogues(only))
+    matching = read_matching(store, fleet.advisories, scope, list_needed_catalogues(only))
     catalogues = read_catalogue_ages(fleet.advisories, fleet.exposure_search.clock.now())
     return VulnerabilityPage(entries, page.next, matching, list(catalogues))
 
@@ -240,7 +240,7 @@ def get_package(q: Question, caller: api.ReadCaller, fleet: api.FleetDependency)
 @router.get("/trends")
 def get_trends(caller: api.ReadCaller, store: api.StoreDependency, fleet: api.FleetDependency) -> MatchedTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
-    return _make_trends(fleet.trends.read(), matching=read_matching(store, fleet.advisories))
+    return _make_trends(fleet.trends.read(), matching=read_matching(store, fleet.advisories, ExposureScope()))
 
 
 @router.get("/tag-findings")
@@ -257,7 +257,9 @@ def tag_findings(
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
     caller.require(repository=repository)
     findings = find_of_tag(store, repository, tag, clock(), days)
-    return _make_tag_findings(findings, matching=read_matching(store, fleet.advisories))
+    return _make_tag_findings(
+        findings, matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository]))
+    )
 
 
 @router.get("/repository-findings")
@@ -268,7 +270,9 @@ def get_repository_findings(
     """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
     caller.require(repository=repository)
     findings = find_of_repository(store, repository)
-    return _make_repository_findings(findings, matching=read_matching(store, fleet.advisories))
+    return _make_repository_findings(
+        findings, matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository]))
+    )
 
 
 def _parse_past_time(text: str, now: str) -> str:

@@ -36,7 +36,8 @@ class MatchedImagePage(ImagePage):
     """A page of images, and how far packages were matched with advisories.
 
     `next` is the cursor of the following page, null for the last. A page by `status` may be short: images are left out
-    that have another verdict in their repository than elsewhere. `matching` is null without a filter of findings.
+    that have another verdict in their repository than elsewhere. `matching` is null without a filter of findings or
+    packages.
     """
 
     matching: AdvisoryMatching | None
@@ -133,10 +134,13 @@ def list_images(
     finding. `counts` are the findings that the policy counts: others, as those without a fix, can be in the verdict.
     `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
     previous page. `matching` says whether images may be missing: its `certainty` is Complete, Partial or Unknown, with
-    the `reason`; null without a filter of findings. A limited token sees its repositories only.
+    the `reason`; null without a filter of findings or packages. A limited token sees its repositories only.
     """
-    page = images.search.list_images(filters.make_query(caller, limit, after))
-    return MatchedImagePage(page.images, page.next, filters.read_matching(store, fleet.advisories))
+    query = filters.make_query(caller, limit, after)
+    page = images.search.list_images(query)
+    return MatchedImagePage(
+        page.images, page.next, filters.read_matching(store, fleet.advisories, images.search, caller)
+    )
 
 
 def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:

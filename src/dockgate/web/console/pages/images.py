@@ -130,7 +130,7 @@ def show_images(
         "images.html",
         title="Images",
         images=page.entries,
-        matching=filters.read_matching(store, fleet.advisories),
+        matching=filters.read_matching(store, fleet.advisories, images.search, caller, counted_images.repositories),
         catalogues=read_catalogue_ages(
             fleet.advisories, fleet.exposure_search.clock.now(), filters.list_needed_catalogues()
         ),

@@ -13,6 +13,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.recent_values import RecentValues
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.web import api
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
@@ -84,7 +85,9 @@ def show_overview(
         tasks=count_running_tasks(delivery, asked_services),
         is_fresh=not caller_attention.newest_executions and not caller.is_limited,
         trends=trends,
-        matching=None if trends is None or trends.has_findings else read_matching(store, fleet.advisories),
+        matching=None
+        if trends is None or trends.has_findings
+        else read_matching(store, fleet.advisories, ExposureScope()),
         changes=add_rejections(changes, caller_attention.rejected_states),
         has_more_changes=has_more,
         visit=visit,

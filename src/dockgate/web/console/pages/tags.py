@@ -11,6 +11,7 @@ from dockgate.services.web_services import FleetServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.store import Store
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.web import api
 from dockgate.web.api.pipelines import RepositorySort
 from dockgate.web.console.list_links import ListLinks
@@ -73,7 +74,7 @@ def show_tag(
         repository=repository,
         tag=tag_name,
         findings=findings,
-        matching=read_matching(store, fleet.advisories),
+        matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository])),
         days=findings.days,
     )
 
@@ -94,5 +95,5 @@ def _render_repository(
         title=repository,
         repository=repository,
         findings=findings,
-        matching=read_matching(store, fleet.advisories),
+        matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository])),
     )

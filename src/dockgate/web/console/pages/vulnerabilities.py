@@ -142,7 +142,7 @@ def show_vulnerabilities(
         packages=store.vulnerability_lists.list_packages(numbers, scope=scope),
         images=store.vulnerability_lists.count_images(numbers, scope),
         severities=list(Severity),
-        matching=read_matching(store, fleet.advisories, list_needed_catalogues(only)),
+        matching=read_matching(store, fleet.advisories, scope, list_needed_catalogues(only)),
         catalogues=read_catalogue_ages(fleet.advisories, fleet.exposure_search.clock.now()),
         q=q,
         severity=severity,
