@@ -77,6 +77,9 @@ def test_no_absence_is_claimed_without_an_advisory_database(tmp_path: Path) -> N
             _check_page(browser, page)
         for call in CALLS:
             _check_call(server, call)
+        assert {count for entry in server.get("/trends")["severities"] for count in entry["open"]} == {None}
+        for call in ("/tag-findings?repository=web/app&tag=latest", "/repository-findings?repository=web/app"):
+            assert {count for counts in server.get(call)["severities"].values() for count in counts} == {None}, call
 
 
 def _read(server: ServerSystem, select: Callable[[Coverage], Coverage | None]) -> Any:
@@ -88,6 +91,7 @@ def test_what_feeds_cover_decides_how_certain_an_empty_list_is(tmp_path: Path) -
     with ServerSystem(tmp_path) as server, Browser(server) as browser:
         server.end_scan(server.plan_image("web", PlannedFindings({}, {})))
         wait_until(lambda: _is_indexed(server))
+        wait_until(lambda: server.get("/vulnerabilities")["matching"]["certainty"] == "Complete")  # matched, too
         assert server.get("/vulnerabilities")["matching"] == {
             "certainty": "Complete",
             "reason": None,

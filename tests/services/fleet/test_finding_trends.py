@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, update
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
 from tests.store.factories import FACTORIES, open_store_of_kind
@@ -24,8 +25,10 @@ from dockgate.services.fleet.finding_trends import (
 from dockgate.services.images.findings import find_by_layer, find_of_repository, find_of_tag
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import list_last_days
+from dockgate.store.fleet.findings import MATCHED_SINCE
 from dockgate.store.fleet.trends import ALWAYS
 from dockgate.store.records import PushedImage
+from dockgate.store.schema.fleet import fleet_state
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -48,7 +51,7 @@ def test_a_vulnerability_is_open_until_no_tag_names_an_image_with_it(fleet: Flee
     fleet.push("c", "team/web", "1", make_package("idna", "3.7"))
     fleet.today = 16
     assert compute_trend(fleet).open[-7:] == [1, 1, 1, 1, 1, 1, 1]  # team/api has it still
-    assert compute_trend(fleet).open[:-7] == [0] * 83
+    assert compute_trend(fleet).open[:-7] == [None] * 83  # nothing was matched yet
     fleet.push("d", "team/api", "1", make_package("idna", "3.7"))
     fleet.today = 18
     assert compute_trend(fleet).open[-9:] == [1, 1, 1, 1, 1, 1, 0, 0, 0]
@@ -73,7 +76,7 @@ def test_a_vulnerability_in_two_packages_counts_once(fleet: Fleet) -> None:
 def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> None:
     trends = compute_trends(fleet.store, fleet.make_clock()())
     assert trends.begins_on is None
-    assert all(not any(entry.open) for entry in trends.severities)
+    assert all(entry.open == [None] * 90 for entry in trends.severities)
 
 
 def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
@@ -181,3 +184,20 @@ def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -
         "sha256:own": (1, [1]),
     }
     assert find_by_layer(fleet.store, compute_digest(b"x")) == {}
+
+
+def test_days_before_packages_were_matched_are_unknown_and_not_zero(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", make_package("six", "1"))
+    of_first_match = fleet_state.c.name == MATCHED_SINCE
+    with fleet.store.database.write() as connection:
+        connection.execute(update(fleet_state).where(of_first_match).values(value=format_day(12)))
+    fleet.today = 14
+    now = fleet.make_clock()()
+    assert compute_trend(fleet).open[-5:] == [None, None, 0, 0, 0]
+    assert find_of_tag(fleet.store, "team/web", "1", now, 5).severities[Severity.HIGH] == [None, None, 0, 0, 0]
+    assert find_of_repository(fleet.store, "team/web").severities[Severity.HIGH] == [0]
+    with fleet.store.database.write() as connection:
+        connection.execute(delete(fleet_state).where(of_first_match))
+    assert compute_trend(fleet).open[-5:] == [None] * 5
+    assert find_of_tag(fleet.store, "team/web", "1", now, 5).severities[Severity.HIGH] == [None] * 5
+    assert find_of_repository(fleet.store, "team/web").severities[Severity.HIGH] == [None]

@@ -13,7 +13,7 @@ from statistics import median
 
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
-from dockgate.shared.timestamps import list_last_days, parse_time
+from dockgate.shared.timestamps import format_time, list_last_days, parse_time
 from dockgate.store import Store
 from dockgate.store.fleet.trends import ALWAYS, FindingLife, Period
 from dockgate.vulnerabilities.model import Severity
@@ -38,11 +38,11 @@ class Fixes:
 class SeverityTrend:
     """`open` counts the open vulnerabilities at the end of each day, the last is now.
 
-    Fixes by number of days.
+    A day is null if no package was matched with advisories until then. Fixes by number of days.
     """
 
     severity: Severity
-    open: list[int]
+    open: list[int | None]
     fixes: dict[int, Fixes]
 
 
@@ -120,8 +120,10 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
         periods = store.trends.list_component_periods()
         open_times = list(_list_open_times(periods, store.trends.list_lives()))
         counts = store.trends.count_verdicts_by_day(days[0])
-        retained_since = store.exposures.read_history_begin().retained_since
-    severities = [_compute_severity_trend(severity, open_times, days) for severity in Severity]
+        begin = store.exposures.read_history_begin()
+    retained_since, present_time = begin.retained_since, format_time(now)
+    is_known = [begin.has_findings_at(min(f"{day}T23:59:59.999Z", present_time)) for day in days]
+    severities = [_compute_severity_trend(severity, open_times, days, is_known) for severity in Severity]
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
     begins_on = min([*(entry.since[:10] for entry in open_times), *(day for day, _ in counts)], default=None)
     if retained_since is not None and begins_on is not None:
@@ -175,14 +177,18 @@ def _list_open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]
         yield open_time
 
 
-def _compute_severity_trend(severity: Severity, open_times: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:
+def _compute_severity_trend(
+    severity: Severity, open_times: Sequence[_OpenTime], days: Sequence[str], is_known: Sequence[bool]
+) -> SeverityTrend:
     times = [entry for entry in open_times if entry.severity is severity]
     fixed_times = [entry for entry in times if entry.is_fixed and entry.until != ALWAYS]
     fixes = {}
     for count in (SHORT_DAYS, DAYS):
         ages = [_compute_age(entry) for entry in fixed_times if entry.until[:10] >= days[-count]]
         fixes[count] = Fixes(len(ages), median(ages) if ages else None)
-    return SeverityTrend(severity, count_open([(entry.since, entry.until) for entry in times], days), fixes)
+    counts = count_open([(entry.since, entry.until) for entry in times], days)
+    known_counts = [count if is_known_day else None for count, is_known_day in zip(counts, is_known, strict=True)]
+    return SeverityTrend(severity, known_counts, fixes)
 
 
 def _compute_age(entry: _OpenTime) -> float:

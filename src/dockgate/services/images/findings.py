@@ -64,7 +64,8 @@ class TagFindings:
     """The findings of a tag by severity over days (YYYY-MM-DD, oldest first).
 
     They are those of what the tag named at the end of each day. A day is null when the tag named nothing, or an image
-    whose findings are not known. `digests` are the newest first.
+    whose findings are not known: it was not scanned, or no package was matched with advisories until then. `digests`
+    are the newest first.
     """
 
     days: list[str]
@@ -152,6 +153,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
         components = _read_components(store, {period.digest for period in periods})
         component_ids = {number for numbers in components.values() for number in numbers}
         lives = store.trends.list_lives(component_ids)
+        begin = store.exposures.read_history_begin()
         names = {
             number: (entry.ecosystem, entry.name) for number, entry in store.fleet.iterate_components(component_ids)
         }
@@ -174,7 +176,8 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     for day in days:
         moment = min(f"{day}T23:59:59.999Z", present_time)
         present_period = next((period for period in periods if _is_lasting_at(period, moment)), None)
-        of_day = count_findings(present_period.digest, moment) if present_period else None
+        is_known = present_period is not None and begin.has_findings_at(moment)
+        of_day = count_findings(present_period.digest, moment) if present_period and is_known else None
         numbers = None if of_day is None else {severity: count for count, severity in of_day}
         for severity, values in series.items():
             values.append(None if numbers is None else numbers.get(severity, 0))
@@ -198,6 +201,7 @@ def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
         components = _read_components(store, {period.digest for period in periods})
         component_ids = {number for numbers in components.values() for number in numbers}
         lives = store.trends.list_lives(component_ids, has_past=False)
+        is_matched = store.exposures.read_history_begin().findings_since is not None
     present_severities: dict[int, list[Severity]] = {}
     for life in lives:
         present_severities.setdefault(life.component, []).append(life.severity)
@@ -210,10 +214,11 @@ def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
             else _count_severities(severity for number in numbers for severity in present_severities.get(number, ()))
         )
         images.append(RepositoryImage(period.digest, period.tag, period.since, counts))
+    known_counts = [image.counts if is_matched else None for image in reversed(images)]
     severities: dict[Severity, list[int | None]] = {
         severity: [
-            None if image.counts is None else sum(count for count, kind in image.counts if kind is severity)
-            for image in reversed(images)
+            None if counts is None else sum(count for count, kind in counts if kind is severity)
+            for counts in known_counts
         ]
         for severity in Severity
     }
