@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.scenarios.server import ServerSystem
 
+from dockgate.delivery.ports import Target
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion
 from dockgate.identity.model import LOCAL, Caller, Role
@@ -220,3 +221,25 @@ def test_a_new_document_replaces_none_that_another_person_creates_meanwhile(
     store = site.system.store
     newest_version = store.policies.get("strict") if name == "policy.yaml" else store.pipelines.list_versions("shop")[0]
     assert newest_version.text == other_text
+
+
+class InterruptedTargets(dict[str, Target]):
+    """The targets, with something that another person does while a document is checked."""
+
+    def __init__(self, targets: Mapping[str, Target], interrupt: Callable[[], object]) -> None:
+        super().__init__(targets)
+        self._interrupt = interrupt
+
+    def __contains__(self, name: object) -> bool:
+        self._interrupt()
+        return super().__contains__(name)
+
+
+def test_a_new_service_changes_none_that_another_person_creates_meanwhile(site: Site) -> None:
+    documents = site.system.services.delivery.documents
+    other_text = TEXTS["service.yaml"].replace("app", "other")
+    targets = InterruptedTargets(documents.targets, lambda: documents.apply(other_text, "service.yaml", Caller(LOCAL)))
+    with pytest.raises(ConflictError, match="exists already"):
+        replace(documents, targets=targets).create(TEXTS["service.yaml"], "service.yaml", Caller(LOCAL))
+    services = site.system.store.services
+    assert [definition.container for definition in services.list_definitions("web")] == ["other"]

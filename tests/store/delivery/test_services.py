@@ -47,8 +47,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_service_starts_with_revision_1(store: Store) -> None:
-    for _ in range(2):
-        assert store.services.put(SERVICE, DEFINITION) == replace(SERVICE, revision=1)
+    assert store.services.put(SERVICE, DEFINITION)
     assert store.services.get("web") == replace(SERVICE, revision=1)
     assert list(store.services.list_definitions("web")) == [replace(DEFINITION, revision=1)]
     assert store.services.get_definition("web", 1) == replace(DEFINITION, revision=1)
@@ -63,7 +62,8 @@ def test_the_family_is_the_service(store: Store) -> None:
 def test_an_existing_service_is_not_changed_by_put(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     changed_definition = replace(DEFINITION, environment={"MODE": "real"})
-    assert store.services.put(replace(SERVICE, desired_count=2), changed_definition) == replace(SERVICE, revision=1)
+    assert not store.services.put(replace(SERVICE, desired_count=2), changed_definition)
+    assert store.services.get("web") == replace(SERVICE, revision=1)
     assert list(store.services.list_definitions("web")) == [replace(DEFINITION, revision=1)]
 
 

@@ -164,8 +164,8 @@ class Rollouts:
     starter: Starter
     registry: str
 
-    def create_service(self, service: Service, definition: TaskDefinition) -> Service:
-        """Create a service. One that exists does not change."""
+    def create_service(self, service: Service, definition: TaskDefinition) -> bool:
+        """Create a service, and return whether it was created. One that exists does not change."""
         return self.effects.run(EffectKind.PUT_SERVICE, self.store.services.put, service, definition)
 
     def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:

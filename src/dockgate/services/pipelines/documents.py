@@ -200,7 +200,7 @@ class Documents:
     def _apply(self, document: _ReadDocument, by: str, is_new: bool = False) -> AppliedDocument:
         """Apply a document that was checked.
 
-        With `is_new`, raise ChangedError for a pipeline or a policy that exists.
+        With `is_new`, raise ChangedError for a pipeline, a policy or a service that exists.
         """
         definition = document.definition
         if isinstance(definition, documents.PolicyDocument):
@@ -219,7 +219,7 @@ class Documents:
             return AppliedDocument(
                 "Target", applied_record.target.name, change, f"dockgate target test {applied_record.target.name}"
             )
-        return self._apply_service(definition, by)
+        return self._apply_service(definition, by, is_new)
 
     def check_pipeline(self, text: str, name: str) -> None:
         """Check a document as `check`, which must be the pipeline of this name."""
@@ -334,12 +334,14 @@ class Documents:
         if name in self._list_existing_names("Service"):
             self.store.rollouts.check(name, ServiceChange(target=target, definition=definition.definition))
 
-    def _apply_service(self, definition: ServiceDefinition, by: str) -> AppliedDocument:
+    def _apply_service(self, definition: ServiceDefinition, by: str, is_new: bool) -> AppliedDocument:
         name, target = definition.service.name, definition.service.target
         advice = f"dockgate deploy show {name}"
-        if name not in self._list_existing_names("Service"):
-            self.rollouts.create_service(definition.service, definition.definition)
+        is_unknown = name not in self._list_existing_names("Service")
+        if is_unknown and self.rollouts.create_service(definition.service, definition.definition):
             return AppliedDocument("Service", name, "created", advice)
+        if is_new:
+            raise ChangedError(f"the service {name} exists already", "Change it on its own page.")
         change = ServiceChange(target=target, definition=definition.definition)
         rollout = self.rollouts.begin(name, change, by)
         if rollout is None:

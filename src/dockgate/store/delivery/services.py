@@ -36,8 +36,8 @@ class Services:
         self._database = database
         self._outbox = outbox
 
-    def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """Create a service with the definition as revision 1, and return it.
+    def put(self, service: Service, definition: TaskDefinition) -> bool:
+        """Create a service with the definition as revision 1, and return whether it was created.
 
         An existing service is not changed. The definition's family becomes the service's name. Rollouts change
         services. UsageError for a service that can never run (`deployments.check_service`).
@@ -45,11 +45,12 @@ class Services:
         check_service(service, definition)
         with self._database.write() as connection:
             lock_name(connection, services, service.name)
-            if _find(connection, service.name) is None:
-                revision = _add(connection, replace(definition, family=service.name)).revision
-                first = replace(service, revision=revision, at_risk=None, at_risk_until=None, cannot_judge=None)
-                connection.execute(insert(services).values(**asdict(first), deployed_by=None))
-            return require_service(connection, service.name)
+            if _find(connection, service.name) is not None:
+                return False
+            revision = _add(connection, replace(definition, family=service.name)).revision
+            first = replace(service, revision=revision, at_risk=None, at_risk_until=None, cannot_judge=None)
+            connection.execute(insert(services).values(**asdict(first), deployed_by=None))
+            return True
 
     def get(self, name: str) -> Service:
         """The service with this name. Raises NotFoundError."""
