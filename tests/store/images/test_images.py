@@ -178,6 +178,23 @@ def test_of_two_pushes_at_the_same_time_a_tag_moves_to_the_last_one(store: Store
     ]
 
 
+@pytest.mark.parametrize("tag_digests", [("a", "b", "a"), ("a", "b", "a", "b"), ("a", "b", "c", "a")])
+def test_a_tag_names_the_last_one_of_many_pushes_at_the_same_time(store: Store, tag_digests: tuple[str, ...]) -> None:
+    for number, digest in enumerate(tag_digests):
+        push(store, f"push {number}", f"sha256:{digest}")
+    assert store.tag_history.find_digest("web", "1") == f"sha256:{tag_digests[-1]}"
+    periods = store.tag_history.list_periods([f"sha256:{digest}" for digest in set(tag_digests)])
+    assert [period.digest for period in periods if period.until is None] == [f"sha256:{tag_digests[-1]}"]
+
+
+def test_a_repeated_push_between_two_of_another_image_ends_with_the_later_one(store: Store) -> None:
+    for number, (digest, at) in enumerate((("b", NOW), ("a", NOW), ("a", LATER), ("b", NOW))):
+        push(store, f"push {number}", f"sha256:{digest}", at=at)
+    (period,) = store.tag_history.list_periods(["sha256:b"])
+    assert (period.since, period.until) == (NOW, LATER)
+    assert store.tag_history.find_digest("web", "1") == "sha256:a"
+
+
 def test_images_without_a_tag_replace_no_other_and_are_kept_once(store: Store) -> None:
     for number, digest in enumerate((IMAGE, "sha256:b") * 2):
         push(store, f"push {number}", digest, tag=None, at=LATER if number > 1 else NOW)

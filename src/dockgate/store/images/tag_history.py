@@ -181,7 +181,10 @@ def record_tag(connection: Connection, image: PushedImage) -> bool:
             renewed_period = present_period._replace(since=present_period.pushed_at)
             insert_if_new(connection, fleet_tags, renewed_period._asdict())
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
-    insert_if_new(connection, fleet_tags, period._asdict())
+    is_new = insert_if_new(connection, fleet_tags, period._asdict())
+    if not is_new and present_period is not None and image.pushed_at >= present_period.since:
+        # The image was pushed before at the same time as the present one, whose period has ended.
+        _change(connection, period, _END, until)
     _bring_back(connection, image.digest, image.pushed_at)
     return True
 
@@ -204,6 +207,6 @@ def _find_present_period(
     return None if row is None else TagPeriod(*row)
 
 
-def _change(connection: Connection, period: TagPeriod, change: Executable, at: str) -> None:
+def _change(connection: Connection, period: TagPeriod, change: Executable, at: str | None) -> None:
     key = {f"of_{name}": getattr(period, name) for name in ("repository", "tag", "digest", "since")}
     connection.execute(change, {**key, "at": at})
