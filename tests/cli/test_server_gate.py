@@ -11,7 +11,7 @@ from tests.reports import samples
 
 from dockgate.cli.client import ServerUnreachableError
 from dockgate.cli.options import DurationType
-from dockgate.cli.server_gate import GateRequest, request_verdict
+from dockgate.cli.server_gate import GateRequest, request_verdict, require_remote_image
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import Status, Verdict
 from dockgate.shared.canonical import to_plain
@@ -148,6 +148,19 @@ def test_a_local_archive_is_refused(
     result = dockgate("gate", "app.tar", "--server", server.url)
     assert (result.code, server.requests) == (2, [])
     assert "app.tar is on this machine" in result.err
+
+
+@pytest.mark.parametrize(
+    "reference", ["-", "./app", "dir:/", "docker-daemon:app", "containers-storage:app", "oci:app", "sbom:app.json"]
+)
+def test_an_image_on_this_machine_is_refused(server: FakeServer, dockgate: Dockgate, reference: str) -> None:
+    result = dockgate("gate", reference, "--server", server.url)
+    assert (result.code, server.requests) == (2, [])
+    assert f"{reference} is on this machine" in result.err
+
+
+def test_a_registry_whose_host_is_named_like_an_engine_is_not_this_machine() -> None:
+    require_remote_image("docker:5000/app:1", "all", {})
 
 
 def test_wait_needs_a_server_and_a_valid_duration(dockgate: Dockgate) -> None:

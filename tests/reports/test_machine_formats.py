@@ -151,6 +151,15 @@ def test_a_local_image_has_a_package_url_too() -> None:
     assert build_image_purl("oci:/srv/App:1", "sha256:1") == "pkg:oci/app@sha256:1"
     assert build_image_purl("./app.tar", "sha256:1") == "pkg:oci/app.tar@sha256:1"
     assert build_image_purl("app@sha256:1", "sha256:1") == "pkg:oci/app@sha256:1"
+    assert build_image_purl("docker:nginx:1.2", "sha256:1") == "pkg:oci/nginx@sha256:1"
+    assert build_image_purl("podman:localhost/app:1", "sha256:1") == "pkg:oci/app@sha256:1"
+    assert build_image_purl("containers-storage:app", "sha256:1") == "pkg:oci/app@sha256:1"
+    assert build_image_purl("dir:/srv/root", "sha256:1") == "pkg:oci/root@sha256:1"
+    assert build_image_purl("sbom:app.cdx.json", "sha256:1") == "pkg:oci/app.cdx.json@sha256:1"
+
+
+def test_an_image_of_a_registry_whose_host_is_named_like_an_engine_has_this_registry_in_its_package_url() -> None:
+    assert build_image_purl("docker:5000/app:1", "sha256:1") == "pkg:oci/app@sha256:1?repository_url=docker:5000%2Fapp"
 
 
 def test_a_path_becomes_a_relative_uri() -> None:

@@ -14,6 +14,7 @@ from dockgate.cli.output import print_retry
 from dockgate.cli.verdict import fetch_report
 from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
+from dockgate.scanner.local_reference import split_scheme
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import UsageError
 from dockgate.shared.retry import RetrySchedule
@@ -118,12 +119,10 @@ def require_server_policy(policy: str) -> None:
         )
 
 
-_LOCAL = ("dir:", "docker:", "docker-archive:", "oci:", "oci-archive:", "podman:", "sbom:")
-
-
 def require_remote_image(reference: str, platform: str, local: dict[str, bool]) -> None:
     """Raise UsageError for a local image and for options of local reading: the server reads the image."""
-    if reference == "-" or reference.startswith((*_LOCAL, ".", "/")) or Path(reference).is_file():
+    scheme, path = split_scheme(reference)
+    if scheme or path == "-" or path.startswith((".", "/")) or Path(path).is_file():
         raise UsageError(
             f"{reference} is on this machine, but the server pulls images from registries",
             "Push it to a registry and use that reference, or run the gate here without --server.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate import __version__
 from dockgate.reports import GateReport, InventoryReport, ScanReport
+from dockgate.scanner.local_reference import split_scheme
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
 from dockgate.shared.platforms import Platform
@@ -174,14 +175,11 @@ def format_relative_uri(path: str) -> str:
 
 def build_image_purl(reference: str, digest: str, platform: str | None = None) -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
-    location = strip_digest(reference)
-    scheme, colon, remaining_location = location.partition(":")
-    is_local = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
-    local = is_local or location.startswith((".", "/"))
-    location = remaining_location if is_local else location
+    scheme, location = split_scheme(strip_digest(reference))
+    is_local = scheme is not None or location.startswith((".", "/"))
     folder, slash, name = location.rstrip("/").rpartition("/")
     name = name.partition(":")[0]
     qualifiers = {"arch": Platform.parse(platform).machine if platform else ""}
-    if slash and not local:
+    if slash and not is_local:
         qualifiers["repository_url"] = f"{folder}/{name}"
     return purl.write_purl("oci", "", name.lower() or "image", digest, qualifiers)

@@ -6,12 +6,10 @@ from os.path import isdir, isfile  # unlike Path's, false for what can be no pat
 from pathlib import Path
 from typing import NamedTuple
 
+from dockgate.scanner.local_reference import ARCHIVES, ENGINES, FOLDER, split_scheme
 from dockgate.scanner.registry_reference import DOCKER_HUB, NAME_LIMIT, RegistryReference, check_digest, parse_remote
 from dockgate.shared.errors import UsageError
 
-_SCHEMES = {"oci": "folder", "oci-archive": "file", "docker-archive": "file"}
-_ENGINES = {"podman": "podman", "containers-storage": "podman", "docker": "docker", "docker-daemon": "docker"}
-_FOLDER = "dir:"
 _STANDARD_INPUT = "-"
 # Endings of the names of archives and bills of materials; image names hardly ever end so.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
@@ -67,20 +65,17 @@ def parse_reference(text: str) -> ImageReference:
     """
     if text == _STANDARD_INPUT:
         return StdinReference()
-    if text.startswith(_FOLDER):
-        folder = text.removeprefix(_FOLDER)
-        if not folder or not isdir(folder):
-            raise UsageError(f"there is no folder {folder!r}", "The form is dir:FOLDER, and dir:/ is this machine.")
-        return FolderReference(Path(folder))
+    scheme, name = split_scheme(text)
+    if scheme == FOLDER:
+        if not name or not isdir(name):
+            raise UsageError(f"there is no folder {name!r}", "The form is dir:FOLDER, and dir:/ is this machine.")
+        return FolderReference(Path(name))
     if not text or any(character.isspace() or character < " " for character in text):
         raise UsageError(f"{text!r} is not an image reference", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
-    for scheme in _SCHEMES:
-        if text.startswith(f"{scheme}:"):
-            return _parse_file(scheme, text[len(scheme) + 1 :])
-    for scheme, engine in _ENGINES.items():
-        name = text.removeprefix(f"{scheme}:")
-        if name != text and not re.match("[0-9]{1,5}/", name):  # which is a registry on a host of that name
-            return _parse_engine(engine, name)
+    if scheme in ARCHIVES:
+        return _parse_file(scheme, name)
+    if scheme in ENGINES:
+        return _parse_engine(ENGINES[scheme], name)
     path = Path(text)
     if isfile(path) or isfile(path / "oci-layout"):
         return FileReference(path)
@@ -99,7 +94,7 @@ def _parse_file(scheme: str, text: str) -> FileReference:
 
     Both parts may contain colons: the shortest existing path counts.
     """
-    kind = _SCHEMES[scheme]
+    kind = ARCHIVES[scheme]
     for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
         path = Path(text[:end])
         if not text[:end] or not (isdir(path) if kind == "folder" else isfile(path)):

@@ -11,6 +11,7 @@ from dockgate.reports import ScanReport
 from dockgate.scanner import ecosystems
 from dockgate.scanner.cache.image_reader import Report, read_images
 from dockgate.scanner.cache.inventory_cache import InventoryCache
+from dockgate.scanner.local_reference import DOCUMENT, split_scheme
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import ImageOpener
 from dockgate.shared.errors import UsageError
@@ -19,8 +20,6 @@ from dockgate.vulnerabilities.model import CATALOGUES
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 ALL_PLATFORMS = "all"
-# Before the path of a bill of materials.
-DOCUMENT = "sbom:"
 
 
 class ScannedImage(NamedTuple):
@@ -91,12 +90,10 @@ def _find_document(reference: str) -> Path | None:
 
     FILE is "-" for standard input.
     """
-    path = reference.removeprefix(DOCUMENT)
-    if reference == f"{DOCUMENT}-":
-        return Path("/dev/stdin")
-    if path != reference or (path.endswith(".json") and Path(path).is_file()):
-        return Path(path)
-    return None
+    scheme, path = split_scheme(reference)
+    if scheme == DOCUMENT:
+        return Path("/dev/stdin" if path == "-" else path)
+    return Path(path) if path.endswith(".json") and Path(path).is_file() else None
 
 
 def look_up(image: ScannedImage, advisories: AdvisoryReader) -> ScanReport:

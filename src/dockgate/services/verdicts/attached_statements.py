@@ -11,7 +11,7 @@ from dockgate.gate import vex_formats
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import list_provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
-from dockgate.services.images.image_inventory import DOCUMENT
+from dockgate.scanner.local_reference import DOCUMENT, split_scheme
 from dockgate.shared.digest import Digest, compute_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 from dockgate.shared.strict_json import parse_json
@@ -74,7 +74,7 @@ def look_up(
     documents = [text for file in files for text in _read_envelopes(file)]
     unavailable = None
     try:
-        attached_documents = None if reference.startswith(DOCUMENT) else read_beside(reference, digest)
+        attached_documents = None if split_scheme(reference)[0] == DOCUMENT else read_beside(reference, digest)
         if attached_documents is None:
             raise UnavailableError(
                 f"documents cannot be attached to {reference}", "Name the image in a registry or in an OCI layout."
