@@ -110,8 +110,11 @@ def test_a_message_of_every_kind_is_sent_again_once(
     store: Store, deliveries: FailedDeliveries, kind: OutboxKind
 ) -> None:
     receiver = LOG_TARGET if kind is OutboxKind.EVENT else "somewhere"
-    payload = {"repository": "web", "policy": "default"}
-    entries = [OutboxEntry(kind, f"a/{number}", receiver, payload, due_since=NOW, next_at=NOW) for number in (1, 2)]
+    payload = {"repository": "web", "policy": "default", "approval": "a"}
+    entries = [
+        OutboxEntry(kind, f"a/{number}", receiver, {**payload, "number": number}, due_since=NOW, next_at=NOW)
+        for number in (1, 2)
+    ]
     add_to_outbox(store, entries)
     for entry in store.outbox.claim(kind, NOW, "a server", 10, 10):
         store.outbox.fail(entry, "refused", None)

@@ -107,8 +107,8 @@ class FailedDeliveries:
         It would contradict what has happened since: a later message to the callback, or a later verdict.
         """
         if entry.kind is OutboxKind.VERDICT_CHANGE:
-            approval, _, number = entry.key.rpartition("/")
-            if int(number) < self._store.followed_images.count_messages(ApprovalId(approval)):
+            approval, number = entry.payload["approval"], entry.payload["number"]
+            if number < self._store.followed_images.count_messages(ApprovalId(approval)):
                 return "a later change of the verdict was sent to the callback, or is going to be"
         if entry.kind is OutboxKind.ATTESTATION:
             image, repository = str(entry.image), entry.payload["repository"]
