@@ -14,6 +14,7 @@ from dockgate.gate.model import Status, VexSigner, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
+from dockgate.shared.text_types import TextType
 from dockgate.store.verdict_causes import VerdictCause
 
 
@@ -250,6 +251,22 @@ class VexRecord:
     removed_at: str | None = None
     removed_by: str | None = None
     envelopes: tuple[str, ...] = ()
+
+
+class VexVersion(TextType):
+    """The state of a VEX document: the number of its row, and how often it was changed."""
+
+    __slots__ = ()
+
+    @classmethod
+    def make(cls, number: int, changes: int) -> "VexVersion":
+        """Make the version of a row."""
+        return cls(f"{number}/{changes}")
+
+    @property
+    def number(self) -> int:
+        """The number of the document's row."""
+        return int(self.partition("/")[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet.judging_state import FleetJudgingInputs, Placement
 from dockgate.store.fleet.records import Change, Component, FleetVerdict, ImageBundle, UndeterminedEntry, Vulnerability
+from dockgate.store.records import VexVersion
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, UndeterminedFact
 
 FLASK = Component("PyPI", "Flask", "0.12", "pkg:pypi/flask@0.12", "flask", "0.12")
@@ -102,7 +103,7 @@ def test_it_is_unknown_from_what_images_are_judged_while_only_some_verdicts_are_
     store.fleet.add(NEW)
     image = next(store.fleet.iterate_images()).id
     verdict = FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)
-    judging_inputs = FleetJudgingInputs("inputs", "source", frozenset({"w1", "w2"}), frozenset({"1/1"}))
+    judging_inputs = FleetJudgingInputs("inputs", "source", frozenset({"w1", "w2"}), frozenset({VexVersion.make(1, 1)}))
     for entry in (judging_inputs, None, judging_inputs):
         for _ in range(2):
             store.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], entry)

@@ -152,14 +152,6 @@ _KINDS: dict[str, type[BaseModel]] = {
 _ALLOWED_KINDS = ", ".join((*_KINDS, policies.KIND, rules.KIND, targets.KIND))
 
 
-def is_about_policies(document: Document) -> bool:
-    """Return whether it says that it is a policy, or an assignment of policies.
-
-    People who may accept risks change these.
-    """
-    return isinstance(document.value, dict) and document.value.get("kind") in (policies.KIND, assignments.KIND)
-
-
 def parse_definition(document: Document) -> Definition:
     """Return the definition that a document holds. Raises DefinitionError."""
     value = document.value

@@ -25,7 +25,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, shift_time
 from dockgate.store import Store
-from dockgate.store.records import ImageLocation, VexRecord, WaiverRecord
+from dockgate.store.records import ImageLocation, VexRecord, VexVersion, WaiverRecord
 
 # A VEX document with its statements.
 VexDocument = tuple[VexRecord, Sequence[VexStatement]]
@@ -42,7 +42,7 @@ class ServerExemptions(NamedTuple):
     """
 
     waivers: tuple[Waiver, ...]
-    documents: Mapping[str, VexDocument]
+    documents: Mapping[VexVersion, VexDocument]
 
     @property
     def waiver_ids(self) -> frozenset[str]:
@@ -180,8 +180,8 @@ class ServerWaivers:
         """
         statements = [
             statement
-            for record, of_document in documents
-            for statement in self._complete_statements(record, of_document, policy)
+            for record, document_statements in documents
+            for statement in self._complete_statements(record, document_statements, policy)
         ]
         return vex_statements.select_statements(statements, images, inventories)
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.store.engine import Database
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import ScanState
+from dockgate.store.records import ScanState, VexVersion
 from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
 from dockgate.store.schema.gate import reports
 from dockgate.store.schema.images import scans
@@ -53,7 +53,7 @@ class FleetJudgingInputs(NamedTuple):
     inputs: str
     source: str
     waivers: frozenset[str] = frozenset()
-    documents: frozenset[str] = frozenset()
+    documents: frozenset[VexVersion] = frozenset()
 
 
 _PLATFORMS = select(
@@ -167,7 +167,7 @@ class FleetJudgingState:
         if not value:
             return None
         inputs, source, waivers, documents = json.loads(value)
-        return FleetJudgingInputs(inputs, source, frozenset(waivers), frozenset(documents))
+        return FleetJudgingInputs(inputs, source, frozenset(waivers), frozenset(map(VexVersion, documents)))
 
     def find_judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""

@@ -17,7 +17,7 @@ from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import is_one_of, make_text_list, select_as, split_into_batches
-from dockgate.store.records import VexRecord
+from dockgate.store.records import VexRecord, VexVersion
 from dockgate.store.schema.gate import vex_documents, vex_statements
 from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_rows
@@ -118,18 +118,20 @@ class Vex:
         with self._database.read() as connection:
             return set(connection.scalars(select(vex_documents.c.image).distinct().where(vex_documents.c.image != "")))
 
-    def list_all_active(self) -> Mapping[str, tuple[VexRecord, Sequence[VexStatement]]]:
-        """List what `list_active` does, for all images, by the version of each: number and changes."""
+    def list_all_active(self) -> Mapping[VexVersion, tuple[VexRecord, Sequence[VexStatement]]]:
+        """List what `list_active` does, for all images, by the version of each document."""
         query = _EVERY_ACTIVE.add_columns(vex_documents.c.seq, vex_documents.c.changes)
-        records: dict[str, VexRecord] = {}
+        records: dict[VexVersion, VexRecord] = {}
         with self._database.read() as connection:
             for *columns, number, changes in connection.execute(query):
-                records[f"{number}/{changes}"] = VexRecord(*columns)
+                records[VexVersion.make(number, changes)] = VexRecord(*columns)
         return dict(zip(records, self._with_statements(list(records.values())), strict=True))
 
-    def list_with_versions(self, versions: Collection[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+    def list_with_versions(
+        self, versions: Collection[VexVersion]
+    ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The documents that had these versions (`list_all_active`) as they are now, active or not."""
-        numbers = sorted({int(version.partition("/")[0]) for version in versions})
+        numbers = sorted({version.number for version in versions})
         query = _RECORD.order_by(vex_documents.c.seq)
         with self._database.read() as connection:
             records = [
