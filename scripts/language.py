@@ -38,6 +38,7 @@ from scripts.language_words import (
     NOUN,
     NOUNS,
     OUTSIDE,
+    OWNER,
     PARAMETERS,
     PARTICIPLE,
     PHRASES,
@@ -96,7 +97,8 @@ def find_problems(path: Path) -> Iterator[str]:
         )
         for number, name in _iterate_identifiers(tree):
             lower = name.strip("_").lower()
-            is_vague = name not in plain and (_is_vague(name) or (is_product and lower in PRODUCT_VAGUE))
+            is_unclear = is_product and (lower in PRODUCT_VAGUE or lower.startswith(OWNER))
+            is_vague = name not in plain and (is_unclear or _is_vague(name))
             if is_vague or lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
                 yield f"{location}:{number}: the name {name!r} does not say what it contains"
         if path.stem.strip("_") in NAMES:

@@ -29,6 +29,8 @@ KEYS = frozenset(
 PREPOSITIONS = frozenset(("at", "by", "for", "from", "in", "of", "our", "to", "with", "without"))
 # In the product and its pages, nor is one of these.
 PRODUCT_VAGUE = frozenset(("who",))
+# Nor does a name of the product begin so: of what it is says nothing about what it is.
+OWNER = "of_"
 # Words that end like a participle, and what formats and parties outside call their fields.
 NOUNS = frozenset(("feed", "need", "seed", "speed", "embed"))
 OUTSIDE = frozenset(("affected", "fixed", "modified", "published", "withdrawn"))

@@ -138,14 +138,14 @@ class FleetIndex:
             if findings.find_source() != before:
                 return None
             values, rated_names = self._read_catalogue_values(reader, changes.cves)
-            of_ecosystems = findings.find_components_in(changes.ecosystems)
-            components = {*findings.find_components_named(changes.keys), *of_ecosystems, *rated_names}
+            ecosystem_components = findings.find_components_in(changes.ecosystems)
+            components = {*findings.find_components_named(changes.keys), *ecosystem_components, *rated_names}
             components.update(number for number, _ in findings.list_unmatched_components(NO_LIMIT))
             result = self._match_again(
                 reader, before, source, self.store.fleet.iterate_components(components), values, bool(changes)
             )
             # What no feed covers is not stored: it follows from the coverage.
-            return result and replace(result, components=result.components.union(of_ecosystems))
+            return result and replace(result, components=result.components.union(ecosystem_components))
 
     def rematch_all(self, reader: AdvisoryReader) -> RematchResult:
         """Match every component, whatever the findings are of."""

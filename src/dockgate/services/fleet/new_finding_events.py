@@ -106,16 +106,16 @@ class NewFindingEvents:
         for occurrence in self.store.fleet_changes.list_occurrences(by_component, {digest for _, digest in locations}):
             by_image.setdefault(occurrence.digest, {}).setdefault(occurrence.component, occurrence)
         for (repository, digest), tags in locations.items():
-            of_image = [
+            image_findings = [
                 (entry, occurrence) for number, occurrence in by_image[digest].items() for entry in by_component[number]
             ]
-            of_image.sort(key=lambda pair: _rank_finding(pair[0]))
-            yield from self._make_image_events(repository, digest, tags, of_image[:MAX_FINDINGS])
+            image_findings.sort(key=lambda pair: _rank_finding(pair[0]))
+            yield from self._make_image_events(repository, digest, tags, image_findings[:MAX_FINDINGS])
 
     def _list_locations(self, digests: Sequence[str]) -> dict[ImageLocation, list[str]]:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
         locations = self.store.fleet_changes.list_tags(digests)
-        clear = self.selection.find_clear_assignments({name for of_image in locations.values() for name in of_image})
+        clear = self.selection.find_clear_assignments({name for tags in locations.values() for name in tags})
         self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
             ImageLocation(repository, digest): locations[digest][repository]
@@ -136,12 +136,12 @@ class NewFindingEvents:
         repository: str,
         digest: str,
         tags: Sequence[str],
-        of_image: Sequence[tuple[_FindingChange, ComponentLocation]],
+        image_findings: Sequence[tuple[_FindingChange, ComponentLocation]],
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
-        waived_findings = self._find_waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
+        waived_findings = self._find_waived_findings(repository, digest, [entry.finding for entry, _ in image_findings])
         severities: dict[str, str] = {}
-        for entry, occurrence in of_image:
+        for entry, occurrence in image_findings:
             is_waived = (entry.finding.id, entry.finding.package.purl) in waived_findings
             finding = replace(entry.finding, package=replace(entry.finding.package, layer=occurrence.layer))
             yield make_finding_of_image(
@@ -153,8 +153,8 @@ class NewFindingEvents:
             )
             if finding.exploited and entry.new_finding.kind != NewFindingKind.WORSE and not is_waived:
                 severities.setdefault(finding.id, finding.severity.value)
-        since = min(entry.new_finding.at for entry, _ in of_image)
-        if severities and self._has_same_status(of_image[0][1].image, repository, since):
+        since = min(entry.new_finding.at for entry, _ in image_findings)
+        if severities and self._has_same_status(image_findings[0][1].image, repository, since):
             first = list(severities.items())[:VULNERABILITIES_LIMIT]
             vulnerabilities = [{"id": name, "severity": severity} for name, severity in first]
             yield make_finding_exploited(digest, repository, vulnerabilities, now)
@@ -185,9 +185,11 @@ class NewFindingEvents:
             selected_waivers = waivers.select_waivers(all_waivers.waivers, None, [digest], now)
         packages = tuple({finding.package: None for finding in findings})
         inventory = Inventory(digest, None, None, (), packages, ())
-        of_image = ExemptionSet(selected_waivers, vex_statements.select_statements(statements, [digest], [inventory]))
+        image_exemptions = ExemptionSet(
+            selected_waivers, vex_statements.select_statements(statements, [digest], [inventory])
+        )
         waived_matches = waivers.apply_to_findings(
-            Matches(tuple(findings), ()), of_image, policy, inventory, digest, now
+            Matches(tuple(findings), ()), image_exemptions, policy, inventory, digest, now
         )
         excused_keys: Mapping[tuple[str, str], object] = {
             (entry.finding.id, entry.finding.package.purl): entry

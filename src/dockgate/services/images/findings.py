@@ -130,7 +130,7 @@ def list_layers(
     layers = []
     for at, digest in enumerate(inventory.layers):
         origin = origins[at] if len(origins) == len(inventory.layers) else None
-        of_layer = findings.get((number, digest))
+        layer_findings = findings.get((number, digest))
         layers.append(
             ImageLayer(
                 position=at + 1,
@@ -139,7 +139,11 @@ def list_layers(
                 size=origin.size if origin else None,
                 made_by=origin.command if origin else None,
                 packages=package_counts[digest],
-                findings={kind: count for count, kind in of_layer.counts} if of_layer else {} if findings else None,
+                findings={kind: count for count, kind in layer_findings.counts}
+                if layer_findings
+                else {}
+                if findings
+                else None,
             )
         )
     return layers
@@ -177,8 +181,8 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
         moment = min(f"{day}T23:59:59.999Z", present_time)
         present_period = next((period for period in periods if _is_lasting_at(period, moment)), None)
         is_known = present_period is not None and begin.has_findings_at(moment)
-        of_day = count_findings(present_period.digest, moment) if present_period and is_known else None
-        numbers = None if of_day is None else {severity: count for count, severity in of_day}
+        day_counts = count_findings(present_period.digest, moment) if present_period and is_known else None
+        numbers = None if day_counts is None else {severity: count for count, severity in day_counts}
         for severity, values in series.items():
             values.append(None if numbers is None else numbers.get(severity, 0))
     digests = [

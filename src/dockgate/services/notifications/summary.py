@@ -146,23 +146,23 @@ class NotificationSummary:
             rank = _ORDER.index(state)
             if location.digest not in worst_locations or rank < worst_locations[location.digest][0]:
                 worst_locations[location.digest] = rank, location
-        of_state: dict[_State, list[LocationVerdict]] = {state: [] for state in _State}
+        locations_by_state: dict[_State, list[LocationVerdict]] = {state: [] for state in _State}
         for rank, location in worst_locations.values():
-            of_state[_ORDER[rank]].append(location)
+            locations_by_state[_ORDER[rank]].append(location)
         unclear_lines = [
             *(
                 f"{_format_name(location)}: {watches[_get_place(location)].conflict or _explain_undetermined(location)}"
-                for location in of_state[_State.UNDETERMINED][:LIST_LIMIT]
+                for location in locations_by_state[_State.UNDETERMINED][:LIST_LIMIT]
             ),
             *(
                 f"{_format_name(location)}: {_explain_unjudged(location)}"
-                for location in of_state[_State.UNJUDGED][:LIST_LIMIT]
+                for location in locations_by_state[_State.UNJUDGED][:LIST_LIMIT]
             ),
         ]
         counts = Counter(
-            {state: len(state_locations) for state, state_locations in of_state.items() if state_locations}
+            {state: len(state_locations) for state, state_locations in locations_by_state.items() if state_locations}
         )
-        rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
+        rejected_images = self._list_worst_rejected(repositories, locations_by_state[_State.REJECTED])
         return _Images(counts, rejected_images, unclear_lines[:LIST_LIMIT])
 
     def _determine_states(

@@ -226,11 +226,13 @@ class PolicySelection:
             record.policy for record in records if record.has_chosen_policy and record.repository == repository
         ]
         chosen_names = {*approved_policies, *(policy.server_policy for policy in repository_policies)}
-        of_pipeline, own_name = self._list_pipeline_policies(execution), ""
+        pipeline_policies, own_name = self._list_pipeline_policies(execution), ""
         if (
             repository
             and names
-            and not any(self._can_judge(repository, policy, of_pipeline, chosen_names) for policy in names.values())
+            and not any(
+                self._can_judge(repository, policy, pipeline_policies, chosen_names) for policy in names.values()
+            )
         ):
             own_name = self.get_policy_name(repository)
             names.setdefault(own_name, PolicyReference(own_name))
@@ -268,12 +270,12 @@ class PolicySelection:
                 yield approval.policy
 
     def _can_judge(
-        self, repository: str, policy: PolicyReference, of_pipeline: Sequence[str], chosen_names: Collection[str]
+        self, repository: str, policy: PolicyReference, pipeline_policies: Sequence[str], chosen_names: Collection[str]
     ) -> bool:
         is_chosen = policy.server_policy in chosen_names
         try:
             return can_judge(
-                self._list_assignments(), repository, policy, of_pipeline, self.policies, is_chosen=is_chosen
+                self._list_assignments(), repository, policy, pipeline_policies, self.policies, is_chosen=is_chosen
             )
         except (NotFoundError, DefinitionError):
             return False

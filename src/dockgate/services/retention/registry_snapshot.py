@@ -175,9 +175,9 @@ class RegistryReader:
 
     def _make_unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
         """Return an image whose push is not recorded: it counts as pushed now."""
-        of_digest = tuple(sorted(tag for tag, tagged_digest in tags.items() if tagged_digest == digest))
+        digest_tags = tuple(sorted(tag for tag, tagged_digest in tags.items() if tagged_digest == digest))
         now = self.clock.now()
-        return StoredImage(repository, digest, now, now, WatchState(False), of_digest)
+        return StoredImage(repository, digest, now, now, WatchState(False), digest_tags)
 
     def _add_contents(
         self,

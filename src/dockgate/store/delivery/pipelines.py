@@ -147,8 +147,8 @@ class Pipelines:
 
     def list_newest(self) -> Sequence[Pipeline]:
         """The newest version of each pipeline, sorted by name."""
-        of_newest = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
-        is_newest = tuple_(pipelines.c.name, pipelines.c.version).in_(of_newest)
+        newest_versions = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
+        is_newest = tuple_(pipelines.c.name, pipelines.c.version).in_(newest_versions)
         with self._database.read() as connection:
             return list(connection.scalars(select(pipelines.c.body).where(is_newest).order_by(pipelines.c.name)))
 

@@ -198,8 +198,8 @@ def _group_contradiction(connection: Connection, row: RowMapping, now: str) -> N
 def _forget_contradictions(connection: Connection, states: Iterable[tuple[str, str]]) -> None:
     """Forget that these states (of a target) contradict what was sent."""
     for target, state in states:
-        of_state = unsettled_states.c.target == target, unsettled_states.c.state == state
-        connection.execute(delete(unsettled_states).where(*of_state))
+        is_state = unsettled_states.c.target == target, unsettled_states.c.state == state
+        connection.execute(delete(unsettled_states).where(*is_state))
 
 
 def _select_new_events(connection: Connection, events: Sequence[GroupedEvent], since: str) -> Sequence[GroupedEvent]:
@@ -259,11 +259,11 @@ def _list_last_topics(
     """Return the topic of the last message to each target about a state that occurred since then."""
     topics: dict[tuple[str, str], str] = {}
     for target in sorted({target for target, _ in states}):
-        of_target = sorted(state for name, state in states if name == target)
-        for start in range(0, len(of_target), BATCH // 2):
+        target_states = sorted(state for name, state in states if name == target)
+        for start in range(0, len(target_states), BATCH // 2):
             conditions = (
                 notified_states.c.target == target,
-                notified_states.c.state.in_(of_target[start : start + BATCH // 2]),
+                notified_states.c.state.in_(target_states[start : start + BATCH // 2]),
                 notified_states.c.at >= since,
             )
             query = select(notified_states.c.state, notified_states.c.topic).where(*conditions)
@@ -274,9 +274,9 @@ def _list_last_topics(
 def _record_states(connection: Connection, topics: Mapping[tuple[str, str], str], at: str) -> None:
     """Record of what each target was last notified about each state, which occurred then."""
     for target in sorted({target for target, _ in topics}):
-        of_target = sorted(state for name, state in topics if name == target)
-        for start in range(0, len(of_target), BATCH // 2):
-            is_state = notified_states.c.state.in_(of_target[start : start + BATCH // 2])
+        target_states = sorted(state for name, state in topics if name == target)
+        for start in range(0, len(target_states), BATCH // 2):
+            is_state = notified_states.c.state.in_(target_states[start : start + BATCH // 2])
             connection.execute(delete(notified_states).where(notified_states.c.target == target, is_state))
     rows = [{"target": target, "state": state, "topic": topic, "at": at} for (target, state), topic in topics.items()]
     insert_all_new(connection, notified_states, rows)

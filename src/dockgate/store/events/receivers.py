@@ -139,8 +139,8 @@ class OutboxReceivers:
     def forget(self, receiver: str) -> None:
         """Delete all entries of a receiver that no longer exists, and its state."""
         with self._database.write() as connection:
-            of_receiver = outbox.c.kind == self._kind, outbox.c.receiver == receiver
-            connection.execute(delete(outbox).where(*of_receiver))
+            is_for_receiver = outbox.c.kind == self._kind, outbox.c.receiver == receiver
+            connection.execute(delete(outbox).where(*is_for_receiver))
             connection.execute(
                 delete(outbox_receivers).where(
                     outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver

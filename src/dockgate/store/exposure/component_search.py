@@ -143,18 +143,18 @@ class ComponentSearch:
         """The components that have or had one of these vulnerabilities, in the order of their findings' begin."""
         present_columns, past_columns = fleet_findings.c, fleet_past_findings.c
         component = [fleet_components.c[name] for name in Component._fields]
-        of_present = [
+        present_selection = [
             type_coerce(null(), past_columns[name].type).label(name) if name in _ENDED_ONLY else present_columns[name]
             for name in AffectedComponent._fields
         ]
-        of_past = [
+        past_selection = [
             null().label(name) if name in _PRESENT_ONLY else past_columns[name] for name in AffectedComponent._fields
         ]
         query = union_all(
-            select(*of_present, *component)
+            select(*present_selection, *component)
             .join(fleet_components, fleet_components.c.id == present_columns.component)
             .where(is_one_of_numbers(present_columns.vulnerability, vulnerabilities)),
-            select(*of_past, *component)
+            select(*past_selection, *component)
             .join(fleet_components, fleet_components.c.id == past_columns.component)
             .where(is_one_of_numbers(past_columns.vulnerability, vulnerabilities)),
         )

@@ -88,11 +88,11 @@ class Exposures:
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
         is_matching = table.id.in_(_select_images_with_components(components, is_owned=is_owned))
         verdict_columns = (verdict.policy, verdict.status, verdict.cannot_judge_since)
-        of_verdict = verdict_columns if has_status else (null(), null(), null())
+        selected_columns = verdict_columns if has_status else (null(), null(), null())
         is_created_by_then = true() if scope.at is None else approval.created_at <= scope.at
         repositories = select_repositories(scope) if has_status else null()
         request = approval.pipeline, type_coerce(approval.id, Text)
-        columns = (table.id, table.digest, table.repository, *of_verdict, repositories, *request)
+        columns = (table.id, table.digest, table.repository, *selected_columns, repositories, *request)
         query = select(*columns).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, is_created_by_then)
         )
@@ -101,8 +101,8 @@ class Exposures:
         with self._database.read() as connection:
             rows = connection.execute(query.where(is_matching, is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
-            for number, digest, repository, *of_image, repositories, pipeline, approval_id in rows.all():
-                policy, status, since = of_image
+            for number, digest, repository, *verdict_values, repositories, pipeline, approval_id in rows.all():
+                policy, status, since = verdict_values
                 if number not in images:  # most of thousands have neither repositories nor an approval here
                     names = frozenset(repositories.split()) if repositories else _NO_NAMES
                     images[number] = MatchingImage(digest, repository, policy, status, names, _NO_NAMES, since)

@@ -344,8 +344,8 @@ def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]
     names = ("component", "position", "kind", "reason", "ids")
     entries = ((result.component, at, entry) for result in results for at, entry in enumerate(result.undetermined))
     rows = {(component, at, entry.kind, entry.reason, entry.ids) for component, at, entry in entries}
-    of_these = fleet_undetermined.c.component.in_([result.component for result in results])
-    query = select(*(fleet_undetermined.c[name] for name in names)).where(of_these)
+    is_of_results = fleet_undetermined.c.component.in_([result.component for result in results])
+    query = select(*(fleet_undetermined.c[name] for name in names)).where(is_of_results)
     components = {row[0] for row in rows.symmetric_difference(tuple(row) for row in connection.execute(query))}
     if components:
         connection.execute(delete(fleet_undetermined).where(fleet_undetermined.c.component.in_(components)))

@@ -226,8 +226,8 @@ class Fleet:
         if not any_name and not component_names:
             return ()
         table = fleet_components.c
-        of_name = and_(table.ecosystem.in_(component_names), is_one_of_texts(table.source_name, package_names))
-        query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), of_name))
+        has_name = and_(table.ecosystem.in_(component_names), is_one_of_texts(table.source_name, package_names))
+        query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), has_name))
         no_digests = frozenset[str]()
         rows = self._iterate_rows(query.order_by(table.id))
         return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, no_digests)]

@@ -59,7 +59,7 @@ class Trends:
         From the first such image to the last. Of components that a distribution's package owns nothing counts.
         """
         tags, bundles, parts = fleet_tags.c, fleet_image_bundles.c, fleet_bundle_components.c
-        of_images = (
+        image_periods = (
             select(
                 fleet_images.c.id.label("image"),
                 func.min(tags.since).label("since"),
@@ -69,13 +69,13 @@ class Trends:
             .group_by(fleet_images.c.id)
             .subquery()
         )
-        of_bundles = (
+        bundle_periods = (
             select(
                 bundles.bundle,
-                func.min(of_images.c.since).label("since"),
-                func.max(of_images.c.until).label("until"),
+                func.min(image_periods.c.since).label("since"),
+                func.max(image_periods.c.until).label("until"),
             )
-            .join(of_images, of_images.c.image == bundles.image)
+            .join(image_periods, image_periods.c.image == bundles.image)
             .group_by(bundles.bundle)
             .subquery()
         )
@@ -84,8 +84,8 @@ class Trends:
             parts.component.in_(select(fleet_past_findings.c.component)),
         )
         query = (
-            select(parts.component, func.min(of_bundles.c.since), func.max(of_bundles.c.until))
-            .join(of_bundles, of_bundles.c.bundle == parts.bundle)
+            select(parts.component, func.min(bundle_periods.c.since), func.max(bundle_periods.c.until))
+            .join(bundle_periods, bundle_periods.c.bundle == parts.bundle)
             .where(~parts.is_owned, with_findings)
             .group_by(parts.component)
         )

@@ -71,8 +71,8 @@ class Reports:
         )
         with self._database.write() as connection:
             lock_name(connection, reports, f"{record.image}/{by}")
-            of_submitter = table.image == record.image, table.by == by
-            count = connection.scalar(select(func.count()).select_from(reports).where(*of_submitter)) or 0
+            is_by_submitter = table.image == record.image, table.by == by
+            count = connection.scalar(select(func.count()).select_from(reports).where(*is_by_submitter)) or 0
             if count >= REPORTS_LIMIT and not connection.scalar(select(func.count()).where(*is_same)):
                 raise ConflictError(
                     f"{by} has reported {count} scanners and platforms of {record.image} already",

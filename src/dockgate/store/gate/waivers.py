@@ -118,8 +118,8 @@ class Waivers:
                 return
         with self._database.write() as connection:
             connection.execute(update(waivers).where(*is_early).values(announced_at=None))
-            of_ends = select(waivers.c.body).where(*is_not_over, waivers.c.revoked_at.is_(None))
-            restored_waivers = connection.scalars(lock_rows(of_ends.order_by(waivers.c.seq))).all()
+            body_query = select(waivers.c.body).where(*is_not_over, waivers.c.revoked_at.is_(None))
+            restored_waivers = connection.scalars(lock_rows(body_query.order_by(waivers.c.seq))).all()
             connection.execute(update(waivers).where(*is_not_over).values(end_announced_at=None))
             append_events(
                 connection, [make_waiver_event("waiver.restored", waiver, now) for waiver in restored_waivers]

@@ -65,8 +65,8 @@ def _read_layer(connection: Connection, layer: str) -> tuple[set[int], list[int]
     They are read from the contents of bundles: rows of `fleet_bundle_components` are found by a component only.
     """
     bundles = fleet_image_bundles.c
-    of_layer = select(bundles.bundle).where(bundles.layer == layer)
-    query = select(fleet_bundles.c.id, fleet_bundles.c.content).where(fleet_bundles.c.id.in_(of_layer))
+    layer_bundles = select(bundles.bundle).where(bundles.layer == layer)
+    query = select(fleet_bundles.c.id, fleet_bundles.c.content).where(fleet_bundles.c.id.in_(layer_bundles))
     components: set[int] = set()
     ids = []
     for number, content in connection.execute(query.limit(BATCH)):

@@ -115,9 +115,9 @@ class ImageRetention:
     def forget_uses(self, repository: str, digest: str) -> None:
         """Delete when an image was used that is no longer in its repository."""
         is_there = exists().where(pushed_images.c.digest == digest, pushed_images.c.repository == repository)
-        of_image = image_uses.c.image == digest, image_uses.c.repository == repository
+        is_of_image = image_uses.c.image == digest, image_uses.c.repository == repository
         with self._database.write() as connection:
-            connection.execute(delete(image_uses).where(*of_image, ~is_there))
+            connection.execute(delete(image_uses).where(*is_of_image, ~is_there))
 
 
 def _iterate_rows(

@@ -257,8 +257,8 @@ def _iterate_executions_of_approvals(connection: Connection) -> Iterator[str]:
 
 def _list_old_revisions(connection: Connection, service: str, keep: int) -> Sequence[int]:
     present_revision = connection.scalar(select(services.c.revision).where(services.c.name == service))
-    of_service = select(task_definitions.c.revision).where(task_definitions.c.family == service)
-    revisions = set(connection.scalars(of_service))
+    service_revisions = select(task_definitions.c.revision).where(task_definitions.c.family == service)
+    revisions = set(connection.scalars(service_revisions))
     return sorted(revisions - select_kept_revisions(revisions, present_revision or 0, keep))
 
 
@@ -276,8 +276,8 @@ def _is_old_verdict(before: str) -> ColumnElement[bool]:
     table = verdicts.c
     groups = table.image, table.repository, table.policy, table.status, is_push(table.cause)
     newest_seqs = select(func.max(table.seq)).group_by(*groups)
-    of_approvals = select(approvals.c.verdict).where(approvals.c.verdict.is_not(None))
-    named_verdicts = of_approvals.union(select(followed_images.c.verdict))
+    approval_verdicts = select(approvals.c.verdict).where(approvals.c.verdict.is_not(None))
+    named_verdicts = approval_verdicts.union(select(followed_images.c.verdict))
     pending = select(outbox.c.image).where(outbox.c.next_at.is_not(None), outbox.c.image.is_not(None))
     return and_(
         table.judged_at < before,

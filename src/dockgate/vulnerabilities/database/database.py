@@ -253,9 +253,9 @@ class Database:
                     names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
         query = _PACKAGE_QUERY if records is None else f"{_PACKAGE_QUERY}{_RECORD_CONDITION}"
-        of_records = [] if records is None else [json.dumps(sorted(records))]
+        record_arguments = [] if records is None else [json.dumps(sorted(records))]
         for (number, ecosystem), names in names_by_ecosystem.items():
-            matches = self._sql.execute(query, (number, json.dumps(sorted(names)), *of_records)).fetchall()
+            matches = self._sql.execute(query, (number, json.dumps(sorted(names)), *record_arguments)).fetchall()
             arrays = (f"{record},{affected_body},{alias_groups}" for *_, record, affected_body, alias_groups in matches)
             parts = json.loads("[" + ",".join(arrays) + "]")
             rows += [

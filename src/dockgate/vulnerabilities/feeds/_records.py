@@ -309,9 +309,9 @@ def _list_ratings(record: _Record, affected_entry: _AffectedEntry, is_distributi
 def _select_best_ratings(ratings: list[Rating]) -> Iterator[Rating]:
     """The worst of each source, the distribution's first."""
     for source in ("distribution", "advisory"):
-        of_source = [rating for rating in ratings if rating.source == source]
-        if of_source:
-            yield min(of_source, key=lambda rating: (rating.severity.rank, rank_score(rating.score)))
+        source_ratings = [rating for rating in ratings if rating.source == source]
+        if source_ratings:
+            yield min(source_ratings, key=lambda rating: (rating.severity.rank, rank_score(rating.score)))
 
 
 def _read_note(affected_entry: _AffectedEntry) -> str | None:

@@ -88,12 +88,12 @@ class _DecisionForm:
         page = make_approval_path(refusal.approval).partition("#")[0]
         # Links of the page lead to itself, not to where its form was sent.
         scope = {**self.request.scope, "path": unquote(page), "query_string": b""}
-        of_page = Request(scope, self.request.receive)
+        page_request = Request(scope, self.request.receive)
         key = refusal.approval.action
         if key is None:
-            return _render_approval(refusal.approval, of_page, caller, self.store, self.approvals, refusal)
+            return _render_approval(refusal.approval, page_request, caller, self.store, self.approvals, refusal)
         return render_execution(
-            key.execution, of_page, caller, self.addresses, self.store, self.upkeep, self.approvals, refusal
+            key.execution, page_request, caller, self.addresses, self.store, self.upkeep, self.approvals, refusal
         )
 
 
