@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 from dockgate.delivery.ports import Advisories
 from dockgate.gate import patterns
 from dockgate.identity.model import Caller
-from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching, read_scanning
+from dockgate.services.exposure.advisory_matching import AdvisoryMatching, read_matching, read_scanning
 from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.shared.digest import PATTERN
@@ -58,6 +58,7 @@ class ImageFilters:
         self,
         store: Store,
         advisories: Advisories,
+        now: str,
         search: ImageSearch,
         caller: Caller,
         repositories: Sequence[str] | None = None,
@@ -68,7 +69,7 @@ class ImageFilters:
         """
         if self.is_about_findings:
             return read_matching(
-                store, advisories, self._make_scope(search, caller, repositories), self.list_needed_catalogues()
+                store, advisories, now, self._make_scope(search, caller, repositories), self.list_needed_catalogues()
             )
         return read_scanning(store, self._make_scope(search, caller, repositories)) if self.package else None
 

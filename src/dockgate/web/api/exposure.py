@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
+from dockgate.services.exposure.advisory_matching import AdvisoryMatching, read_matching
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
     Exposure,
@@ -18,7 +19,6 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.catalogue_ages import CatalogueAge, read_catalogue_ages
 from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
-from dockgate.services.fleet.advisory_matching import AdvisoryMatching, read_matching
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
 from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
@@ -185,7 +185,9 @@ def list_vulnerabilities(
         )
         for entry in page.entries
     ]
-    matching = read_matching(store, fleet.advisories, scope, list_needed_catalogues(only))
+    matching = read_matching(
+        store, fleet.advisories, fleet.exposure_search.clock.now(), scope, list_needed_catalogues(only)
+    )
     catalogues = read_catalogue_ages(fleet.advisories, fleet.exposure_search.clock.now())
     return VulnerabilityPage(entries, page.next, matching, list(catalogues))
 
@@ -240,7 +242,10 @@ def get_package(q: Question, caller: api.ReadCaller, fleet: api.FleetDependency)
 @router.get("/trends")
 def get_trends(caller: api.ReadCaller, store: api.StoreDependency, fleet: api.FleetDependency) -> MatchedTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
-    return _make_trends(fleet.trends.read(), matching=read_matching(store, fleet.advisories, ExposureScope()))
+    return _make_trends(
+        fleet.trends.read(),
+        matching=read_matching(store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope()),
+    )
 
 
 @router.get("/tag-findings")
@@ -258,7 +263,10 @@ def tag_findings(
     caller.require(repository=repository)
     findings = find_of_tag(store, repository, tag, clock(), days)
     return _make_tag_findings(
-        findings, matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository]))
+        findings,
+        matching=read_matching(
+            store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope(None, [repository])
+        ),
     )
 
 
@@ -271,7 +279,10 @@ def get_repository_findings(
     caller.require(repository=repository)
     findings = find_of_repository(store, repository)
     return _make_repository_findings(
-        findings, matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository]))
+        findings,
+        matching=read_matching(
+            store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope(None, [repository])
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
-from dockgate.services.fleet.advisory_matching import AdvisoryMatching
+from dockgate.services.exposure.advisory_matching import AdvisoryMatching
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
@@ -138,9 +138,9 @@ def list_images(
     """
     query = filters.make_query(caller, limit, after)
     page = images.search.list_images(query)
-    return MatchedImagePage(
-        page.images, page.next, filters.read_matching(store, fleet.advisories, images.search, caller)
-    )
+    now = fleet.exposure_search.clock.now()
+    matching = filters.read_matching(store, fleet.advisories, now, images.search, caller)
+    return MatchedImagePage(page.images, page.next, matching)
 
 
 def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.fleet.advisory_matching import AdvisoryMatching
+from dockgate.services.exposure.advisory_matching import AdvisoryMatching
 from dockgate.shared.certainty import Certainty
 
 # In sentences about a list of which some callers see a part: where they read "that you may see".
@@ -22,8 +22,8 @@ class EmptyState:
     `step` is the next one for callers with the `permission`, with a `command` for a terminal; `step_of_others` is what
     those without it read instead. `no_match_sentence` is what a filter that leaves nothing shows, None for a list
     without filters. `has_hidden_entries`: a caller with limits sees a part of the list. `unknown_sentence` and
-    `partial_sentence` replace both where entries depend on advisories, and not all packages were matched with them.
-    Sentences may have a SCOPE.
+    `partial_sentence` replace both where entries depend on advisories, and not all packages were matched with them;
+    `partial_no_match_sentence` is that of a filter, if it differs. Sentences may have a SCOPE.
     """
 
     title: str
@@ -36,6 +36,7 @@ class EmptyState:
     has_hidden_entries: bool = False
     unknown_sentence: str | None = None
     partial_sentence: str | None = None
+    partial_no_match_sentence: str | None = None
 
     @property
     def is_example(self) -> bool:
@@ -50,9 +51,17 @@ class EmptyState:
         """Return the state with the sentence that fits how far packages were matched with advisories."""
         if matching is None or matching.certainty == Certainty.COMPLETE:
             return self
-        begin = self.unknown_sentence if matching.certainty == Certainty.UNKNOWN else self.partial_sentence
-        sentence = f"{begin} {matching.reason}"
-        return replace(self, sentence=sentence, no_match_sentence=sentence, step=None, command=None)
+        begin = no_match_begin = self.unknown_sentence
+        if matching.certainty == Certainty.PARTIAL:
+            begin = self.partial_sentence
+            no_match_begin = self.partial_no_match_sentence or begin
+        return replace(
+            self,
+            sentence=f"{begin} {matching.reason}",
+            no_match_sentence=f"{no_match_begin} {matching.reason}",
+            step=None,
+            command=None,
+        )
 
     def describe_for(self, caller: Caller | None) -> "EmptyState":
         """Return what the caller reads: a limited one, that the list is only a part."""
@@ -138,6 +147,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         has_hidden_entries=True,
         unknown_sentence="It is unknown which vulnerabilities are in the images{scope}.",
         partial_sentence="No vulnerability is known in the images{scope}, but there may be some.",
+        partial_no_match_sentence="No vulnerability{scope} is known to match, but some may.",
     ),
     "versions": EmptyState(
         "Versions of a package",

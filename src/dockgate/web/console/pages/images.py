@@ -10,8 +10,7 @@ from fastapi.responses import Response
 from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Package
-from dockgate.services.exposure.catalogue_ages import read_catalogue_ages
-from dockgate.services.fleet.advisory_matching import find_unreadable
+from dockgate.services.exposure.advisory_matching import find_unreadable
 from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.name_search import resolve_image, strip_own_registry
 from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuery, ImageSummary, list_differing_statuses
@@ -130,9 +129,13 @@ def show_images(
         "images.html",
         title="Images",
         images=page.entries,
-        matching=filters.read_matching(store, fleet.advisories, images.search, caller, counted_images.repositories),
-        catalogues=read_catalogue_ages(
-            fleet.advisories, fleet.exposure_search.clock.now(), filters.list_needed_catalogues()
+        matching=filters.read_matching(
+            store,
+            fleet.advisories,
+            fleet.exposure_search.clock.now(),
+            images.search,
+            caller,
+            counted_images.repositories,
         ),
         repositories=counted_images.repositories,
         query=query,

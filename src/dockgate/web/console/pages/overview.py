@@ -8,7 +8,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.model import Execution, ExecutionId
 from dockgate.events.subject import EventSubject, SubjectKind
-from dockgate.services.fleet.advisory_matching import read_matching
+from dockgate.services.exposure.advisory_matching import read_matching
 from dockgate.shared.errors import UsageError
 from dockgate.shared.recent_values import RecentValues
 from dockgate.shared.timestamps import format_time, parse_time
@@ -87,7 +87,7 @@ def show_overview(
         trends=trends,
         matching=None
         if trends is None or trends.has_findings
-        else read_matching(store, fleet.advisories, ExposureScope()),
+        else read_matching(store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope()),
         changes=add_rejections(changes, caller_attention.rejected_states),
         has_more_changes=has_more,
         visit=visit,

@@ -4,7 +4,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import Caller
-from dockgate.services.fleet.advisory_matching import read_matching
+from dockgate.services.exposure.advisory_matching import read_matching
 from dockgate.services.fleet.finding_trends import DAYS
 from dockgate.services.images.findings import find_of_repository, find_of_tag
 from dockgate.services.web_services import FleetServices
@@ -74,7 +74,9 @@ def show_tag(
         repository=repository,
         tag=tag_name,
         findings=findings,
-        matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository])),
+        matching=read_matching(
+            store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope(None, [repository])
+        ),
         days=findings.days,
     )
 
@@ -95,5 +97,7 @@ def _render_repository(
         title=repository,
         repository=repository,
         findings=findings,
-        matching=read_matching(store, fleet.advisories, ExposureScope(None, [repository])),
+        matching=read_matching(
+            store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope(None, [repository])
+        ),
     )

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
+from dockgate.services.exposure.advisory_matching import read_matching
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
     Exposure,
@@ -27,7 +28,6 @@ from dockgate.services.exposure.catalogue_ages import read_catalogue_ages
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
-from dockgate.services.fleet.advisory_matching import read_matching
 from dockgate.services.web_services import FleetServices
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
@@ -142,7 +142,9 @@ def show_vulnerabilities(
         packages=store.vulnerability_lists.list_packages(numbers, scope=scope),
         images=store.vulnerability_lists.count_images(numbers, scope),
         severities=list(Severity),
-        matching=read_matching(store, fleet.advisories, scope, list_needed_catalogues(only)),
+        matching=read_matching(
+            store, fleet.advisories, fleet.exposure_search.clock.now(), scope, list_needed_catalogues(only)
+        ),
         catalogues=read_catalogue_ages(fleet.advisories, fleet.exposure_search.clock.now()),
         q=q,
         severity=severity,

@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.ports import Advisories
+from dockgate.services.exposure.catalogue_ages import list_catalogue_ages
+from dockgate.services.exposure.feed_ages import list_feed_ages
 from dockgate.shared.certainty import Certainty
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.references import ImageReference, TagReference
@@ -14,6 +16,8 @@ from dockgate.vulnerabilities.model import Coverage
 
 # Images without a successful scan that a reason names.
 MAX_NAMED = 5
+# Stale feeds that a reason describes.
+MAX_STALE = 3
 _CATALOGUE_NAMES = {"epss": "EPSS", "kev": "KEV"}
 _NEXT_STEP = "Run `dockgate db update`; the page “Advisories” shows the state of each feed."
 
@@ -34,18 +38,18 @@ class AdvisoryMatching:
 
 
 def read_matching(
-    store: Store, advisories: Advisories, scope: ExposureScope, catalogues: Collection[str] = ()
+    store: Store, advisories: Advisories, now: str, scope: ExposureScope, catalogues: Collection[str] = ()
 ) -> AdvisoryMatching:
     """Return how far the images of the scope were scanned, and their packages matched.
 
-    It says nothing of images outside the repositories of the scope. `catalogues` ("epss", "kev") are those that the
-    question needs, too.
+    It says nothing of images outside the repositories of the scope. `now` decides which feeds are stale. `catalogues`
+    ("epss", "kev") are those that the question needs, too.
     """
     unknown_images, coverage = store.exposures.list_unindexed_images(scope), _read_coverage(advisories)
     if isinstance(coverage, AdvisoryMatching):
         return add_unknown_images(coverage, unknown_images)
     state = store.component_search.read_index_state(scope=scope)
-    return add_unknown_images(judge_matching(state, coverage, catalogues), unknown_images)
+    return add_unknown_images(judge_matching(state, coverage, now, catalogues), unknown_images)
 
 
 def read_scanning(store: Store, scope: ExposureScope) -> AdvisoryMatching:
@@ -87,9 +91,12 @@ def _read_coverage(advisories: Advisories) -> Sequence[Coverage] | AdvisoryMatch
 
 
 def judge_matching(
-    state: IndexState, coverage: Sequence[Coverage], catalogues: Collection[str] = ()
+    state: IndexState, coverage: Sequence[Coverage], now: str, catalogues: Collection[str] = ()
 ) -> AdvisoryMatching:
-    """Return how far an index in this state was matched with advisories of this coverage. Pure."""
+    """Return how far an index in this state was matched with advisories of this coverage. Pure.
+
+    What was matched with stale feeds or catalogues may lack newer vulnerabilities: Partial.
+    """
     covered_names = {entry.ecosystem for entry in coverage}
     if missing_names := [_CATALOGUE_NAMES[name] for name in sorted(catalogues) if name not in covered_names]:
         reason = f"This server has not read {' and '.join(missing_names)}. {_NEXT_STEP}"
@@ -111,8 +118,23 @@ def judge_matching(
     if state.uncomparable_components:
         count = format_count(len({number for number, _ in state.uncomparable_components}), "package")
         parts.append(f"versions of {count} cannot be compared with those in advisories")
-    if not parts:
+    stale_reason = _describe_stale_feeds(state.ecosystems, coverage, now, catalogues)
+    if not parts and stale_reason is None:
         return AdvisoryMatching(Certainty.COMPLETE, None)
     text = "; ".join(parts)
-    next_step = f" {_NEXT_STEP}" if partial_count else ""
-    return AdvisoryMatching(Certainty.PARTIAL, f"{text[0].upper()}{text[1:]}.{next_step}")
+    sentences = [f"{text[:1].upper()}{text[1:]}." if parts else None, stale_reason]
+    if partial_count or stale_reason:
+        sentences.append(_NEXT_STEP)
+    return AdvisoryMatching(Certainty.PARTIAL, " ".join(filter(None, sentences)))
+
+
+def _describe_stale_feeds(
+    ecosystems: Collection[str], coverage: Sequence[Coverage], now: str, catalogues: Collection[str]
+) -> str | None:
+    """Return in sentences which of the catalogues and feeds that count are stale, None without any."""
+    reasons = [age.reason for age in list_catalogue_ages(coverage, now, names=catalogues) if age.reason]
+    reasons += [age.reason for age in list_feed_ages(coverage, ecosystems, now, None) if age.reason]
+    if other_count := len(reasons[MAX_STALE:]):
+        verb = "is" if other_count == 1 else "are"
+        reasons[MAX_STALE:] = [f"So {verb} {format_count(other_count, 'other feed')}."]
+    return " ".join(reasons) or None
