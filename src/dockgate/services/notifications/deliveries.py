@@ -89,7 +89,10 @@ class FailedDeliveries:
                     "`dockgate delivery list` lists what failed.",
                 )
             if objection := objections[key]:
-                raise ConflictError(f"the {kind} {key} to {receiver} is outdated: {objection}")
+                raise ConflictError(
+                    f"the {kind} {key} to {receiver} is outdated: {objection}",
+                    "Leave it out: a receiver that got it now would have the wrong state.",
+                )
         sendable_keys = [key for key, objection in objections.items() if objection is None]
         if not sendable_keys:
             return 0
@@ -98,7 +101,10 @@ class FailedDeliveries:
         else:
             count = self._store.outbox.redeliver(kind, receiver, self._clock.now(), sendable_keys)
         if keys and not count:
-            raise ConflictError("the messages are being sent already: another call has sent them again")
+            raise ConflictError(
+                "the messages are being sent already: another call has sent them again",
+                "`dockgate delivery list` lists those that fail once more.",
+            )
         return count
 
     def _find_objection(self, entry: OutboxEntry) -> str | None:

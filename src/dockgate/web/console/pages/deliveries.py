@@ -82,7 +82,7 @@ def redeliver(caller: api.AdminCaller, events: api.EventDependency, fields: Form
     """Send one message again that was given up, or all of its kind to its receiver."""
     kind, key = fields.get("kind", ""), fields.get("key")
     if kind not in set(OutboxKind):
-        raise UsageError(f"{kind!r} is not a kind of deliveries")
+        raise UsageError(f"{kind!r} is not a kind of deliveries", f"The kinds are {', '.join(OutboxKind)}.")
     messages = calls.RedeliveredMessages(OutboxKind(kind), fields.get("receiver", ""), [key] if key else None)
     count = calls.redeliver(messages, caller, events).count
     return redirect_to(f"{DELIVERIES}?count={count}")
