@@ -32,6 +32,7 @@ from scripts.language_words import (
     FRAMEWORK,
     FUNCTION_LINES,
     IMAGE_NAME,
+    IS_NONE,
     KEYS,
     MODULE_LINES,
     NAMES,
@@ -126,6 +127,7 @@ def find_problems(path: Path) -> Iterator[str]:
         phrases = PHRASES.findall(words)
         if location.startswith(PRODUCT):
             phrases += PRODUCT_PHRASES.findall(words)
+            phrases += [] if path.suffix == ".html" else IS_NONE.findall(words)
             phrases += [] if location.startswith(EVALUATORS) else EVALUATION.findall(words)
         for phrase in phrases:
             if phrase.lower() not in allowed:

@@ -57,6 +57,9 @@ PRODUCT_PHRASES = re.compile(
     r"|(?-i:(?:[Nn]one|[Nn]ull) for none))\b",
     re.IGNORECASE,
 )
+# Nor has one of its docstrings, comments and messages this, which is hard to read: without one, does not exist. (In a
+# template it is an operator.)
+IS_NONE = re.compile(r"\bis none\b")
 # A policy judges an image, in commands, pages and code. Inside the gate each platform is evaluated for that, as are
 # expressions and OSV's ranges; other code names only the module.
 EVALUATION = re.compile(r"(?<!import )(?<!\.)\bevaluat(?:e|es|ed|ing|ions?)\b(?!\.)", re.IGNORECASE)

@@ -43,7 +43,7 @@ def test_a_build_says_which_worker_it_waits_for(server: ServerSystem) -> None:
         reason: str | None = action["reason"]
         return reason
 
-    assert str(read_reason()).startswith("waits for a worker with arch=arm64,zone=a, and there is none")
+    assert str(read_reason()).startswith("waits for a worker with arch=arm64,zone=a: no worker has these labels")
     labels = {"arch": "arm64", "zone": "a", "gpu": "yes"}
     server.store.workers.add(Worker("node7", "node7", "1", ("build",), labels, started_at=NOW, seen_at=NOW))
     assert read_reason() is None

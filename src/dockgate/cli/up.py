@@ -75,7 +75,7 @@ def list_next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[
 
 
 def _print_link(settings: Settings) -> None:
-    """Print the link for the first administrator, if there is none yet."""
+    """Print the link for the first administrator, if the server has no principals."""
     from dockgate.server.bind_config import read_listen_address
     from dockgate.services.identity.first_admin import LINK_MINUTES, make_link
     from dockgate.shared.addresses import make_console_url

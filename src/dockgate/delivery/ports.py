@@ -128,7 +128,7 @@ class RegistryContent(Registry, Protocol):
     def delete_manifest(self, repository: str, digest: str) -> bool:
         """Delete a manifest with all its tags. Its blobs stay until `RegistryStorage.collect`.
 
-        Returns false if there is none, as after a first call. Raises UnavailableError.
+        Returns false if it does not exist, as after a first call. Raises UnavailableError.
         """
         ...
 

@@ -21,7 +21,7 @@ def find_first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> 
 
 
 def find_first_after(times: Iterable[datetime | None], now: float) -> float:
-    """The first of the times after `now`, infinite if there is none."""
+    """The first of the times after `now`, infinite without one."""
     return min((at for time in times if time is not None and (at := time.timestamp()) > now), default=inf)
 
 

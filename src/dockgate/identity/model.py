@@ -312,7 +312,7 @@ class AuditEntry:
     """A call that changed something.
 
     `who` made it with the token of the id `token`, None without one; `call` is "POST /api/v1/apply", `subject` the
-    requested path. `status` is the HTTP status of the answer, None while there is none: the server may have ended
+    requested path. `status` is the HTTP status of the answer, None before it: the server may have ended
     before. `detail` has the changes of a push, one line per reference: "refs/heads/main OLD -> NEW". It is None if
     nothing describes the call.
     """

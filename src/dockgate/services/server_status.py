@@ -41,7 +41,7 @@ class ApprovalQueue:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`database` describes the advisory database, or says why there is none.
+    """`database` describes the advisory database, or says why it cannot be read.
 
     `unserved`: queues without a worker. `feeds` are the advisory feeds: their age, the last failure and the next
     attempt. `queue` has the approvals on which the caller may vote.

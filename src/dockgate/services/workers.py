@@ -40,7 +40,7 @@ class Workers:
             if is_alive and "build" in worker.queues and labels.items() <= worker.labels.items():
                 return None
         label_list = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        return f"waits for a worker with {label_list}, and there is none (`dockgate worker list`)"
+        return f"waits for a worker with {label_list}: no worker has these labels (`dockgate worker list`)"
 
     def drain(self, worker_id: str) -> None:
         """Let a worker finish its work, then stop it. NotFoundError if it does not exist."""

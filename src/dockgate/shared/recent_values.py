@@ -17,7 +17,7 @@ class RecentValues(Generic[T]):
         self._values: OrderedDict[Hashable, T] = OrderedDict()
 
     def get(self, key: Hashable) -> T | None:
-        """The stored value, None if there is none."""
+        """The stored value, None without one."""
         with self._lock:
             if key not in self._values:
                 return None
@@ -25,7 +25,7 @@ class RecentValues(Generic[T]):
             return self._values[key]
 
     def get_or_make(self, key: Hashable, make_value: Callable[[], T]) -> T:
-        """The stored value; if there is none, the result of `make_value`, which is stored."""
+        """The stored value; without one, the result of `make_value`, which is stored."""
         value = self.get(key)
         if value is None:
             value = make_value()

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Every error response: what happened, and the next step, null if there is none."""
+    """Every error response: what happened, and the next step, null without one."""
 
     error: str
     advice: str | None

@@ -25,7 +25,7 @@ StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 
 @dataclass(frozen=True, slots=True)
 class ImageFilters:
-    """The filters and the order of a list of images, as its address has them: an empty one is none."""
+    """The filters and the order of a list of images, as its address has them. An empty filter is not set."""
 
     repository: Text = ""
     severity: Annotated[tuple[Severity, ...], Query()] = ()

@@ -73,7 +73,7 @@ class Lease:
     ) -> None:
         """`on_drain` is called once when an operator drains the worker, `on_lost` when it was marked lost.
 
-        `check` is called before each heartbeat; there is none while it raises UnavailableError.
+        `check` is called before each heartbeat, which is left out while it raises UnavailableError.
         """
         self.worker = worker
         self._workers = workers

@@ -147,7 +147,7 @@ class Engine:
             "dockgate.service": service,
             "dockgate.revision": str(definition.revision),
             "dockgate.digest": image.digest,
-            # Set even where there is none: a label of the image must not replace it.
+            # Set even without a check: a label of the image must not replace it.
             "dockgate.check": canonical.encode(check).decode() if check else "",
         }
         ports = {f"{port.container_port}/tcp": (LOOPBACK, port.host_port) for port in definition.ports}

@@ -32,7 +32,7 @@ class FileCache(Generic[T]):
     def find(self, name: str) -> T | None:
         """Return the value stored under this name.
 
-        None if there is none, its file is damaged, or the fields of its type have changed since.
+        None if the value is missing, its file is damaged, or the fields of its type have changed since.
         """
         with suppress(OSError, KeyError, TypeError, ValueError):
             data = memoryview((self._folder / name).read_bytes())

@@ -33,7 +33,7 @@ class CaveatKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
-    """Something that an answer leaves open. `advice` is the next step, null if there is none."""
+    """Something that an answer leaves open. `advice` is the next step, null without one."""
 
     kind: CaveatKind
     sentence: str

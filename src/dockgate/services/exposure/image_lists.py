@@ -78,7 +78,7 @@ def select_page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[
 
 
 def find_previous_page(numbers: Sequence[int], request: ExposureRequest) -> int | None:
-    """Return the cursor of the page before; None if it is the first one, or there is none."""
+    """Return the cursor of the page before; None if that is the first page, or does not exist."""
     preceding = _list_preceding(numbers, request)
     return preceding[-request.limit - 1] if len(preceding) > request.limit else None
 

@@ -230,7 +230,7 @@ def read_public_key(settings: Settings) -> str:
 
 
 def _load_signer(settings: Settings) -> "Signer":
-    """Return the key in the data folder, which signs attestations too, made when there is none.
+    """Return the key in the data folder, which signs attestations too. It is made if missing.
 
     Raises UnavailableError if the folder of several servers is set, and has no files of a server: it is not mounted.
     """

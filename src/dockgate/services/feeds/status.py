@@ -61,7 +61,7 @@ def read_advisory_feeds(settings: Settings | None) -> Sequence[FeedStatus]:
 
 
 def describe_advisory_database(advisories: Advisories) -> dict[str, Any]:
-    """Return what the advisory database covers, or why there is none."""
+    """Return what the advisory database covers, or why it cannot be read."""
     try:
         reader = advisories()
         return {
@@ -112,7 +112,7 @@ def read_parts(database: Path) -> Sequence[Part]:
 
 
 def read_record_ages(path: Path, now: datetime) -> "RecordAges":
-    """Return the age of the records of the database at this path, of none if there is none.
+    """Return the age of the records of the database at this path, of no records without a database.
 
     It reads every record.
     """

@@ -89,7 +89,7 @@ class FeedUpdates:
         self._check_installed_database()
 
     def plan(self, now: datetime) -> FeedStates:
-        """Give each feed its next attempt, or the reason why there is none; return the states."""
+        """Give each feed its next attempt, or the reason why it has no next attempt; return the states."""
         before = read_states(self._path)
         after = self._plan_states(before, now)
         if after == before:

@@ -200,7 +200,7 @@ class NotificationSummary:
         return [names[digest] for digest in [*digests, *(names.keys() - digests.keys())]][:LIST_LIMIT]
 
     def _list_stale_advisories(self, now: datetime) -> list[str]:
-        """Return what is too old to judge by, in words; the database itself if there is none."""
+        """Return what is too old to judge by, in words; the database itself if it is missing."""
         try:
             reader = self.advisories()
             coverage = reader.list_coverage()

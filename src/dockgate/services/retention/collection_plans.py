@@ -82,7 +82,7 @@ class CollectionPlans:
         return plan
 
     def make_due(self) -> None:
-        """Make a plan if there is none, if it is old, or after a collection. Called repeatedly.
+        """Make a plan if none is stored, if it is old, or after a collection. Called repeatedly.
 
         Times in the future are those of a clock that was ahead.
         """

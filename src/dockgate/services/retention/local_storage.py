@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class LocalCollections:
-    """The removal of unused storage of this host. `storage` is None where there is none."""
+    """The removal of unused storage of this host. `storage` is None on a host without storage."""
 
     store: Store
     storage: LocalStorage | None

@@ -38,7 +38,7 @@ class PipelineVersion(NamedTuple):
 
 
 class PipelineState(NamedTuple):
-    """The state of a pipeline that a person changes: its version, 0 if there is none yet, and its text.
+    """The state of a pipeline that a person changes: its version, 0 before the first one, and its text.
 
     `text_digest` is the digest of how it is written, None where any text is meant.
     """

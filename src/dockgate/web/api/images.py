@@ -80,7 +80,7 @@ class ImageView:
     `places` are where it is and was, each with its current verdict, as lists of images show them: those in the
     repository that was asked for first, then those where it is watched now, the worst verdict first. `status` and
     `summary` are those of the first of them; without one, of the newest verdict that was requested, or else of the one
-    on its push; null where there is none. An image that is not watched any more is Undetermined.
+    on its push; null without any. An image that is not watched any more is Undetermined.
     `services` run it. `watches` says for each repository of the image whether it is watched there, and who owns it.
     `is_watched`: in any of them. `scanner` is the version of the server's scanner; `scan` has the one that read the
     image. `lag` says why the first of `verdicts` differs from the current verdict, null if it does not.

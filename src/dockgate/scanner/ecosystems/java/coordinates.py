@@ -128,7 +128,7 @@ def parse_manifest(raw: bytes) -> dict[str, str]:
 
 
 def split_stem(stem: str) -> tuple[str, str | None]:
-    """Split ARTIFACT-VERSION; the version is None if there is none.
+    """Split ARTIFACT-VERSION; the version is None if the stem has none.
 
     The version begins at the last part that starts with a digit and contains a dot, unless it follows such a part or a
     qualifier; otherwise at the first part that starts with a digit.

@@ -79,7 +79,7 @@ class FindingRow:
 
     @property
     def fixed(self) -> str:
-        """The version that fixes it, or that there is none, as text."""
+        """The version that fixes it, or that no fix is known, as text."""
         return wording.describe_fix(self.finding)
 
     @property
