@@ -22,7 +22,7 @@ def is_stale(checked_at: str | None, now: datetime, limit: timedelta = STALE_AFT
 
 
 def describe_staleness(
-    subject: str, event: str, at: str | None, now: datetime, limit: timedelta = STALE_AFTER, advice: str = ""
+    subject: str, event: str, at: str | None, now: datetime, limit: timedelta = STALE_AFTER, advice: str | None = None
 ) -> str | None:
     """Return in a sentence why data of a time is stale, None if it is not.
 
@@ -34,7 +34,7 @@ def describe_staleness(
         return f"{subject} does not say when it {event}{suffix}."
     age = now - checked_time
     if age < -CLOCK_SKEW:
-        return f"{subject} {event} in the future, at {at}: correct the clocks{' and ' if advice else ''}{advice}."
+        return f"{subject} {event} in the future, at {at}: correct the clocks{f' and {advice}' if advice else ''}."
     if age < limit:
         return None
     days = format_count(limit.days, "day")

@@ -43,7 +43,7 @@ class FirstAdmin:
                 "for a new link.",
             )
 
-    def add(self, secret: str, name: str, email: str, form_key: str = "") -> str:
+    def add(self, secret: str, name: str, email: str, form_key: str | None = None) -> str:
         """Add the administrator, and return the text of a token, which cannot be read again.
 
         The `form_key` replaces the token for a while (`replace_token`).
@@ -54,7 +54,7 @@ class FirstAdmin:
         self.require(secret)
         return self.people.add_first(name, email, make_first_token_key(form_key))
 
-    def find_token(self, form_key: str) -> Token | None:
+    def find_token(self, form_key: str | None) -> Token | None:
         """The token that the form with this key gave the first administrator, None for another form."""
         key = make_first_token_key(form_key)
         holder = self.store.tokens.find(make_token_id(key)) if key else None
@@ -65,7 +65,7 @@ class FirstAdmin:
         since = format_time(self.clock() - timedelta(minutes=REPLACEMENT_MINUTES))
         return token.revoked_at is None and since < token.created_at
 
-    def replace_token(self, earlier_key: str, form_key: str) -> str:
+    def replace_token(self, earlier_key: str | None, form_key: str | None) -> str:
         """Revoke the token that the form `earlier_key` made, and return the text of a new one.
 
         For a person who sent that form, and did not see the token. Only their page has its key, which is random.
@@ -85,7 +85,7 @@ class FirstAdmin:
         return text
 
 
-def make_first_token_key(form_key: str) -> str | None:
+def make_first_token_key(form_key: str | None) -> str | None:
     """The key of the token that a form gives the first administrator, None for a form without key.
 
     No key of `People.issue` begins like that: those of the API begin with a principal's name.

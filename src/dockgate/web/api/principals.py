@@ -163,8 +163,8 @@ def add_principal(body: NewPrincipal, caller: api.AdminCaller, access: api.Acces
     return add_principal_once(body, access)
 
 
-def add_principal_once(body: NewPrincipal, access: AccessServices, form_key: str = "") -> AddedPrincipal:
-    """Add a principal. `form_key` is that of the form which asks for it."""
+def add_principal_once(body: NewPrincipal, access: AccessServices, form_key: str | None = None) -> AddedPrincipal:
+    """Add a principal. `form_key` is that of the form which asks for it, None without one."""
     key = make_first_token_key(form_key)
     principal, token = access.people.add(body.name, body.roles, body.email, body.project_roles, key)
     note_change(f"{principal.name}: {_format_roles(principal)}")

@@ -17,7 +17,7 @@ from dockgate.web.threads import get_threads
 
 async def render_repetition(request: Request) -> Response | None:
     """The answer to a form that has made the first administrator's token already, None for other forms."""
-    key = (await read_form(request)).get(FORM_KEY, "") if is_form(request) else ""
+    key = (await read_form(request)).get(FORM_KEY) if is_form(request) else None
     access: AccessServices = request.app.state.services.access
     token = await (await get_threads(request)).run_prompt(access.first_admin.find_token, key)
     if token is None:

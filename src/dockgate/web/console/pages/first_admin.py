@@ -42,7 +42,7 @@ async def add_first_admin(
     """Add the administrator, which ends the link, show a token once, and sign the browser in."""
     key, name, email = fields.get("key", ""), fields.get("name", ""), fields.get("email", "")
     try:
-        token = await threads.run_prompt(access.first_admin.add, key, name, email, fields.get(FORM_KEY, ""))
+        token = await threads.run_prompt(access.first_admin.add, key, name, email, fields.get(FORM_KEY))
     except UsageError as error:
         return _render_form(request, key, name, email, error)
     except (DeniedError, ConflictError) as error:
@@ -56,7 +56,7 @@ async def replace_token(
 ) -> Response:
     """Replace the administrator's token for the browser that sent the form which made it, and sign it in."""
     try:
-        keys = fields.get("earlier", ""), fields.get(FORM_KEY, "")
+        keys = fields.get("earlier"), fields.get(FORM_KEY)
         token = await threads.run_prompt(access.first_admin.replace_token, *keys)
     except TokenIssuedError as error:
         return await render_repetition(request) or await _render_refusal(request, threads, error)

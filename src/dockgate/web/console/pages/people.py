@@ -62,7 +62,7 @@ def _render_people(
     caller: api.AdminCaller,
     store: api.StoreDependency,
     error: DockgateError | None = None,
-    token: str = "",
+    token: str | None = None,
     query: PageQuery = _FIRST_PAGE,
     values: Mapping[str, str] | None = None,
     role: Role | None = None,
@@ -93,7 +93,7 @@ def add_person(
     try:
         roles, project_roles = _parse_roles(fields)
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), project_roles)
-        new_principal = calls.add_principal_once(principal, access, fields.get(FORM_KEY, ""))
+        new_principal = calls.add_principal_once(principal, access, fields.get(FORM_KEY))
     except DockgateError as error:
         return _render_people(request, caller, store, error, values=fields)
     return (
@@ -128,7 +128,7 @@ def _render_person(
     caller: api.AdminCaller,
     store: api.StoreDependency,
     name: str,
-    token: str = "",
+    token: str | None = None,
     query: PageQuery = _NEWEST_TOKENS,
     error: DockgateError | None = None,
     values: Mapping[str, str] | None = None,

@@ -68,7 +68,7 @@ async def show_form(request: Request, access: api.AccessDependency, to: str = "/
     return _render_form(request, access, choose_own_path(to))
 
 
-def _render_form(request: Request, access: AccessServices, target_path: str, error: str = "") -> Response:
+def _render_form(request: Request, access: AccessServices, target_path: str, error: str | None = None) -> Response:
     title = "Error: sign in" if error else "Sign in"
     has_provider = access.provider_sign_in is not None
     code = 422 if error else 200
