@@ -13,6 +13,7 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.gate.model import Status
+from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.services.exposure.catalogue_ages import list_catalogue_ages
 from dockgate.services.exposure.caveats import CaveatKind, list_catalogue_caveats
 from dockgate.services.exposure.conclusion import ExposureState
@@ -46,6 +47,27 @@ def test_stale_feeds_are_no_all_clear(fleet: Fleet) -> None:
     text = f"PyPI was last checked 10 days ago, at {format_day(10)}; it is stale after 7 days."
     assert text in caveat.sentence
     assert [(feed.checked_at, feed.is_stale) for feed in exposure.feeds] == [(format_day(10), True)]
+
+
+def test_a_limited_caller_reads_of_the_feeds_for_its_own_images_alone(fleet: Fleet) -> None:
+    """An ecosystem tells what images of others contain."""
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    fleet.checked_on, fleet.today = 10, 20
+    exposures = {
+        pattern: fleet.find_exposure("CVE-2026-1", caller=make_limited_caller(pattern))
+        for pattern in ("team/*", "other/*")
+    }
+    exposure, foreign_exposure = exposures["team/*"], exposures["other/*"]
+    assert [feed.ecosystem for feed in exposure.feeds] == ["PyPI"]
+    assert [entry.kind for entry in exposure.caveats] == [CaveatKind.STALE_FEEDS, CaveatKind.LIMITED]
+    assert foreign_exposure.feeds == []
+    assert [entry.kind for entry in foreign_exposure.caveats] == [CaveatKind.LIMITED]
+    assert "stale" not in foreign_exposure.conclusion.sentence
+
+
+def make_limited_caller(pattern: str) -> Caller:
+    token = Token("t", "ana", "", format_day(1), format_day(30), repositories=(pattern,))
+    return Caller(Principal("ana", (Role.VIEWER,)), token)
 
 
 def test_a_question_about_a_package_does_not_depend_on_feeds(fleet: Fleet) -> None:

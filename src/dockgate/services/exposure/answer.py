@@ -183,8 +183,9 @@ class Exposure:
     `unaffected` is null for a question about a package or the past, and if the advisories cannot be read. With
     `is_limited` only the repositories that the caller may see were searched: others may contain it. `conclusion` says
     it in one sentence. `caveats` says in sentences why the answer is no all-clear; it does not name `unknown` images.
-    `feeds` are those for the ecosystems of the images, with their ages, `catalogues` those that `exploited` and `epss`
-    are from (only KEV for a question about the past); none of both for a question about a package.
+    `feeds` are those for the ecosystems of the images that the caller may see, with their ages, `catalogues` those that
+    `exploited` and `epss` are from (only KEV for a question about the past); none of both for a question about a
+    package.
     """
 
     question: str

@@ -125,8 +125,9 @@ class ExposureSearch:
         subject, is_limited = look_up.subject, request.caller is not None and request.caller.is_limited
         if subject.is_vulnerability or is_limited:
             look_up.state = self.store.component_search.read_index_state(has_repositories=is_limited)
-        records = self._read_records(look_up.state) if look_up.state and subject.is_vulnerability else None
-        matches = self._find_visible_images(request, look_up, records)
+        image_scope, state = self._make_scope(request, look_up), look_up.state
+        records = self._read_records(state, image_scope) if state and subject.is_vulnerability else None
+        matches = self._find_visible_images(request, look_up, image_scope, records)
         names, is_owned = _list_names(subject), not subject.is_vulnerability
         unknown_images = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
         if records:
@@ -206,16 +207,21 @@ class ExposureSearch:
             refuse_other_name(question)
         return knowledge
 
-    def _read_records(self, state: IndexState) -> "_Records":
-        return _Records(state, self.waiver_history.read(state.waiver_revision))
+    def _read_records(self, state: IndexState, scope: ExposureScope) -> "_Records":
+        history = self.waiver_history.read(state.waiver_revision)
+        return _Records(self.store.vulnerability_lists.limit_state(state, scope), history)
 
-    def _find_visible_images(self, request: ExposureRequest, look_up: LookUp, records: "_Records | None") -> Matches:
+    def _make_scope(self, request: ExposureRequest, look_up: LookUp) -> ExposureScope:
+        repositories = self._list_repositories(request.caller, look_up.state.repositories if look_up.state else None)
+        digests = {entry.digest for entry in look_up.running_images if self._can_see(entry, request.caller)}
+        return ExposureScope(request.as_of, repositories, digests, request.should_include_moved)
+
+    def _find_visible_images(
+        self, request: ExposureRequest, look_up: LookUp, scope: ExposureScope, records: "_Records | None"
+    ) -> Matches:
         """The images that contain the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
         running_images = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
-        digests = {entry.digest for entry in running_images}
-        repositories = self._list_repositories(request.caller, look_up.state.repositories if look_up.state else None)
-        scope = ExposureScope(request.as_of, repositories, digests, request.should_include_moved)
         images = self.store.exposures.list_images(
             subject.components,
             scope,
@@ -224,7 +230,7 @@ class ExposureSearch:
         )
         if is_now and not request.should_include_moved:
             look_up.images = images
-        running_digests = digests.intersection(image.digest for image in images.values())
+        running_digests = set(scope.running_images).intersection(image.digest for image in images.values())
         services = [
             RunningService.from_running_image(request.caller, entry, self.registry)
             for entry in running_images
