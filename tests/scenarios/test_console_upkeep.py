@@ -208,6 +208,8 @@ def test_garbage_is_shown_before_it_is_collected(site: Site, admin: Browser, vie
     assert "The plan is 5 h old" in admin.get("/gc").text
     _press_button(admin, "/gc", "/gc", plan=plan["made_at"])
     wait_until(lambda: site.server.get("/gc/runs")[0]["finished_at"])
+    for number, status in ((1, 200), (2, 404), (10**20, 422)):
+        assert site.server.client.get(f"/gc/runs/{number}").status_code == status
     assert "Succeeded" in admin.get("/gc").text
     wait_until(lambda: not site.server.get("/gc/plan")["is_outdated"])  # the server plans again after a collection
     assert digest not in admin.get("/gc").text

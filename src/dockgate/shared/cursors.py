@@ -29,17 +29,19 @@ def read_cursor(
     """Return the position of a cursor.
 
     `types` are those of a position, None if they are not known: the list has no entry. UsageError for a text that is
-    not a cursor, one of another order, or with a larger number.
+    not a cursor, one of another order, or with a larger number or text that databases cannot store.
     """
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         position: list[str | int]
         name, *position = values
+        texts = "".join(value for value in position if isinstance(value, str))
+        texts.encode()  # UnicodeError for lone surrogates, which JSON may have
     except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
-        name, position = None, []
+        name, position, texts = None, [], ""
     position_types = [type(value) for value in position]
     has_types = set(position_types) <= {str, int} if types is None else position_types == list(types)
-    is_position = name == sort and bool(position) and has_types
+    is_position = name == sort and bool(position) and has_types and "\0" not in texts
     if not is_position or any(type(value) is int and abs(value) > largest_number for value in position):
         raise UsageError(
             f"{text[:100]!r} is not a cursor of this list",

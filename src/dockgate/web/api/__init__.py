@@ -88,6 +88,7 @@ DOCUMENT = Depends(_take_document_slot)
 
 # At most JSON's largest exact integer.
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
+Number = Annotated[int, Path(ge=1, le=1 << 53)]
 Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
 

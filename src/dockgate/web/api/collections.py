@@ -8,7 +8,7 @@ from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.retention.collections import RECORDS, GarbageCollectionRun
-from dockgate.web.api import AdminCaller, StoreDependency, UpkeepDependency, make_router, make_view_maker
+from dockgate.web.api import AdminCaller, Number, StoreDependency, UpkeepDependency, make_router, make_view_maker
 
 router = make_router()
 
@@ -68,7 +68,7 @@ def list_newest_collections(store: Store, limit: int = RECORDS) -> list[Collecti
 
 
 @router.get("/gc/runs/{number}")
-def get_collection(number: int, store: StoreDependency, caller: AdminCaller) -> CollectionView:
+def get_collection(number: Number, store: StoreDependency, caller: AdminCaller) -> CollectionView:
     """Get a collection: what it removed, or that it has not finished."""
     return _build_collection_view(store.collections.get(number))
 

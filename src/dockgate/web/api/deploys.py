@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from fastapi import Path, Query
+from fastapi import Query
 from pydantic import Field
 
 from dockgate.delivery.model import RunState
@@ -28,6 +28,7 @@ from dockgate.web.api import (
     AddressesDependency,
     AdminCaller,
     DeliveryDependency,
+    Number,
     ReadCaller,
     StoreDependency,
     make_router,
@@ -42,7 +43,6 @@ MAX_ROLLOUTS = 10
 # Seconds that a page or a call waits for the targets of its services: longer than a health check that hangs.
 PATIENCE = 10.0
 
-Number = Annotated[int, Path(ge=1, le=1 << 53)]
 Lines = Annotated[int, Query(ge=1, le=5000)]
 
 router = make_router()
