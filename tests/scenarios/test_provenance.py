@@ -201,7 +201,7 @@ def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSys
     assert server.get(f"/images/{image}")["status"] == "Undetermined"
     assert "the registry does not answer" in approval["summary"]
     server.clock.ahead += timedelta(minutes=11)
-    server.use_cases.provenance_retries.run()
+    server.use_cases.attachment_retries.run()
     wait_until(lambda: server.get(f"/images/{image}")["status"] == "Rejected")  # there is none
 
 

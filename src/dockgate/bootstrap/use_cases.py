@@ -42,7 +42,7 @@ from dockgate.services.retention.collection_plans import CollectionPlans
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
 from dockgate.services.retention.purge import Purge
-from dockgate.services.verdicts.provenance_retries import ProvenanceRetries
+from dockgate.services.verdicts.attachment_retries import AttachmentRetries
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.verdicts.verdicts import Verdicts
@@ -81,7 +81,7 @@ class UseCases:
     garbage_collection: GarbageCollection
     local_collections: LocalCollections
     push_verdicts: PushVerdicts
-    provenance_retries: ProvenanceRetries
+    attachment_retries: AttachmentRetries
     purge: Purge
     registry_pushes: RegistryPushes
     image_presence: ImagePresence
@@ -277,7 +277,7 @@ class _Wiring(DeliveryWiring):
             garbage_collection=self.garbage_collection,
             local_collections=self.local_collections,
             push_verdicts=self.push_verdicts,
-            provenance_retries=ProvenanceRetries(store, self.provenance, clock, self.effects),
+            attachment_retries=AttachmentRetries(store, self.provenance, self.waivers, clock, self.effects),
             purge=self.purge,
             registry_pushes=self.registry_pushes,
             image_presence=ImagePresence(

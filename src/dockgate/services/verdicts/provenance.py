@@ -83,7 +83,7 @@ class Provenance:
     def fetch(self, repository: str, image: str, policy_name: str) -> None:
         """Fetch the statements that are attached to an image, if the policy requires provenance.
 
-        A failed fetch is recorded, and the verdict reports it until a later one works (`provenance_retries`).
+        A failed fetch is recorded, and the verdict reports it until a later one works (`attachment_retries`).
         """
         try:
             is_required = PROVENANCE_RULE in self.policies(policy_name).rules
@@ -92,23 +92,23 @@ class Provenance:
         if is_required:
             self.fetch_statements(repository, image)
 
-    def fetch_statements(self, repository: str, image: str) -> bool:
+    def fetch_statements(self, repository: str, image: str) -> DockgateError | None:
         """Fetch the statements that are attached to an image, and record them, or why that failed.
 
-        Returns whether it worked.
+        Returns the error, None if it worked.
         """
         try:
             fetched_envelopes = select_envelopes(self.attached_documents(repository, image))
         except DockgateError as error:
             self.store.provenance.record_fetch_error(image, repository, str(error), self.clock.now())
-            return False
+            return error
         accepted_envelopes, size = [], 0
         for envelope in fetched_envelopes[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
                 accepted_envelopes.append(envelope)
         self.store.provenance.replace_fetched(image, repository, accepted_envelopes, self.clock.now())
-        return True
+        return None
 
     def collect_facts(self, image: str, repository: str, policy: Policy) -> provenance.ProvenanceFacts | None:
         """The provenance of the image in a repository.

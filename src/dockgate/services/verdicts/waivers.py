@@ -91,14 +91,24 @@ class ServerWaivers:
     def record_attached_vex(self, repository: str, image: str) -> str | None:
         """Record the VEX documents that are attached to an image.
 
-        A document that is missing lets nothing pass: registries that do not answer and documents that cannot be read,
-        or are too many, are logged, and raise nothing. Returns why not all are recorded, None if they are.
+        Documents that cannot be read, or are too many, are logged, and raise nothing. A registry that does not answer
+        is asked again later (`attachment_retries`): a document that is missing could retract an excuse. Returns why not
+        all are recorded, None if they are.
         """
+        return self._record_attached(repository, image)[1]
+
+    def fetch_attached_vex(self, repository: str, image: str) -> DockgateError | None:
+        """Do what `record_attached_vex` does, but return why the registry did not answer, None if it did."""
+        return self._record_attached(repository, image)[0]
+
+    def _record_attached(self, repository: str, image: str) -> tuple[DockgateError | None, str | None]:
+        """Return why the registry did not answer, and why not all documents are recorded."""
         try:
             documents = self.attached_documents(repository, image)
         except DockgateError as error:
             _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
-            return None
+            self.store.vex.record_failed_fetch(image, repository, self.clock.now())
+            return error, None
         refusal: str | None = None
         for vex in read_attached_vex(documents, image):
             try:
@@ -110,7 +120,8 @@ class ServerWaivers:
             except ConflictError as error:
                 _log.warning("%s", error)
                 refusal = str(error)
-        return refusal
+        self.store.vex.forget_failed_fetch(image, repository)
+        return None, refusal
 
     def check(self, waiver: Waiver) -> Waiver:
         """Return a waiver as it would be recorded now. UsageError for an invalid or expired one."""

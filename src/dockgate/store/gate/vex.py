@@ -1,4 +1,4 @@
-"""VEX documents: who uploaded them, which image they are attached to, and their statements."""
+"""VEX documents: who uploaded them, their images and statements, and failed fetches."""
 
 import json
 import zlib
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from threading import Lock
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from dockgate.events.governance_events import make_vex_event
 from dockgate.gate.model import VexStatement
@@ -17,11 +17,12 @@ from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import is_one_of, make_text_list, select_as, split_into_batches
-from dockgate.store.records import VexRecord, VexVersion
-from dockgate.store.schema.gate import vex_documents, vex_statements
+from dockgate.store.records import ImageLocation, VexRecord, VexVersion
+from dockgate.store.schema.gate import failed_vex_fetches, vex_documents, vex_statements
 from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_rows
 
+_FETCHES = failed_vex_fetches.c
 # The kind of its bytes among the documents.
 KIND = "Vex"
 # Bytes of the statements and envelopes of all documents that are attached to one image: a verdict reads them all.
@@ -157,6 +158,34 @@ class Vex:
         query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
+
+    def record_failed_fetch(self, image: str, repository: str, now: str) -> None:
+        """Record that the documents attached to an image could not be fetched."""
+        with self._database.write() as connection:
+            row = {"image": image, "repository": repository, "failed_at": now}
+            if not insert_if_new(connection, failed_vex_fetches, row):
+                is_image = _FETCHES.image == image, _FETCHES.repository == repository
+                connection.execute(update(failed_vex_fetches).where(*is_image).values(failed_at=now))
+
+    def forget_failed_fetch(self, image: str, repository: str) -> None:
+        """Forget that a fetch failed: a later one worked."""
+        is_image = _FETCHES.image == image, _FETCHES.repository == repository
+        with self._database.read() as connection:
+            has_failed = connection.execute(select(_FETCHES.image).where(*is_image)).first() is not None
+        if has_failed:
+            with self._database.write() as connection:
+                connection.execute(delete(failed_vex_fetches).where(*is_image))
+
+    def list_failed_fetches(self, before: str, limit: int) -> Sequence[ImageLocation]:
+        """Return where the last fetch failed before that time, the longest ago first."""
+        query = (
+            select(_FETCHES.repository, _FETCHES.image)
+            .where(_FETCHES.failed_at < before)
+            .order_by(_FETCHES.failed_at, _FETCHES.repository, _FETCHES.image)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [ImageLocation(*row) for row in connection.execute(query)]
 
     def _with_statements(self, records: Sequence[VexRecord]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         names = {record.document for record in records}

@@ -30,6 +30,7 @@ from dockgate.store.schema.delivery import (
 from dockgate.store.schema.events import outbox
 from dockgate.store.schema.gate import (
     built_statements,
+    failed_vex_fetches,
     fetched_statements,
     policies,
     reports,
@@ -159,9 +160,16 @@ class ExpiredRows:
             return connection.execute(delete(verdicts).where(_is_old_verdict(before))).rowcount
 
     def delete_of_absent_images(self, before: str) -> int:
-        """Delete old statements, moves of tags and sent attachments of images that are nowhere."""
+        """Delete failed fetches and old statements, moves and attachments of images that are nowhere."""
         count = 0
         with self._database.write() as connection:
+            # Failed fetches are repeated, so that they are never old.
+            is_platform = exists().where(scan_inventories.c.platform_image == failed_vex_fetches.c.image)
+            for image, is_failed in (
+                (fetched_statements.c.image, fetched_statements.c.fetch_error.is_not(None)),
+                (failed_vex_fetches.c.image, ~is_platform),
+            ):
+                count += connection.execute(delete(image.table).where(is_failed, _is_absent(image))).rowcount
             for image, at in (
                 (built_statements.c.image, built_statements.c.built_at),
                 (fetched_statements.c.image, fetched_statements.c.fetched_at),

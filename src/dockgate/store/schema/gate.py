@@ -138,6 +138,15 @@ fetched_statements = Table(
     Column("envelopes", LargeBinary, nullable=False),
 )
 
+# Images whose attached VEX documents could not be fetched, until they can.
+failed_vex_fetches = Table(
+    "failed_vex_fetches",
+    metadata,
+    define_text("image", primary_key=True),
+    define_text("repository", primary_key=True),
+    define_text("failed_at"),
+)
+
 # The counts are the most findings of any platform, by severity: lists of images are sorted by them.
 verdicts = Table(
     "verdicts",
