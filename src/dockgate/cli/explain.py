@@ -10,7 +10,7 @@ from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import complete_verdict_digest
 from dockgate.cli.listing_output import format_option, print_json
 from dockgate.shared.canonical import to_plain
-from dockgate.shared.digest import read_digest_start
+from dockgate.shared.digest import PREFIX, read_digest_start
 
 if TYPE_CHECKING:
     from dockgate.gate.replay.case_file import RecordedVerdict
@@ -66,7 +66,7 @@ def _load_recorded(name: str) -> "RecordedVerdict":
     from dockgate.gate.replay import case_file
     from dockgate.services import local_gate
 
-    if not name.startswith("sha256:") and (Path(name).exists() or read_digest_start(name) is None):
+    if not name.startswith(PREFIX) and (Path(name).exists() or read_digest_start(name) is None):
         return local_gate.read_case(Path(name))
     client = Client()
     name = complete_verdict_digest(client, name)

@@ -187,6 +187,6 @@ def make_unknown_artifact_error(digest: str) -> NotFoundError:
 def make_damaged_artifact_error(name: str, actual: str) -> UnavailableError:
     """The error for an artifact whose content has other hex digits than its name."""
     return UnavailableError(
-        f"the artifact {name} is damaged: it contains sha256:{actual}",
+        f"the artifact {name} is damaged: it contains {from_hex(actual)}",
         "Start its pipeline again: the artifact is then written again.",
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.shared.digest import is_digest, read_digest_start
+from dockgate.shared.digest import PREFIX, is_digest, read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import (
     ImageReference,
@@ -86,9 +86,9 @@ def resolve_image(store: Store, caller: Caller, text: str, registries: Collectio
     if (start := read_digest_start(name)) and (digests := _list_digests(store, caller, start)):
         return NamedImage(_require_single(digests, start), None)
     tag = TagReference.parse(name)
-    if name.startswith("sha256:") and start is None:
+    if name.startswith(PREFIX) and start is None:
         raise UsageError(f"{name!r} is too short, or not a digest", "Give at least 6 digits: sha256:1a2b3c.")
-    if name.startswith("sha256:") or (start and tag is None and not _list_names(store, caller, name)):
+    if name.startswith(PREFIX) or (start and tag is None and not _list_names(store, caller, name)):
         raise NotFoundError(f"no image digest begins with {start or name}", "`dockgate image list` lists the images.")
     repository, tag_name = (tag.repository, tag.tag) if tag else (name, DEFAULT_TAG)
     digest = store.tag_history.find_digest(repository, tag_name) if caller.can_reach(repository=repository) else None

@@ -12,6 +12,7 @@ from dockgate.services.registry.pushes import RegistryPushes, find_time_after, s
 from dockgate.services.registry.webhook_secrets import WebhookSecrets, has_secret
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.shared.host_port import strip_port
 from dockgate.shared.references import ImageReference, RepositoryReference, TagReference, name_own_repository
 from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time
@@ -58,7 +59,7 @@ class RegistryNotifications:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
         url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.read_secret(form, registry)
         scheme, _, address = url.partition("://")
-        with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{address}"
+        with_secret = f"{scheme}://{strip_port(registry)}:{secret}@{address}"
         return Hook(form, registry, url, f"Bearer {secret}", with_secret)
 
     def rotate_secret(self, form: str, registry: str) -> Hook:

@@ -15,7 +15,7 @@ from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.name_search import resolve_image, strip_own_registry
 from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuery, ImageSummary, list_differing_statuses
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.shared.digest import is_digest, read_digest_start
+from dockgate.shared.digest import get_hex, is_digest, read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.images.image_filter import ImageSort
@@ -378,5 +378,5 @@ def search_objects(
 def _has_digits(match: search_calls.Match, words: str) -> bool:
     """Return whether the digest or the id of what matches begins with these words, or with what follows their "@"."""
     start = read_digest_start(words.rpartition("@")[2])
-    digits = match.name.rpartition("@")[2].removeprefix("sha256:")
+    digits = get_hex(match.name.rpartition("@")[2])
     return start is not None and match.kind in ("image", "verdict", "commit") and digits.startswith(start)
