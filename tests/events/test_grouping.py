@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dockgate.events import dockgate_events
 from dockgate.events.aws_events import make_finding_of_image
 from dockgate.events.grouping import group_events, read_summary
-from dockgate.events.notification_texts import describe, summarize
+from dockgate.events.notification_texts import describe_event, summarize
 from dockgate.events.topics import make_topic
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
@@ -100,7 +100,7 @@ def test_findings_are_counted_by_image_whatever_its_repositories_and_packages() 
     assert lines[0] == f"- prod/app@sha256:{0:064x}: Inspector2 Finding: ACTIVE: CVE-2026-1 (also in team/app)"
     assert len(lines) == 3
     assert summarize(events[0]) == "team/app@sha256:000000000000: ACTIVE: CVE-2026-1 - zlib"
-    assert describe(events[0])[0] == "team/app: Inspector2 Finding"
+    assert describe_event(events[0])[0] == "team/app: Inspector2 Finding"
     mixed_message = group_events([*events, make_verdict_event(1)], LINK)
     assert mixed_message.title == "CVE-2026-1: 3 images affected"
     assert len({make_topic(event) for event in events}) == len(events)
@@ -188,7 +188,7 @@ def test_events_of_several_kinds_are_counted() -> None:
 def test_hostile_names_stay_in_their_line() -> None:
     event = make_verdict_event(1, "CVE\r\nBcc: all@example.org", repository="team/\x1b[31mapp\u202e")
     message = group_events([event], LINK)
-    title, text = describe(event)
+    title, text = describe_event(event)
     for line in (*message.text.split("\n"), *text.split("\n"), title, message.title):
         assert line.isprintable()
     assert not any(line.startswith("Bcc") for line in message.text.splitlines())
@@ -216,7 +216,7 @@ def test_any_detail_is_described_and_grouped(detail: object) -> None:
     event = {"id": "1", "detail-type": "x", "detail": detail}
     read_summary(event)
     make_topic(event)
-    title, text = describe(event)
+    title, text = describe_event(event)
     assert title.isprintable()
     assert summarize(event).isprintable()
     assert all(line.isprintable() for line in text.split("\n"))
@@ -228,8 +228,8 @@ def test_a_tag_that_moved_is_named_with_where_it_moved_from_and_to() -> None:
     move = dockgate_events.make_tag_moved(
         push="p", repository="team/app", tag="1.7", previous=old, image=new, by=None, time="2026-11-28T12:00:00.000Z"
     )
-    assert describe(move.make_envelope())[0] == "team/app:1.7 names another image now"
-    assert describe(move.make_envelope())[1].startswith("from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb\n")
+    assert describe_event(move.make_envelope())[0] == "team/app:1.7 names another image now"
+    assert describe_event(move.make_envelope())[1].startswith("from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb\n")
     assert summarize(move.make_envelope()) == "team/app:1.7: from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"
     second_move = dockgate_events.make_tag_moved(
         push="q", repository="team/api", tag="2", previous=old, image=new, by=None, time="2026-11-28T12:00:00.000Z"
@@ -356,7 +356,7 @@ def test_the_title_of_one_line_names_what_it_is_about(kind: str, detail: dict[st
     event = make_state_event(kind, 1, **{"vulnerabilities": vulnerabilities, **detail})
     assert group_events([event], LINK).title == title
     if kind == "verdict.changed":
-        assert describe(event)[0] == title.partition(" (")[0]
+        assert describe_event(event)[0] == title.partition(" (")[0]
     other_event = make_state_event("feed.stale", 2, feed="epss")
     assert group_events([event, other_event], LINK).title != title
 
@@ -371,7 +371,7 @@ def test_a_failed_feed_is_reported_with_its_reason_and_without_json() -> None:
     ]
     failed_execution = make_state_event("execution.failed", 3, pipeline="Web", reason="x")
     assert group_events([event, failed_execution], LINK).title == "2 events: execution failed, feed failed"
-    text = describe(event)[1]
+    text = describe_event(event)[1]
     assert text.startswith("Debian is not readable\n")
     assert "parts: osv Debian: Debian is not readable; osv PyPI: PyPI is not readable" in text
-    assert "parts: kev\n" in f"{describe(other_event)[1]}\n"
+    assert "parts: kev\n" in f"{describe_event(other_event)[1]}\n"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dockgate.events.notification_texts import describe, summarize
+from dockgate.events.notification_texts import describe_event, summarize
 from dockgate.events.topics import make_topic
 
 
@@ -55,7 +55,9 @@ def test_the_topic_is_the_same_for_what_happens_again_and_another_for_what_diffe
 
 def test_fields_are_described_as_people_write_them() -> None:
     detail = {"counts": {"CRITICAL": 1200, "HIGH": 0, "LOW": 2}, "owners": ["ada", "role:security"], "none": {"LOW": 0}}
-    _, text = describe({"id": "1", "source": "dockgate", "detail-type": "x", "detail": {**detail, "more": [{"a": 1}]}})
+    _, text = describe_event(
+        {"id": "1", "source": "dockgate", "detail-type": "x", "detail": {**detail, "more": [{"a": 1}]}}
+    )
     assert text.split("\n") == [
         "counts: 1,200 CRITICAL, 2 LOW",
         "owners: ada, role:security",

@@ -73,7 +73,7 @@ _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiv
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
 
-def describe(event: Mapping[str, Any]) -> tuple[str, str]:
+def describe_event(event: Mapping[str, Any]) -> tuple[str, str]:
     """A title and a text for people, of an event in its envelope. No line has a control character."""
     detail = _read_detail(event)
     kind = to_one_line(str(event.get("detail-type", "event")))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dockgate.delivery.targets._health import OUTPUT_LIMIT, LastProbes, Outcome, format_output_end, get
+from dockgate.delivery.targets._health import OUTPUT_LIMIT, LastProbes, Outcome, format_output_end, probe_http
 
 
 @contextmanager
@@ -52,25 +52,25 @@ def test_the_output_is_the_status_and_the_reason_of_a_refusal(
     pieces: Sequence[bytes], is_healthy: bool, output: str
 ) -> None:
     with serve_response(*pieces) as port:
-        assert get("127.0.0.1", port, "/health", 5) == Outcome(is_healthy, output)
+        assert probe_http("127.0.0.1", port, "/health", 5) == Outcome(is_healthy, output)
 
 
 def test_a_server_that_answers_byte_by_byte_is_given_up_in_time() -> None:
     with serve_response(*[b"x"] * 8, pause=0.1) as port:
         begin = time.monotonic()
-        assert not get("127.0.0.1", port, "/", 0.3).is_healthy
+        assert not probe_http("127.0.0.1", port, "/", 0.3).is_healthy
         assert time.monotonic() - begin < 2
 
 
 def test_the_body_of_a_refusal_is_read_up_to_a_limit() -> None:
     with serve_response(b"HTTP/1.1 500 Error\r\n\r\n" + b"y" * 100_000) as port:
-        assert len(get("127.0.0.1", port, "/", 5).output or "") <= OUTPUT_LIMIT
+        assert len(probe_http("127.0.0.1", port, "/", 5).output or "") <= OUTPUT_LIMIT
 
 
 def test_a_port_without_a_server_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    assert get("127.0.0.1", port, "/", 1).output == "no HTTP answer: Connection refused"
+    assert probe_http("127.0.0.1", port, "/", 1).output == "no HTTP answer: Connection refused"
 
 
 def test_the_end_of_the_output_stays_without_control_characters() -> None:

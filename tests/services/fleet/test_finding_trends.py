@@ -22,7 +22,7 @@ from dockgate.services.fleet.finding_trends import (
     compute_trends,
     count_open,
 )
-from dockgate.services.images.findings import find_by_layer, find_of_repository, find_of_tag
+from dockgate.services.images.findings import find_layer_findings, find_repository_findings, find_tag_findings
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import list_last_days
 from dockgate.store.fleet.findings import MATCHED_SINCE
@@ -119,7 +119,7 @@ def test_the_trend_of_a_tag_counts_the_image_that_it_named_each_day(fleet: Fleet
     fleet.today = 12
     fleet.push("b", "team/web", "1", make_package("idna", "3.7"))
     fleet.today = 13
-    findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
+    findings = find_tag_findings(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
     assert (
         findings.days == list_last_days(fleet.make_clock()(), 5) == [format_day(number)[:10] for number in range(9, 14)]
     )
@@ -136,7 +136,7 @@ def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
     fleet.today = 13
     fleet.store.images.add_push(PushedImage("team/web", "latest", digest("b"), format_day(13)))
     fleet.store.images.add_push(PushedImage("team/web", "new", digest("c"), format_day(13)))
-    findings = find_of_repository(fleet.store, "team/web")
+    findings = find_repository_findings(fleet.store, "team/web")
     assert [(image.tag, image.counts) for image in findings.images] == [
         ("new", None),
         ("latest", []),
@@ -160,7 +160,7 @@ def test_a_tag_says_how_findings_of_its_earlier_image_ended(
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
     fleet.push("b", "team/web", "1", *later_packages)
-    findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
+    findings = find_tag_findings(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
     assert [entry.ended for entry in findings.digests] == [{}, expected]
 
 
@@ -168,7 +168,7 @@ def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Flee
     from dockgate.store.records import PushedImage
 
     fleet.store.images.add_push(PushedImage("team/web", "1", compute_digest(b"x"), format_day(10)))
-    findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 2)
+    findings = find_tag_findings(fleet.store, "team/web", "1", fleet.make_clock()(), 2)
     assert findings.severities[Severity.HIGH] == [None, None]
     assert [entry.counts for entry in findings.digests] == [None]
 
@@ -176,14 +176,14 @@ def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Flee
 def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -> None:
     fleet.database.advisories.append(make_advisory("CVE-2026-9", "six", "2"))
     image = fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"), make_package("six", "1"))
-    layers = find_by_layer(fleet.store, image)
+    layers = find_layer_findings(fleet.store, image)
     assert {
         layer: (entry.package_count, [count for count, _ in entry.counts]) for (_, layer), entry in layers.items()
     } == {
         "sha256:base": (1, [1]),
         "sha256:own": (1, [1]),
     }
-    assert find_by_layer(fleet.store, compute_digest(b"x")) == {}
+    assert find_layer_findings(fleet.store, compute_digest(b"x")) == {}
 
 
 def test_days_before_packages_were_matched_are_unknown_and_not_zero(fleet: Fleet) -> None:
@@ -194,10 +194,10 @@ def test_days_before_packages_were_matched_are_unknown_and_not_zero(fleet: Fleet
     fleet.today = 14
     now = fleet.make_clock()()
     assert compute_trend(fleet).open[-5:] == [None, None, 0, 0, 0]
-    assert find_of_tag(fleet.store, "team/web", "1", now, 5).severities[Severity.HIGH] == [None, None, 0, 0, 0]
-    assert find_of_repository(fleet.store, "team/web").severities[Severity.HIGH] == [0]
+    assert find_tag_findings(fleet.store, "team/web", "1", now, 5).severities[Severity.HIGH] == [None, None, 0, 0, 0]
+    assert find_repository_findings(fleet.store, "team/web").severities[Severity.HIGH] == [0]
     with fleet.store.database.write() as connection:
         connection.execute(delete(fleet_state).where(of_first_match))
     assert compute_trend(fleet).open[-5:] == [None] * 5
-    assert find_of_tag(fleet.store, "team/web", "1", now, 5).severities[Severity.HIGH] == [None] * 5
-    assert find_of_repository(fleet.store, "team/web").severities[Severity.HIGH] == [None]
+    assert find_tag_findings(fleet.store, "team/web", "1", now, 5).severities[Severity.HIGH] == [None] * 5
+    assert find_repository_findings(fleet.store, "team/web").severities[Severity.HIGH] == [None]

@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.service_model import Service
-from dockgate.events.notification_texts import describe
+from dockgate.events.notification_texts import describe_event
 from dockgate.gate.model import VexSigner, VexStatement, VexStatus
 from dockgate.gate.policy import make_policy
 from dockgate.services.pipelines.service_risk import ServiceRisk
@@ -189,7 +189,7 @@ def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
     for _ in range(2):
         assert review() == (False, ["service.at_risk", "service.recovered"])
     (recovery,) = [event for event in steps.store.event_log.read() if event.detail_type == "service.recovered"]
-    title, text = describe(recovery.body)
+    title, text = describe_event(recovery.body)
     assert title == "web is no longer at risk"
     assert text.startswith("Nothing runs any more: the service has 0 tasks. Before: ")
     assert "deadline" not in text

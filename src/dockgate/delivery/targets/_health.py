@@ -32,7 +32,7 @@ def format_output_end(output: bytes) -> str:
     return _CONTROLS.sub("", _SEQUENCES.sub("", text)).strip()
 
 
-def get(host: str, port: int, path: str, seconds: float) -> Outcome:
+def probe_http(host: str, port: int, path: str, seconds: float) -> Outcome:
     """Return whether `GET path` is answered with a status below 400 within `seconds`, all in all.
 
     The answer is read no further than to its status line, of a refusal to OUTPUT_LIMIT bytes: an HTTP client's timeouts

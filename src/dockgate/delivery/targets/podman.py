@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from dockgate.delivery.deployments import require_image
 from dockgate.delivery.ports import LOG_LIMIT, Target
 from dockgate.delivery.service_model import HealthCheck, Service, Task, TaskDefinition, TaskState
-from dockgate.delivery.targets._health import LastProbes, Outcome, get
+from dockgate.delivery.targets._health import LastProbes, Outcome, probe_http
 from dockgate.delivery.targets._podman import Container, Engine, Login
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DeployError
@@ -183,8 +183,8 @@ class PodmanTarget(Target):
             return self._engine.run_inside(container.name, check.command, seconds)
         host_port = dict(container.ports).get(check.http_port)
         if host_port is not None:
-            return get(LOOPBACK, host_port, check.http_path, seconds)
-        return get(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
+            return probe_http(LOOPBACK, host_port, check.http_path, seconds)
+        return probe_http(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
 
     def _explain_unhealthy(self, container: Container, patience: float) -> str:
         probe = self._probes.get(container.service, _identify_run(container))

@@ -98,7 +98,7 @@ class RepositoryFindings:
     images: list[RepositoryImage]
 
 
-def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str | None], LayerFindings]:
+def find_layer_findings(store: Store, digest: str) -> Mapping[tuple[int, str | None], LayerFindings]:
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
         placed_contents = list(store.fleet.iterate_contents_of_image(digest))
@@ -124,7 +124,7 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str | None], 
 def list_layers(
     platform: ScannedPlatform, number: int, findings: Mapping[tuple[int, str | None], LayerFindings]
 ) -> list[ImageLayer]:
-    """List the layers of an image's platform of this position, with the findings of `find_by_layer`."""
+    """List the layers of an image's platform of this position, with the findings of `find_layer_findings`."""
     inventory, origins = platform.inventory, platform.origins
     package_counts = Counter(package.layer for package in inventory.packages)
     layers = []
@@ -149,7 +149,7 @@ def list_layers(
     return layers
 
 
-def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_count: int) -> TagFindings:
+def find_tag_findings(store: Store, repository: str, tag: str, now: datetime, day_count: int) -> TagFindings:
     """Return the findings of a tag in the last days."""
     days = list_last_days(now, day_count)
     with store.database.read():
@@ -198,7 +198,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     return TagFindings(days, series, digests)
 
 
-def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
+def find_repository_findings(store: Store, repository: str) -> RepositoryFindings:
     """Return the findings of the newest images of a repository."""
     with store.database.read():
         periods = store.trends.list_newest_periods(repository, MAX_DIGESTS)

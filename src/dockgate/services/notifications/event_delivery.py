@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from dockgate.events.model import Message
-from dockgate.events.notification_texts import describe
+from dockgate.events.notification_texts import describe_event
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.event_targets import EventTargets
@@ -84,7 +84,7 @@ class EventDeliveryHandler(OutboxHandler):
                 event = self._store.event_log.get(payload["event"]).body
             except NotFoundError as error:
                 raise UndeliverableError(f"the event {payload['event']} is not stored any more") from error
-        title, text = describe(event)
+        title, text = describe_event(event)
         return Message(
             key=entry.key,
             rule=str(payload.get("rule", "")),

@@ -20,7 +20,12 @@ from dockgate.services.exposure.catalogue_ages import CatalogueAge, read_catalog
 from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
-from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
+from dockgate.services.images.findings import (
+    RepositoryFindings,
+    TagFindings,
+    find_repository_findings,
+    find_tag_findings,
+)
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
@@ -261,7 +266,7 @@ def tag_findings(
 ) -> MatchedTagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
     caller.require(repository=repository)
-    findings = find_of_tag(store, repository, tag, clock(), days)
+    findings = find_tag_findings(store, repository, tag, clock(), days)
     return _make_tag_findings(
         findings,
         matching=read_matching(
@@ -277,7 +282,7 @@ def get_repository_findings(
 ) -> MatchedRepositoryFindings:
     """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
     caller.require(repository=repository)
-    findings = find_of_repository(store, repository)
+    findings = find_repository_findings(store, repository)
     return _make_repository_findings(
         findings,
         matching=read_matching(

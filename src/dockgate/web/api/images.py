@@ -13,7 +13,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.exposure.advisory_matching import AdvisoryMatching
 from dockgate.services.images import external_findings as reading
-from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
+from dockgate.services.images.findings import ImageLayer, find_layer_findings, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
 from dockgate.services.images.search import ImagePage, ImageSummary, describe_verdict
 from dockgate.services.images.verdict_difference import explain_difference
@@ -210,7 +210,7 @@ def read_image_view(
     visibility = ImageVisibility(store, caller)
     scan, platforms = read_platforms(digest, visibility)
     inventories = [platform.inventory for platform in platforms]
-    findings = find_by_layer(store, digest) if platforms else {}
+    findings = find_layer_findings(store, digest) if platforms else {}
     pushes = visibility.list_pushes(digest)
     if scan is None and not pushes and store.fleet.find_image(digest) is None:
         raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.advisory_matching import read_matching
 from dockgate.services.fleet.finding_trends import DAYS
-from dockgate.services.images.findings import find_of_repository, find_of_tag
+from dockgate.services.images.findings import find_repository_findings, find_tag_findings
 from dockgate.services.web_services import FleetServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
@@ -63,7 +63,7 @@ def show_tag(
         return _render_repository(request, caller, store, fleet, name)
     repository, tag_name = reference.repository, reference.tag
     caller.require(repository=repository)
-    findings = find_of_tag(store, repository, tag_name, clock(), DAYS)
+    findings = find_tag_findings(store, repository, tag_name, clock(), DAYS)
     if not findings.digests:
         raise NotFoundError(f"there is no tag {name}", "`dockgate image list` lists the pushed images.")
     return render_page(
@@ -85,7 +85,7 @@ def _render_repository(
     request: Request, caller: Caller, store: Store, fleet: FleetServices, repository: str
 ) -> Response:
     caller.require(repository=repository)
-    findings = find_of_repository(store, repository)
+    findings = find_repository_findings(store, repository)
     if not findings.images:
         raise NotFoundError(
             f"there is no image repository {repository}", "`dockgate image list` lists the pushed images."
