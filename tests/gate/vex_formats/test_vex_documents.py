@@ -168,7 +168,7 @@ def test_deeply_nested_branches_and_components_are_refused() -> None:
     component: dict[str, Any] = {"name": "x"}
     for _ in range(100):
         branch, component = {"branches": [branch]}, {"components": [component]}
-    head = {"csaf_version": "2.0", "category": "csaf_vex", "publisher": {"name": "V"}, "tracking": {}}
+    head = {"csaf_version": "2.0", "category": "csaf_vex", "publisher": {"name": "V"}, "tracking": {"status": "final"}}
     for document in (
         {"document": head, "product_tree": branch},
         {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [component]},
@@ -237,6 +237,21 @@ def test_contradictions_in_a_csaf_document_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=reason):
             vex_formats.read(change_document(change, document), "x")
+
+
+@pytest.mark.parametrize("status", ["draft", "", None])
+def test_a_csaf_document_that_is_not_released_is_refused(status: str | None) -> None:
+    (document,) = (entry for name, entry in list_documents() if name == "csaf-flags-threats-and-relationships")
+
+    def change_status(copy: dict[str, Any], status: str | None = status) -> None:
+        copy["document"]["tracking"]["status"] = status
+
+    with pytest.raises(
+        UsageError, match=r"document\.tracking\.status: '.*' is not supported; supported: final, interim"
+    ):
+        vex_formats.read(change_document(change_status, document), "x")
+    interim = change_document(lambda copy: change_status(copy, "interim"), document)
+    assert vex_formats.read(interim, "x")
 
 
 def test_an_unexplained_status_in_a_security_advisory_accepts_nothing() -> None:

@@ -1,7 +1,7 @@
 """CSAF 2.0, profiles VEX and security advisory (OASIS Standard, chapters 3.2, 4.4, 4.5).
 
 A document has a tree of products, and their status per vulnerability. An advisory may omit why a product is not
-affected; such an entry accepts nothing.
+affected; such an entry accepts nothing. A draft is for feedback before the release (3.2.1.12.7): it says nothing yet.
 
 A product that is a component of another (`relationships`) is a package inside it. If the other has only a CPE, as a
 distribution has, the component becomes the product, if its purl has a version: without one it would match the same
@@ -45,8 +45,12 @@ class Csaf(Format):
     @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         head = root.get("document")
-        for key, supported_values in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
-            if (node := head.get(key)).read_name() not in supported_values:
+        for node, supported_values in (
+            (head.get("csaf_version"), ("2.0",)),
+            (head.get("category"), (_VEX, _ADVISORY)),
+            (head.get("tracking").get("status"), ("final", "interim")),
+        ):
+            if node.read_name() not in supported_values:
                 raise node.make_error(
                     f"{node.read_name() or ''!r} is not supported; supported: {', '.join(supported_values)}"
                 )
