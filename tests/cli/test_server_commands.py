@@ -131,8 +131,8 @@ def test_images_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -> 
                    "moved_at": answers.get_past(90), "pushed_by": None}],
         "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1,
                          "layers": [
-            {"digest": "sha256:lower", "size": 51_380_224, "is_base": True, "packages": 79, "findings": {"HIGH": 2},
-             "made_by": "RUN apt-get update &&\n  apt-get upgrade"},
+            {"digest": "sha256:lower", "size": 51_380_224, "is_base": True, "packages": 79,
+             "findings": {"HIGH": 2, "UNTRIAGED": 3}, "made_by": "RUN apt-get update &&\n  apt-get upgrade"},
             {"digest": "sha256:upper", "size": None, "is_base": None, "packages": 1, "findings": None, "made_by": None},
         ]}],
         "verdicts": [{"digest": VERDICT, "status": "Rejected", "policy": "default", "summary": "2 HIGH findings",
@@ -158,7 +158,7 @@ def test_images_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -> 
     lower, upper = [
         " ".join(line.split()) for line in output.splitlines() if line.startswith("sha256:") and "er " in line
     ]
-    assert lower == "sha256:lower 49.0 MiB base 79 0/2/0/0 RUN apt-get update && apt-get upgrade"
+    assert lower == "sha256:lower 49.0 MiB base 79 0/2/0/0/3 RUN apt-get update && apt-get upgrade"
     assert upper == "sha256:upper - unknown 1 - -"
 
 

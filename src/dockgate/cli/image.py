@@ -27,6 +27,8 @@ from dockgate.shared.platforms import UNKNOWN_PLATFORM
 
 # The severities that have a rank.
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+# Those of the findings of a layer, also without a rating: no policy has given them another severity.
+_LAYER_SEVERITIES = (*SEVERITIES, "UNTRIAGED")
 # Words for scan states.
 _SCANS = {"NotAnImage": "not an image"}
 
@@ -161,11 +163,11 @@ def _fetch_all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]
     return {**page, "images": images, "next": None}
 
 
-def _format_counts(counts: Mapping[str, int] | None) -> str:
-    """The findings of the four severities that have a rank, "-" where they are not known."""
+def _format_counts(counts: Mapping[str, int] | None, severities: Sequence[str] = SEVERITIES) -> str:
+    """The findings of these severities, "-" where they are not known."""
     if counts is None:
         return "-"
-    return "/".join(str(counts[severity]) for severity in SEVERITIES)
+    return "/".join(str(counts[severity]) for severity in severities)
 
 
 @command.command()
@@ -257,7 +259,7 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
     yield ("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet."
     for inventory in image["inventories"]:
         platform = inventory["platform"] or UNKNOWN_PLATFORM
-        head = (f"LAYER OF {platform.upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L", "MADE BY")
+        head = (f"LAYER OF {platform.upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L/UNTRIAGED", "MADE BY")
         yield head, map(_make_layer_row, inventory["layers"]), None
     verdicts = (
         (
@@ -307,7 +309,7 @@ def _make_layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
         "-" if layer["size"] is None else format_byte_size(layer["size"]),
         {True: "base", False: "own", None: "unknown"}[layer["is_base"]],
         str(layer["packages"]),
-        _format_counts(None if findings is None else dict.fromkeys(SEVERITIES, 0) | findings),
+        _format_counts(None if findings is None else dict.fromkeys(_LAYER_SEVERITIES, 0) | findings, _LAYER_SEVERITIES),
         " ".join((layer["made_by"] or "-").split()),
     )
 
