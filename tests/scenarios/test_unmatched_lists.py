@@ -22,7 +22,7 @@ PAGES = (
 CLAIMS = (
     *("No package of a scanned image", "No vulnerability", "No image matches", "No known vulnerability"),
     *("no known vulnerability", "has had a known vulnerability", "had a known vulnerability", ">none<"),
-    "no findings",
+    *("no findings", "No findings"),
 )
 CALLS = (
     *("/vulnerabilities", "/vulnerabilities?only=exploited", "/images?fixable=true", "/images?epss=0.01", "/trends"),
@@ -122,3 +122,67 @@ def test_what_feeds_cover_decides_how_certain_an_empty_list_is(tmp_path: Path) -
         kev_matching = server.get("/vulnerabilities?only=exploited")["matching"]
         assert kev_matching["certainty"] == "Unknown"
         assert kev_matching["reason"].startswith("This server has not read KEV")
+
+
+def test_lists_with_findings_say_what_may_be_missing(tmp_path: Path) -> None:
+    """Numbers of findings are as doubtful as an empty list, while feeds do not cover all packages or are stale."""
+    with ServerSystem(tmp_path) as server, Browser(server) as browser:
+        server.end_scan(server.plan_image("web", PlannedFindings({"CRITICAL": 1})))
+        wait_until(lambda: server.get("/vulnerabilities")["vulnerabilities"])
+        pages = ("/", "/vulnerabilities", "/images/r/web/app", "/images/r/web/app:latest")
+        for page in pages:
+            assert "There may be more" not in browser.get(page).text, page
+        for select in (
+            lambda entry: replace(entry, is_complete=entry.ecosystem == "kev"),
+            lambda entry: replace(entry, checked_at="2026-01-01T00:00:00Z"),
+        ):
+            assert _read(server, select)["certainty"] == "Partial"
+            for page in pages:
+                assert "There may be more" in browser.get(page).text, page
+
+
+def test_a_vulnerability_that_no_current_catalogue_lists_is_unknown_in_lists(tmp_path: Path) -> None:
+    """A dash says that KEV or EPSS does not list it: only while the server has read the catalogue, and lately."""
+    with ServerSystem(tmp_path) as server, Browser(server) as browser:
+        server.end_scan(server.plan_image("web", PlannedFindings({"CRITICAL": 1})))
+        wait_until(lambda: server.get("/vulnerabilities")["vulnerabilities"])
+        assert _read_cells(browser) == ["–", "unknown"]  # the server has KEV, and has never read EPSS
+        _read(server, lambda entry: replace(entry, checked_at="2026-01-01T00:00:00Z"))
+        assert _read_cells(browser) == ["unknown", "unknown"]
+
+
+def test_the_findings_of_an_image_are_unknown_while_its_newest_verdict_does_not_tell_them(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server, Browser(server) as browser:
+        image = _judge(server, server.plan_image("web", PlannedFindings({})))
+        assert "No findings in what could be judged" in _read_findings(browser, image)
+        unread_image = _judge(server, server.plan_image("jobs", PlannedFindings({}, status="UNREAD")))
+        assert "is unknown which findings the image has" in _read_findings(browser, unread_image)
+        server.publish_advisory(unread_image)
+        wait_until(lambda: server.get(f"/images/{unread_image}")["lag"])
+        content = _read_findings(browser, unread_image)
+        assert "differs from the current one (Rejected)" in content
+        assert "is unknown which findings the image has" in content
+        assert "No findings" not in content
+
+
+def _judge(server: ServerSystem, image: str) -> str:
+    """Answer an outside pipeline about an image, which runs nowhere. Returns the image."""
+    server.end_scan(image)
+    name, _ = server.plans[image]
+    body = {"pipeline": name, "stage": "gate", "execution": "1"}
+    approval = server.post("/approvals", {**body, "image": f"{server.registry.address}/{name}/app@{image}"})["approval"]
+    wait_until(lambda: server.get(f"/approvals/{approval['id']}")["state"] != "Waiting")
+    return image
+
+
+def _read_findings(browser: Browser, image: str) -> str:
+    return remove_word_marks(browser.get(f"/images/{image}?tab=findings").text)
+
+
+def _read_cells(browser: Browser) -> list[str]:
+    """What the only row of the list says of KEV and EPSS."""
+    text = browser.get("/vulnerabilities").text
+    return [
+        text.partition(f'data-label="{label}"')[2].partition("</span>")[0].rpartition(">")[2]
+        for label in ("Exploited", "EPSS")
+    ]

@@ -82,20 +82,20 @@ def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> Non
 def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
     start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=20.0)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
-    assert reader.read().begins_on is None
+    assert reader.read()[0].begins_on is None
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
-    assert reader.read().begins_on is None
+    assert reader.read()[0].begins_on is None
     seconds = FRESH_SECONDS + 1
-    assert reader.read().begins_on == format_day(10)[:10]
+    assert reader.read()[0].begins_on == format_day(10)[:10]
 
 
 def test_trends_that_are_quickly_computed_are_computed_again_soon(fleet: Fleet) -> None:
     start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=0.01)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
-    assert reader.read().begins_on is None
+    assert reader.read()[0].begins_on is None
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     seconds = 2 * FRESH_FACTOR * 0.01
-    assert reader.read().begins_on == format_day(10)[:10]
+    assert reader.read()[0].begins_on == format_day(10)[:10]
 
 
 @pytest.mark.parametrize(

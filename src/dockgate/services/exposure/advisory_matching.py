@@ -11,7 +11,7 @@ from dockgate.shared.errors import DatabaseError
 from dockgate.shared.references import ImageReference, TagReference
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
-from dockgate.store.exposure.records import ExposureScope, IndexState, UnknownImage
+from dockgate.store.exposure.records import ExposureScope, IndexState, MatchingState, UnknownImage
 from dockgate.vulnerabilities.model import Coverage
 
 # Images without a successful scan that a reason names.
@@ -45,11 +45,19 @@ def read_matching(
     It says nothing of images outside the repositories of the scope. `now` decides which feeds are stale. `catalogues`
     ("epss", "kev") are those that the question needs, too.
     """
-    unknown_images, coverage = store.exposures.list_unindexed_images(scope), _read_coverage(advisories)
+    index_state = store.component_search.read_index_state(scope=scope)
+    state = MatchingState(index_state, store.exposures.list_unindexed_images(scope))
+    return judge_matching_state(state, advisories, now, catalogues)
+
+
+def judge_matching_state(
+    state: MatchingState, advisories: Advisories, now: str, catalogues: Collection[str] = ()
+) -> AdvisoryMatching:
+    """Return how far the images of this state were scanned and matched, as `read_matching` does."""
+    coverage = _read_coverage(advisories)
     if isinstance(coverage, AdvisoryMatching):
-        return add_unknown_images(coverage, unknown_images)
-    state = store.component_search.read_index_state(scope=scope)
-    return add_unknown_images(judge_matching(state, coverage, now, catalogues), unknown_images)
+        return add_unknown_images(coverage, state.unknown_images)
+    return add_unknown_images(judge_matching(state.index_state, coverage, now, catalogues), state.unknown_images)
 
 
 def read_scanning(store: Store, scope: ExposureScope) -> AdvisoryMatching:

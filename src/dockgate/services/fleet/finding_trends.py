@@ -15,6 +15,7 @@ from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
 from dockgate.shared.timestamps import format_time, list_last_days, parse_time
 from dockgate.store import Store
+from dockgate.store.exposure.records import ExposureScope, MatchingState
 from dockgate.store.fleet.trends import ALWAYS, FindingLife, Period
 from dockgate.vulnerabilities.model import Severity
 
@@ -66,11 +67,6 @@ class FindingTrends:
     verdicts: list[VerdictTrend]
     begins_on: str | None
 
-    @property
-    def has_findings(self) -> bool:
-        """Return whether any vulnerability was open in this time, or fixed."""
-        return any(any(entry.open) or entry.fixes[DAYS].count for entry in self.severities)
-
 
 @dataclass(frozen=True, slots=True)
 class _OpenTime:
@@ -93,20 +89,26 @@ class TrendReader:
     clock: ServerClock
     monotonic: Callable[[], float] = time.monotonic
     _turn: threading.Lock = field(default_factory=threading.Lock)
-    _cache: tuple[datetime, float, FindingTrends] | None = None
+    _cache: tuple[datetime, float, FindingTrends, MatchingState] | None = None
 
-    def read(self) -> FindingTrends:
-        """The trends of the last DAYS days."""
+    def read(self) -> tuple[FindingTrends, MatchingState]:
+        """The trends of the last DAYS days, and how far images were scanned and matched then."""
         cache = self._cache
         if cache is not None and (self._is_fresh(*cache[:2]) or self._turn.locked()):
-            return cache[2]
+            return cache[2:]
         with self._turn:
             cache = self._cache  # another call may just have computed
             if cache is None or not self._is_fresh(*cache[:2]):
                 now, begin = self.clock(), self.monotonic()
-                trends = compute_trends(self.store, now)
-                self._cache = cache = now, self.monotonic() - begin, trends
-            return cache[2]
+                with self.store.database.read():
+                    trends, state = compute_trends(self.store, now), self._read_matching_state()
+                self._cache = cache = now, self.monotonic() - begin, trends, state
+            return cache[2:]
+
+    def _read_matching_state(self) -> MatchingState:
+        scope = ExposureScope()
+        index_state = self.store.component_search.read_index_state(scope=scope)
+        return MatchingState(index_state, self.store.exposures.list_unindexed_images(scope))
 
     def _is_fresh(self, computed_at: datetime, seconds: float) -> bool:
         age = abs((self.clock() - computed_at).total_seconds())

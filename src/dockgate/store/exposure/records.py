@@ -200,3 +200,10 @@ class PartlyRead(NamedTuple):
     images_by_group: list[list[int]]
     other_count: int
     moved_count: int
+
+
+class MatchingState(NamedTuple):
+    """How far images were matched, and those that were not scanned with success."""
+
+    index_state: IndexState
+    unknown_images: Sequence[UnknownImage]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
-from dockgate.services.exposure.advisory_matching import AdvisoryMatching, read_matching
+from dockgate.services.exposure.advisory_matching import AdvisoryMatching, judge_matching_state, read_matching
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
     Exposure,
@@ -245,12 +245,11 @@ def get_package(q: Question, caller: api.ReadCaller, fleet: api.FleetDependency)
 
 
 @router.get("/trends")
-def get_trends(caller: api.ReadCaller, store: api.StoreDependency, fleet: api.FleetDependency) -> MatchedTrends:
+def get_trends(caller: api.ReadCaller, fleet: api.FleetDependency) -> MatchedTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
-    return _make_trends(
-        fleet.trends.read(),
-        matching=read_matching(store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope()),
-    )
+    trends, state = fleet.trends.read()
+    now = fleet.exposure_search.clock.now()
+    return _make_trends(trends, matching=judge_matching_state(state, fleet.advisories, now))
 
 
 @router.get("/tag-findings")

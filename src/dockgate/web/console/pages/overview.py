@@ -8,12 +8,11 @@ from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.model import Execution, ExecutionId
 from dockgate.events.subject import EventSubject, SubjectKind
-from dockgate.services.exposure.advisory_matching import read_matching
+from dockgate.services.exposure.advisory_matching import judge_matching_state
 from dockgate.shared.errors import UsageError
 from dockgate.shared.recent_values import RecentValues
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
-from dockgate.store.exposure.records import ExposureScope
 from dockgate.web import api
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
@@ -63,7 +62,10 @@ def show_overview(
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
     asked_services = [] if is_refresh else [(service.name, service.target) for service in services]
-    trends = None if caller.is_limited else fleet.trends.read()
+    trends, matching = None, None
+    if not caller.is_limited:
+        trends, state = fleet.trends.read()
+        matching = judge_matching_state(state, fleet.advisories, fleet.exposure_search.clock.now())
     pipelines = {entry.pipeline for entry in caller_attention.newest_executions} if caller.is_limited else None
     under_way, new_count = _list_under_way(store, pipelines, shown_executions)
     page = render_page(
@@ -85,9 +87,7 @@ def show_overview(
         tasks=count_running_tasks(delivery, asked_services),
         is_fresh=not caller_attention.newest_executions and not caller.is_limited,
         trends=trends,
-        matching=None
-        if trends is None or trends.has_findings
-        else read_matching(store, fleet.advisories, fleet.exposure_search.clock.now(), ExposureScope()),
+        matching=matching,
         changes=add_rejections(changes, caller_attention.rejected_states),
         has_more_changes=has_more,
         visit=visit,
