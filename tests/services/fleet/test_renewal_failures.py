@@ -95,6 +95,21 @@ def test_feeds_that_become_stale_are_noticed_within_the_hour(fleet: Fleet) -> No
         assert (fleet.list_failing_since() != {None}) is is_stale
 
 
+def test_feeds_that_become_stale_during_a_renewal_are_noticed_by_the_next_one(fleet: Fleet) -> None:
+    clock = fleet.system.clock
+    clock.ahead += timedelta(minutes=61 - clock().minute)
+    fleet.feeds.checked_at = format_time(clock() - timedelta(days=7) + timedelta(minutes=1))
+
+    def pass_time() -> None:
+        clock.ahead += timedelta(minutes=2)
+
+    renewal = fleet.process(meanwhile=pass_time)
+    renewal.renew()
+    assert fleet.list_failing_since() == {None}
+    renewal.renew()
+    assert fleet.list_failing_since() != {None}
+
+
 def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()

@@ -114,8 +114,9 @@ class AdvisoryState:
         policy = loaded_policy.policy
         key = policy.digest, loaded_policy.unusable_reason
         if key not in self._policy_revisions:
+            now = self.image_judge.clock.now()  # a feed may become too old while the digest is computed
             text = self.image_judge.compute_policy_digest(loaded_policy, self.coverage)
-            if feed_change := self.image_judge.find_feed_change(loaded_policy, self.coverage):
+            if feed_change := self.image_judge.find_feed_change(loaded_policy, self.coverage, now):
                 self._feed_changes.append(feed_change)
             if list_required_baselines(policy):
                 text = f"{text} {self.database} {self.hour}"

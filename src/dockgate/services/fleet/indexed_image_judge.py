@@ -109,13 +109,12 @@ class IndexedImageJudge:
             _log.error("judging feeds by the policy %s failed", loaded_policy.policy.name, exc_info=error)
             return ()
 
-    def find_feed_change(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage]) -> str | None:
-        """Return when the policy next says something else of the ages of feeds, None for never."""
+    def find_feed_change(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage], now: str) -> str | None:
+        """Return when the policy first says something else of the ages of feeds than at `now`, None for never."""
         try:
             active_rules = list_active_rules(loaded_policy.policy, self.rules)
         except DefinitionError:
             return None  # `judge` says why
-        now = self.clock.now()
         times = (active.rule.list_feed_change_times(coverage, active.settings) for active in active_rules)
         return format_next_change(find_first_after(chain.from_iterable(times), to_datetime(now).timestamp()), now)
 

@@ -124,7 +124,8 @@ class VerdictRenewal:
         # Events of changed verdicts name the waivers that have ended. What fails delays no events of findings.
         steps = (fixed_waivers.announce, judge, self._announce_findings)
         run_for_each(steps, lambda step: step(), lambda step: step.__name__)
-        feed_changes = (self.image_judge.find_feed_change(self.selection.read(name), coverage) for name in groups)
+        # From the beginning on: a feed may have become too old since the verdicts were made.
+        feed_changes = (self.image_judge.find_feed_change(self.selection.read(name), coverage, now) for name in groups)
         self._feeds_change_at = min(filter(None, feed_changes), default=None)
         self._finished_revision = None if inputs.waiting_images else revision
 
