@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from httpx import ASGITransport, AsyncClient
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_principals import People
 
-from dockgate.identity.model import Role
+from dockgate.identity.model import LOCAL, Caller, Role
+from dockgate.shared.errors import NotFoundError, UnknownCallerError
+from dockgate.store.identity.audit import AuditFilter
+from dockgate.web.api import principals as calls
 from dockgate.web.authorization import MAX_FAILURES
+from dockgate.web.threads import MAX_CALLS_EACH, Threads
 
 
 def test_a_token_expires(tmp_path: Path) -> None:
@@ -82,5 +87,42 @@ def test_a_local_request_that_began_before_the_first_principal_does_nothing_afte
 
     with ServerSystem(tmp_path) as server:
         assert asyncio.run(play(server)) == 401
+        assert [principal.name for principal in server.store.principals.list()] == ["ada"]
+        assert len(server.store.tokens.list()) == 1
+
+
+def test_a_local_request_that_waits_for_a_slot_while_the_first_principal_is_added_does_nothing_after_it(
+    tmp_path: Path,
+) -> None:
+    async def play(server: ServerSystem) -> int:
+        transport = ASGITransport(server.app, client=("127.0.0.1", 1))
+        async with AsyncClient(transport=transport, base_url="http://localhost") as client, AsyncExitStack() as slots:
+            assert (await client.get("/api/v1/status")).status_code == 200
+            threads: Threads = server.app.state.threads
+            for _ in range(MAX_CALLS_EACH):
+                await slots.enter_async_context(threads.calls.take(LOCAL.name))
+            answer = asyncio.create_task(client.post("/api/v1/tokens", json={"principal": "ada"}))
+            while not server.store.audit.count(AuditFilter(), 1):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.5)  # the call has begun, and comes to its wait
+            server.services.access.people.add("ada", [Role.ADMIN], None)
+            await slots.aclose()
+            return (await answer).status_code
+
+    with ServerSystem(tmp_path) as server:
+        assert asyncio.run(play(server)) == 401
+        assert len(server.store.tokens.list()) == 1
+
+
+def test_a_local_caller_adds_the_first_principal_alone_and_makes_no_token(tmp_path: Path) -> None:
+    """Between its last check and its change, another caller may add the first principal."""
+    with ServerSystem(tmp_path) as server:
+        access, caller = server.services.access, Caller(LOCAL)
+        _, text = access.people.add("ada", [Role.ADMIN], None, is_local=True)
+        assert text is not None
+        with pytest.raises(UnknownCallerError, match="authentication required"):
+            calls.add_principal_once(calls.NewPrincipal("eve", [Role.ADMIN]), caller, access)
+        with pytest.raises(NotFoundError, match="there is no principal 'ada'"):
+            calls.create_token(calls.NewToken("ada"), caller, access, "")
         assert [principal.name for principal in server.store.principals.list()] == ["ada"]
         assert len(server.store.tokens.list()) == 1

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -216,11 +217,10 @@ class GuardedRoute(APIRoute):
         is_synchronous = not inspect.iscoroutinefunction(self.endpoint)
 
         async def handle_in_slot(request: Request) -> Response:
-            await require_present_caller(request)
             caller: Caller | None = request.scope.get(_CALLER)
-            if not is_synchronous or caller is None:
-                return await handle_authorized(request)
-            async with (await get_threads(request)).calls.take(caller.name):
+            slots = (await get_threads(request)).calls
+            async with slots.take(caller.name) if is_synchronous and caller else nullcontext():
+                await require_present_caller(request)
                 return await handle_authorized(request)
 
         handle = self.wrap_handler(handle_in_slot)

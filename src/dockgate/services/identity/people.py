@@ -82,9 +82,7 @@ class People:
         UnknownCallerError otherwise.
         """
         if not is_local or self.store.principals.has_any():
-            raise UnknownCallerError(
-                "authentication required", "Set DOCKGATE_TOKEN: an admin makes a token with `dockgate token create`."
-            )
+            raise _make_unknown_caller_error()
         return Caller(LOCAL)
 
     def add(
@@ -94,11 +92,14 @@ class People:
         email: str | None,
         project_roles: Sequence[ProjectRole] = (),
         key: str | None = None,
+        *,
+        is_local: bool = False,
     ) -> tuple[Principal, str | None]:
         """Add a principal.
 
         Return it and, for the first one, which must be an admin, a token's text (None otherwise). The token's id
-        follows from the `key`, as that of `issue`.
+        follows from the `key`, as that of `issue`. A local caller (`is_local`) adds the first one alone:
+        UnknownCallerError if another was faster.
         """
         _require_description(name, email)
         own_roles = self._read_project_roles(name, roles, project_roles)
@@ -106,6 +107,8 @@ class People:
             name, tuple(dict.fromkeys(roles)), email or None, self._compute_time_in(0), project_roles=own_roles
         )
         if self.store.principals.has_any():
+            if is_local:
+                raise _make_unknown_caller_error()
             self.store.principals.add(principal)
             return principal, None
         if not principal.can(Permission.ADMINISTER):
@@ -113,7 +116,12 @@ class People:
                 "the first principal must be an admin: from then on every call needs a token",
                 f"dockgate principal add {name} --role admin",
             )
-        return principal, self._add_first(principal, key)
+        try:
+            return principal, self._add_first(principal, key)
+        except ConflictError:
+            if is_local:
+                raise _make_unknown_caller_error() from None
+            raise
 
     def add_first(self, name: str, email: str | None, key: str | None = None) -> str:
         """Add the first principal, an admin, and return a token's text. ConflictError if a principal exists."""
@@ -231,6 +239,12 @@ class People:
 def make_token_id(key: str) -> str:
     """The id of the token that a request with this key creates."""
     return hash_secret(key)[:12]
+
+
+def _make_unknown_caller_error() -> UnknownCallerError:
+    return UnknownCallerError(
+        "authentication required", "Set DOCKGATE_TOKEN: an admin makes a token with `dockgate token create`."
+    )
 
 
 def _require_description(name: str, email: str | None) -> None:

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from fastapi import Header
 from pydantic import Field
 
-from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
+from dockgate.identity.model import LOCAL, AuditEntry, Caller, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity.first_admin import make_first_token_key
 from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.services.web_services import AccessServices
+from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
@@ -160,13 +161,21 @@ def read_principal_page(store: Store, query: PageQuery, role: Role | None = None
 @router.post("/principals", status_code=201)
 def add_principal(body: NewPrincipal, caller: api.AdminCaller, access: api.AccessDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
-    return add_principal_once(body, access)
+    return add_principal_once(body, caller, access)
 
 
-def add_principal_once(body: NewPrincipal, access: AccessServices, form_key: str | None = None) -> AddedPrincipal:
+def add_principal_once(
+    body: NewPrincipal, caller: Caller, access: AccessServices, form_key: str | None = None
+) -> AddedPrincipal:
     """Add a principal. `form_key` is that of the form which asks for it, None without one."""
-    key = make_first_token_key(form_key)
-    principal, token = access.people.add(body.name, body.roles, body.email, body.project_roles, key)
+    principal, token = access.people.add(
+        body.name,
+        body.roles,
+        body.email,
+        body.project_roles,
+        make_first_token_key(form_key),
+        is_local=caller.principal is LOCAL,
+    )
     note_change(f"{principal.name}: {_format_roles(principal)}")
     return AddedPrincipal(principal, token)
 
@@ -225,6 +234,8 @@ def create_token(
 
     The same Idempotency-Key creates one token, then 409.
     """
+    if caller.principal is LOCAL:  # while there are no principals: one that comes now is of another caller
+        raise NotFoundError(f"there is no principal {body.principal!r}", "`dockgate principal add` adds the first one.")
     key = f"{caller.name}/{idempotency_key}" if idempotency_key else ""
     token, text = access.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])

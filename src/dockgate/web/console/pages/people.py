@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from dockgate.identity.model import Permission, ProjectRole, Role, Session, Token, hash_secret, read_roles
 from dockgate.services.identity.people import TOKEN_DAYS
-from dockgate.shared.errors import ConflictError, DockgateError, TokenIssuedError, UsageError
+from dockgate.shared.errors import ConflictError, DockgateError, TokenIssuedError, UnknownCallerError, UsageError
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
 from dockgate.web.api import principals as calls
@@ -93,7 +93,9 @@ def add_person(
     try:
         roles, project_roles = _parse_roles(fields)
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), project_roles)
-        new_principal = calls.add_principal_once(principal, access, fields.get(FORM_KEY))
+        new_principal = calls.add_principal_once(principal, caller, access, fields.get(FORM_KEY))
+    except UnknownCallerError:
+        raise
     except DockgateError as error:
         return _render_people(request, caller, store, error, values=fields)
     return (
