@@ -105,14 +105,3 @@ def test_images_without_a_successful_scan_are_named_and_never_counted_as_free_of
     assert (unknown_matching.certainty, unknown_matching.unknown_images) == (Certainty.UNKNOWN, MAX_NAMED + 1)
     assert "have not been matched" in str(unknown_matching.reason)
     assert str(unknown_matching.reason).endswith("web/app:4 and others.")
-
-
-def test_a_part_of_the_index_says_nothing_of_components_outside_of_it() -> None:
-    state = _make_state(
-        ecosystems=["Debian:13", "npm"],
-        unmatched_components=[1, 2],
-        uncomparable_components=[(3, frozenset()), (4, frozenset())],
-    )
-    part = state.limit_to(dict.fromkeys((2, 4, 5), "Debian:13"))
-    assert (part.unmatched_components, part.uncomparable_components) == ([2], [(4, frozenset())])
-    assert judge_matching(state.limit_to({5: "Debian:13"}), [DEBIAN], NOW).certainty is Certainty.COMPLETE

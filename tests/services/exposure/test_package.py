@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
 from tests.store.factories import FACTORIES, open_store_of_kind
@@ -20,6 +21,7 @@ from dockgate.store.exposure.vulnerability_lists import (
     VulnerabilitySort,
     make_position,
 )
+from dockgate.store.schema.fleet import fleet_components
 from dockgate.vulnerabilities.model import Cve, Severity
 
 NOW_TAGGED = ExposureScope()
@@ -214,3 +216,25 @@ def test_a_version_that_was_not_matched_with_all_advisories_says_why(fleet: Flee
     assert list_reasons("idna")["3.6"] == "the advisories cannot be read"
     fleet.database.fails = False
     assert list_reasons("click") == {"8": "it is not matched with the advisories yet"}
+
+
+def test_the_state_of_a_scope_says_nothing_of_components_outside_of_it(fleet: Fleet) -> None:
+    fleet.push("c", "team/api", "2", make_package("idna", "not a version"))
+    npm = replace(make_package("left-pad", "1"), purl="pkg:npm/left-pad@1", ecosystem="npm")
+    fleet.push("d", "team/jobs", "1", npm)
+    with fleet.store.database.write() as connection:
+        connection.execute(
+            update(fleet_components).where(fleet_components.c.name == "left-pad").values(is_matched=False)
+        )
+    read_state = fleet.store.component_search.read_index_state
+
+    def read_reach(*repositories: str) -> tuple[list[str], int, int]:
+        state = read_state(scope=ExposureScope(repositories=repositories or None))
+        return [*state.ecosystems], len(state.uncomparable_components), len(state.unmatched_components)
+
+    assert read_reach() == (["PyPI", "npm"], 1, 1)
+    assert read_reach("team/web") == (["PyPI"], 0, 0)
+    assert read_reach("team/api") == (["PyPI"], 1, 0)
+    assert read_reach("team/jobs") == (["npm"], 0, 1)
+    assert read_reach("team/jobs", "team/api") == (["PyPI", "npm"], 1, 1)
+    assert read_reach("other/web") == ([], 0, 0)

@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
-    Select,
     Text,
     cast,
     func,
@@ -15,6 +13,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     type_coerce,
     union_all,
 )
@@ -64,13 +63,6 @@ for _count in _COUNTS:
     _WAIVER_REVISION = _WAIVER_REVISION.concat(cast(_count.scalar_subquery(), Text)).concat("/")
 
 
-def _select_contents(scope: ExposureScope) -> Select[Any]:
-    """The components in images of the scope, each with its ecosystem."""
-    components = fleet_components.c
-    is_in_image = components.id.in_(select_components(scope))
-    return select(literal("component"), components.id, components.ecosystem).where(is_in_image)
-
-
 class ComponentSearch:
     """The search for components. Which images contain them: `store.exposure.images`."""
 
@@ -105,27 +97,33 @@ class ComponentSearch:
         repositories, only the components in images of the scope count, as of now: an answer from before a scan would
         call complete what is not matched yet.
         """
-        part = scope if scope is not None and scope.repositories is not None else None
         components, undetermined_entries = fleet_components.c, fleet_undetermined.c
         no_number = cast(null(), Integer)
         repositories = select(literal("repository"), no_number, fleet_tags.c.repository).distinct()
+        ecosystems = select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None))
+        is_counted: ColumnElement[bool] = true()
+        is_undetermined_counted: ColumnElement[bool] = true()
+        if scope is not None and scope.repositories is not None:
+            contents = select_components(scope).cte("contents")
+            is_counted = components.id.in_(select(contents.c.component))
+            is_undetermined_counted = undetermined_entries.component.in_(select(contents.c.component))
+            ecosystems = select(literal("ecosystem"), no_number, components.ecosystem).where(is_counted).distinct()
         query = union_all(
             *([repositories] if has_repositories else ()),
             select(literal("state"), no_number, fleet_state.c.name),
-            select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
+            ecosystems,
             select(
                 literal("uncomparable"), undetermined_entries.component, type_coerce(undetermined_entries.ids, Text)
-            ),
-            select(literal("unmatched"), components.id, literal("")).where(~components.is_matched),
+            ).where(is_undetermined_counted),
+            select(literal("unmatched"), components.id, literal("")).where(~components.is_matched, is_counted),
             select(literal("waivers"), no_number, _WAIVER_REVISION),
-            *([_select_contents(part)] if part else ()),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         by_kind: dict[str, list[tuple[int, str]]] = {}
         for kind, number, text in rows:
             by_kind.setdefault(kind, []).append((number, text))
-        state = IndexState(
+        return IndexState(
             is_matched=ADVISORIES in [name for _, name in by_kind.get("state", ())],
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
             uncomparable_components=[
@@ -135,7 +133,6 @@ class ComponentSearch:
             waiver_revision=by_kind["waivers"][0][1],
             repositories=sorted(name for _, name in by_kind.get("repository", ())) if has_repositories else None,
         )
-        return state.limit_to(dict(by_kind.get("component", ()))) if part else state
 
     def list_affected_components(
         self, vulnerabilities: Collection[int]

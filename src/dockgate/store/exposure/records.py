@@ -176,14 +176,6 @@ class IndexState(NamedTuple):
     waiver_revision: str
     repositories: Sequence[str] | None = None
 
-    def limit_to(self, components: Mapping[int, str]) -> "IndexState":
-        """Return the reach of the index for these components, each with its ecosystem."""
-        return self._replace(
-            ecosystems=sorted(set(components.values())),
-            uncomparable_components=[entry for entry in self.uncomparable_components if entry[0] in components],
-            unmatched_components=[number for number in self.unmatched_components if number in components],
-        )
-
     def list_uncomparable(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""
         return sorted({component for component, ids in self.uncomparable_components if not ids.isdisjoint(names)})
