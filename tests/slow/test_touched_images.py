@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services import further_repositories, running_services
+from tests.services import followed_fleet, further_repositories, running_services
 from tests.services.changing_fleet import STEPS, check_random_changes
 from tests.services.renewal_fleet import Fleet, open_fleet
 from tests.store.factories import FACTORIES
@@ -29,3 +29,8 @@ def test_verdicts_in_further_repositories_are_those_of_judging_again_whatever_ch
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_services_are_those_of_judging_all_images_again_whatever_changes(fleet: Fleet, seed: int) -> None:
     running_services.check_random_changes(fleet, seed, STEPS)
+
+
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_followed_images_are_those_of_judging_all_again_whatever_changes(fleet: Fleet, seed: int) -> None:
+    followed_fleet.check_random_changes(fleet, seed, STEPS)

@@ -321,7 +321,7 @@ def test_a_newer_scan_that_fails_ends_an_approval(system: ServerSystem, is_image
     images, now = system.store.images, format_time(system.clock())
     scan = images.request_new_scan(IMAGES[0], "team/app", 1, now)
     images.finish_scan(IMAGES[0], scan.number, (), "it is broken", now, is_image=is_image)
-    followed_image.review(minutes=10)
+    followed_image.review()
     assert [image.status for image in system.store.followed_images.list()] == [Status.UNDETERMINED]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
 from dockgate.delivery.model import ApprovalId
+from dockgate.delivery.registry_access import SERVER
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
@@ -18,7 +19,8 @@ from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import FollowedImage, ImageLocation, OutboxEntry, OutboxKind
 from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.events import outbox
-from dockgate.store.schema.images import image_uses, pushed_images
+from dockgate.store.schema.gate import reports
+from dockgate.store.schema.images import image_uses, pushed_images, scans
 from dockgate.store.statements import insert_all_new, lock_rows
 
 # The better ones first.
@@ -53,6 +55,17 @@ _IS_PUSHED_AGAIN = (
     )
     .where(pushed_images.c.pushed_at >= _UNWATCHED_AT)
     .exists()
+)
+_IMAGES = select(followed_images.c.image)
+# What changes with the scans, reports and pushers of followed images.
+_CONTENTS = (
+    select(func.count(), func.sum(scans.c.number)).where(scans.c.finished_at.is_not(None), scans.c.image.in_(_IMAGES)),
+    select(func.count(), func.max(reports.c.added_at)).where(reports.c.image.in_(_IMAGES)),
+    select(
+        func.count(),
+        func.count(pushed_images.c.pushed_by),
+        func.count().filter(pushed_images.c.pushed_by == SERVER),
+    ).where(pushed_images.c.digest.in_(_IMAGES)),
 )
 _RECORD_MESSAGE = (
     update(followed_callbacks)
@@ -106,7 +119,7 @@ class FollowedImages:
     def read_revision(self, now: str, first_renewal_of: str) -> str:
         """A text that changes whenever an image is followed or is not any more, has another status, or is due.
 
-        And when one is used again that was not watched any more.
+        And when one is scanned again, reported or pushed, or is used again that was not watched any more.
         `first_renewal_of`: attestations of images that were approved until then are due for the first time.
         """
         columns = followed_images.c
@@ -118,7 +131,7 @@ class FollowedImages:
             for is_used in (_IS_USED_AGAIN, _IS_PUSHED_AGAIN)
         )
         with self._database.read() as connection:
-            rows = [connection.execute(statement).one() for statement in (query, *used_again)]
+            rows = [connection.execute(statement).one() for statement in (query, *used_again, *_CONTENTS)]
         return "/".join(str(value) for row in rows for value in row)
 
     def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:

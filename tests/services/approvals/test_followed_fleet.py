@@ -1,0 +1,20 @@
+"""Images that were approved for external pipelines are judged as if all were judged again, whatever changes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.services.followed_fleet import check_random_changes
+from tests.services.renewal_fleet import Fleet, open_fleet
+from tests.store.factories import FACTORIES
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with open_fleet(tmp_path, request.param) as fleet:
+        yield fleet
+
+
+def test_followed_images_are_those_of_judging_all_again_whatever_changes(fleet: Fleet) -> None:
+    # With these, images are scanned again: one scan fails, another one works.
+    check_random_changes(fleet, seed=233 if fleet.system.store.database.is_sqlite else 222, steps=9)
