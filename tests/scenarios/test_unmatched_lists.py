@@ -141,6 +141,21 @@ def test_lists_with_findings_say_what_may_be_missing(tmp_path: Path) -> None:
                 assert "There may be more" in browser.get(page).text, page
 
 
+def test_lists_do_not_call_absent_what_files_that_could_not_be_read_may_contain(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server, Browser(server) as browser:
+        image = server.plan_image("web", PlannedFindings({}, {}, status="UNREAD"))
+        server.end_scan(image)
+        wait_until(lambda: _is_indexed(server))
+        for page in (*PAGES[:3], "/images?severity=CRITICAL", "/images?package=log4j", *PAGES[-3:-1]):
+            content = unescape(remove_word_marks(browser.get(page).text).partition("<main")[2])
+            assert "Some files of 1 image could not be read" in content, page
+            assert "may" in content, page
+            for claim in ("No package of a scanned image", "No vulnerability matches", "No image matches", ">none<"):
+                assert claim not in content, (page, claim)
+        for call in (*CALLS[:1], "/images?severity=CRITICAL", "/images?package=log4j", *CALLS[-3:]):
+            assert server.get(call)["matching"]["certainty"] == "Partial", call
+
+
 def test_a_vulnerability_that_no_current_catalogue_lists_is_unknown_in_lists(tmp_path: Path) -> None:
     """A dash says that KEV or EPSS does not list it: only while the server has read the catalogue, and lately."""
     with ServerSystem(tmp_path) as server, Browser(server) as browser:

@@ -62,7 +62,11 @@ def judge_matching_state(
 
 def read_scanning(store: Store, scope: ExposureScope) -> AdvisoryMatching:
     """Return how far the images of the scope were scanned, for a question about packages alone."""
-    return add_unknown_images(AdvisoryMatching(Certainty.COMPLETE, None), store.exposures.list_unindexed_images(scope))
+    matching = AdvisoryMatching(Certainty.COMPLETE, None)
+    if image_count := len(store.exposures.list_partly_read_images((), scope).unread_counts):
+        reason = f"Some files of {format_count(image_count, 'image')} could not be read."
+        matching = AdvisoryMatching(Certainty.PARTIAL, reason)
+    return add_unknown_images(matching, store.exposures.list_unindexed_images(scope))
 
 
 def add_unknown_images(matching: AdvisoryMatching, images: Sequence[UnknownImage]) -> AdvisoryMatching:
@@ -120,6 +124,8 @@ def judge_matching(
     parts = []
     if partial_count:
         parts.append(f"the advisory feeds do not cover all packages of {format_count(partial_count, 'ecosystem')}")
+    if state.partly_read_count:
+        parts.append(f"some files of {format_count(state.partly_read_count, 'image')} could not be read")
     if state.unmatched_components:
         count = format_count(len(state.unmatched_components), "package")
         parts.append(f"{count} {'is' if len(state.unmatched_components) == 1 else 'are'} not matched yet")

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
+    Select,
     Text,
     cast,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -20,6 +23,7 @@ from sqlalchemy import (
 
 from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState
+from dockgate.store.exposure.scopes import is_in_scope
 from dockgate.store.exposure.vulnerability_lists import select_components
 from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, VULNERABILITY
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
@@ -28,7 +32,9 @@ from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
     fleet_findings,
+    fleet_images,
     fleet_past_findings,
+    fleet_platforms,
     fleet_state,
     fleet_tags,
     fleet_undetermined,
@@ -63,6 +69,17 @@ for _count in _COUNTS:
     _WAIVER_REVISION = _WAIVER_REVISION.concat(cast(_count.scalar_subquery(), Text)).concat("/")
 
 
+def _select_partly_read(scope: ExposureScope) -> Select[Any]:
+    """The images of the scope of which some files could not be read."""
+    platforms, image = fleet_platforms.c, fleet_images.c.id
+    return (
+        select(literal("unread"), image, literal(""))
+        .join(fleet_platforms, platforms.image == image)
+        .where(platforms.unread > literal_column("0"), is_in_scope(scope))  # as in its index
+        .distinct()
+    )
+
+
 class ComponentSearch:
     """The search for components. Which images contain them: `store.exposure.images`."""
 
@@ -95,7 +112,7 @@ class ComponentSearch:
 
         `has_repositories`: with all repositories, as `Exposures.list_repositories`. With a `scope` of some
         repositories, only the components in images of the scope count, as of now: an answer from before a scan would
-        call complete what is not matched yet.
+        call complete what is not matched yet. Only with a scope images with unread files are counted: those of it.
         """
         components, undetermined_entries = fleet_components.c, fleet_undetermined.c
         no_number = cast(null(), Integer)
@@ -117,6 +134,7 @@ class ComponentSearch:
             ).where(is_undetermined_counted),
             select(literal("unmatched"), components.id, literal("")).where(~components.is_matched, is_counted),
             select(literal("waivers"), no_number, _WAIVER_REVISION),
+            *([_select_partly_read(scope)] if scope is not None else ()),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -132,6 +150,7 @@ class ComponentSearch:
             unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
             waiver_revision=by_kind["waivers"][0][1],
             repositories=sorted(name for _, name in by_kind.get("repository", ())) if has_repositories else None,
+            partly_read_count=len(by_kind.get("unread", ())),
         )
 
     def list_affected_components(

@@ -167,6 +167,7 @@ class IndexState(NamedTuple):
     `uncomparable_components` are those that cannot be compared with the advisories of some names;
     `unmatched_components` were not looked up yet. `waiver_revision` is a text that changes whenever waivers, VEX
     documents or policies do. `repositories` are all that have or had an image, None where they were not asked for.
+    `partly_read_count` counts the images of a scope of which some files could not be read.
     """
 
     is_matched: bool
@@ -175,6 +176,7 @@ class IndexState(NamedTuple):
     unmatched_components: Sequence[int]
     waiver_revision: str
     repositories: Sequence[str] | None = None
+    partly_read_count: int = 0
 
     def list_uncomparable(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""
