@@ -13,6 +13,7 @@ from dockgate.services.durable_effects import Effects
 from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
+from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.records import Scan
@@ -36,17 +37,23 @@ class Quay:
         """Leave the scan alone."""
 
     def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
+        if reference.endswith(":deleted"):
+            raise NotFoundError(f"there is no {reference}")
         return ImageReference(REPOSITORY, self.digest)
 
     def push(self, digest: str, times: int = 2, **later: float) -> None:
         """Push an image under the tag, and have it reported so many times."""
         self.now += timedelta(**later)
         self.digest = digest
-        body = json.dumps({"docker_url": REPOSITORY, "updated_tags": ["1"]}).encode()
-        secret = self.secrets.read_secret("quay", REGISTRY)
         for _ in range(times):
-            self.notifications.receive("quay", REGISTRY, f"Bearer {secret}", body)
+            self.notify("1")
             self.now += timedelta(seconds=30)
+
+    def notify(self, *tags: str) -> None:
+        """Report that tags were pushed."""
+        body = json.dumps({"docker_url": REPOSITORY, "updated_tags": tags}).encode()
+        secret = self.secrets.read_secret("quay", REGISTRY)
+        self.notifications.receive("quay", REGISTRY, f"Bearer {secret}", body)
 
     def count_reported(self) -> int:
         """How many pushes the event log has."""
@@ -65,6 +72,12 @@ def test_a_tag_that_is_pushed_back_names_the_former_image_again(quay: Quay) -> N
         quay.push(digest, minutes=5)
         assert quay.store.tag_history.find_digest(REPOSITORY, "1") == digest
         assert quay.count_reported() == count
+
+
+def test_a_tag_that_was_deleted_meanwhile_keeps_no_other_from_being_recorded(quay: Quay) -> None:
+    with pytest.raises(NotFoundError, match="deleted"):
+        quay.notify("deleted", "1")
+    assert quay.store.tag_history.find_digest(REPOSITORY, "1") == FIRST
 
 
 def test_an_image_that_was_deleted_and_is_pushed_again_is_back(quay: Quay) -> None:

@@ -11,7 +11,7 @@ from dockgate.services.registry.push_reports import get_format, read_reports
 from dockgate.services.registry.pushes import RegistryPushes, find_time_after, shift_text
 from dockgate.services.registry.webhook_secrets import WebhookSecrets, has_secret
 from dockgate.shared.aws import EcrRegistry
-from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.host_port import strip_port
 from dockgate.shared.references import ImageReference, RepositoryReference, TagReference, name_own_repository
 from dockgate.shared.strict_json import parse_json
@@ -80,11 +80,21 @@ class RegistryNotifications:
         """Record the pushes and deletions that a notification reports. `registry` is None for our own.
 
         DeniedError without the secret, or for another registry; UsageError for an invalid notification;
-        UnavailableError makes the sender try again.
+        UnavailableError makes the sender try again. What else fails, as for a tag that was deleted meanwhile, keeps no
+        other push of the notification from being recorded.
         """
         self.require_secret(form, registry, authorization)
+        first_error: DockgateError | None = None
         for report in read_reports(form, registry, lambda: parse_json(body)):
-            self._record(form, registry, report)
+            try:
+                self._record(form, registry, report)
+            except UnavailableError:
+                raise
+            except DockgateError as error:
+                _log.warning("a notification of %s was not recorded completely: %s", registry or self.registry, error)
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
 
     def receive_ecr_event(self, text: str) -> None:
         """Record the push or deletion that an event of Amazon ECR reports.
