@@ -13,7 +13,7 @@ from tests.scenarios.planned_images import MissingAdvisories
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.watched_browser import run_watched_chromium
 
-from dockgate.config import Settings
+from dockgate.config import FeedUpdateSettings, Settings
 from dockgate.services.identity.first_admin import LINK_PATH
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.database.feed_states import change_states
@@ -47,6 +47,11 @@ def test_a_new_server_whose_feeds_fail_says_why_each_of_them_fails(tmp_path: Pat
         assert "There is no advisory database at advisories.db. Run" in overview
         assert "There is no advisory database at advisories.db. Run" in advisories
         assert "the host of the feed has no address" in advisories
+        assert "dockgate db refresh" in advisories
+        off_settings = settings._replace(updates=FeedUpdateSettings("off"))
+        services = replace(services, upkeep=replace(services.upkeep, update_settings=off_settings))
+        server.app.state.services = services
+        assert "dockgate db refresh" not in browser.get("/advisories").text  # it would be refused
 
 
 @pytest.mark.real
