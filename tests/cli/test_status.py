@@ -89,6 +89,8 @@ def test_status_names_queues_without_a_worker(dockgate: Dockgate, server: FakeSe
     serve(server, digest="sha256:1", coverage=[])
     server.answers["GET /status"]["unserved"] = [{"name": "build[arch=arm64]", "waiting": 2}]
     assert "for build[arch=arm64], 2 waiting: see `dockgate worker list`" in dockgate("status").out
+    server.answers["GET /status"]["unserved"] = [{"name": "build", "waiting": None}]
+    assert "for build: ask an admin to start one" in dockgate("status").out
 
 
 def test_status_says_when_there_is_no_database(dockgate: Dockgate, server: FakeServer) -> None:

@@ -1,6 +1,7 @@
 """Workers are drained and removed by admins."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from tests.store.factories import FACTORIES, NOW
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.delivery.pipeline import plan_next
+from dockgate.identity.model import LOCAL, Caller, Principal, ProjectRole, Role
+from dockgate.services.server_status import read_server_status
+from dockgate.services.workers import WorkersStatus
+from dockgate.services.workflow_starter import UnservedQueue
 from dockgate.store.records import Worker
 
 
@@ -29,6 +34,28 @@ def test_a_queue_whose_only_worker_drains_is_named(server: ServerSystem) -> None
     (worker,) = server.get("/workers")["workers"]
     assert server.client.post(f"/workers/{worker['id']}/drain").status_code == 204
     assert {queue["name"] for queue in server.get("/workers")["unserved"]} >= {"build", "deploy"}
+
+
+def test_a_limited_caller_reads_neither_labels_nor_numbers_of_the_queues(server: ServerSystem) -> None:
+    """They are those of the pipelines of others."""
+    queues = [UnservedQueue("build", 3), UnservedQueue("build[team=bravo]", 2)]
+    principal = Principal("ann", (), project_roles=(ProjectRole(Role.VIEWER, "alpha*"),))
+    services = server.services
+    upkeep = replace(services.upkeep, workers=_FixedWorkers(queues))  # type: ignore[arg-type]
+
+    def read_unserved(caller: Caller) -> Sequence[UnservedQueue]:
+        return read_server_status(services.addresses, services.fleet, upkeep, services.store, caller).unserved
+
+    assert read_unserved(Caller(LOCAL)) == queues
+    assert read_unserved(Caller(principal)) == [UnservedQueue("build", None)]
+
+
+@dataclass(frozen=True)
+class _FixedWorkers:
+    queues: Sequence[UnservedQueue]
+
+    def read_status(self) -> WorkersStatus:
+        return WorkersStatus((), self.queues)
 
 
 def test_a_build_says_which_worker_it_waits_for(server: ServerSystem) -> None:

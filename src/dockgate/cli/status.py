@@ -51,10 +51,7 @@ def command(output_format: str) -> None:
             ("git", status["git"]),
             ("advisories", _format_advisories(status)),
             *_list_feed_rows(status),
-            *(
-                ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
-                for queue in status["unserved"]
-            ),
+            *(("no worker", (_describe_unserved_queue(queue), "red")) for queue in status["unserved"]),
         ],
     )
     print_text()
@@ -122,6 +119,12 @@ def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
 def _is_next(feed: Mapping[str, Any]) -> bool:
     """Return whether the server fetches the feed now, or begins to at once."""
     return not feed["off"] and not feed["failures"] and not feed["next_at"]
+
+
+def _describe_unserved_queue(queue: dict[str, Any]) -> str:
+    if queue["waiting"] is None:  # for a limited caller, who may not list workers
+        return f"for {queue['name']}: ask an admin to start one"
+    return f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`"
 
 
 def _format_advisories(status: Mapping[str, Any]) -> Cell:

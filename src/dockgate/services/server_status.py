@@ -1,7 +1,7 @@
 """What the server is, and the state of its advisory database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dockgate import __version__
@@ -43,8 +43,8 @@ class ApprovalQueue:
 class ServerStatus:
     """`database` describes the advisory database, or says why it cannot be read.
 
-    `unserved`: queues without a worker. `feeds` are the advisory feeds: their age, the last failure and the next
-    attempt. `queue` has the approvals on which the caller may vote.
+    `unserved`: queues without a worker, for limited callers without those of labels. `feeds` are the advisory feeds:
+    their age, the last failure and the next attempt. `queue` has the approvals on which the caller may vote.
     """
 
     version: str
@@ -65,10 +65,17 @@ def read_server_status(
         addresses.registry,
         f"{addresses.url}/git",
         describe_advisory_database(fleet.advisories),
-        upkeep.workers.read_status().unserved,
+        _select_unserved_queues(upkeep.workers.read_status().unserved, caller),
         read_advisory_feeds(upkeep.update_settings),
         _read_queue(store, caller),
     )
+
+
+def _select_unserved_queues(queues: Sequence[UnservedQueue], caller: Caller) -> Sequence[UnservedQueue]:
+    """What the caller may read of these queues. Labels and numbers are those of all pipelines."""
+    if not caller.is_limited:
+        return queues
+    return [replace(queue, waiting=None) for queue in queues if not queue.has_labels]
 
 
 def _read_queue(store: Store, caller: Caller) -> ApprovalQueue:

@@ -11,10 +11,18 @@ from dockgate.store.records import Worker
 
 @dataclass(frozen=True, slots=True)
 class UnservedQueue:
-    """A queue that no active worker takes work from, and how many workflows wait in it."""
+    """A queue that no active worker takes work from, and how many workflows wait in it.
+
+    `waiting` is null for callers who are limited to some repositories: the workflows are those of all.
+    """
 
     name: str
-    waiting: int
+    waiting: int | None
+
+    @property
+    def has_labels(self) -> bool:
+        """Return whether it is for workers with labels, which a pipeline names."""
+        return "[" in self.name
 
 
 class Starter(Protocol):
