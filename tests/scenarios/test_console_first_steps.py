@@ -13,9 +13,10 @@ from tests.scenarios.planned_images import MissingAdvisories
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.watched_browser import run_watched_chromium
 
-from dockgate.config import FeedUpdateSettings, Settings
+from dockgate.config import Settings
 from dockgate.services.identity.first_admin import LINK_PATH
 from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.feed_states import change_states
 from dockgate.vulnerabilities.feed_schedule import FeedState, PartFailure
 
@@ -48,9 +49,8 @@ def test_a_new_server_whose_feeds_fail_says_why_each_of_them_fails(tmp_path: Pat
         assert "There is no advisory database at advisories.db. Run" in advisories
         assert "the host of the feed has no address" in advisories
         assert "dockgate db refresh" in advisories
-        off_settings = settings._replace(updates=FeedUpdateSettings("off"))
-        services = replace(services, upkeep=replace(services.upkeep, update_settings=off_settings))
-        server.app.state.services = services
+        off_states = {feed.name: FeedState(feed.name, off="DOCKGATE_UPDATES turns it off") for feed in feeds.load()}
+        change_states(settings.advisories, lambda before: before.replace_feeds(off_states))
         assert "dockgate db refresh" not in browser.get("/advisories").text  # it would be refused
 
 
