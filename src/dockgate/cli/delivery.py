@@ -49,7 +49,7 @@ def list_deliveries(kind: str | None, state: str | None, limit: int, sort: str, 
 @command.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("receiver")
-@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@click.argument("keys", metavar="[KEY...]", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Send all of them again.")
 @format_option
 def redeliver(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, output_format: str) -> None:

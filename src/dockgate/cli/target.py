@@ -176,7 +176,7 @@ def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@click.argument("keys", metavar="[KEY...]", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Send all of them again.")
 @format_option
 def redeliver(name: str, keys: tuple[str, ...], is_all: bool, output_format: str) -> None:
