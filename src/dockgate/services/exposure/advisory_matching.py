@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.ports import Advisories
-from dockgate.services.exposure.catalogue_ages import list_catalogue_ages
+from dockgate.services.exposure.catalogue_ages import CATALOGUE_NAMES, list_catalogue_ages
 from dockgate.services.exposure.feed_ages import list_feed_ages
 from dockgate.shared.certainty import Certainty
 from dockgate.shared.errors import DatabaseError
@@ -18,7 +18,6 @@ from dockgate.vulnerabilities.model import Coverage
 MAX_NAMED = 5
 # Stale feeds that a reason describes.
 MAX_STALE = 3
-_CATALOGUE_NAMES = {"epss": "EPSS", "kev": "KEV"}
 _NEXT_STEP = "Run `dockgate db update`; the page “Advisories” shows the state of each feed."
 
 
@@ -110,7 +109,7 @@ def judge_matching(
     What was matched with stale feeds or catalogues may lack newer vulnerabilities: Partial.
     """
     covered_names = {entry.ecosystem for entry in coverage}
-    if missing_names := [_CATALOGUE_NAMES[name] for name in sorted(catalogues) if name not in covered_names]:
+    if missing_names := [CATALOGUE_NAMES[name] for name in sorted(catalogues) if name not in covered_names]:
         reason = f"This server has not read {' and '.join(missing_names)}. {_NEXT_STEP}"
         return AdvisoryMatching(Certainty.UNKNOWN, reason)
     if not state.is_matched and state.ecosystems:

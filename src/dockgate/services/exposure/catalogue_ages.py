@@ -36,12 +36,10 @@ def list_catalogue_ages(
     return [_make_catalogue_age(name, entries.get(name), now, as_of) for name in sorted(names)]
 
 
-def read_catalogue_ages(
-    advisories: Advisories, now: str, names: Collection[str] = CATALOGUES
-) -> Sequence[CatalogueAge]:
+def read_catalogue_ages(advisories: Advisories, now: str) -> Sequence[CatalogueAge]:
     """Return the ages of the catalogues now, none if the advisories cannot be read."""
     try:
-        return list_catalogue_ages(advisories().list_coverage(), now, names=names)
+        return list_catalogue_ages(advisories().list_coverage(), now)
     except DatabaseError:
         return ()
 
