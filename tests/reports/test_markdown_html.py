@@ -122,6 +122,18 @@ def test_an_html_page_shows_hostile_names_as_text() -> None:
     assert "base image" in page_of_report.text
 
 
+def test_an_upgrade_of_an_html_page_shows_the_first_of_many_findings_that_it_fixes() -> None:
+    report = REPORTS["gate"]
+    assert isinstance(report, GateReport)
+    (platform,) = report.verdict.platform_verdicts
+    ids = tuple(f"CVE-2024-{number:04}" for number in range(122))
+    upgrades = tuple(replace(upgrade, clears=ids) for upgrade in platform.remediation.upgrades[:1])
+    many = replace(platform, remediation=replace(platform.remediation, upgrades=upgrades))
+    verdict = replace(report.verdict, platform_verdicts=(many,))
+    page = write_report(GateReport("app:1", verdict, report.inventories), "html")
+    assert f"<td>{', '.join(ids[:10])}<details><summary>112 more findings</summary>{', '.join(ids[10:])}" in page
+
+
 def test_a_malformed_id_is_not_a_link() -> None:
     odd = make_finding('CVE-1" onclick="x', EVIL, Severity.HIGH)
     report = ScanReport("app:1", "sha256:x", ((replace(make_inventory(), unread=()), Matches((odd,), ())),), (), NOW)

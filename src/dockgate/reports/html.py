@@ -4,7 +4,7 @@ Text from images and feeds is escaped, and the content security policy blocks ev
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TextIO
 
@@ -24,6 +24,8 @@ _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: 
 _BARS = {Severity.CRITICAL: 4, Severity.HIGH: 3, Severity.MEDIUM: 2, Severity.LOW: 1}
 # After these, a long name may break: nowhere else, above all not in print.
 _BREAKS = re.compile(r"([/@:!]|(?<=[A-Za-z0-9])[._+-])")
+# An upgrade shows as many of the findings that it fixes, as in the console.
+_FIRST_IDS = 10
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
@@ -136,7 +138,7 @@ def _render_remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
             rows = (
                 f"<tr><td>{_render_name(upgrade.name)}</td><td>{_render_name(upgrade.version)}</td>"
                 f'<td class="approved"><b>{_render_name(upgrade.fixed)}</b></td>'
-                f"<td>{_escape(', '.join(upgrade.clears))}</td></tr>"
+                f"<td>{_render_ids(upgrade.clears)}</td></tr>"
                 for upgrade in remediation.upgrades
                 if upgrade.is_in_base is is_base
             )
@@ -146,6 +148,15 @@ def _render_remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
         yield f"<h3>{wording.format_obstacles_title(remediation)}</h3>"
         yield f"<ul>{''.join(f'<li>{_escape(reason)}</li>' for reason in reasons)}</ul>"
     yield "</div>"
+
+
+def _render_ids(ids: Sequence[str]) -> str:
+    """The first of the ids, and the others behind a summary: an old kernel has hundreds."""
+    first_ids, more_ids = ids[:_FIRST_IDS], ids[_FIRST_IDS:]
+    if not more_ids:
+        return _escape(", ".join(first_ids))
+    summary = f"<summary>{format_count(len(more_ids), 'more finding')}</summary>"
+    return f"{_escape(', '.join(first_ids))}<details>{summary}{_escape(', '.join(more_ids))}</details>"
 
 
 def _render_waived_section(part: PlatformPart) -> Iterator[str]:

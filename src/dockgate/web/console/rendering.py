@@ -102,7 +102,7 @@ def render_page(
     nonce = secrets.token_urlsafe(16)
     theme = request.cookies.get(THEME_COOKIE, "")
     html = (
-        _make_environment()
+        make_environment()
         .get_template(template)
         .render(
             nonce=nonce,
@@ -253,7 +253,8 @@ _FUNCTIONS = (
 
 
 @cache
-def _make_environment() -> Environment:
+def make_environment() -> Environment:
+    """The templates, with what they may call. They are read once."""
     environment = Environment(
         loader=PackageLoader("dockgate.web.console"),
         autoescape=True,
