@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -83,3 +84,40 @@ def test_the_links_lead_to_every_page(pages: ReachedPages) -> None:
         if "GET" in (route.methods or ()) and not any(route.path_regex.match(path) for path in paths)
     }
     assert unreached_paths <= NO_PAGES
+
+
+def test_the_call_and_the_command_have_the_filters_of_the_page(pages: ReachedPages) -> None:
+    """Of every filter that is a link, on every page."""
+    checked_paths, pages_without_command = set(), set()
+    for path, answer in pages.answers.items():
+        plain = path.partition("?")[0]
+        rows = answer.text.partition('<div class="filter-rows')[2].partition("</div>")[0]
+        if "?" in path or not rows or plain in WITHOUT_CALL:
+            continue
+        checked_paths.add(plain)
+        _, plain_commands = read_footer(answer.text)
+        for link in re.findall(r'href="([^"]+)"', rows):
+            filters = set(parse_qsl(urlsplit(unescape(link)).query))
+            call, commands = read_footer(pages.browser.get(unescape(link)).text)
+            assert filters <= set(parse_qsl(urlsplit(call).query)), (link, call)
+            if not commands:
+                pages_without_command.add(plain)
+            elif "example:" not in commands:
+                assert commands != plain_commands, (link, commands)
+    assert {
+        "/people",
+        "/running",
+        "/pipelines/web",
+        "/vex",
+        "/workers",
+        "/images",
+        "/events/deliveries",
+    } <= checked_paths
+    assert pages_without_command == set()
+
+
+def read_footer(page: str) -> tuple[str, str]:
+    """The link to the call that shows the same, and the words about commands."""
+    footer = unescape(page.partition('<footer class="twin')[2].partition("</footer>")[0])
+    links = re.findall(r'href="(/api/v1/[^"]+)"', footer)
+    return links[0] if links else "", re.sub(r"<[^>]*>", "", footer.partition('<a href="/api')[0])

@@ -15,6 +15,7 @@ from dockgate.cli.listing_output import (
     print_json,
     print_list,
     print_table,
+    select_filters,
     shorten_reference,
     style_state,
 )
@@ -25,6 +26,7 @@ from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import format_count
 
 EVENTS_SHOWN = 10
+TROUBLES = ("AtRisk", "CannotJudge", "DeployFailed")
 
 
 @click.group()
@@ -33,11 +35,14 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option(
+    "--trouble", type=click.Choice(TROUBLES, case_sensitive=False), help="List only services with this trouble."
+)
 @make_sort_option("name", "-name", "state", "-state", "target", "-target")
 @format_option
-def list_services(sort: str, output_format: str) -> None:
+def list_services(trouble: str | None, sort: str, output_format: str) -> None:
     """List services with their images and running tasks."""
-    services = Client().get_all("services", sort=sort)
+    services = Client().get_all("services", sort=sort, **select_filters(trouble=trouble))
     rows = []
     for summary in services:
         service = parse_answer(Service, summary["service"])
@@ -53,7 +58,10 @@ def list_services(sort: str, output_format: str) -> None:
             (service.name, running, f"revision {service.revision}", shorten_reference(summary["image"] or "-"), risk)
         )
     head = ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", "")
-    print_list(services, output_format, head, rows, "No visible services. `dockgate apply FILE` creates one.")
+    empty = (
+        "No visible service has this trouble." if trouble else "No visible services. `dockgate apply FILE` creates one."
+    )
+    print_list(services, output_format, head, rows, empty)
 
 
 @command.command()

@@ -6,7 +6,14 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, make_sort_option, print_answer, print_json, print_list
+from dockgate.cli.listing_output import (
+    format_option,
+    make_sort_option,
+    print_answer,
+    print_json,
+    print_list,
+    select_filters,
+)
 from dockgate.cli.output import print_text
 from dockgate.identity.model import Role, read_roles
 
@@ -64,11 +71,14 @@ def _format_roles(principal: dict[str, Any]) -> str:
 
 
 @command.command("list")
+@click.option(
+    "--role", type=click.Choice([*Role]), help="List only principals with this role, for all or some repositories."
+)
 @make_sort_option("name", "-name", "added", "-added")
 @format_option
-def list_principals(sort: str, output_format: str) -> None:
+def list_principals(role: str | None, sort: str, output_format: str) -> None:
     """List principals."""
-    answer = Client().get_all("principals", sort=sort)
+    answer = Client().get_all("principals", sort=sort, **select_filters(role=role))
     rows = (
         (
             entry["name"],
@@ -80,7 +90,12 @@ def list_principals(sort: str, output_format: str) -> None:
         for entry in answer
     )
     head = ("NAME", "ROLES", "E-MAIL", "ADDED", "")
-    print_list(answer, output_format, head, rows, "No principals: every user of this machine has all permissions.")
+    empty = (
+        f"No principal has the role {role}."
+        if role
+        else "No principals: every user of this machine has all permissions."
+    )
+    print_list(answer, output_format, head, rows, empty)
 
 
 @command.command()

@@ -7,8 +7,10 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import resolve_image
-from dockgate.cli.listing_output import format_option, print_list, shorten_reference
+from dockgate.cli.listing_output import format_option, print_list, select_filters, shorten_reference
 from dockgate.gate.model import VexSigner
+
+STATES = ("Active", "Removed")
 
 
 @click.group()
@@ -32,10 +34,11 @@ def add(files: tuple[BinaryIO, ...], output_format: str) -> None:
 
 
 @command.command("list")
+@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="List only documents in this state.")
 @format_option
-def list_documents(output_format: str) -> None:
+def list_documents(state: str | None, output_format: str) -> None:
     """List VEX documents, uploaded or attached to images, newest first."""
-    _show_documents(Client().get("vex"), output_format)
+    _show_documents(Client().get("vex", **select_filters(state=state)), output_format)
 
 
 @command.command()

@@ -4,10 +4,11 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_json, print_table
+from dockgate.cli.listing_output import format_option, print_json, print_table, select_filters
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
+STATES = ("Active", "Draining", "Ending", "Lost")
 QUEUES = "build,deploy,scan,deliver,control"
 
 
@@ -32,10 +33,11 @@ def command(context: click.Context, queues: str, labels: tuple[str, ...]) -> Non
 
 
 @command.command("list")
+@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="List only workers in this state.")
 @format_option
-def list_workers(output_format: str) -> None:
+def list_workers(state: str | None, output_format: str) -> None:
     """List workers, and queues that none of them serves."""
-    answer = Client().get("workers")
+    answer = Client().get("workers", **select_filters(state=state))
     if output_format == "json":
         print_json(answer)
         return
@@ -52,7 +54,7 @@ def list_workers(output_format: str) -> None:
             )
             for worker in answer["workers"]
         ],
-        "No workers.",
+        "No worker is in this state." if state else "No workers.",
     )
     for queue in answer["unserved"]:
         print_text(f"No worker takes work from {queue['name']}: {queue['waiting']} waiting.", is_error=True)

@@ -29,6 +29,7 @@ from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 router = api.make_router()
 
 WaiverSort = Literal["-created", "created", "end", "-end"]
+VexState = Literal["Active", "Removed"]
 
 
 class WaiverState(StrEnum):
@@ -235,9 +236,13 @@ def revoke_waiver(
 
 
 @router.get("/vex")
-def list_documents(caller: api.ReadCaller, store: api.StoreDependency) -> list[VexView]:
-    """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
-    return [_build_vex_view(record) for record in store.vex.list()]
+def list_documents(caller: api.ReadCaller, store: api.StoreDependency, state: VexState | None = None) -> list[VexView]:
+    """List VEX documents, uploaded and attached, newest first, optionally those in one state.
+
+    `/documents/{digest}` returns a document.
+    """
+    views = [_build_vex_view(record) for record in store.vex.list()]
+    return [view for view in views if state is None or (state == "Removed") == bool(view.removed_at)]
 
 
 @router.post("/vex", status_code=201, openapi_extra=api.describe_body("application/json", "object"))

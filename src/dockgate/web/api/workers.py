@@ -1,15 +1,19 @@
 """The workers of the server's database."""
 
+from dataclasses import replace
+
 from dockgate.services.workers import WorkersStatus
+from dockgate.store.records import WorkerState
 from dockgate.web.api import AdminCaller, ReadCaller, UpkeepDependency, make_router
 
 router = make_router()
 
 
 @router.get("/workers")
-def list_workers(upkeep: UpkeepDependency, caller: ReadCaller) -> WorkersStatus:
-    """List the workers, and the queues that none of them takes work from."""
-    return upkeep.workers.read_status()
+def list_workers(upkeep: UpkeepDependency, caller: ReadCaller, state: WorkerState | None = None) -> WorkersStatus:
+    """List the workers, optionally those in one state, and the queues that none of all workers takes work from."""
+    status = upkeep.workers.read_status()
+    return replace(status, workers=[worker for worker in status.workers if state in (None, worker.state)])
 
 
 @router.post("/workers/{worker}/drain", status_code=204)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -71,6 +72,11 @@ def show_events(
     except DefinitionError as problem:
         error = problem
     query = PageQuery(sort, str(position) if position else None)
+    # The call lists the newest ones, or with `after` the oldest ones.
+    call_fields = {
+        **({"pattern": pattern} if pattern and not error else {}),
+        **({"after": position} if is_oldest_first else {}),
+    }
     links = ListLinks.from_page("/events", list_sort_names(EventSort), query, page, [("pattern", pattern)])
     return render_page(
         request,
@@ -89,6 +95,7 @@ def show_events(
         position=position,
         next_position=int(page.next or 0),
         is_oldest_first=is_oldest_first,
+        call_query=f"?{urlencode(call_fields)}" if call_fields else "",
         links=replace(links, names=("sort", "after" if is_oldest_first else "before")),
         error=error,
     )

@@ -38,19 +38,14 @@ def show_workers(
     request: Request, caller: api.ReadCaller, upkeep: api.UpkeepDependency, state: WorkerState | None = None
 ) -> Response:
     """List the workers, and the queues that none of them takes work from."""
-    status = worker_calls.list_workers(upkeep, caller)
+    status = worker_calls.list_workers(upkeep, caller, state)
     return render_page(
         request,
         caller,
         "workers.html",
         title="Workers",
-        workers=make_page_table(
-            request,
-            "workers",
-            [worker for worker in status.workers if state in (None, worker.state)],
-            _WORKER_KEYS,
-            _WORKER_SORTS,
-        ),
+        state=state,
+        workers=make_page_table(request, "workers", status.workers, _WORKER_KEYS, _WORKER_SORTS),
         filter_rows=[FilterRow("State", [("state", state.value, get_mark(state).word) for state in WorkerState])],
         unserved_queues=status.unserved,
         is_shared=upkeep.workers.is_shared,

@@ -1,7 +1,6 @@
 """VEX documents: who says that a vulnerability does not affect an image."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -23,7 +22,6 @@ _KEYS: dict[str, Callable[[calls.VexView], str]] = {
     "added": lambda document: document.added_at,
     "author": lambda document: document.author,
 }
-VexState = Literal["Active", "Removed"]
 _SORTS = ("-added", "added", "author", "-author")
 
 router = make_page_router()
@@ -32,7 +30,7 @@ router = make_page_router()
 @router.get("/vex")
 @mark_parameters(tables=("documents",))
 def show_documents(
-    request: Request, caller: api.ReadCaller, store: api.StoreDependency, state: VexState | None = None
+    request: Request, caller: api.ReadCaller, store: api.StoreDependency, state: calls.VexState | None = None
 ) -> Response:
     """List VEX documents, with a form to upload one."""
     return _render_documents(request, caller, store, state=state)
@@ -44,20 +42,17 @@ def _render_documents(
     store: Store,
     content: str = "",
     error: UsageError | None = None,
-    state: VexState | None = None,
+    state: calls.VexState | None = None,
 ) -> Response:
-    documents = calls.list_documents(caller, store)
-    selected_documents = [
-        document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)
-    ]
     return render_page(
         request,
         caller,
         "vex.html",
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
-        documents=make_page_table(request, "documents", selected_documents, _KEYS, _SORTS),
-        filter_rows=[FilterRow("State", [("state", state, state) for state in list_sort_names(VexState)])],
+        documents=make_page_table(request, "documents", calls.list_documents(caller, store, state), _KEYS, _SORTS),
+        state=state,
+        filter_rows=[FilterRow("State", [("state", name, name) for name in list_sort_names(calls.VexState)])],
         content=content,
         error=error,
     )
