@@ -10,6 +10,7 @@ from tests.scenarios.accessibility import list_faults
 from tests.scenarios.console_site import Site
 from tests.scenarios.console_walk import walk_pages
 from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.focus import list_focus_faults
 from tests.scenarios.watched_browser import (
     OpenPage,
     WatchedBrowser,
@@ -21,13 +22,15 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
 def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> None:
-    """Each page is opened once; then the scheme and the width of its window change."""
+    """Each page is opened once; then its controls are reached, and the scheme and the width of its window change."""
     page = open_page("/")
     faults: list[str] = []
     count = 0
     for _ in walk_pages(page):
-        count += 1
+        # What surrounds the content is the same on every page.
+        faults += list_focus_faults(page, "main" if count else "body")
         faults += list_faults(page)
+        count += 1
         if page.locator(".primary").count() > 1:
             faults.append(f"{page.url}: more than one primary action")
     assert not faults, "\n".join(faults[:20])
