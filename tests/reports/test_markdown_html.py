@@ -128,8 +128,8 @@ def test_an_upgrade_of_an_html_page_shows_the_first_of_many_findings_that_it_fix
     (platform,) = report.verdict.platform_verdicts
     ids = tuple(f"CVE-2024-{number:04}" for number in range(122))
     upgrades = tuple(replace(upgrade, clears=ids) for upgrade in platform.remediation.upgrades[:1])
-    many = replace(platform, remediation=replace(platform.remediation, upgrades=upgrades))
-    verdict = replace(report.verdict, platform_verdicts=(many,))
+    platform_with_ids = replace(platform, remediation=replace(platform.remediation, upgrades=upgrades))
+    verdict = replace(report.verdict, platform_verdicts=(platform_with_ids,))
     page = write_report(GateReport("app:1", verdict, report.inventories), "html")
     assert f"<td>{', '.join(ids[:10])}<details><summary>112 more findings</summary>{', '.join(ids[10:])}" in page
 

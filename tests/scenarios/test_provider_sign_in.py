@@ -188,7 +188,7 @@ def test_a_form_of_another_site_does_nothing_in_such_a_session(site: ProviderSit
 def test_a_sign_in_is_in_the_audit_log(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
         site.sign_in(browser, site.add_person("sue", "developers"))
-    assert (f"GET {RETURN_PATH}", 303, None) in site.audit("sue@example.org")
+    assert (f"GET {RETURN_PATH}", 303, "session started") in site.audit("sue@example.org")
 
 
 # --- answers that do not belong to the browser --------------------------------------------------------------------

@@ -339,7 +339,7 @@ def get_authenticated_caller(request: Request) -> Caller | None:
     return caller
 
 
-def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = None) -> None:
+def audit_sign_in(request: Request, caller: Caller | None, detail: str) -> None:
     """Begin the audit entry of a sign-in, which no permission check begins.
 
     `caller` is None for a refused one. Refused ones count as failed authentications: raises BusyError when there are
@@ -352,8 +352,7 @@ def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = 
         if refused_calls.is_full(UNKNOWN.name):
             return
     _begin_entry(request, caller or UNKNOWN, f"{request.method} {request.url.path}")
-    if detail:
-        describe_call(request, detail)
+    describe_call(request, detail)
 
 
 def describe_call(request: Request, detail: str) -> None:

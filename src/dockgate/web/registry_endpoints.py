@@ -79,6 +79,7 @@ def _grant_access(
         if PUSH in entry.actions:
             subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
             entry_id = begin_audit_entry(store, clock, grantee, "GET /registry/token", subject)
+            store.audit.describe(entry_id, "push granted")
             store.audit.finish(entry_id, 200)
     return JSONResponse(to_plain(token), headers={"Cache-Control": "no-store"})
 

@@ -24,6 +24,6 @@ def test_few_names_are_all_shown(count: int) -> None:
 
 
 def test_many_names_are_behind_their_number() -> None:
-    first, _, rest = render(IDS).partition("<details>")
-    assert f"clears 122 findings: {', '.join(IDS[:10])}</span>" in first
-    assert f'<summary>112 more findings</summary><p class="muted">{", ".join(IDS[10:])}</p>' in rest
+    first_names, _, details = render(IDS).partition("<details>")
+    assert f"clears 122 findings: {', '.join(IDS[:10])}</span>" in first_names
+    assert f'<summary>112 more findings</summary><p class="muted">{", ".join(IDS[10:])}</p>' in details

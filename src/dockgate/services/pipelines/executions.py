@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.model import ApprovalId, Execution, ExecutionId
+from dockgate.delivery.model import ActionKey, ApprovalId, Execution, ExecutionId
 from dockgate.delivery.pipeline import list_source_branches
 from dockgate.delivery.trigger import make_manual_trigger
 from dockgate.events.model import PushEvent
@@ -46,10 +46,11 @@ class Executions:
                 executions.append(execution.id)
         return executions
 
-    def retry(self, execution: ExecutionId, by: str | None) -> None:
-        """Try the failed actions of the stage that failed again."""
-        self.effects.run(EffectKind.RETRY, self.store.executions.retry, execution, self.clock.now(), by)
+    def retry(self, execution: ExecutionId, by: str | None) -> Sequence[ActionKey]:
+        """Try the failed actions of the stage that failed again. Returns the keys of the new attempts."""
+        keys = self.effects.run(EffectKind.RETRY, self.store.executions.retry, execution, self.clock.now(), by)
         self.starter.continue_execution(execution)
+        return keys
 
     def stop(self, execution: ExecutionId, reason: str) -> None:
         """Stop an execution. The action that runs now ends by itself, and its result is dropped."""

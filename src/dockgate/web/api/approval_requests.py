@@ -28,6 +28,7 @@ from dockgate.web.api import (
     mark_self_checking,
 )
 from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
+from dockgate.web.audit_details import note_change
 from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
@@ -130,6 +131,7 @@ def _request_approval(
         key=idempotency_key or None,
     )
     approval = approvals.requests.request_external(approval_request, caller.principal)
+    note_change(f"{approval.id} of {ImageReference(approval.repository, approval.image)}")
     callback_record = store.approvals.find_callback(approval.id)
     return CreatedApproval(
         make_approval_view(approval), approval.token, callback_record.secret if callback_record else None

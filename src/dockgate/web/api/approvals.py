@@ -168,8 +168,9 @@ def reject_approval(
     """Reject a waiting approval. If it needs people, this is a vote: the caller must be one of them."""
     require_approval(caller, approval_id, store)
     name = caller.name if caller.token else body.who or caller.name
+    approval = approvals.decisions.reject(approval_id, body.token, body.reason, caller, name)
     note_change(f"rejected: {body.reason}")
-    return make_approval_view(approvals.decisions.reject(approval_id, body.token, body.reason, caller, name))
+    return make_approval_view(approval)
 
 
 @router.get("/approvals/{approval_id:path}/votes")

@@ -17,6 +17,7 @@ from dockgate.web.api import (
     make_router,
     mark_self_checking,
 )
+from dockgate.web.audit_details import note_change
 
 router = make_router()
 
@@ -38,7 +39,9 @@ def list_keys(caller: ReadCaller, approvals: ApprovalDependency) -> Keys:
 @router.post("/attestation-keys", status_code=201)
 def rotate_key(caller: AdminCaller, approvals: ApprovalDependency) -> Keys:
     """Replace the signing key. The old public key stays listed."""
-    return Keys(list(_require_attestor(approvals).rotate()))
+    keys = list(_require_attestor(approvals).rotate())
+    note_change(f"key {keys[0].id} replaces {keys[1].id}")
+    return Keys(keys)
 
 
 @router.get("/images/{digest}/attestations")

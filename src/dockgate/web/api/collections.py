@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from dockgate.services.retention.collection_plans import CollectionPlan
 from dockgate.services.retention.garbage_collection import CollectionReport
 from dockgate.shared import canonical
+from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.wording import format_count
 from dockgate.store import Store
 from dockgate.store.retention.collections import RECORDS, GarbageCollectionRun
 from dockgate.web.api import AdminCaller, Number, StoreDependency, UpkeepDependency, make_router, make_view_maker
+from dockgate.web.audit_details import note_change
 
 router = make_router()
 
@@ -38,7 +41,9 @@ def plan_collection(upkeep: UpkeepDependency, caller: AdminCaller) -> Collection
 @router.post("/gc", status_code=202)
 def request_collection(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionView:
     """Request a collection. One that has not finished is returned instead."""
-    return _build_collection_view(upkeep.garbage_collection.request(caller.name))
+    collection = upkeep.garbage_collection.request(caller.name)
+    note_change(f"collection {collection.seq}")
+    return _build_collection_view(collection)
 
 
 @router.get("/gc/plan")
@@ -53,7 +58,9 @@ def get_plan(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionPlan:
 @router.post("/gc/plan")
 def make_plan(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionPlan:
     """Plan a collection as of now, and store the plan. Nothing is removed."""
-    return upkeep.collection_plans.make(caller.name)
+    plan = upkeep.collection_plans.make(caller.name)
+    note_change(f"planned: {format_count(plan.image_count, 'image')} and {format_byte_size(plan.blob_bytes)} to remove")
+    return plan
 
 
 @router.get("/gc/runs")

@@ -175,7 +175,8 @@ def retry_execution(
     execution_id: ExecutionId, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
 ) -> Execution:
     """Retry the failed actions of the failed stage."""
-    delivery.executions.retry(execution_id, caller.name if caller.token else None)
+    keys = delivery.executions.retry(execution_id, caller.name if caller.token else None)
+    note_change(f"started again: {', '.join(f'{key.stage}/{key.action}, attempt {key.attempt}' for key in keys)}")
     return store.executions.get(execution_id)
 
 

@@ -25,6 +25,7 @@ from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
 from dockgate.web import api
+from dockgate.web.audit_details import note_change
 from dockgate.web.image_filters import ImageFilterDependency, Text
 from dockgate.web.validation_messages import DIGITS_PATTERN
 
@@ -343,7 +344,9 @@ def request_scan(
         raise UsageError(f"{repository!r} is not a repository name", "See `dockgate image list`.")
     caller.require(repository=repository)
     approvals.requests.require_image(repository, digest)
-    return images.scans.request(repository, digest)
+    scan = images.scans.request(repository, digest)
+    note_change(f"scan {scan.number} in {scan.repository}: {scan.state}")
+    return scan
 
 
 @router.post(
@@ -378,7 +381,9 @@ def _record_report(
     names = ImageVisibility(store, caller).list_all_repositories(digest) or {""}
     can_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
     scope = ReportScope(caller.get_limits(Permission.RUN), caller.get_limits(Permission.ACCEPT) if can_accept else None)
-    return list(images.finding_reports.add(external_report, caller.name, scope))
+    records = list(images.finding_reports.add(external_report, caller.name, scope))
+    note_change(", ".join(f"{record.digest} of {record.source} recorded" for record in records))
+    return records
 
 
 @router.get("/images/{digest}/findings")

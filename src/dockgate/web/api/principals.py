@@ -194,13 +194,17 @@ def set_roles(
 @router.post("/principals/{name}/disable")
 def disable_principal(name: str, caller: api.AdminCaller, access: api.AccessDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
-    return access.people.disable(name)
+    principal = access.people.disable(name)
+    note_change(f"disabled: {_format_roles(principal)}")
+    return principal
 
 
 @router.post("/principals/{name}/enable")
 def enable_principal(name: str, caller: api.AdminCaller, access: api.AccessDependency) -> Principal:
     """Enable a disabled principal."""
-    return access.people.enable(name)
+    principal = access.people.enable(name)
+    note_change(f"enabled: {_format_roles(principal)}")
+    return principal
 
 
 @router.get("/tokens")

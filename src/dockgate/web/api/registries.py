@@ -20,7 +20,8 @@ from dockgate.web.api import (
     make_router,
     mark_self_checking,
 )
-from dockgate.web.authorization import record_call
+from dockgate.web.audit_details import note_change
+from dockgate.web.authorization import describe_call, record_call
 
 router = make_router()
 
@@ -31,19 +32,24 @@ Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 def get_hook(registry: str, form: str, request: Request, registries: RegistryDependency, caller: AdminCaller) -> Hook:
     """Get the webhook URL and secret for a registry's push notifications."""
     record_call(request, caller)  # who knows the secret can report pushes
-    return registries.notifications.describe_hook(form, registry)
+    hook = registries.notifications.describe_hook(form, registry)
+    describe_call(request, "secret shown")
+    return hook
 
 
 @router.post("/registries/{registry}/hook/{form}")
 def rotate_hook_secret(registry: str, form: str, registries: RegistryDependency, caller: AdminCaller) -> Hook:
     """Replace a registry's webhook secret, and return it. The old secret is refused."""
-    return registries.notifications.rotate_secret(form, registry)
+    hook = registries.notifications.rotate_secret(form, registry)
+    note_change("secret replaced")
+    return hook
 
 
 @router.post("/registry-key", status_code=204)
 def rotate_key(registries: RegistryDependency, caller: AdminCaller) -> None:
     """Replace the signing key of the server's registry. Existing tokens and logins become invalid."""
     registries.access.rotate()
+    note_change("signing key replaced")
 
 
 @router.get("/registry/repositories")

@@ -140,7 +140,9 @@ def try_rule(name: str, body: TriedEvent, caller: api.ReadCaller, events: api.Ev
 @router.delete("/rules/{name}")
 def remove_rule(name: str, caller: api.AdminCaller, events: api.EventDependency) -> RuleView:
     """Remove a rule, and return it."""
-    return _build_rule_view(events.rules.remove(name))
+    rule = _build_rule_view(events.rules.remove(name))
+    note_change(f"removed: version {rule.version}, to {', '.join(target.name for target in rule.targets)}")
+    return rule
 
 
 @router.get("/targets")
@@ -185,6 +187,7 @@ def get_target(name: str, caller: api.ReadCaller, events: api.EventDependency) -
 def try_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> SentTest:
     """Send a test message to a target, and wait until it has accepted it."""
     events.targets.test(name, caller.name)
+    note_change("test message sent")
     return SentTest(name)
 
 
@@ -193,7 +196,9 @@ def remove_target(name: str, caller: api.AdminCaller, events: api.EventDependenc
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
     target_status = events.targets.read_status(name)
     events.targets.remove(name)
-    return _build_target_view(target_status)
+    target = _build_target_view(target_status)
+    note_change(f"removed: {target.type}, with {target.waiting} waiting messages and {target.dead} dead letters")
+    return target
 
 
 @router.get("/targets/{name}/waiting-messages")

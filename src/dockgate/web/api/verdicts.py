@@ -15,6 +15,7 @@ from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
 from dockgate.shared.digest import PATTERN
 from dockgate.store import Store
 from dockgate.web import api
+from dockgate.web.audit_details import note_change
 from dockgate.web.json_responses import respond_with_large
 
 router = api.make_router()
@@ -70,7 +71,9 @@ def create_link(
 ) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
     read_visible_verdict(digest, caller, store)
-    return VerdictLink(*approvals.verdict_links.link(digest, body.days))
+    link = VerdictLink(*approvals.verdict_links.link(digest, body.days))
+    note_change(f"link until {link.expires_at}")
+    return link
 
 
 @router.delete("/verdicts/{digest}/link", status_code=204)
@@ -81,6 +84,7 @@ def revoke_links(
     """Revoke all links to this verdict that were made so far."""
     read_visible_verdict(digest, caller, store)
     approvals.verdict_links.revoke(digest)
+    note_change("all links revoked")
 
 
 @router.get("/verdicts/{digest}/case", dependencies=[api.DOCUMENT])

@@ -20,6 +20,7 @@ from dockgate.services.images.waiver_visibility import select_visible_waivers
 from dockgate.services.web_services import Addresses, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import is_within_days
+from dockgate.shared.wording import format_count
 from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
@@ -199,6 +200,7 @@ def preview_waiver(
     That is a verdict (`verdict`), and the images where it would count.
     """
     waiver = Waiver(id="preview", created_by=caller.name, **_select_fields(body, caller, addresses, store))
+    note_change("nothing: a preview")
     return policies.waiver_previews.preview(waiver, caller, body.verdict)
 
 
@@ -269,7 +271,9 @@ def upload_document(policies: PolicyServices, data: bytes, name: str, caller: Ca
 @router.post("/vex/{digest}/remove")
 def remove_document(digest: api.Digest, caller: api.AcceptCaller, policies: api.PolicyDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
-    return _build_vex_view(policies.waivers.remove_vex(digest, caller.name))
+    record = policies.waivers.remove_vex(digest, caller.name)
+    note_change(f"removed: document of {record.author}")
+    return _build_vex_view(record)
 
 
 @router.post("/images/{digest}/vex")
@@ -290,7 +294,9 @@ def _refresh_vex(
     addresses: Addresses, store: Store, policies: PolicyServices, repository: str, digest: str
 ) -> list[VexView]:
     policies.waivers.refresh_attached_vex(strip_own_registry(repository, addresses.registry_names), digest)
-    return [_build_vex_view(record) for record in store.vex.list() if record.image == digest]
+    views = [_build_vex_view(record) for record in store.vex.list() if record.image == digest]
+    note_change(f"read again: {format_count(len(views), 'attached document')}")
+    return views
 
 
 _make_view = api.make_view_maker(WaiverView, WaiverRecord, "state")

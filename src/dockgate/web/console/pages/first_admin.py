@@ -11,7 +11,7 @@ from dockgate.web import api
 from dockgate.web.authorization import audit_sign_in
 from dockgate.web.browser_sessions import set_session
 from dockgate.web.console.first_token import render_repetition
-from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.pages.signing_in import SESSION_STARTED, Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.repeated_forms import FORM_KEY
 from dockgate.web.console.routes import make_page_router
@@ -69,7 +69,7 @@ async def _sign_in(request: Request, access: AccessServices, threads: Threads, t
     """Sign the browser in by the token, and show it once."""
     session = await threads.run_prompt(access.sessions.start, token)
     caller = await threads.run_prompt(access.sessions.authenticate, session)
-    await threads.run_prompt(audit_sign_in, request, caller)
+    await threads.run_prompt(audit_sign_in, request, caller, f"{caller.name}: administrator, {SESSION_STARTED}")
     response = render_page(request, caller, "first_admin_added.html", title="You are the administrator", token=token)
     set_session(request, response, session, MOST_DAYS * 86_400)
     return response

@@ -12,7 +12,7 @@ from dockgate.shared.errors import ConflictError, DockgateError, TokenIssuedErro
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
 from dockgate.web.api import principals as calls
-from dockgate.web.authorization import record_call
+from dockgate.web.authorization import describe_call, record_call
 from dockgate.web.browser_sessions import read_session_secret
 from dockgate.web.console.empty_states import EMPTY_STATES, get_empty_state
 from dockgate.web.console.list_links import FilterRow, ListLinks
@@ -296,6 +296,7 @@ def end_session(digest: str, request: Request, caller: api.ReadCaller, access: a
     access.sessions.require_session(caller, digest)  # so that each entry is about a session that was there
     record_call(request, caller)
     access.sessions.end_session(caller, digest)
+    describe_call(request, "session ended")
     return redirect_to("/settings")
 
 

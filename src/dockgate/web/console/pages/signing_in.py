@@ -22,7 +22,7 @@ from dockgate.shared.errors import (
     UsageError,
 )
 from dockgate.web import api
-from dockgate.web.authorization import audit_sign_in, record_call, require_few, require_present_caller
+from dockgate.web.authorization import audit_sign_in, describe_call, record_call, require_few, require_present_caller
 from dockgate.web.browser_sessions import (
     clear_session,
     clear_sign_in,
@@ -50,6 +50,8 @@ Form = Annotated[dict[str, str], Depends(_read_form_of_present_caller)]
 _YEAR = 366 * 86_400
 # People at the identity provider share the slots of one caller.
 _SIGN_IN = "sign-in"
+# What the audit entry of a sign-in says.
+SESSION_STARTED = "session started"
 
 
 @router.get("/static/{name}")
@@ -92,7 +94,7 @@ async def sign_in(
             request, access, target_path, "That token is not valid: it may be mistyped, expired or revoked."
         )
     caller = await threads.run_prompt(access.sessions.authenticate, secret)
-    await threads.run_prompt(audit_sign_in, request, caller)
+    await threads.run_prompt(audit_sign_in, request, caller, SESSION_STARTED)
     response = redirect_to(target_path)
     set_session(request, response, secret, MOST_DAYS * 86_400)
     return response
@@ -135,7 +137,7 @@ async def return_from_provider(
         page = render_page(request, None, "signin_refused.html", status, title="Error: sign in", error=error)
         clear_sign_in(request, page)
         return page
-    await threads.run_prompt(audit_sign_in, request, caller)
+    await threads.run_prompt(audit_sign_in, request, caller, SESSION_STARTED)
     response = redirect_to(choose_own_path(target_path if isinstance(target_path, str) else "/"))
     response.headers["Cache-Control"] = "no-store"
     clear_sign_in(request, response)
@@ -157,6 +159,7 @@ def sign_out(request: Request, caller: api.ReadCaller, access: api.AccessDepende
     if (secret := read_session_secret(request)) and "authorization" not in request.headers:
         record_call(request, caller)
         access.sessions.end(secret)
+        describe_call(request, "session ended")
     response = redirect_to("/signin")
     clear_session(request, response)
     return response
