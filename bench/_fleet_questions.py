@@ -63,7 +63,9 @@ def ask(
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
     waiver_history = CachedWaiverHistory(store, read_timeline)
-    search = ExposureSearch(store, advisories, server_waivers, watching, packages, waiver_history, clock, "")
+    search = ExposureSearch(
+        store, advisories, server_waivers, watching, packages, waiver_history, clock, "", lambda feeds: ""
+    )
     names = sorted({entry.name for entry in store.fleet_findings.list_vulnerabilities().values()})
     sampled_names = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
     search.find(ExposureRequest(sampled_names[0]))

@@ -122,5 +122,6 @@ class Fleet:
             CachedWaiverHistory(self.store, (self.selection or FixedPolicy(self.policy)).read_timeline),
             clock,
             "registry.example",
+            lambda feeds: f"Refresh {' and '.join(feeds) or 'the feeds'}.",
             self.ungrouped_limit,
         )

@@ -19,6 +19,7 @@ from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.exposure.waiver_preview import WaiverPreviews
 from dockgate.services.feeds.advisories import compare
+from dockgate.services.feeds.requests import advise_refresh
 from dockgate.services.fleet.advisory_revisions import AdvisoryRevisions
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.indexed_image_judge import IndexedImageJudge
@@ -157,6 +158,7 @@ class VerdictWiring:
             CachedWaiverHistory(store, self.selection.read_timeline),
             self.clock,
             self.registry,
+            partial(advise_refresh, self.options.settings if self.options.should_update_feeds else None),
         )
         self.image_search = ImageSearch(
             store, fleet_packages, self.watched_images, self.clock, self.registry, self.registry_names

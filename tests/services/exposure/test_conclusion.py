@@ -1,5 +1,7 @@
 """The conclusion of an answer: no sentence and no number claims more than what was searched and could be judged."""
 
+from collections.abc import Collection
+
 import pytest
 
 from dockgate.services.exposure.caveats import CaveatKind, FeedChecks, list_caveats
@@ -113,9 +115,13 @@ def test_stale_feeds_make_an_answer_partial() -> None:
     assert make_conclusion(unknown, stale_feed_count=1) == make_conclusion(unknown)
 
 
+def advise(feeds: Collection[str]) -> str:
+    return "Import it."
+
+
 def test_each_thing_that_an_answer_leaves_open_has_a_caveat() -> None:
     def list_kinds(outcome: Outcome, scope: QuestionScope = SCOPE, moved_count: int = 0) -> list[CaveatKind]:
-        return [caveat.kind for caveat in list_caveats(outcome.state, FeedChecks(), scope, moved_count)]
+        return [caveat.kind for caveat in list_caveats(outcome.state, FeedChecks(), scope, moved_count, advise)]
 
     assert list_kinds(ABSENT) == []
     assert list_kinds(make_outcome(is_known=False)) == [CaveatKind.UNKNOWN_NAME]
@@ -131,11 +137,12 @@ def test_a_caveat_names_the_first_stale_feeds_and_counts_the_others() -> None:
     coverage = [Coverage(f"Debian:{number}", True, (), "2026-10-01T10:00:00Z") for number in range(10, 17)]
     feeds = list_feed_ages(coverage, [entry.ecosystem for entry in coverage], "2026-11-20T10:00:00Z", None)
     outcome = make_outcome()
-    (caveat,) = list_caveats(outcome.state, FeedChecks(), SCOPE, 0, feeds)
+    (caveat,) = list_caveats(outcome.state, FeedChecks(), SCOPE, 0, advise, feeds)
     assert caveat.kind is CaveatKind.STALE_FEEDS
     assert "Debian:14 was last checked 50 days ago, at 2026-10-01T10:00:00Z" in caveat.sentence
     assert "Debian:15" not in caveat.sentence
     assert caveat.sentence.endswith(" 2 other feeds are stale, too.")
+    assert caveat.advice == "Import it."
 
 
 @pytest.mark.parametrize(

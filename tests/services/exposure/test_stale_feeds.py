@@ -1,6 +1,6 @@
 """Stale feeds leave answers open: neither an image nor a service is called safe by advisories that are too old."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,8 +184,13 @@ def test_old_catalogues_leave_open_whether_it_is_exploited_and_nothing_else(flee
     assert fleet.find_exposure("idna@9").catalogues == []
 
 
+def describe_names(feeds: Collection[str]) -> str:
+    return f"of {', '.join(feeds)}"
+
+
 def test_what_is_exploited_stays_so_while_the_catalogue_is_old() -> None:
     ages = list_catalogue_ages([KEV, EPSS], format_day(29))
-    assert list_catalogue_caveats(ages[1:], is_exploited=True) == []
-    (caveat,) = list_catalogue_caveats(ages, is_exploited=True)
+    assert list_catalogue_caveats(ages[1:], describe_names, is_exploited=True) == []
+    (caveat,) = list_catalogue_caveats(ages, describe_names, is_exploited=True)
     assert "KEV" not in caveat.sentence
+    assert caveat.advice == "of epss"

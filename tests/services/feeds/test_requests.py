@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.services.feeds.requests import request_update
+from dockgate.config import Settings
+from dockgate.services.feeds.attempts import record_origin
+from dockgate.services.feeds.requests import advise_refresh, request_update
 from dockgate.shared.errors import ConflictError
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states, read_states
@@ -39,3 +41,22 @@ def test_a_server_that_fetches_nothing_says_so(tmp_path: Path) -> None:
     store_states(database, FeedState("osv", off="off"))
     with pytest.raises(ConflictError):
         request_update(database, NOW)
+
+
+def test_the_advice_for_newer_advisories_works_on_this_server(tmp_path: Path) -> None:
+    database = tmp_path / "advisories.db"
+    settings = Settings(data=tmp_path, cache=tmp_path)
+    assert settings.advisories == database
+    refresh = "Have the server fetch its feeds: `dockgate db refresh`."
+    assert advise_refresh(settings, ()) == refresh  # before its first round
+    store_states(database, FeedState("osv", next_at=LATER), FeedState("kev", off="DOCKGATE_UPDATES turns it off"))
+    assert advise_refresh(settings, ()) == refresh
+    assert advise_refresh(settings, ["epss", "kev", "osv"]) == refresh
+    only_kev = advise_refresh(settings, ["kev"])
+    assert only_kev.startswith("This server does not fetch the feed kev: run `dockgate db import` or ")
+    store_states(database, FeedState("osv", off="the database was imported"))
+    record_origin(database, "import")
+    expected = "run `dockgate db import` with a newer export where its database is."
+    assert advise_refresh(settings, ()) == f"This server does not fetch any feed: {expected}"
+    assert advise_refresh(settings, ["epss", "kev"]) == f"This server does not fetch the feeds epss and kev: {expected}"
+    assert "db refresh" not in advise_refresh(None, ())

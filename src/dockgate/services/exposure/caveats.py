@@ -1,6 +1,6 @@
 """What an answer to where something is leaves open: sentences for people, kinds for programs. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from dockgate.shared.wording import describe_moved_images, format_count
 
 # Stale feeds that a caveat names: the answer lists all.
 _NAMED_FEEDS = 5
-_REFRESH = "Have the server fetch its feeds: `dockgate db refresh`."
+# Returns the way to newer data of the feeds of these names, or of any without a name, as sentences.
+RefreshAdvice = Callable[[Collection[str]], str]
 
 
 class CaveatKind(StrEnum):
@@ -63,14 +64,15 @@ def list_caveats(
     checks: FeedChecks,
     scope: QuestionScope,
     moved_count: int,
+    advise_refresh: RefreshAdvice,
     stale_feeds: Sequence[FeedAge] = (),
 ) -> list[Caveat]:
     """What the answer to a question leaves open."""
     caveats = []
     if state is ExposureState.UNKNOWN_NAME:
-        caveats.append(_describe_unknown_name(checks, scope))
+        caveats.append(_describe_unknown_name(checks, scope, advise_refresh(())))
     if stale_feeds:
-        caveats.append(_describe_stale_feeds(stale_feeds))
+        caveats.append(_describe_stale_feeds(stale_feeds, advise_refresh(())))
     if scope.is_limited:
         caveats.append(
             Caveat(
@@ -84,7 +86,9 @@ def list_caveats(
     return caveats
 
 
-def list_catalogue_caveats(catalogues: Sequence[CatalogueAge], *, is_exploited: bool) -> list[Caveat]:
+def list_catalogue_caveats(
+    catalogues: Sequence[CatalogueAge], advise_refresh: RefreshAdvice, *, is_exploited: bool
+) -> list[Caveat]:
     """What catalogues that are too old leave open of a vulnerability, which they list as exploited or not."""
     texts = {"kev": "It may be known to be exploited by now.", "epss": "Its EPSS score may have changed."}
     stale_ages = [age for age in catalogues if age.checked_at and age.is_stale]
@@ -92,19 +96,19 @@ def list_catalogue_caveats(catalogues: Sequence[CatalogueAge], *, is_exploited: 
     if not ages:
         return []
     sentence = " ".join([*(texts[age.catalogue] for age in ages), *(age.reason for age in ages if age.reason)])
-    return [Caveat(CaveatKind.STALE_CATALOGUES, sentence, _REFRESH)]
+    return [Caveat(CaveatKind.STALE_CATALOGUES, sentence, advise_refresh([age.catalogue for age in ages]))]
 
 
-def _describe_stale_feeds(feeds: Sequence[FeedAge]) -> Caveat:
+def _describe_stale_feeds(feeds: Sequence[FeedAge], advice: str) -> Caveat:
     reasons = [feed.reason for feed in feeds[:_NAMED_FEEDS] if feed.reason]
     other_count = len(feeds[_NAMED_FEEDS:])
     if other_count:
         reasons.append(f"{format_count(other_count, 'other feed')} {'is' if other_count == 1 else 'are'} stale, too.")
     sentence = " ".join(["Newer advisories may affect more images.", *reasons])
-    return Caveat(CaveatKind.STALE_FEEDS, sentence, _REFRESH)
+    return Caveat(CaveatKind.STALE_FEEDS, sentence, advice)
 
 
-def _describe_unknown_name(checks: FeedChecks, scope: QuestionScope) -> Caveat:
+def _describe_unknown_name(checks: FeedChecks, scope: QuestionScope, advice: str) -> Caveat:
     reason = "this server knows no advisory of this name"
     if not scope.is_vulnerability:
         images = "image in the searched repositories" if scope.is_limited else "image of this server"
@@ -112,5 +116,5 @@ def _describe_unknown_name(checks: FeedChecks, scope: QuestionScope) -> Caveat:
     return Caveat(
         CaveatKind.UNKNOWN_NAME,
         f"It is unknown whether an image contains it: {reason}. {checks.describe()}",
-        "Check the spelling, or have the server fetch its feeds: `dockgate db refresh`.",
+        f"Check the spelling. {advice}",
     )

@@ -3,7 +3,6 @@
 Answers say since when, where it runs, and who waived it.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -14,7 +13,6 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
     ExposedImage,
-    ExposedPipeline,
     Exposure,
     ExposureFilter,
     ExposureRequest,
@@ -22,8 +20,9 @@ from dockgate.services.exposure.answer import (
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
-from dockgate.services.exposure.caveats import Caveat, list_catalogue_caveats, list_caveats
+from dockgate.services.exposure.caveats import Caveat, RefreshAdvice, list_catalogue_caveats, list_caveats
 from dockgate.services.exposure.conclusion import ExposureState, QuestionScope, determine_outcome, draw_conclusion
+from dockgate.services.exposure.exposed_pipelines import count_pipelines, select_visible_pipelines
 from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.image_lists import ImageLists, Matches, find_previous_page, select_page
 from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
@@ -75,6 +74,7 @@ class ExposureSearch:
     """The search for images that contain something.
 
     `registry` is the address of our own registry. For more images than `ungrouped_limit`, like ones are looked at once.
+    `advise_refresh` names the way to newer advisories on this server.
     """
 
     store: Store
@@ -85,6 +85,7 @@ class ExposureSearch:
     waiver_history: CachedWaiverHistory
     clock: ServerClock
     registry: str
+    advise_refresh: RefreshAdvice
     ungrouped_limit: int = UNGROUPED_LIMIT
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
@@ -146,7 +147,7 @@ class ExposureSearch:
         previous = find_previous_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
-        pipelines = _select_visible_pipelines(matches.images, request.caller)
+        pipelines = select_visible_pipelines(matches.images, request.caller)
         outcome = determine_outcome(
             len(matches.ids),
             unknown_slice.total,
@@ -179,14 +180,14 @@ class ExposureSearch:
             waived=len(lists.by_filter[ExposureFilter.WAIVED]),
             waived_of=lists.waived_of,
             services=matches.services,
-            pipelines=_count_pipelines(pipelines),
+            pipelines=count_pipelines(pipelines),
             waivers=waiver_finder.find_naming_waivers(request.caller) if waiver_finder else [],
             images=[_view_image(number, contents, matches, pipelines, blocking) for number in page],
             next=str(page[-1]) if has_more else None,
             previous=str(previous) if previous is not None else None,
             unknown=unknown_images.make_page(unknown_slice, outcome, contents.images, contents.tag_periods),
             unaffected=_count_unaffected(unknown_images, knowledge) if is_about_now else None,
-            caveats=_list_caveats(outcome.state, knowledge, scope, moved_count, exploited_day),
+            caveats=_list_caveats(outcome.state, knowledge, scope, moved_count, exploited_day, self.advise_refresh),
             feeds=list(knowledge.feeds),
             catalogues=list(knowledge.catalogues),
         )
@@ -362,30 +363,17 @@ def _group_by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Seque
     return {entry: names[base] for entry in ecosystems for base in [strip_release(entry)] if base in names}
 
 
-def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Caller | None) -> dict[int, list[str]]:
-    """Return the pipelines that asked for a verdict on each image, of those that the caller may see."""
-    return {
-        number: sorted(name for name in image.pipelines if caller is None or caller.can_reach(pipeline=name))
-        for number, image in images.items()
-        if image.pipelines
-    }
-
-
-def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
-    counts = Counter(name for names in by_image.values() for name in names)
-    return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
-
-
 def _list_caveats(
     state: ExposureState,
     knowledge: AdvisoryKnowledge,
     scope: QuestionScope,
     moved_count: int,
     exploited_day: str | None,
+    advise: RefreshAdvice,
 ) -> list[Caveat]:
     return [
-        *list_caveats(state, knowledge.checks, scope, moved_count, knowledge.stale_feeds),
-        *list_catalogue_caveats(knowledge.catalogues, is_exploited=exploited_day is not None),
+        *list_caveats(state, knowledge.checks, scope, moved_count, advise, knowledge.stale_feeds),
+        *list_catalogue_caveats(knowledge.catalogues, advise, is_exploited=exploited_day is not None),
     ]
 
 
