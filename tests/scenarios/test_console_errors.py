@@ -203,6 +203,23 @@ def test_a_page_says_when_a_role_for_some_repositories_is_not_sufficient(site: S
         assert f"{sentence}." in viewer.get(path).text
 
 
+def test_a_page_that_needs_a_role_names_the_role_and_whom_to_ask(site: Site) -> None:
+    for number in range(6):
+        site.server.post("/principals", {"name": f"boss-{number}", "roles": ["admin"]})
+    site.server.post("/principals/boss-0/disable", {})
+    roles = [{"role": "security", "repositories": "web/*"}]
+    site.server.post("/principals", {"name": "pat", "roles": ["viewer"], "project_roles": roles})
+    for token in (site.tokens[Role.VIEWER], site.issue_token("pat")):
+        with Browser(site.server, token) as browser:
+            answer = browser.get("/audit")
+        assert answer.status_code == 403
+        page = re.sub(r"<[^>]+>", "", answer.text.partition("<h1>")[2])
+        assert "security or admin" in page
+        assert "Administrators of this server: ada, boss-1, boss-2, boss-3, boss-4 and 1 more." in page
+    with Browser(site.server, site.issue_token("ada", repositories=["web/*"])) as browser:
+        assert "Administrators of" not in browser.get("/audit").text  # a role would not help
+
+
 def test_a_form_of_another_site_gets_an_error_page_without_navigation(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as viewer:
         answer = viewer.post("/nowhere", headers={**FROM_PAGE, "Sec-Fetch-Site": "cross-site"})

@@ -9,7 +9,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.shared.errors import DeniedError, RoleNeededError, UsageError
+from dockgate.shared.wording import join_words
 
 # What a principal may be called: an e-mail address, too.
 PRINCIPAL = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}"
@@ -301,9 +302,10 @@ class Caller:
                 f"this token of {self.name} does not cover {subject}",
                 "Use a token without such limits: `dockgate token create`.",
             )
-        raise DeniedError(
+        extent = "there" if repository or pipeline else "for all repositories"
+        raise RoleNeededError(
             f"the role of {self.name} does not cover {subject}",
-            f"Ask an admin for a role with the permission {self.permission} there: `dockgate principal roles`.",
+            f"Ask an admin for the role {list_roles(self.permission)} {extent}: `dockgate principal roles`.",
         )
 
 
@@ -327,6 +329,11 @@ class AuditEntry:
     detail: str | None = None
 
 
+def list_roles(permission: Permission) -> str:
+    """The roles that have a permission, as words: "developer or admin"."""
+    return join_words([role for role in Role if permission in PERMISSIONS[role]])
+
+
 def require_permission(caller: Caller, permission: Permission) -> None:
     """Raise DeniedError unless the caller has the permission: it names the roles, or the token's limit."""
     if not caller.can(permission):
@@ -335,8 +342,8 @@ def require_permission(caller: Caller, permission: Permission) -> None:
                 f"permission denied: this token of {caller.name} {limit}",
                 f"Use a token of {caller.name} with the permission {permission}: `dockgate token create`.",
             )
-        roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
-        raise DeniedError(
+        roles = list_roles(permission)
+        raise RoleNeededError(
             f"permission denied: {caller.name} needs the permission {permission} (role {roles})",
             "Ask an admin for the role: `dockgate principal roles`.",
         )

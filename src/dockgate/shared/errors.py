@@ -65,6 +65,10 @@ class DeniedError(DockgateError):
     """A token is wrong, or the caller may not do this."""
 
 
+class RoleNeededError(DeniedError):
+    """The caller needs a role, which an administrator can grant."""
+
+
 class UnknownCallerError(DeniedError):
     """The caller has no valid token."""
 

@@ -253,7 +253,7 @@ async def _respond_to_error(request: Request, error: Exception) -> Response:
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if console.is_page_wanted(request):
-        return console.answer_error(request, error, status, get_authenticated_caller(request))
+        return await console.answer_error(request, error, status, get_authenticated_caller(request))
     is_git = request.url.path.startswith("/git/")
     answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step}, status)
     if is_git:  # git shows only plain text

@@ -42,10 +42,10 @@ def request_update(database: Path, now: datetime) -> Sequence[str]:
 
 
 def advise_refresh(settings: Settings | None, feeds: Collection[str]) -> str:
-    """Return the way to newer data of these feeds, or of any without a name, on a server with these settings.
+    """Return the way to newer data of these feeds, or of any without a name.
 
-    They are None for a server that fetches no feed. The states beside the database say what it fetches; before its
-    first round there are none.
+    `settings` are those of this server, None if it fetches no feed. The states beside the database say what it
+    fetches; before its first round there are none.
     """
     states = read_states(settings.advisories) if settings else FeedStates()
     known_states = [state for name, state in states.feeds.items() if not feeds or name in feeds]

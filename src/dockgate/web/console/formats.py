@@ -12,7 +12,6 @@ from markupsafe import Markup, escape
 from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.delivery.service_model import HealthCheck, TaskState
 from dockgate.gate.model import Status
-from dockgate.identity.model import PERMISSIONS, Permission, Role
 from dockgate.shared.digest import PATTERN, Digest
 from dockgate.shared.timestamps import parse_time
 from dockgate.shared.wording import shorten_text
@@ -277,12 +276,6 @@ def describe_check(check: HealthCheck) -> str:
     """A health check as a sentence."""
     probe = shlex.join(check.command) if check.command else f"GET :{check.http_port}{check.http_path}"
     return f"{probe}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
-
-
-def list_roles(permission: Permission) -> str:
-    """The roles that have a permission: "developer or admin"."""
-    *further_roles, last = [role.value for role in Role if permission in PERMISSIONS[role]]
-    return f"{', '.join(further_roles)} or {last}" if further_roles else last
 
 
 def find_field(message: object, fields: Sequence[str]) -> str:

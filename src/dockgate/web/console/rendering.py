@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dockgate import __version__
 from dockgate.delivery.repository_files import is_path_supported
 from dockgate.gate.model import VexSigner
-from dockgate.identity.model import Caller, Permission
+from dockgate.identity.model import Caller, Permission, list_roles
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.certainty import describe_absence, describe_containing_images, describe_known_count
@@ -237,7 +237,7 @@ _FUNCTIONS = (
     formats.render_prose,
     formats.render_audit_text,
     page_paths.make_repository_path,
-    formats.list_roles,
+    list_roles,
     formats.make_sentence,
     formats.quote_word,
     formats.shorten_rejection,

@@ -1,15 +1,18 @@
 """The route of a page: permissions as for every call, forms from our own pages only, errors as pages."""
 
 import logging
+from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.routing import Match
 
-from dockgate.identity.model import Caller
-from dockgate.shared.errors import DockgateError, UnknownCallerError
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import DockgateError, RoleNeededError, UnknownCallerError
 from dockgate.shared.interfaces import override
+from dockgate.store import Store
 from dockgate.web.authorization import GuardedRoute, Handler, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.first_token import render_repetition
@@ -21,6 +24,7 @@ from dockgate.web.console.repeated_forms import FORM_KEY, FormHandler
 from dockgate.web.error_responses import get_request_id
 from dockgate.web.page_paths import make_request_address, make_request_path
 from dockgate.web.query_parameters import KNOWN_PARAMETERS, drop_empty_parameters
+from dockgate.web.threads import get_threads
 
 # Fields of forms that a person does not type, or that no page may show.
 _HIDDEN_FIELDS = frozenset(
@@ -92,9 +96,17 @@ def is_page_wanted(request: Request) -> bool:
 
 
 def render_error_page(
-    request: Request, status: int, message: str, advice: str | None, caller: Caller | None = None
+    request: Request,
+    status: int,
+    message: str,
+    advice: str | None,
+    caller: Caller | None = None,
+    administrators: Sequence[str] = (),
 ) -> Response:
-    """An error as a page: what happened, the next step, and the id of the request, which the log has too."""
+    """An error as a page: what happened, the next step, and the id of the request, which the log has too.
+
+    `administrators` are the names of whom to ask for a role.
+    """
     name = get_request_id(request)
     if is_part(request):
         return render_page(request, caller, "_not_checked.html", status, message=message, advice=advice, sign_in=None)
@@ -107,6 +119,7 @@ def render_error_page(
         title=make_sentence(message),
         message=message,
         advice=advice,
+        administrators=administrators,
         next=_choose_next_page(request, status),
         request_id=name,
     )
@@ -135,13 +148,23 @@ def _read_own_path(request: Request, header: str) -> str | None:
     return choose_own_path(f"/{path}") if slash and host == request.headers.get("host") else None
 
 
-def answer_error(request: Request, error: DockgateError, status: int, caller: Caller | None) -> Response:
+async def answer_error(request: Request, error: DockgateError, status: int, caller: Caller | None) -> Response:
     """The page of an error; the page to sign in if the caller is unknown."""
     if status == 401:
         return _sign_in(request)
     if status == 404 and request.method in SAFE_METHODS and not _has_page(request, request.url.path):
         return render_form_address(request, caller)
-    return render_error_page(request, status, str(error), error.next_step, caller)
+    administrators: Sequence[str] = ()
+    if caller is not None and isinstance(error, RoleNeededError):
+        services: WebServices = request.app.state.services
+        threads = await get_threads(request)
+        administrators = await threads.run_prompt(_list_administrators, services.store)
+    return render_error_page(request, status, str(error), error.next_step, caller, administrators)
+
+
+def _list_administrators(store: Store) -> Sequence[str]:
+    """The names of those who can grant roles."""
+    return [principal.name for principal in store.principals.list() if principal.can(Permission.ADMINISTER)]
 
 
 def render_form_address(request: Request, caller: Caller | None = None) -> Response:

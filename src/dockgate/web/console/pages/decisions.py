@@ -7,13 +7,12 @@ from typing import Literal
 from dockgate.delivery.approval_request import make_image_scope
 from dockgate.delivery.model import POLICY_DECISION, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
-from dockgate.identity.model import Caller, Permission
+from dockgate.identity.model import Caller, Permission, list_roles
 from dockgate.services.approvals.decisions import NO_VOTER, ApprovalDecisions, VoterCheck
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.store import Store
 from dockgate.store.records import VerdictRecord
 from dockgate.web.api.approvals import ApprovalView
-from dockgate.web.console.formats import list_roles
 
 
 @dataclass(frozen=True, slots=True)
