@@ -108,7 +108,7 @@ def test_a_page_that_shows_what_kev_says_tells_that_it_is_old(site: StaleSite, p
 
 
 def test_calls_that_list_what_kev_says_tell_that_it_is_old(site: StaleSite) -> None:
-    for path in ("/vulnerabilities", "/packages?q=low-open-0"):
+    for path in ("/vulnerabilities", "/packages?q=low-open-0", "/images", "/images?exploited=true"):
         ages = {entry["catalogue"]: entry for entry in site.server.get(path)["catalogues"]}
         assert (ages["kev"]["is_stale"], ages["kev"]["checked_at"]) == (True, site.checked_at)
 

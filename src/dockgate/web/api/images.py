@@ -12,6 +12,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.exposure.advisory_matching import AdvisoryMatching
+from dockgate.services.exposure.catalogue_ages import CatalogueAge, read_catalogue_ages
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_layer_findings, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
@@ -38,10 +39,11 @@ class MatchedImagePage(ImagePage):
 
     `next` is the cursor of the following page, null for the last. A page by `status` may be short: images are left out
     that have another verdict in their repository than elsewhere. `matching` is null without a filter of findings or
-    packages.
+    packages. `catalogues` says how old KEV and EPSS are.
     """
 
     matching: AdvisoryMatching | None
+    catalogues: list[CatalogueAge]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +137,14 @@ def list_images(
     finding. `counts` are the findings that the policy counts: others, as those without a fix, can be in the verdict.
     `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
     previous page. `matching` says whether images may be missing: its `certainty` is Complete, Partial or Unknown, with
-    the `reason`; null without a filter of findings or packages. A limited token sees its repositories only.
+    the `reason`; null without a filter of findings or packages. `catalogues` says how old KEV and EPSS are, none if the
+    advisories cannot be read. A limited token sees its repositories only.
     """
     query = filters.make_query(caller, limit, after)
     page = images.search.list_images(query)
     now = fleet.exposure_search.clock.now()
     matching = filters.read_matching(store, fleet.advisories, now, images.search, caller)
-    return MatchedImagePage(page.images, page.next, matching)
+    return MatchedImagePage(page.images, page.next, matching, list(read_catalogue_ages(fleet.advisories, now)))
 
 
 def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:
