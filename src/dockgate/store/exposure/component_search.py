@@ -24,7 +24,7 @@ from sqlalchemy import (
 from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState
 from dockgate.store.exposure.scopes import is_in_scope
-from dockgate.store.exposure.vulnerability_lists import select_components
+from dockgate.store.exposure.vulnerability_lists import select_components, select_ecosystems
 from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, VULNERABILITY
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
 from dockgate.store.queries import is_one_of_numbers, split_into_batches
@@ -124,7 +124,8 @@ class ComponentSearch:
             contents = select_components(scope).cte("contents")
             is_counted = components.id.in_(select(contents.c.component))
             is_undetermined_counted = undetermined_entries.component.in_(select(contents.c.component))
-            ecosystems = select(literal("ecosystem"), no_number, components.ecosystem).where(is_counted).distinct()
+            names = select_ecosystems(select(contents.c.component)).subquery()
+            ecosystems = select(literal("ecosystem"), no_number, names.c.ecosystem)
         query = union_all(
             *([repositories] if has_repositories else ()),
             select(literal("state"), no_number, fleet_state.c.name),
