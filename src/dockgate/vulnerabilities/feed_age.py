@@ -1,11 +1,12 @@
 """The age of advisory data, and whether a feed has gone quiet. Pure."""
 
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import format_time, parse_time, shift_time
 from dockgate.shared.wording import format_count
+from dockgate.vulnerabilities.model import Coverage
 
 # The age at which a feed is stale, unless a policy says otherwise (`evidence.stale_after_days`).
 STALE_AFTER = timedelta(days=7)
@@ -19,6 +20,13 @@ def is_stale(checked_at: str | None, now: datetime, limit: timedelta = STALE_AFT
     """Return whether a check at this time is too old, unknown, or in the future."""
     checked_time = parse_time(checked_at)
     return checked_time is None or not -CLOCK_SKEW <= now - checked_time < limit
+
+
+def list_staleness_times(coverage: Iterable[Coverage], limit: timedelta) -> Iterator[datetime]:
+    """Yield the times at which each check is no longer in the future, and is as old as the limit."""
+    for checked_time in filter(None, (parse_time(entry.checked_at) for entry in coverage)):
+        yield shift_time(checked_time, -CLOCK_SKEW)
+        yield shift_time(checked_time, limit)
 
 
 def describe_staleness(

@@ -8,9 +8,9 @@ from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
-from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.shared.wording import format_amount
-from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW, list_staleness_times
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, UndeterminedFact
 
 _MAX_HOURS = 876_000
@@ -65,10 +65,9 @@ class DatabaseAge(TimelessRule):
     @override
     def list_feed_change_times(
         self, coverage: Iterable[Coverage], settings: Mapping[str, object]
-    ) -> Iterator[datetime]:
-        for checked_at in filter(None, (parse_time(entry.checked_at) for entry in coverage)):
-            yield shift_time(checked_at, -CLOCK_SKEW)
-            yield shift_time(checked_at, timedelta(hours=float(str(settings["hours"]))) + timedelta.resolution)
+    ) -> Iterable[datetime]:
+        hours = float(str(settings["hours"]))
+        return list_staleness_times(coverage, timedelta(hours=hours) + timedelta.resolution)
 
 
 RULE: Rule = DatabaseAge()

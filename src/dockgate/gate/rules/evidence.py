@@ -15,9 +15,9 @@ from dockgate.gate.rules._settings import (
     require_known_keys,
 )
 from dockgate.shared.interfaces import override
-from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.shared.timestamps import to_datetime
 from dockgate.shared.wording import format_count, join_words
-from dockgate.vulnerabilities.feed_age import CLOCK_SKEW, describe_staleness
+from dockgate.vulnerabilities.feed_age import describe_staleness, list_staleness_times
 from dockgate.vulnerabilities.model import Coverage, UndeterminedFact
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
@@ -100,10 +100,8 @@ class Evidence(TimelessRule):
     @override
     def list_feed_change_times(
         self, coverage: Iterable[Coverage], settings: Mapping[str, object]
-    ) -> Iterator[datetime]:
-        for checked_at in filter(None, (parse_time(entry.checked_at) for entry in coverage)):
-            yield shift_time(checked_at, -CLOCK_SKEW)
-            yield shift_time(checked_at, timedelta(days=int(str(settings["stale_after_days"]))))
+    ) -> Iterable[datetime]:
+        return list_staleness_times(coverage, timedelta(days=int(str(settings["stale_after_days"]))))
 
 
 RULE: Rule = Evidence()
