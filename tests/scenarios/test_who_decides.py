@@ -128,6 +128,19 @@ def test_only_an_approver_rejects(voting: Voting) -> None:
     assert reject(voting, "ann", execution).is_success  # repeated
 
 
+@pytest.mark.parametrize("fields", [{}, {"vote": ""}, {"vote": "maybe"}])
+def test_a_form_without_a_pressed_button_decides_nothing(voting: Voting, fields: dict[str, str]) -> None:
+    execution, _ = voting.start_waiting_execution(f"unpressed-{fields.get('vote', 'none')}z", "{count: 1}")
+    path = f"/approvals/{voting.get_approval(execution)['id']}"
+    with Browser(voting.server, voting.tokens["ann"]) as browser:
+        answer = browser.send_form(f"{path}/vote", reason="not now", **fields)
+    assert answer.status_code == 422
+    assert "Press Approve or Reject." in answer.text
+    assert 'value="not now"' in answer.text
+    assert voting.server.get(f"{path}/votes") == []
+    assert voting.get_approval(execution)["state"] == "Waiting"
+
+
 def test_a_contributor_and_someone_who_approved_do_not_reject(voting: Voting) -> None:
     voting.add("writer", ["approver"], "dev+work@example.org")
     execution, _ = voting.start_waiting_execution("written", "{count: 2}")

@@ -109,9 +109,19 @@ def cast_vote(
     form: _DecisionFormDependency,
 ) -> Response:
     """Approve or reject as a person."""
-    body = approval_calls.CastVote(form.fields.get("vote") == "yes", form.fields.get("reason", ""))
-    decide = partial(approval_calls.cast_vote, approval_id, body, caller, form.store, approvals)
+
+    def decide() -> object:
+        body = approval_calls.CastVote(_is_yes(form.fields.get("vote", "")), form.fields.get("reason", ""))
+        return approval_calls.cast_vote(approval_id, body, caller, form.store, approvals)
+
     return form.run(approval_id, "vote", caller, decide)
+
+
+def _is_yes(vote: str) -> bool:
+    """Return whether the pressed button approves. UsageError for a form that was sent by neither of its buttons."""
+    if vote not in ("yes", "no"):
+        raise UsageError("the form says neither yes nor no", "Press Approve or Reject.")
+    return vote == "yes"
 
 
 @router.post("/approvals/{approval_id:path}/reject")

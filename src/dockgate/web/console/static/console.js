@@ -36,7 +36,7 @@ document.addEventListener("submit", (event) => {
 });
 // A press after going back is meant, and gets a new key. A form that names the version that it changes needs none.
 window.addEventListener("pageshow", (event) => {
-  for (const button of document.querySelectorAll("form button")) { button.disabled = false; button.removeAttribute("aria-busy"); }
+  for (const button of document.querySelectorAll("form button:not([hidden])")) { button.disabled = false; button.removeAttribute("aria-busy"); }
   if (event.persisted) for (const key of document.querySelectorAll("form:not(:has([name=version], [name=head])) [name=form_key]")) key.value += "+";
 });
 

@@ -1,0 +1,55 @@
+"""Decisions of a person in a real browser: only a pressed button decides."""
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.parts import wait_until
+from tests.scenarios.console_site import Site
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import PIPELINE
+from tests.scenarios.watched_browser import OpenPage
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+APPROVERS = "\n        approvers: {count: 1, roles: [admin], exclude_committer: false}\n  - name: Deploy"
+
+
+def request_vote(site: Site, name: str) -> str:
+    """An execution that waits for an administrator. Its image is approved."""
+    image = site.server.plan_image(name, PlannedFindings({}))
+    text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
+    site.server.apply(text.replace("\n  - name: Deploy", APPROVERS))
+    site.server.push(name, author="Ben <ben@example.org>", message="Change")
+    execution: str = site.server.request_approval(image)
+    site.server.end_scan(image)
+    wait_until(lambda: site.server.get(f"/images/{image}")["verdicts"])
+    return execution
+
+
+def list_votes(site: Site, execution: str) -> list[tuple[bool, str]]:
+    path = f"/approvals/{execution}/ContainerVulnerabilityAssessment/Approval/1/votes"
+    return [(vote["is_yes"], vote["reason"]) for vote in site.server.get(path)]
+
+
+def press_enter_in_reason(page: Page) -> None:
+    page.get_by_label("Reason").first.fill("This commit breaks the export")
+    page.keyboard.press("Enter")
+    # Enter would have left the page before the next one is open.
+    page.reload()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_enter_in_the_reason_of_a_rejection_does_not_approve(open_page: OpenPage, site: Site, *, scripts: bool) -> None:
+    execution = request_vote(site, f"entered-{scripts}".lower())
+    page = open_page(f"/executions/{execution}", scripts=scripts)
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
+    press_enter_in_reason(page)
+    if scripts:  # after going back the browser shows the page as it was, and its buttons can be pressed again
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+        press_enter_in_reason(page)
+    assert "POST" not in methods
+    assert list_votes(site, execution) == []
+    page.get_by_label("Reason").first.fill("This commit breaks the export")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(page.locator("#live .answer")).to_contain_text("This commit breaks the export")
+    assert list_votes(site, execution) == [(False, "This commit breaks the export")]
