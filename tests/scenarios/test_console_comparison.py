@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from hashlib import sha256
+from html import unescape
 from pathlib import Path
 from threading import Event
 
@@ -101,3 +102,18 @@ def test_a_person_of_one_project_compares_with_their_own_only(site: Site) -> Non
             assert "web" not in answer.text.partition('id="compare"')[2]
         assert limited_browser.get(f"/verdicts/{verdict}", params={"against": verdict}).status_code == 200
         assert limited_browser.get(f"/verdicts/{second}", params={"against": verdict}).status_code == 403
+
+
+def test_a_comparison_and_a_replay_keep_the_filter_and_the_order_of_the_findings(site: Site, browser: Browser) -> None:
+    path = f"/verdicts/{find_verdict(site, CANDIDATE)}"
+    compared_page = browser.get(f"{path}?severity=LOW&sort=package&show=unfixed&against={site.approved_image}").text
+    section = compared_page.partition('id="compare"')[2].partition("</section>")[0]
+    for name, value in (("severity", "LOW"), ("sort", "package"), ("show", "unfixed")):
+        assert section.count(f'<input type="hidden" name="{name}" value="{value}">') == section.count("<form") == 2
+    (link,) = re.findall(r'href="([^"]*replay=yes#reached)"', compared_page)
+    replayed_page = browser.get(unescape(link)).text
+    assert "the same bytes again" in replayed_page.partition('id="reached"')[2]
+    assert "Compared with" in replayed_page
+    assert '<option value="LOW" selected>' in replayed_page
+    assert '<option value="package" selected>' in replayed_page
+    assert 'show=unfixed" aria-current="true"' in replayed_page

@@ -77,7 +77,7 @@ def test_a_verdict_shows_the_worst_platform_and_links_to_the_others(browser: Bro
 def test_filters_pages_and_reasons_of_a_verdict_keep_its_platform(browser: Browser, verdict: str) -> None:
     parameter = f"platform={quote(AMD64, safe='')}"
     html = browser.get(f"/verdicts/{verdict}?{parameter}&fix=no").text
-    for link in ("show=unfixed", "sort=severity"):
+    for link in ("show=unfixed", "sort=severity", "replay=yes#reached"):
         (href,) = {part.partition('"')[0] for part in html.split('href="')[1:] if link in part.partition('"')[0]}
         assert parameter in href
         assert "fix=no" in href

@@ -10,6 +10,7 @@ import pytest
 from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import PIPELINE
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import Voting
 
@@ -139,6 +140,41 @@ def test_a_form_without_a_pressed_button_decides_nothing(voting: Voting, fields:
     assert 'value="not now"' in answer.text
     assert voting.server.get(f"{path}/votes") == []
     assert voting.get_approval(execution)["state"] == "Waiting"
+
+
+def test_a_person_who_comes_late_reads_what_was_decided(voting: Voting) -> None:
+    execution, image = voting.start_waiting_execution("late", "{count: 2}")
+    path = f"/approvals/{voting.get_approval(execution)['id']}"
+    voting.server.end_scan(image)
+    wait_until(lambda: voting.get_approval(execution)["verdict"])
+    assert voting.vote("ann", execution, is_yes=False, reason="not now").is_success
+    with Browser(voting.server, voting.tokens["ben"]) as browser:
+        answer = browser.send_form(f"{path}/vote", vote="yes")
+    assert answer.status_code == 409
+    assert "is already settled" in answer.text
+    assert "Rejected by ann: not now." in answer.text
+    assert set(re.findall(r'href="#([^"]+)"', answer.text)) <= set(re.findall(r'id="([^"]+)"', answer.text))
+    assert "See the findings" not in answer.text, "the verdict approves, and no finding is to be repaired"
+
+
+def test_the_link_to_decide_leads_to_the_approval_that_waits(voting: Voting) -> None:
+    text = PIPELINE.format(name="twice", repository="twice", service="twice", timeout="7d")
+    first_stage = "  - name: ContainerVulnerabilityAssessment"
+    people = "\n        approvers: {count: 1}\n"
+    image = '        image: "#{BuildVariables.IMAGE_DIGEST}"'
+    second_stage = f"  - name: Release\n    actions:\n      - name: People\n        type: approval\n{image}{people}"
+    assert first_stage in text
+    execution, digest = voting.start_waiting_execution("twice", "{count: 1}")
+    voting.server.post(f"/executions/{execution}/stop", {"reason": "another definition"})
+    voting.server.apply(text.replace("  - name: Deploy", f"{second_stage}  - name: Deploy"))
+    second_execution = voting.server.post("/pipelines/twice/executions")["id"]
+    voting.server.end_scan(digest)
+    approval = f"{second_execution}/Release/People/1"
+    wait_until(lambda: voting.server.client.get(f"/approvals/{approval}").is_success)
+    html = read_execution(voting, "ann", second_execution)
+    (link,) = re.findall(r'<a href="#([^"]+)">Decide</a>', html)
+    panel = html.partition(f'id="{link}"')[2].partition("</article>")[0]
+    assert f'action="/approvals/{approval}/vote"' in panel
 
 
 def test_a_contributor_and_someone_who_approved_do_not_reject(voting: Voting) -> None:

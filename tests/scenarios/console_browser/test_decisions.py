@@ -53,3 +53,26 @@ def test_enter_in_the_reason_of_a_rejection_does_not_approve(open_page: OpenPage
     page.get_by_role("button", name="Reject", exact=True).click()
     expect(page.locator("#live .answer")).to_contain_text("This commit breaks the export")
     assert list_votes(site, execution) == [(False, "This commit breaks the export")]
+
+
+def test_a_live_page_offers_no_second_press_while_a_form_is_on_its_way(open_page: OpenPage, site: Site) -> None:
+    execution = request_vote(site, "pressed-twice")
+    page = open_page(f"/executions/{execution}")
+    page.evaluate("addEventListener('submit', event => event.preventDefault())")  # as if the server took its time
+    page.get_by_role("button", name="Approve", exact=True).click()
+    buttons = page.locator("form[action$='/vote'] button:visible")
+    expect(buttons).to_have_count(2)
+    key = page.locator("form[action$='/vote'] [name=form_key]")
+    sent_key = key.input_value()
+    with page.expect_response(lambda response: response.url.endswith(execution)):
+        page.evaluate("document.body.dispatchEvent(new Event('refresh', {bubbles: true}))")
+    # When the second answer comes, the first one was shown, or was not.
+    with page.expect_response(lambda response: response.url.endswith(execution)):
+        page.evaluate("document.body.dispatchEvent(new Event('refresh', {bubbles: true}))")
+    for button in buttons.all():
+        expect(button).to_be_disabled()
+    assert key.input_value() == sent_key
+    # Once the page is shown again, as after going back, it is live.
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow'))")
+    page.evaluate("document.body.dispatchEvent(new Event('refresh', {bubbles: true}))")
+    expect(key).not_to_have_value(sent_key)

@@ -40,9 +40,9 @@ _FIRST_WORDS = frozenset(
         *("comparing", "compressed", "config", "contains", "document", "documents", "download", "every"),
         *("everybody", "execution", "finding", "index", "internal", "it", "its", "layer", "line", "manifest"),
         *("manual", "messages", "more", "name", "neither", "no", "not", "nothing", "only", "package", "page"),
-        *("permission", "policy", "principals", "processes", "requests", "revision", "secrets", "several", "standard"),
-        *("tasks", "texts", "that", "the", "there", "this", "to", "too", "two", "unexpected", "unknown", "version"),
-        *("waiving", "what", "write", "wrong", "you"),
+        *("permission", "policy", "principals", "processes", "rejected", "requests", "revision", "secrets", "several"),
+        *("standard", "tasks", "texts", "that", "the", "there", "this", "to", "too", "two", "unexpected", "unknown"),
+        *("version", "waiving", "what", "write", "wrong", "you"),
     )
 )
 # Seconds of 365 days.

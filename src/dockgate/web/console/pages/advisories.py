@@ -1,9 +1,9 @@
 """The page of the advisory database: its feeds, and what it covers."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from dockgate.services.feeds.status import describe_advisory_database, read_advisory_feeds
@@ -39,7 +39,7 @@ _COVERAGE_SORTS = ("ecosystem", "-ecosystem", "part", "-part", "checked", "-chec
 def update_feeds(caller: api.AcceptCaller, clock: api.ClockDependency, upkeep: api.UpkeepDependency) -> Response:
     """Have the server fetch its feeds now."""
     calls.update_feeds(caller, clock, upkeep)
-    return redirect_to("/advisories")
+    return redirect_to("/advisories?requested=true")
 
 
 @router.get("/advisories")
@@ -52,8 +52,12 @@ def show_advisories(
     fleet: api.FleetDependency,
     upkeep: api.UpkeepDependency,
     sort: FeedSort = "feed",
+    is_update_requested: Annotated[bool, Query(alias="requested")] = False,
 ) -> Response:
-    """Show what the advisory database covers, and how old it is: nothing of images."""
+    """Show what the advisory database covers, and how old it is: nothing of images.
+
+    The form of the page leads back to it: `requested` after a request to update.
+    """
     database = describe_advisory_database(fleet.advisories)
     feeds = make_page(
         read_advisory_feeds(upkeep.update_settings), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)
@@ -70,5 +74,6 @@ def show_advisories(
         feeds=feeds,
         links=ListLinks("/advisories", list_sort_names(FeedSort), sort),
         troubles=troubles,
+        is_update_requested=is_update_requested,
         has_updates=any(feed.off is None for feed in feeds),
     )

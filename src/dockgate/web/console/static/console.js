@@ -1,4 +1,4 @@
-// Makes pages comfortable: they work without it. No HTML is written here: text only.
+// Makes pages comfortable: they work without it. It writes text, no HTML.
 document.documentElement.classList.add("js");
 
 const pad = (number) => String(number).padStart(2, "0");
@@ -21,22 +21,24 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   try {
     await navigator.clipboard.writeText(button.dataset.copy ?? button.previousElementSibling.textContent);
-    const before = button.getAttribute("aria-label");
-    button.setAttribute("aria-label", "Copied");
+    const { ariaLabel } = button;
+    button.ariaLabel = "Copied";
     button.classList.add("good");
-    setTimeout(() => { if (before) button.setAttribute("aria-label", before); else button.removeAttribute("aria-label"); button.classList.remove("good"); }, 1500);
+    setTimeout(() => { button.ariaLabel = ariaLabel; button.classList.remove("good"); }, 1500);
   } catch { button.hidden = true; }
 });
 
-// One press acts once: what was sent cannot be sent again by a second press.
+// One press acts once: a second one sends nothing.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   event.submitter?.setAttribute("aria-busy", "true");
   for (const button of event.target.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
 });
-// A press after going back is meant, and gets a new key. A form that names the version that it changes needs none.
+// Nor does one on a page that was updated meanwhile.
+document.addEventListener("htmx:before:swap", (event) => { if (document.querySelector("form [aria-busy]")) event.preventDefault(); });
+// A press after going back is meant: it gets a new key, unless the form names the version that it changes.
 window.addEventListener("pageshow", (event) => {
-  for (const button of document.querySelectorAll("form button:not([hidden])")) { button.disabled = false; button.removeAttribute("aria-busy"); }
+  for (const button of document.querySelectorAll("form button:not([hidden])")) { button.disabled = false; button.ariaBusy = null; }
   if (event.persisted) for (const key of document.querySelectorAll("form:not(:has([name=version], [name=head])) [name=form_key]")) key.value += "+";
 });
 
@@ -59,7 +61,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// The next or previous link takes the focus: of rows the first one of each.
+// The next or previous link takes the focus: the first one of each row.
 function move(all, step) {
   const links = all.filter(Boolean);
   const at = links.indexOf(document.activeElement);
@@ -79,7 +81,7 @@ document.addEventListener("scroll", ({ target }) => {
 }, true);
 if (!location.hash) document.querySelector(".log .chosen")?.scrollIntoView({ block: "center" });
 
-// A live page says when it has lost the server, and since when: its stream failed or is silent, or its polls fail.
+// A live page says since when it has lost the server: its stream failed or is silent, or its polls fail.
 const notice = document.querySelector("#not-live");
 let lastContactAt = new Date();
 let silenceTimer;
