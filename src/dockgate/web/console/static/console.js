@@ -1,4 +1,4 @@
-// Makes pages comfortable: they work without it. It writes text, no HTML.
+// Makes pages comfortable: they work without it. It writes no HTML.
 document.documentElement.classList.add("js");
 
 const pad = (number) => String(number).padStart(2, "0");
