@@ -1,4 +1,4 @@
-"""The server's knowledge of a browser: its cookies, and where a request comes from."""
+"""The server's knowledge of a browser: its cookies, all of which are set here, and where a request comes from."""
 
 import base64
 import json
@@ -16,24 +16,49 @@ SIGN_IN_SECONDS = 600
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
+def read_cookie(request: Request, name: str) -> str | None:
+    """The value of a cookie that `set_cookie` set, or None."""
+    return request.cookies.get(_make_cookie_name(request, name))
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+    """Have the browser keep a cookie, out of reach of scripts and of other sites, and over TLS for TLS alone."""
+    response.set_cookie(
+        _make_cookie_name(request, name),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_cookie(request: Request, response: Response, name: str) -> None:
+    """Have the browser forget a cookie."""
+    response.delete_cookie(
+        _make_cookie_name(request, name), path="/", secure=request.url.scheme == "https", httponly=True
+    )
+
+
 def read_session_secret(request: Request) -> str | None:
     """The secret of the request's session, or None."""
-    return request.cookies.get(_make_cookie_name(request, _COOKIE))
+    return read_cookie(request, _COOKIE)
 
 
 def set_session(request: Request, response: Response, secret: str, seconds: int) -> None:
     """Have the browser keep the session, out of reach of scripts and of other sites."""
-    _set_cookie(request, response, _COOKIE, secret, seconds)
+    set_cookie(request, response, _COOKIE, secret, seconds)
 
 
 def clear_session(request: Request, response: Response) -> None:
     """Have the browser forget the session."""
-    _clear_cookie(request, response, _COOKIE)
+    clear_cookie(request, response, _COOKIE)
 
 
 def read_sign_in_fields(request: Request) -> list[object]:
     """Return what `set_sign_in` put into the browser, no fields for anything else."""
-    text = request.cookies.get(_make_cookie_name(request, _SIGN_IN_COOKIE), "")
+    text = read_cookie(request, _SIGN_IN_COOKIE) or ""
     try:
         fields = json.loads(base64.urlsafe_b64decode(text))
     except (ValueError, RecursionError):
@@ -44,12 +69,12 @@ def read_sign_in_fields(request: Request) -> list[object]:
 def set_sign_in(request: Request, response: Response, fields: list[str]) -> None:
     """Have the browser keep what it needs to come back from the identity provider."""
     text = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
-    _set_cookie(request, response, _SIGN_IN_COOKIE, text, SIGN_IN_SECONDS)
+    set_cookie(request, response, _SIGN_IN_COOKIE, text, SIGN_IN_SECONDS)
 
 
 def clear_sign_in(request: Request, response: Response) -> None:
     """Have the browser forget a sign-in that is over."""
-    _clear_cookie(request, response, _SIGN_IN_COOKIE)
+    clear_cookie(request, response, _SIGN_IN_COOKIE)
 
 
 def require_same_origin(request: Request) -> None:
@@ -63,25 +88,6 @@ def require_same_origin(request: Request) -> None:
     if (site == "same-origin") if site is not None else (origin == own_origin):
         return
     raise DeniedError("the form was not sent by a page of this server", "Open the page here, and send it again.")
-
-
-def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
-    is_secure = request.url.scheme == "https"
-    response.set_cookie(
-        _make_cookie_name(request, name),
-        value,
-        max_age=seconds,
-        path="/",
-        secure=is_secure,
-        httponly=True,
-        samesite="lax",
-    )
-
-
-def _clear_cookie(request: Request, response: Response, name: str) -> None:
-    response.delete_cookie(
-        _make_cookie_name(request, name), path="/", secure=request.url.scheme == "https", httponly=True
-    )
 
 
 def _make_cookie_name(request: Request, name: str) -> str:

@@ -24,6 +24,7 @@ from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
 from dockgate.web import page_paths
+from dockgate.web.browser_sessions import read_cookie
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
 from dockgate.web.console import charts, formats, terminal_text
 from dockgate.web.console.empty_states import get_empty_state
@@ -100,7 +101,7 @@ def render_page(
     """
     services: WebServices = request.app.state.services
     nonce = secrets.token_urlsafe(16)
-    theme = request.cookies.get(THEME_COOKIE, "")
+    theme = read_cookie(request, THEME_COOKIE)
     html = (
         make_environment()
         .get_template(template)
@@ -110,7 +111,7 @@ def render_page(
             path=page_paths.make_request_path(request),
             page_address=page_paths.make_request_address(request),
             theme=theme if theme in THEMES else "",
-            has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
+            has_keys=read_cookie(request, KEYS_COOKIE) != KEYS_OFF,
             navigation=_list_navigation(caller) if caller else (),
             is_open=lambda page: caller is not None and _is_open(caller, page),
             is_unprotected=caller is not None and caller.token is None,

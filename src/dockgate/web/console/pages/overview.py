@@ -14,6 +14,7 @@ from dockgate.shared.recent_values import RecentValues
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 from dockgate.web import api
+from dockgate.web.browser_sessions import read_cookie, set_cookie
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
 from dockgate.web.console.pages.queue_items import QueueCount, count_queue_items, describe_change, list_queue_items
@@ -55,7 +56,7 @@ def show_overview(
     by commas: the answer says what has changed, and has the same executions.
     """
     services = attention.list_services(caller)
-    visit = read_visit(clock(), request.cookies.get(VISIT_COOKIE))
+    visit = read_visit(clock(), read_cookie(request, VISIT_COOKIE))
     changes, has_more = find_changes(store, caller, format_time(visit.since), {service.name for service in services})
     caller_attention = attention.read(caller, services, list_failed_executions(changes))
     queue = list_queue_items(caller_attention, clock())
@@ -93,9 +94,7 @@ def show_overview(
         visit=visit,
     )
     if not is_refresh:  # what a page fetches by itself is not a visit
-        page.set_cookie(
-            VISIT_COOKIE, visit.cookie, max_age=int(LONGEST_PERIOD.total_seconds()), httponly=True, samesite="lax"
-        )
+        set_cookie(request, page, VISIT_COOKIE, visit.cookie, int(LONGEST_PERIOD.total_seconds()))
     return page
 
 

@@ -24,10 +24,12 @@ from dockgate.shared.errors import (
 from dockgate.web import api
 from dockgate.web.authorization import audit_sign_in, describe_call, record_call, require_few, require_present_caller
 from dockgate.web.browser_sessions import (
+    clear_cookie,
     clear_session,
     clear_sign_in,
     read_session_secret,
     read_sign_in_fields,
+    set_cookie,
     set_session,
     set_sign_in,
 )
@@ -172,11 +174,11 @@ def choose_theme(request: Request, caller: api.ReadCaller, fields: Form) -> Resp
     response = redirect_to("/settings")
     theme = fields.get("theme", "")
     if theme in THEMES:
-        response.set_cookie(THEME_COOKIE, theme, max_age=_YEAR, httponly=True, samesite="lax")
+        set_cookie(request, response, THEME_COOKIE, theme, _YEAR)
     else:
-        response.delete_cookie(THEME_COOKIE, httponly=True)
+        clear_cookie(request, response, THEME_COOKIE)
     if fields.get("keys") == KEYS_OFF:
-        response.set_cookie(KEYS_COOKIE, KEYS_OFF, max_age=_YEAR, httponly=True, samesite="lax")
+        set_cookie(request, response, KEYS_COOKIE, KEYS_OFF, _YEAR)
     else:
-        response.delete_cookie(KEYS_COOKIE, httponly=True)
+        clear_cookie(request, response, KEYS_COOKIE)
     return response
