@@ -63,6 +63,8 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
         answer = _edit_file(browser)
         assert answer.status_code == 303
         page = browser.get(answer.headers["location"]).text
+        for query in ("", "?committed=main"):  # once, and never by a link
+            assert "Committed to" not in browser.get(f"{answer.headers['location']}{query}").text
     assert 'Committed to <bdi class="foreign">main</bdi>: this starts <a href="/pipelines/web">web</a>' in page
     assert "<ins>+FROM debian:13</ins>" in page
     assert "<del>-FROM scratch</del>" in page

@@ -87,7 +87,9 @@ def test_the_overview_leads_to_a_callback_that_was_given_up_and_to_sending_it_ag
         assert repetition.status_code == 409
         assert "was not given up" in repetition.text
         all_again = browser.send_form(REDELIVER, kind="webhook", receiver="ci.example")
-        assert "count=1" in all_again.headers["location"]
+        assert "1 message is sent again" in browser.get(all_again.headers["location"]).text
+        for query in ("", "?count=3"):  # once, and never by a link
+            assert "sent again. <a" not in browser.get(f"{all_again.headers['location']}{query}").text
         wait_until(lambda: webhooks.called_urls == ["https://ci.example/one", "https://ci.example/two"])
         assert not [link for link in Forms(browser.get("/").text).links if "deliveries" in link]
         assert browser.send_form(REDELIVER, kind="smoke", receiver="ci.example").status_code == 400

@@ -8,10 +8,11 @@ from dockgate.shared.errors import UsageError
 from dockgate.store.records import OutboxKind
 from dockgate.web import api
 from dockgate.web.api import deliveries as calls
+from dockgate.web.console.flash import clear_flash, read_flash_count, redirect_with_flash
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.page_paths import make_approval_path, make_image_path
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
@@ -44,27 +45,28 @@ def show_deliveries(
     state: DeliveryState | None = None,
     sort: calls.DeliverySort = "-due",
     after: Cursor = None,
-    count: api.Count | None = None,
 ) -> Response:
     """List deliveries that failed.
 
-    The forms of the page lead back to it: `count` is how many messages are sent again.
+    The forms of the page lead back to it, with how many messages are sent again.
     """
     query = PageQuery(sort, after)
     page = calls.read_delivery_page(events, query, kind, state)
-    return render_page(
+    answer = render_page(
         request,
         caller,
         "deliveries.html",
         title="Deliveries",
         deliveries=[(entry, _find_subject(entry)) for entry in page.entries],
         kinds=_KIND_TITLES,
-        redelivered_count=count,
+        redelivered_count=read_flash_count(request),
         links=ListLinks.from_page(
             DELIVERIES, list_sort_names(calls.DeliverySort), query, page, [("kind", kind), ("state", state)]
         ),
         filter_rows=_FILTERS,
     )
+    clear_flash(request, answer)
+    return answer
 
 
 def _find_subject(delivery: FailedDelivery) -> tuple[str, str] | None:
@@ -78,11 +80,11 @@ def _find_subject(delivery: FailedDelivery) -> tuple[str, str] | None:
 
 
 @router.post(f"{DELIVERIES}/redeliver")
-def redeliver(caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
+def redeliver(request: Request, caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
     """Send one message again that was given up, or all of its kind to its receiver."""
     kind, key = fields.get("kind", ""), fields.get("key")
     if kind not in set(OutboxKind):
         raise UsageError(f"{kind!r} is not a kind of deliveries", f"The kinds are {', '.join(OutboxKind)}.")
     messages = calls.RedeliveredMessages(OutboxKind(kind), fields.get("receiver", ""), [key] if key else None)
     count = calls.redeliver(messages, caller, events).count
-    return redirect_to(f"{DELIVERIES}?count={count}")
+    return redirect_with_flash(request, DELIVERIES, str(count))

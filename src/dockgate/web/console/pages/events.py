@@ -20,6 +20,7 @@ from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import rules as calls
+from dockgate.web.console.flash import clear_flash, read_flash, read_flash_count, redirect_with_flash
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -36,6 +37,9 @@ MAX_NAMES = 10
 LONGEST_NAME = 60
 # Beginnings of vulnerabilities' names that nothing else in an event has.
 PREFIXES = ("CVE-", "GHSA-", "MAL-", "PYSEC-", "RUSTSEC-", "GO-", "DSA-", "ALAS")
+
+# What a form tells the page of a target that accepted a test message.
+_TESTED = "tested"
 
 EventSort = Literal["-number", "number"]
 
@@ -313,16 +317,14 @@ def show_target(
     events: api.EventDependency,
     sort: calls.DeadLetterSort = "-position",
     after: Cursor = None,
-    tested: bool = False,
-    again: api.Count = 0,
 ) -> Response:
     """Show a target with the messages that wait, that it accepted, and that could not be sent.
 
-    The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
+    The forms of the page lead back to it, with what they did.
     """
     query = PageQuery(sort, after)
     page = calls.read_dead_letter_page(name, events, query)
-    return render_page(
+    answer = render_page(
         request,
         caller,
         "target.html",
@@ -332,25 +334,29 @@ def show_target(
         waiting=events.targets.list_waiting_messages(name, MAX_WAITING),
         delivered_messages=events.targets.list_delivered_messages(name, MAX_DELIVERED),
         max_delivered=MAX_DELIVERED,
-        is_tested=tested,
-        redelivered_count=again,
+        is_tested=read_flash(request) == _TESTED,
+        redelivered_count=read_flash_count(request),
         links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),
     )
+    clear_flash(request, answer)
+    return answer
 
 
 @router.post("/events/targets/{name}/test")
-def try_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> Response:
+def try_target(name: str, request: Request, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Send a test message to a target."""
     calls.try_target(name, caller, events)
-    return redirect_to(f"/events/targets/{name}?tested=true")
+    return redirect_with_flash(request, f"/events/targets/{name}", _TESTED)
 
 
 @router.post("/events/targets/{name}/redeliver")
-def redeliver_messages(name: str, caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
+def redeliver_messages(
+    name: str, request: Request, caller: api.AdminCaller, events: api.EventDependency, fields: Form
+) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
     redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, events)
-    return redirect_to(f"/events/targets/{name}?again={redelivery.count}")
+    return redirect_with_flash(request, f"/events/targets/{name}", str(redelivery.count))
 
 
 @router.post("/events/targets/{name}/remove")

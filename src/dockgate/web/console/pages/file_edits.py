@@ -1,7 +1,7 @@
 """A change of one file of a repository, committed in the page. It starts pipelines as a push does."""
 
 from collections.abc import Sequence
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -16,11 +16,12 @@ from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.edited_text import decode_text, make_field_text, restore_text
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.pages.definitions import compare_texts, get_form_status
 from dockgate.web.console.pages.revisions import find_kind, redirect_to_revision
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 
 # Bytes of a file that a form changes: what it sends encoded has room in a body.
 MAX_EDITED = 128 << 10
@@ -136,7 +137,7 @@ def save_file(
     except (UsageError, ConflictError) as error:
         return _render_edit_form(request, caller, store, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
-    return redirect_to(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
+    return redirect_with_flash(request, f"/repositories/{quote(name)}/commits/{commit}", change.branch)
 
 
 def _make_change(sources: SourceServices, name: str, values: dict[str, str]) -> FileEdit:

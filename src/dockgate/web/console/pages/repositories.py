@@ -15,6 +15,7 @@ from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.console.edited_text import decode_text
+from dockgate.web.console.flash import clear_flash, read_flash
 from dockgate.web.console.formats import MAX_BEGINNING, make_sentence
 from dockgate.web.console.highlighting import render_code
 from dockgate.web.console.list_links import ListLinks
@@ -197,12 +198,12 @@ def show_commit(
     store: api.StoreDependency,
     sources: api.SourceDependency,
     against: str = "",
-    committed: str = "",
 ) -> Response:
     """Show what a commit changes, or with `against` what differs from another commit or branch.
 
-    `committed` is the branch to which the person at the page has just committed: what that starts is shown.
+    The person who has just committed in the page to edit a file is shown what that starts.
     """
+    committed_branch = read_flash(request)
     lines: list[str] = []
     reason = ""
     refusal = None
@@ -214,7 +215,7 @@ def show_commit(
         reason = make_sentence(error.full_message)
     except NotFoundError as error:
         refusal = error
-    return render_page(
+    answer = render_page(
         request,
         caller,
         "commit.html",
@@ -225,8 +226,8 @@ def show_commit(
         branch=sources.host.find_branch(name, shown_commit.id),
         against=against.strip(),
         refusal=refusal,
-        committed_branch=committed,
-        started_pipelines=list_started_pipelines(store, caller, name, committed) if committed else (),
+        committed_branch=committed_branch,
+        started_pipelines=list_started_pipelines(store, caller, name, committed_branch) if committed_branch else (),
         executions=[
             row.execution
             for row in store.source_commits.list_of_commit(name, shown_commit.id, list_visible_pipelines(store, caller))
@@ -238,6 +239,8 @@ def show_commit(
         line_count=len(lines),
         reason=reason,
     )
+    clear_flash(request, answer)
+    return answer
 
 
 def _split_message(message: str) -> list[str]:

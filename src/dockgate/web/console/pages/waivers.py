@@ -16,6 +16,7 @@ from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
+from dockgate.web.console.flash import clear_flash, read_flash, redirect_with_flash
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
@@ -161,7 +162,8 @@ def add_waiver(
     except UsageError as error:
         return _render_waiver_form(request, caller, values | form_values, error)
     verdict = form_values["verdict"] if re.fullmatch(PATTERN, form_values["verdict"]) else ""
-    return redirect_to(f"/waivers/{new_waiver_view.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
+    path = f"/waivers/{new_waiver_view.waiver.id}"
+    return redirect_with_flash(request, path, verdict) if verdict else redirect_to(path)
 
 
 @router.get("/waivers/{waiver_id}")
@@ -172,15 +174,14 @@ def show_waiver(
     caller: api.ReadCaller,
     store: api.StoreDependency,
     clock: api.ClockDependency,
-    verdict: str = "",
 ) -> Response:
-    """Show a waiver.
-
-    `verdict` is the digest of the one from which the person at the page has just added it.
-    """
+    """Show a waiver. A person who has just added it from a verdict is led back there."""
     view = calls.get_waiver(waiver_id, caller, store, clock)
+    verdict = read_flash(request) or ""
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
-    return render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
+    answer = render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
+    clear_flash(request, answer)
+    return answer
 
 
 @router.post("/waivers/{waiver_id}/revoke")

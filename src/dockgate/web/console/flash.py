@@ -1,0 +1,49 @@
+"""What the answer to a form tells the page that it leads to, once.
+
+A cookie carries it: anyone can make a link, and a parameter of it could claim what never happened.
+"""
+
+import base64
+import binascii
+
+from fastapi import Request, Response
+
+from dockgate.web.browser_sessions import clear_cookie, read_cookie, set_cookie
+from dockgate.web.console.routes import redirect_to
+
+_COOKIE = "dockgate-flash"
+# The browser opens the page at once.
+_SECONDS = 60
+_SEPARATOR = "\n"
+
+
+def redirect_with_flash(request: Request, path: str, text: str) -> Response:
+    """Answer a form: the browser gets the page at `path`, and tells it the text."""
+    response = redirect_to(path)
+    value = base64.urlsafe_b64encode(f"{path}{_SEPARATOR}{text}".encode()).decode()
+    set_cookie(request, response, _COOKIE, value, _SECONDS)
+    return response
+
+
+def read_flash(request: Request) -> str | None:
+    """The text for the page that is requested, None without one. Clear it in the answer."""
+    value = read_cookie(request, _COOKIE)
+    if value is None:
+        return None
+    try:
+        path, separator, text = base64.urlsafe_b64decode(value).decode().partition(_SEPARATOR)
+    except (binascii.Error, ValueError):
+        return None
+    return text if separator and path == request.url.path else None
+
+
+def read_flash_count(request: Request) -> int | None:
+    """The text as a number, None without one."""
+    text = read_flash(request)
+    return int(text) if text and text.isdecimal() else None
+
+
+def clear_flash(request: Request, response: Response) -> None:
+    """Have the browser forget the text, if it has one, so that it is shown once."""
+    if read_cookie(request, _COOKIE) is not None:
+        clear_cookie(request, response, _COOKIE)
