@@ -9,7 +9,6 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.routing import Match
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DockgateError, RoleNeededError, UnknownCallerError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
@@ -156,9 +155,8 @@ async def answer_error(request: Request, error: DockgateError, status: int, call
         return render_form_address(request, caller)
     administrators: Sequence[str] = ()
     if caller is not None and isinstance(error, RoleNeededError):
-        services: WebServices = request.app.state.services
         threads = await get_threads(request)
-        administrators = await threads.run_prompt(_list_administrators, services.store)
+        administrators = await threads.run_prompt(_list_administrators, request.app.state.services.store)
     return render_error_page(request, status, str(error), error.next_step, caller, administrators)
 
 
