@@ -1,4 +1,4 @@
-"""The server's knowledge of a browser: its cookies, all of which are set here, and where a request comes from."""
+"""The server's knowledge of a browser: its cookies, which are all set here, and its requests."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def read_cookie(request: Request, name: str) -> str | None:
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
-    """Have the browser keep a cookie, out of reach of scripts and of other sites, and over TLS for TLS alone."""
+    """Have the browser keep a cookie, out of reach of scripts and other sites, and over TLS for TLS alone."""
     response.set_cookie(
         _make_cookie_name(request, name),
         value,

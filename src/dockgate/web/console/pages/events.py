@@ -39,7 +39,7 @@ LONGEST_NAME = 60
 PREFIXES = ("CVE-", "GHSA-", "MAL-", "PYSEC-", "RUSTSEC-", "GO-", "DSA-", "ALAS")
 
 # What a form tells the page of a target that accepted a test message.
-_TESTED = "tested"
+_TESTED_TARGET = "tested"
 
 EventSort = Literal["-number", "number"]
 
@@ -334,7 +334,7 @@ def show_target(
         waiting=events.targets.list_waiting_messages(name, MAX_WAITING),
         delivered_messages=events.targets.list_delivered_messages(name, MAX_DELIVERED),
         max_delivered=MAX_DELIVERED,
-        is_tested=read_flash(request) == _TESTED,
+        is_tested=read_flash(request) == _TESTED_TARGET,
         redelivered_count=read_flash_count(request),
         links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),
     )
@@ -346,7 +346,7 @@ def show_target(
 def try_target(name: str, request: Request, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Send a test message to a target."""
     calls.try_target(name, caller, events)
-    return redirect_with_flash(request, f"/events/targets/{name}", _TESTED)
+    return redirect_with_flash(request, f"/events/targets/{name}", _TESTED_TARGET)
 
 
 @router.post("/events/targets/{name}/redeliver")
