@@ -63,7 +63,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.app import create_app
-from dockgate.web.authorization import RecentCalls
+from dockgate.web.recent_calls import RecentCalls
 
 SECRET = "only-for-tests"
 

@@ -19,7 +19,7 @@ from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.store.records import PushedImage
-from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
+from dockgate.web.recent_calls import MAX_RECORDED, FailedAuthentications, RecentCalls
 
 # Its tests share a server, and later ones change what earlier ones look at.
 pytestmark = pytest.mark.long

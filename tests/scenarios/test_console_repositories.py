@@ -14,7 +14,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.delivery.repository_files import MAX_FILE
 from dockgate.identity.model import Role
 from dockgate.store.delivery.source_commits import CommitSearch
-from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
+from dockgate.web.recent_calls import MAX_RECORDED, FailedAuthentications, RecentCalls
 
 # Its tests share a server, and later ones change what earlier ones look at.
 pytestmark = pytest.mark.long

@@ -12,7 +12,7 @@ from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
-from dockgate.web.authorization import FailedAuthentications
+from dockgate.web.recent_calls import FailedAuthentications
 
 COOKIE = "dockgate-session"
 

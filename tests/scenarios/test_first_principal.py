@@ -16,7 +16,7 @@ from dockgate.identity.model import LOCAL, Caller, Role
 from dockgate.shared.errors import NotFoundError, UnknownCallerError
 from dockgate.store.identity.audit import AuditFilter
 from dockgate.web.api import principals as calls
-from dockgate.web.authorization import MAX_FAILURES
+from dockgate.web.recent_calls import MAX_FAILURES
 from dockgate.web.threads import MAX_CALLS_EACH, Threads
 
 

@@ -19,10 +19,10 @@ from tests.store.factories import FACTORIES
 from dockgate.identity.model import Role
 from dockgate.web import api
 from dockgate.web.app import create_app
-from dockgate.web.authorization import MAX_REFUSALS
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.repeated_forms import LAST_POLL_SECONDS, SENT_AGAIN, SENT_MEANWHILE
 from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.recent_calls import MAX_REFUSALS
 from dockgate.web.threads import MAX_CALLS_EACH, MAX_FORM_COPIES_EACH
 
 COPIES = 50

@@ -16,7 +16,8 @@ from tests.store.factories import IMAGE, make_approval
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.authorization import MAX_RECORDED, MAX_REFUSALS, MAX_SUBJECT, RecentCalls
+from dockgate.web.authorization import MAX_SUBJECT
+from dockgate.web.recent_calls import MAX_RECORDED, MAX_REFUSALS, RecentCalls
 
 NOTHING = "sha256:" + "0" * 64
 

@@ -16,7 +16,7 @@ from tests.scenarios.provider_site import ProviderSite
 from dockgate.identity.model import PERMISSIONS, Role
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.identity.sessions import PROVIDER_HOURS
-from dockgate.web.authorization import FailedAuthentications
+from dockgate.web.recent_calls import FailedAuthentications
 
 PENDING, SESSION = "dockgate-signin", "dockgate-session"
 

@@ -32,7 +32,8 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import web
 from dockgate.identity.model import PERMISSIONS, Role
-from dockgate.web.authorization import FailedAuthentications, GuardedRoute, list_permissions
+from dockgate.web.authorization import GuardedRoute, list_permissions
+from dockgate.web.recent_calls import FailedAuthentications
 
 ROUTES |= PAGES
 

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 import pytest
 from starlette.concurrency import run_in_threadpool
 
-from dockgate.shared.errors import BusyError, SlowBodyError
+from dockgate.shared.errors import BusyError, SlowBodyError, UnknownCallerError
 from dockgate.web import threads as limits
-from dockgate.web.threads import FairSlots, Threads
+from dockgate.web.threads import FairSlots, Threads, limit_body_time, set_caller_check
 
 Run = Callable[[str, Callable[[], bool]], Awaitable[bool]]
 
@@ -203,3 +203,48 @@ def _play(play: Callable[[threading.Event], Coroutine[None, None, None]]) -> Non
             end.set()
 
     asyncio.run(play_until_end())
+
+
+def test_a_caller_is_checked_again_after_a_wait_and_gives_the_slot_back() -> None:
+    checks: list[str] = []
+
+    async def refuse() -> None:
+        checks.append("asked")
+        raise UnknownCallerError("that token is not valid", "")
+
+    async def play() -> None:
+        slots = FairSlots(2, 2, "answers {} calls", 60)
+        set_caller_check(refuse)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(slots.take("ada"))  # without a wait
+            await stack.enter_async_context(slots.take("mallory"))
+            assert checks == []
+            waiting = asyncio.create_task(_take(slots, "ben"))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        with pytest.raises(UnknownCallerError):
+            await waiting
+        assert checks == ["asked"]
+        set_caller_check(None)
+        async with slots.take("ada"), slots.take("ben"):
+            pass  # both slots are free again
+
+    asyncio.run(play())
+
+
+async def _take(slots: FairSlots, principal: str) -> None:
+    async with slots.take(principal):
+        pass
+
+
+def test_a_caller_is_checked_again_after_the_body() -> None:
+    async def refuse() -> None:
+        raise UnknownCallerError("that token is not valid", "")
+
+    async def play() -> None:
+        set_caller_check(refuse)
+        async with limit_body_time(60):
+            pass
+
+    with pytest.raises(UnknownCallerError):
+        asyncio.run(play())

@@ -25,15 +25,7 @@ from dockgate.shared.addresses import CONSOLE_HOST, LOOPBACK_NAMES, is_loopback
 from dockgate.shared.interfaces import override
 from dockgate.shared.recent_values import RecentValues
 from dockgate.web import registry_endpoints
-from dockgate.web.authorization import (
-    MAX_RECORDED,
-    MAX_REFUSALS,
-    AuditMiddleware,
-    FailedAuthentications,
-    RecentCalls,
-    authenticate_caller,
-    get_authenticated_caller,
-)
+from dockgate.web.authorization import AuditMiddleware, authenticate_caller, get_authenticated_caller
 from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
@@ -43,6 +35,7 @@ from dockgate.web.console.repeated_forms import RunningForms
 from dockgate.web.error_responses import add_error_schema, get_request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
+from dockgate.web.recent_calls import MAX_RECORDED, MAX_REFUSALS, FailedAuthentications, RecentCalls
 from dockgate.web.request_limits import BodySizeLimit, Refusal, refuse_ambiguous
 from dockgate.web.response_headers import DefaultHeadersMiddleware, add_default_headers
 from dockgate.web.threads import TakenSlots, Threads, get_threads

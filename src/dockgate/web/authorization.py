@@ -6,9 +6,7 @@ it authenticates the caller, refuses callers without the permission, and records
 
 import inspect
 import logging
-import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -33,21 +31,13 @@ from dockgate.store import Store
 from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, read_session_secret, require_same_origin
 from dockgate.web.json_responses import accept_any_text
+from dockgate.web.recent_calls import FAILURE_SECONDS, MAX_RECORDED, MAX_REFUSALS, FailedAuthentications, RecentCalls
 from dockgate.web.request_limits import require_storable, require_unambiguous
-from dockgate.web.threads import Threads, get_threads
+from dockgate.web.threads import Threads, get_threads, set_caller_check
 
 API = "/api/v1"
-MAX_FAILURES = 20
-FAILURE_SECONDS = 60.0
-# Changing calls of one principal within FAILURE_SECONDS that are answered with 4xx: each has an entry in the audit log,
-# which is never deleted.
-MAX_REFUSALS = 60
-# Sign-ins of one principal within FAILURE_SECONDS. They need the permission read alone, and have an entry as well.
-MAX_RECORDED = 60
 # Characters of a path in the audit log.
 MAX_SUBJECT = 300
-# Addresses or principals whose failures are counted at the same time.
-MAX_KEYS = 10_000
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -58,54 +48,14 @@ _AUDITED_CALL = "dockgate.audited"
 # The keys, in a request's scope, of its authorized caller, and of its authenticated one, who may be refused.
 _CALLER = "dockgate.caller"
 _AUTHENTICATED_CALLER = "dockgate.authenticated_caller"
+# The key, in a request's scope, of the permission checks of its route.
+_GUARDS = "dockgate.guards"
 # The principal of a refused sign-in in the audit log.
 UNKNOWN = Caller(Principal("unknown", ()))
 # Headers of a request through a proxy: it does not originate on this machine, even if the proxy runs here.
 _FORWARDING_HEADERS = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
 
 _log = logging.getLogger(__name__)
-
-
-class RecentCalls:
-    """The number of calls in the last FAILURE_SECONDS by a key, such as an address, up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._call_times: dict[str, deque[float]] = {}
-
-    def is_full(self, key: str) -> bool:
-        """Return whether the limit is reached."""
-        times = self._call_times.get(key, ())
-        return len(times) >= self._limit and times[-self._limit] > time.monotonic() - FAILURE_SECONDS
-
-    def count_call(self, key: str) -> bool:
-        """Count a call, and return whether there are more than the limit now."""
-        now = time.monotonic()
-        while len(self._call_times) >= MAX_KEYS and key not in self._call_times:
-            del self._call_times[next(iter(self._call_times))]  # the oldest
-        times = self._call_times.setdefault(key, deque(maxlen=self._limit + 1))
-        times.append(now)
-        return len(times) > self._limit and times[0] > now - FAILURE_SECONDS
-
-
-class FailedAuthentications:
-    """Invalid tokens by address. More than MAX_FAILURES in FAILURE_SECONDS are answered with 429.
-
-    Valid tokens always pass, so guesses from a shared address do not lock out its other users. The limit keeps broken
-    clients from filling the log; 256 random bits cannot be guessed.
-    """
-
-    def __init__(self) -> None:
-        self._recent = RecentCalls(MAX_FAILURES)
-
-    def count_failure(self, address: str) -> None:
-        """Count a failure. Raises BusyError when there are too many."""
-        if self._recent.count_call(address):
-            raise BusyError(
-                f"too many invalid tokens from {address}: more than {MAX_FAILURES} in {FAILURE_SECONDS:g} seconds",
-                f"Set DOCKGATE_TOKEN to a valid token, and retry in {FAILURE_SECONDS:g} seconds.",
-            )
-        _log.warning("invalid token from %s", address)
 
 
 def authenticate_caller(request: Request) -> Caller:
@@ -136,15 +86,21 @@ def authenticate_caller(request: Request) -> Caller:
 
 
 async def require_present_caller(request: Request) -> None:
-    """Refuse a local caller once there are principals, with UnknownCallerError.
+    """Refuse a caller who has lost the right to the request since it began.
 
-    Call it after a wait or a body, which may take minutes: a request that began before the first principal could
-    otherwise issue a token for it.
+    That is a local caller once there are principals, and one whose token is revoked, who is disabled or whose roles are
+    fewer. Call it after a wait or a body, which may take minutes. UnknownCallerError, DeniedError.
     """
     caller: Caller | None = request.scope.get(_CALLER)
-    if caller is not None and caller.principal is LOCAL:
+    if caller is None:
+        return
+    threads = await get_threads(request)
+    if caller.principal is LOCAL:
         services: WebServices = request.app.state.services
-        await (await get_threads(request)).run_prompt(services.access.people.authenticate_local, is_local=True)
+        await threads.run_prompt(services.access.people.authenticate_local, is_local=True)
+        return
+    for guard in request.scope[_GUARDS]:
+        await threads.run_prompt(guard.authorize_again, request)
 
 
 def find_token(request: Request) -> str | None:
@@ -188,6 +144,11 @@ class RequirePermission:
         request.scope[_CALLER] = permitted_caller = self._require_permission(request, caller, permission)
         return permitted_caller
 
+    def authorize_again(self, request: Request) -> None:
+        """Authenticate and authorize a caller who was authorized before, who may have other rights now."""
+        caller = authenticate_caller(request)
+        request.scope[_CALLER] = self._require_permission(request, caller, self.choose_permission(request))
+
     def _require_permission(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
         services: WebServices = request.app.state.services
@@ -220,7 +181,6 @@ class GuardedRoute(APIRoute):
             caller: Caller | None = request.scope.get(_CALLER)
             slots = (await get_threads(request)).calls
             async with slots.take(caller.name) if is_synchronous and caller else nullcontext():
-                await require_present_caller(request)
                 return await handle_authorized(request)
 
         handle = self.wrap_handler(handle_in_slot)
@@ -229,6 +189,8 @@ class GuardedRoute(APIRoute):
             threads = await get_threads(request)
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
+            request.scope[_GUARDS] = guards
+            set_caller_check(partial(require_present_caller, request))
             begin_call(partial(describe_call, request) if find_audit_entry(request) else None)
             caller: Caller | None = request.scope.get(_CALLER)
             if caller is not None:

@@ -5,8 +5,9 @@ Calls wait for a slot in the event loop for a short time, without holding a thre
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -52,6 +53,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+# Checks that the caller of the present request may still make it; None outside a request that needs a right.
+_caller_check: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("caller_check", default=None)
+
+
+def set_caller_check(check: Callable[[], Awaitable[None]] | None) -> None:
+    """Set what checks the caller of this request again after each wait, and after its body has arrived.
+
+    Both may take minutes, in which a token can be revoked. The check raises what refuses the caller.
+    """
+    _caller_check.set(check)
+
+
+async def check_caller_again() -> None:
+    """Check that the caller of this request may still make it."""
+    if check := _caller_check.get():
+        await check()
+
+
 @asynccontextmanager
 async def hold_lock(lock: asyncio.Lock, wait_seconds: float, busy: str) -> AsyncIterator[None]:
     """Hold the lock. Raises BusyError with the message `busy` after `wait_seconds`."""
@@ -61,6 +80,7 @@ async def hold_lock(lock: asyncio.Lock, wait_seconds: float, busy: str) -> Async
     except TimeoutError:
         raise BusyError(busy, "Retry in a minute.") from None
     try:
+        await check_caller_again()
         yield
     finally:
         lock.release()
@@ -68,12 +88,16 @@ async def hold_lock(lock: asyncio.Lock, wait_seconds: float, busy: str) -> Async
 
 @asynccontextmanager
 async def limit_body_time(seconds: float, advice: str = "Retry over a faster connection.") -> AsyncIterator[None]:
-    """Receive a body. Raises SlowBodyError with the advice after so many seconds."""
+    """Receive a body, and check the caller again.
+
+    Raises SlowBodyError with the advice after so many seconds, and what refuses the caller by then.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise SlowBodyError(f"the request body did not arrive within {seconds:g} s", advice) from None
+    await check_caller_again()
 
 
 class FairSlots:
@@ -98,15 +122,22 @@ class FairSlots:
 
     @asynccontextmanager
     async def take(self, principal: str) -> AsyncIterator[None]:
-        """Take a slot for this principal. Raises BusyError."""
-        if self._can_take(principal):
-            self._take(principal)
-        else:
+        """Take a slot for this principal. Raises BusyError, and after a wait what refuses the caller by then."""
+        should_check = not self._can_take(principal)
+        if should_check:
             await self._wait(principal)
+        else:
+            self._take(principal)
         try:
+            if should_check:
+                await check_caller_again()
             yield
         finally:
             self._give_back(principal)
+
+    def is_waiting(self, principal: str) -> bool:
+        """Return whether a request of this principal waits for a slot."""
+        return principal in self._waiting.values()
 
     async def _wait(self, principal: str) -> None:
         slot = asyncio.get_running_loop().create_future()
@@ -148,7 +179,7 @@ class FairSlots:
 
     def _forget(self, principal: str) -> None:
         """Drop what is known of a principal without slots, who does not wait: clients choose some of the names."""
-        if not self._used_counts[principal] and principal not in self._waiting.values():
+        if not self._used_counts[principal] and not self.is_waiting(principal):
             self._used_counts.pop(principal, None)
             self._last_slots.pop(principal, None)
 

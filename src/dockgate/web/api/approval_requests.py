@@ -29,6 +29,7 @@ from dockgate.web.api import (
 )
 from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
 from dockgate.web.audit_details import note_change
+from dockgate.web.authorization import get_authorized_caller
 from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
@@ -156,6 +157,7 @@ async def wait_for_decision(
         if approval.state is ApprovalState.WAITING and wait:
             await wait_for_event(request, settlement.wait(), wait)
             approval = await threads.run_prompt(store.approvals.get, approval_id)
+            require_reach(get_authorized_caller(request) or caller, approval)
     return make_approval_view(approval)
 
 

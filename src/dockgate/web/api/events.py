@@ -19,6 +19,7 @@ from dockgate.web.api import (
     make_router,
     mark_self_checking,
 )
+from dockgate.web.authorization import get_authorized_caller
 from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
@@ -58,6 +59,7 @@ async def list_events(
         position = page.after
         if not page.has_more and not await wait_for_event(request, asyncio.sleep(POLL_SECONDS), MAX_WAIT_SECONDS):
             return page  # the client has gone
+        caller = get_authorized_caller(request) or caller  # it may see less by now
 
 
 @router.get("/events/schemas")

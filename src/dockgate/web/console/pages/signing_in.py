@@ -22,7 +22,7 @@ from dockgate.shared.errors import (
     UsageError,
 )
 from dockgate.web import api
-from dockgate.web.authorization import audit_sign_in, describe_call, record_call, require_few, require_present_caller
+from dockgate.web.authorization import audit_sign_in, describe_call, record_call, require_few
 from dockgate.web.browser_sessions import (
     clear_cookie,
     clear_session,
@@ -41,14 +41,7 @@ from dockgate.web.query_parameters import mark_parameters
 router = make_page_router()
 
 
-async def _read_form_of_present_caller(request: Request) -> dict[str, str]:
-    """The fields of a form, unless its caller was local and principals were added while it was received."""
-    fields = await read_form(request)
-    await require_present_caller(request)
-    return fields
-
-
-Form = Annotated[dict[str, str], Depends(_read_form_of_present_caller)]
+Form = Annotated[dict[str, str], Depends(read_form)]
 _YEAR = 366 * 86_400
 # People at the identity provider share the slots of one caller.
 _SIGN_IN = "sign-in"
