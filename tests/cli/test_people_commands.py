@@ -11,7 +11,7 @@ from tests.cli.fake_server import FakeServer
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.identity.model import Role
-from dockgate.services.identity.people import People
+from dockgate.services.identity.people import USED_SECONDS, People
 from dockgate.store import open_store
 
 TOKEN = "dgt_0123456789ab_" + "0" * 64
@@ -103,7 +103,8 @@ def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeSer
         "is_session": False,
     }
     server.answers["GET /tokens"] = [token, {**token, "scopes": [], "pipelines": [], "revoked_at": "2026-01-01"}]
-    first, second = dockgate("token", "list").out.splitlines()[1:]
+    head, first, second = dockgate("token", "list").out.splitlines()
+    assert f"LAST USED (WITHIN {USED_SECONDS // 3600} H)" in head
     assert [word in first for word in ("run", "Web", "never")] == [True] * 3
     assert [word in second for word in ("all", "-", "revoked")] == [True] * 3
 

@@ -18,7 +18,9 @@ from dockgate.cli.client import Client
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
+from dockgate.services.identity.people import USED_SECONDS
 from dockgate.shared.cursors import PAGE
+from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.pages.events import MAX_READ
@@ -338,6 +340,7 @@ def test_tokens_of_one_person_are_paged_in_both_directions(site: Site, browser: 
         link = f"/people/robot?sort={sort}"
         while link:
             page = browser.get(link).text
+            assert f'Last used <span class="muted small">within {format_count(USED_SECONDS // 3600, "hour")}' in page
             shown_ids = re.findall(r"<tr><td><code[^>]*>(\w+)</code>", page)
             call = next(link for link in Forms(page).links if link.startswith("/api/"))
             assert [entry["id"] for entry in browser.get(call, headers=headers).json()] == shown_ids

@@ -98,7 +98,7 @@ def list_tokens(principal: str | None, sort: str, output_format: str) -> None:
         )
         for entry in answer
     )
-    head = ("TOKEN", "PRINCIPAL", "SCOPES", "LIMITED TO", "EXPIRES", "LAST USED")
+    head = ("TOKEN", "PRINCIPAL", "SCOPES", "LIMITED TO", "EXPIRES", "LAST USED (WITHIN 1 H)")
     print_list(answer, output_format, head, rows, "No tokens.")
 
 

@@ -79,7 +79,7 @@ class NewToken:
 class TokenView:
     """A token without its secret, and without the secret's digest.
 
-    `is_session`: it is a sign-in's, not a program's.
+    `last_used_at` may be up to an hour earlier than the last use. `is_session`: it is a sign-in's, not a program's.
     """
 
     id: str

@@ -7,7 +7,8 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import Permission, ProjectRole, Role, Session, Token, hash_secret, read_roles
-from dockgate.services.identity.people import TOKEN_DAYS
+from dockgate.services.identity.people import TOKEN_DAYS, USED_SECONDS
+from dockgate.services.identity.sessions import SEEN_MINUTES
 from dockgate.shared.errors import ConflictError, DockgateError, TokenIssuedError, UnknownCallerError, UsageError
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
@@ -156,6 +157,7 @@ def _render_person(
         token=token,
         earlier_token=earlier_token,
         days=TOKEN_DAYS,
+        used_hours=USED_SECONDS // 3600,
     )
 
 
@@ -281,6 +283,7 @@ def show_settings(
             _SESSION_KEYS,
             _SESSION_SORTS,
         ),
+        seen_minutes=SEEN_MINUTES,
         workers=None if caller.is_limited else upkeep.workers.read_status(),
         failing_counts=None if caller.is_limited else store.outbox.count_failing(),
         present_session=hash_secret(secret) if (secret := read_session_secret(request)) else None,
