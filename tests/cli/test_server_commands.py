@@ -355,6 +355,22 @@ def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> 
         assert dockgate("registry", "check", image).code == 2
 
 
+def test_pushes_that_are_not_confirmed_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
+    push = {"repository": "quay.io/a/b", "tag": "1", "digest": samples.MANIFEST, "attempts": 2, "reason": "no answer"}
+    push |= {"received_at": "2026-11-28T10:00:00.000Z", "next_at": "2026-11-28T10:00:20.000Z"}
+    server.answers["GET /registries/pushes"] = [push, {**push, "tag": None}, {**push, "digest": None}]
+    output = dockgate("registry", "pushes").out
+    assert [line.split()[0] for line in output.splitlines()] == [
+        "IMAGE",
+        "quay.io/a/b:1",
+        "quay.io/a/b",
+        "quay.io/a/b:1",
+    ]
+    assert output.count("no answer") == 3
+    server.answers["GET /registries/pushes"] = []
+    assert "All reported pushes are confirmed." in dockgate("registry", "pushes").out
+
+
 def test_a_registrys_hook_is_shown_and_its_secret_changed(dockgate: Dockgate, server: FakeServer) -> None:
     hook = {"url": "http://gate/registry/quay/quay.io", "authorization": "Bearer one", "url_with_secret": "http://x"}
     server.answers["GET /registries/quay.io/hook/quay"] = hook

@@ -108,6 +108,7 @@ class Projects:
 
     def push(self, image: str, repository: str, tag: str) -> None:
         """The registry's notification of a push."""
+        self.server.registry.push(repository, tag, image)
         media_type = "application/vnd.oci.image.manifest.v1+json"
         target = {"mediaType": media_type, "digest": image, "repository": repository, "tag": tag}
         self.server.events += 1

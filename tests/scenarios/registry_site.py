@@ -116,6 +116,7 @@ class Site:
             "layers": [],
         }
         data = json.dumps(manifest).encode()
+        self.server.registry.push(repository, tag, f"sha256:{hashlib.sha256(data).hexdigest()}")  # the server's view
         return self.ask("PUT", f"{repository}/manifests/{tag}", token, content=data, headers={"Content-Type": MANIFEST})
 
 

@@ -29,6 +29,7 @@ ROUTES = {
     "GET /registry/token": Row(READ, ALWAYS),  # what it grants is decided by scope
     f"GET {V}/registry/repositories": Row(READ, ALWAYS),  # those that the token may see
     f"GET {V}/registry/repositories/{{repository:path}}/pull/{{digest}}": Row(READ, REPOSITORY),
+    f"GET {V}/registries/pushes": Row(READ, ALWAYS),  # those that the token may see
     f"POST {V}/registry-key": Row(ADMINISTER),
     f"GET {V}/openapi.json": Row(READ, ALWAYS),
     f"GET {V}/status": Row(READ, ALWAYS),

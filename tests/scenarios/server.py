@@ -342,6 +342,7 @@ class ServerSystem:
 
     def notify_push(self, image: str, event: str, secret: str = SECRET) -> httpx.Response:
         """What the registry sends after a push."""
+        self.registry.push(f"{self.plans[image][0]}/app", "latest", image)
         target = {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": image,

@@ -224,7 +224,7 @@ def test_a_digest_without_a_build_is_refused_if_several_repositories_have_it(ask
     image = server.plan_foreign_image("copied-by-hand", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
     for name in ("team/literal", "a/copy"):
-        pushes = server.services.registries.notifications.pushes
+        pushes = server.services.registries.notifications.confirmation.pushes
         pushes.record(f"literal-{name}", name, image, "1")
     server.plan_image("literal", PlannedFindings())
     text = PIPELINE.format(name="literal", repository="literal", service="literal", timeout="7d")

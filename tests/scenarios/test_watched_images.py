@@ -50,6 +50,7 @@ def push(server: ServerSystem, repository: str, name: str, result: PlannedFindin
     """Push an image to a repository of the server's registry, as its registry reports it. Return the digest."""
     digest = server.plan_foreign_image(name, result)
     server.scan_may_end[digest].set()
+    server.registry.push(repository, tag, digest)
     target = {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": digest,

@@ -208,10 +208,7 @@ def _make_task_groups(
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_matcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", services.events.targets.trim, PURGE_EVERY)]))
-        presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
-        groups.append(TaskGroup("images that are gone", [presence]))
-        retries = RepeatedTask("failed attachments", use_cases.attachment_retries.run, PRESENCE_EVERY)
-        groups.append(TaskGroup("failed attachments", [retries]))
+        groups += _make_registry_groups(use_cases)
         collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)
         plan = RepeatedTask("plan of the next collection", services.upkeep.collection_plans.make_due, PLAN_EVERY)
         groups.append(TaskGroup("collection", [collection, plan]))
@@ -225,6 +222,18 @@ def _make_task_groups(
 
             groups.append(TaskGroup("feeds", [RepeatedTask("feeds", update_feeds), stale_feeds, suspect_feeds]))
     return groups
+
+
+def _make_registry_groups(use_cases: UseCases) -> list[TaskGroup]:
+    """The tasks that ask registries about pushes and images."""
+    confirmation = RepeatedTask("reported pushes", use_cases.push_confirmation.run)
+    presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
+    retries = RepeatedTask("failed attachments", use_cases.attachment_retries.run, PRESENCE_EVERY)
+    return [
+        TaskGroup("reported pushes", [confirmation]),
+        TaskGroup("images that are gone", [presence]),
+        TaskGroup("failed attachments", [retries]),
+    ]
 
 
 def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets) -> list[OutboxHandler]:

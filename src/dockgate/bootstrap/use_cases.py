@@ -34,6 +34,7 @@ from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.running_tasks import RunningTasks
 from dockgate.services.pipelines.service_risk import ServiceRisk
 from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.push_confirmation import PushConfirmation
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.refused_pulls import RefusedPulls
@@ -84,6 +85,7 @@ class UseCases:
     attachment_retries: AttachmentRetries
     purge: Purge
     registry_pushes: RegistryPushes
+    push_confirmation: PushConfirmation
     image_presence: ImagePresence
     image_rescans: ImageRescans
     scan_runner: ScanRunner
@@ -216,9 +218,8 @@ class _Wiring(DeliveryWiring):
             push_permits=PushPermits(self.store.push_barrier, self.clock),
             pulls=self._make_registry_pulls(),
             notifications=RegistryNotifications(
-                self.registry_pushes,
+                self.push_confirmation,
                 adapters.webhook_secrets,
-                adapters.resolve_image,
                 self.options.url,
                 self.registry,
             ),
@@ -280,6 +281,7 @@ class _Wiring(DeliveryWiring):
             attachment_retries=AttachmentRetries(store, self.provenance, self.waivers, clock, self.effects),
             purge=self.purge,
             registry_pushes=self.registry_pushes,
+            push_confirmation=self.push_confirmation,
             image_presence=ImagePresence(
                 store, adapters.resolve_image, self.registry_pushes.record_deletion, self.registry
             ),

@@ -32,6 +32,7 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.registry.push_confirmation import PushConfirmation
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.retention.retention_clock import RetentionClock
 from dockgate.services.verdicts.case_builder import BaselineFinder, CaseBuilder
@@ -202,6 +203,7 @@ class VerdictWiring:
         self.registry_pushes = RegistryPushes(
             store, adapters.registry, self.scans, self.waivers, self.clock, self.effects
         )
+        self.push_confirmation = PushConfirmation(self.registry_pushes, adapters.resolve_image, self.registry)
 
     def make_waiver_previews(self) -> WaiverPreviews:
         """Return what previews a waiver."""

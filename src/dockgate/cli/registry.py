@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
+from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import resolve_image
-from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list
+from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list, shorten_digest
 from dockgate.cli.options import FILE
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
@@ -75,6 +76,29 @@ def check(context: click.Context, image: str, output_format: str) -> None:
         )
     if not answer["can_pull"]:
         context.exit(1)
+
+
+@command.command()
+@format_option
+def pushes(output_format: str) -> None:
+    """List reported pushes that their registry has not confirmed.
+
+    A notification moves no tag: the server asks the registry which image the tag names. While the registry does not
+    answer, the push is listed here for up to 30 days. The server asks again by itself.
+    """
+    unconfirmed_pushes = Client().get("registries", "pushes")
+    rows = (
+        (
+            f"{push['repository']}:{push['tag']}" if push["tag"] else push["repository"],
+            shorten_digest(push["digest"]) if push["digest"] else "-",
+            times.format_time(push["received_at"]),
+            times.format_time(push["next_at"]),
+            push["reason"] or "-",
+        )
+        for push in unconfirmed_pushes
+    )
+    head = ("IMAGE", "DIGEST", "REPORTED", "ASKED AGAIN", "REASON")
+    print_list(unconfirmed_pushes, output_format, head, rows, "All reported pushes are confirmed.")
 
 
 FORMAT = click.Choice(["distribution", "ecr", "harbor", "quay"])

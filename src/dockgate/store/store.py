@@ -59,6 +59,7 @@ from dockgate.store.identity.tokens import Tokens
 from dockgate.store.images.images import Images
 from dockgate.store.images.listing import ImageListing
 from dockgate.store.images.removals import ImageRemovals
+from dockgate.store.images.reported_pushes import ReportedPushes
 from dockgate.store.images.rescans import Rescans
 from dockgate.store.images.tag_history import TagHistory
 from dockgate.store.images.uses import ImageUses
@@ -136,6 +137,7 @@ class Store:
     image_removals: ImageRemovals
     image_uses: ImageUses
     tag_history: TagHistory
+    reported_pushes: ReportedPushes
     rescans: Rescans
 
     # fleet/
@@ -203,7 +205,8 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return _make_store(folder, database, artifacts, logs)
+    box = SecretBox(folder, partial(_require_folder, folder, database))
+    return _make_store(database, artifacts, logs, box)
 
 
 def read_folder_owner(database: Database) -> str | None:
@@ -225,9 +228,8 @@ def _require_folder(folder: Path, database: Database) -> None:
         require_mark(folder, owner)
 
 
-def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) -> Store:
+def _make_store(database: Database, artifacts: Blobs, logs: Logs, box: SecretBox) -> Store:
     outbox = Outbox(database)
-    box = SecretBox(folder, partial(_require_folder, folder, database))
     callbacks = CallbackBox(box)
     return Store(
         id=_find_or_create_id(database),
@@ -270,6 +272,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         image_removals=ImageRemovals(database),
         image_uses=ImageUses(database),
         tag_history=TagHistory(database),
+        reported_pushes=ReportedPushes(database),
         rescans=Rescans(database),
         fleet=Fleet(database),
         fleet_findings=FleetFindings(database),

@@ -15,6 +15,7 @@ from dockgate.events.pushes.distribution import MANIFESTS
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.push_confirmation import PushConfirmation
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import UnavailableError
@@ -56,7 +57,9 @@ class OwnRegistry:
         self.now += timedelta(minutes=1)
         self.registry.push(OWN, tag, digest)
 
-    def report(self, digest: str, tag: str = "1", at: str | None = None, event: str | None = None) -> None:
+    def report(
+        self, digest: str, tag: str = "1", at: str | None = None, event: str | None = None, by: str | None = None
+    ) -> None:
         self.now += timedelta(seconds=1)
         secrets = WebhookSecrets("own", self.folder / "hooks.json")
         target = {"mediaType": MANIFESTS[0], "digest": digest, "repository": OWN, "tag": tag}
@@ -65,9 +68,15 @@ class OwnRegistry:
             "timestamp": at or format_time(self.now),
             "action": "push",
             "target": target,
+            "actor": {"name": by},
         }
-        notifications = RegistryNotifications(self.pushes, secrets, self.resolve, "https://g.example", ADDRESS)
+        confirmation = PushConfirmation(self.pushes, self.resolve, ADDRESS)
+        notifications = RegistryNotifications(confirmation, secrets, "https://g.example", ADDRESS)
         notifications.receive("distribution", None, "Bearer own", json.dumps({"events": [report]}).encode())
+
+    def confirm(self) -> None:
+        """Ask about the pushes that were not confirmed."""
+        PushConfirmation(self.pushes, self.resolve, ADDRESS).run()
 
     def find_digest(self, tag: str = "1") -> str | None:
         return self.store.tag_history.find_digest(OWN, tag)
@@ -155,21 +164,25 @@ def test_a_moved_tag_is_compared_until_it_is_settled(own_registry: OwnRegistry) 
     assert own_registry.questions == ["before resolve"]
 
 
-def test_the_last_report_counts_while_our_registry_does_not_answer(own_registry: OwnRegistry) -> None:
+def test_no_tag_moves_while_our_registry_does_not_answer(own_registry: OwnRegistry) -> None:
     def fail(_: str) -> None:
         raise UnavailableError("no answer")
 
-    for digest in (FIRST, SECOND):
-        own_registry.push(digest)
-        own_registry.report(digest)
-    own_registry.registry.fault = fail
+    own_registry.push(FIRST)
     own_registry.report(FIRST)
+    own_registry.push(SECOND)
+    own_registry.registry.fault = fail
+    own_registry.report(THIRD, by="carl")
+    own_registry.report(SECOND, by="ben")
     assert own_registry.find_digest() == FIRST
     with pytest.raises(UnavailableError):
         own_registry.pushes.check_moved_tags()
     own_registry.registry.fault = own_registry.questions.append
-    own_registry.pushes.check_moved_tags()
+    own_registry.now += timedelta(minutes=1)
+    own_registry.confirm()
     assert own_registry.find_digest() == SECOND
+    pushers = {push.digest: push.pushed_by for push in own_registry.store.images.list_pushed()}
+    assert pushers == {FIRST: None, SECOND: "ben", THIRD: "carl"}
 
 
 def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own_registry: OwnRegistry) -> None:

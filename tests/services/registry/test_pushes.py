@@ -3,64 +3,65 @@
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.push_confirmation import SECOND_LOOK_SECONDS, PushConfirmation
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
-from dockgate.shared.errors import NotFoundError, UnavailableError
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
+from dockgate.store.images.reported_pushes import MOST_OF_A_REGISTRY
 from dockgate.store.records import Scan
+from dockgate.store.schema.images import reported_pushes
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/web"
-FIRST, SECOND, THIRD = (f"sha256:{letter * 64}" for letter in "abc")
+FIRST, SECOND, THIRD, UNKNOWN = (f"sha256:{letter * 64}" for letter in "abcd")
 SECOND_TIME = "2026-11-28T10:00:00Z"
 
 
 @dataclass
 class Registry:
-    """Amazon ECR with one tag, and a server that is notified of its pushes."""
+    """Amazon ECR, and a server that is notified of its pushes. `tags` and `stored_digests` are what it has."""
 
     store: Store
     folder: Path
-    tag: str | None = None
-    deleted: set[str] = field(default_factory=set)
-    # Digests that are there, and what tags name: None for nothing.
-    stored_digests: set[str] = field(default_factory=set)
-    tags: dict[str, str | None] = field(default_factory=dict)
-    requests: int = 0
+    tags: dict[str, str] = field(default_factory=dict)
+    stored_digests: set[str] = field(default_factory=lambda: {FIRST, SECOND, THIRD})
+    error: DockgateError | None = None
+    now: datetime = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    requests: list[str] = field(default_factory=list)
     started: list[Scan] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        clock = ServerClock(lambda: self.now)
+        pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
+        self.confirmation = PushConfirmation(pushes, self.resolve, "registry.example")
 
     def start(self, scan: Scan) -> None:
         self.started.append(scan)
 
     def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
-        self.requests += 1
-        if (tag := reference.removeprefix(f"{REPOSITORY}:")) in self.tags:
-            if (tagged_digest := self.tags[tag]) is None:
-                raise NotFoundError("there is no such tag")
-            return ImageReference(REPOSITORY, tagged_digest)
-        if should_check_existence and reference.partition("@")[2] in self.deleted:
+        self.requests.append(reference.removeprefix(REPOSITORY))
+        if self.error:
+            raise self.error
+        digest = reference.partition("@")[2] or self.tags.get(reference.removeprefix(f"{REPOSITORY}:"), "")
+        if digest not in self.stored_digests:
             raise NotFoundError("there is no such image")
-        if should_check_existence and (digest := reference.partition("@")[2]) in self.stored_digests:
-            return ImageReference(REPOSITORY, digest)
-        if self.tag is None:
-            raise UnavailableError("no answer")
-        return ImageReference(REPOSITORY, self.tag)
+        return ImageReference(REPOSITORY, digest)
 
     def report_push(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH", tag: str = "1") -> None:
-        clock = ServerClock(lambda: datetime(2026, 11, 28, 12, tzinfo=UTC))
-        pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
         secrets = WebhookSecrets("own", self.folder / "hooks.json")
         detail = {"action-type": action, "result": "SUCCESS", "repository-name": "web"}
         event = {
@@ -72,14 +73,29 @@ class Registry:
             "time": at,
             "detail": {**detail, "image-digest": digest, "image-tag": tag},
         }
-        notifications = RegistryNotifications(pushes, secrets, self.resolve, "https://g.example", "registry.example")
+        notifications = RegistryNotifications(self.confirmation, secrets, "https://g.example", "registry.example")
         notifications.receive_ecr_event(json.dumps(event))
 
-    def find_digest(self) -> str | None:
-        return self.store.tag_history.find_digest(REPOSITORY, "1")
+    def push(self, digest: str, at: str = SECOND_TIME, tag: str = "1") -> None:
+        """Push an image under the tag, and report it."""
+        self.tags[tag] = digest
+        self.report_push(digest, at, tag=tag)
+
+    def wait(self, seconds: float = SECOND_LOOK_SECONDS) -> None:
+        """Let time pass, and the server confirm what is due."""
+        self.now += timedelta(seconds=seconds)
+        self.confirmation.run()
+
+    def find_digest(self, tag: str = "1") -> str | None:
+        return self.store.tag_history.find_digest(REPOSITORY, tag)
 
     def list_tag_moves(self) -> list[tuple[str, str]]:
         return [(move.previous, move.digest) for move in self.store.images.list_tag_moves(SECOND)]
+
+    def list_actions(self) -> list[tuple[str, str]]:
+        """What the event log says of the images: each action with the first letter of the digest."""
+        details = [event.body["detail"] for event in self.store.event_log.read(0, 100)]
+        return [(detail["action-type"], detail["image-digest"][7]) for detail in details if "action-type" in detail]
 
 
 @pytest.fixture(params=FACTORIES)
@@ -92,65 +108,162 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
 def test_of_two_pushes_in_one_second_the_registry_says_which_has_the_tag(
     registry: Registry, order: tuple[str, str]
 ) -> None:
-    registry.tag = SECOND
+    registry.tags["1"] = SECOND
     for digest in order:
         registry.report_push(digest)
     assert registry.find_digest() == SECOND
-    assert registry.list_tag_moves() == ([(FIRST, SECOND)] if order[0] == FIRST else [])
+    registry.wait()
+    assert registry.find_digest() == SECOND
+    assert registry.list_tag_moves() == []
     assert {period.digest: period.until is None for period in registry.store.tag_history.list_periods(order)} == {
         FIRST: False,
         SECOND: True,
     }
-
-
-@pytest.mark.parametrize("tag", [None, THIRD])
-def test_the_push_that_is_reported_last_counts_where_the_registry_does_not_decide(
-    registry: Registry, tag: str | None
-) -> None:
-    registry.tag = tag
-    for digest in (SECOND, FIRST):
-        registry.report_push(digest)
-    assert registry.find_digest() == FIRST
+    assert sorted(registry.list_actions()) == [("PUSH", "a"), ("PUSH", "b")]
 
 
 def test_the_registry_is_asked_only_about_pushes_that_would_move_a_tag(registry: Registry) -> None:
+    registry.push(FIRST)
     registry.report_push(FIRST)
-    registry.report_push(FIRST)
-    assert registry.requests == 0
-    registry.report_push(SECOND, "2026-11-28T10:00:01Z")
-    assert (registry.find_digest(), registry.requests) == (SECOND, 1)
-    registry.report_push(FIRST)
-    assert (registry.find_digest(), registry.requests) == (SECOND, 2)
+    assert registry.requests == [":1"]
+    registry.push(SECOND, "2026-11-28T10:00:01Z")
+    assert (registry.find_digest(), registry.requests) == (SECOND, [":1", ":1"])
+    assert registry.list_tag_moves() == [(FIRST, SECOND)]
 
 
-@pytest.mark.parametrize("digest", [SECOND, THIRD])
-def test_a_push_that_the_registry_does_not_have_under_the_tag_hides_no_image(registry: Registry, digest: str) -> None:
+@pytest.mark.parametrize("at", ["2026-11-28T11:00:00Z", "2026-11-28T13:00:00Z", "at noon"])
+@pytest.mark.parametrize("digest", [SECOND, UNKNOWN])
+def test_a_push_that_the_registry_does_not_have_under_the_tag_moves_no_tag(
+    registry: Registry, digest: str, at: str
+) -> None:
+    registry.push(FIRST)
+    registry.report_push(digest, at)
+    assert registry.find_digest() == FIRST
+    registry.wait()
+    assert registry.find_digest() == FIRST
+    assert registry.store.reported_pushes.list(10) == []
+    # An image that exists was pushed before; one that does not exist was never pushed.
+    assert [scan.image for scan in registry.started] == ([FIRST, SECOND] if digest == SECOND else [FIRST])
+
+
+@pytest.mark.parametrize("error", [UnavailableError("no answer"), DeniedError("no access")])
+@pytest.mark.parametrize("has_tag", [True, False])
+def test_a_forged_push_is_not_believed_while_its_registry_is_away(
+    registry: Registry, error: DockgateError, has_tag: bool
+) -> None:
+    if has_tag:
+        registry.push(FIRST)
+    registry.error = error
+    registry.report_push(SECOND, "2026-11-28T11:00:00Z")
+    registry.wait()
+    assert registry.find_digest() == (FIRST if has_tag else None)
+    (stored_push,) = registry.store.reported_pushes.list(10)
+    assert (stored_push.digest, stored_push.attempts, stored_push.reason) == (SECOND, 2, str(error))
+    registry.error = None
+    registry.wait(3600)
+    assert registry.find_digest() == (FIRST if has_tag else None)
+    assert registry.store.reported_pushes.list(10) == []
+
+
+def test_a_push_is_recorded_once_its_registry_answers_again(registry: Registry) -> None:
+    registry.push(FIRST)
+    registry.error = UnavailableError("no answer")
+    for _ in range(2):  # notifications may be doubled
+        registry.push(SECOND, "2026-11-28T11:00:00Z")
+    for _ in range(3):
+        registry.wait(60)
+    assert registry.find_digest() == FIRST
+    registry.error = None
+    registry.wait(3600)
+    assert registry.find_digest() == SECOND
+    assert registry.list_tag_moves() == [(FIRST, SECOND)]
+    periods = registry.store.tag_history.list_periods([SECOND])
+    assert [(period.tag, period.since[11:19], period.until) for period in periods] == [("1", "11:00:00", None)]
+    assert registry.store.reported_pushes.list(10) == []
+
+
+def test_two_pushes_that_are_confirmed_later_are_each_recorded_once(registry: Registry) -> None:
+    registry.error = UnavailableError("no answer")
+    registry.push(FIRST, "2026-11-28T10:00:00Z")
+    registry.push(SECOND, "2026-11-28T11:00:00Z")
+    registry.error = None
+    registry.wait(3600)
+    assert sorted(registry.list_actions()) == [("PUSH", "a"), ("PUSH", "b")]
+    periods = registry.store.tag_history.list_periods([FIRST, SECOND])
+    assert [(period.digest, period.since[11:13], period.until is None) for period in periods] == [
+        (FIRST, "10", False),
+        (SECOND, "11", True),
+    ]
+
+
+def test_a_registry_that_is_away_is_asked_once_a_round(registry: Registry) -> None:
+    registry.error = UnavailableError("no answer")
+    for tag in ("1", "2", "3"):
+        registry.push(FIRST, tag=tag)
+    registry.requests.clear()
+    registry.wait()
+    assert len(registry.requests) == 1
+    registry.wait()
+    assert len(registry.requests) == 1, "the pause grows"
+    registry.now -= timedelta(days=9)  # the clock was ahead
+    registry.error = None
+    registry.wait()
+    assert [registry.find_digest(tag) for tag in ("1", "2", "3")] == [FIRST] * 3
+
+
+def test_a_tag_is_taken_from_the_registry_where_a_report_names_a_former_image(registry: Registry) -> None:
+    """The report of the present image is lost."""
+    registry.push(FIRST)
+    registry.tags["1"] = THIRD
+    registry.report_push(SECOND, "2026-11-28T11:00:00Z")
+    assert registry.find_digest() == FIRST
+    registry.wait()
+    assert registry.find_digest() == THIRD
+    periods = registry.store.tag_history.list_periods([FIRST, SECOND, THIRD])
+    assert [period.digest for period in periods if period.until is None] == [THIRD]
+    assert {scan.image for scan in registry.started} == {FIRST, SECOND, THIRD}
+
+
+def test_a_push_that_is_reported_before_the_tag_is_written_has_it_soon(registry: Registry) -> None:
     registry.report_push(FIRST)
-    registry.tag = FIRST
-    for at in ("2026-11-28T11:00:00Z", "2026-11-28T13:00:00Z", "at noon"):
-        registry.report_push(digest, at)
-        assert registry.find_digest() == FIRST
+    assert registry.find_digest() is None
+    registry.tags["1"] = FIRST
+    registry.wait()
+    assert registry.find_digest() == FIRST
+
+
+def test_an_image_whose_tag_was_deleted_meanwhile_is_there_by_its_digest(registry: Registry) -> None:
+    registry.report_push(FIRST)
+    registry.wait()
+    assert list_current_tags(registry, FIRST) == {None: True}
 
 
 def test_a_push_that_has_its_tag_counts_whatever_time_it_reports(registry: Registry) -> None:
     """Of two hosts of a registry, the clock of one may be wrong."""
-    registry.report_push(FIRST)
-    registry.tag = SECOND
-    registry.report_push(SECOND, "2026-11-28T09:00:00Z")
+    registry.push(FIRST)
+    registry.push(SECOND, "2026-11-28T09:00:00Z")
     assert registry.find_digest() == SECOND
 
 
-def test_a_push_reported_for_the_future_does_not_take_a_tag_that_it_has_lost(registry: Registry) -> None:
+def test_too_many_unconfirmed_pushes_are_reported_again_later(registry: Registry) -> None:
+    registry.error = UnavailableError("no answer")
     registry.report_push(FIRST)
-    registry.tag = FIRST
-    registry.report_push(SECOND, "2026-11-28T13:00:00Z")
-    assert registry.find_digest() == FIRST
+    (stored_push,) = registry.store.reported_pushes.list(10)
+    row = asdict(stored_push)
+    with registry.store.database.write() as connection:
+        rows = [{**row, "id": f"other-{number}"} for number in range(MOST_OF_A_REGISTRY - 1)]
+        connection.execute(insert(reported_pushes), rows)
+    with pytest.raises(UnavailableError, match="10000 pushes of 123456789012"):
+        registry.report_push(SECOND)
+    registry.store.reported_pushes.remove("other-1")
+    registry.report_push(SECOND)
 
 
 def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Registry) -> None:
-    registry.report_push(SECOND, "2026-11-28T09:00:00Z")
+    registry.push(SECOND, "2026-11-28T09:00:00Z")
     registry.report_push(SECOND, "2026-11-28T11:00:00Z")
     registry.report_push(FIRST, "2026-11-28T10:00:00Z")
+    registry.wait()
     assert registry.find_digest() == SECOND
     periods = registry.store.tag_history.list_periods([FIRST, SECOND])
     assert [(entry.digest, entry.since[11:13], (entry.until or "")[11:13]) for entry in periods] == [
@@ -161,8 +274,8 @@ def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Reg
 
 
 def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Registry) -> None:
-    registry.report_push(FIRST)
-    registry.deleted.add(FIRST)
+    registry.push(FIRST)
+    registry.stored_digests.discard(FIRST)
     for _ in range(2):  # notifications may be doubled
         registry.report_push(FIRST, action="DELETE")
     assert registry.find_digest() is None
@@ -179,8 +292,8 @@ def list_current_tags(registry: Registry, digest: str) -> dict[str | None, bool]
 
 def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer(registry: Registry) -> None:
     for tag in ("1", "2"):
-        registry.report_push(FIRST, tag=tag)
-    registry.stored_digests, registry.tags = {FIRST}, {"1": None, "2": FIRST}
+        registry.push(FIRST, tag=tag)
+    del registry.tags["1"]
     for _ in range(2):  # notifications may be doubled
         registry.report_push(FIRST, action="DELETE")
     registry.report_push(FIRST, action="DELETE", tag="2")  # forged: the registry does not confirm it
@@ -195,21 +308,19 @@ def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer
 
 
 def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Registry) -> None:
-    registry.report_push(FIRST)
-    registry.stored_digests, registry.tags = {FIRST}, {"1": None}
+    registry.push(FIRST)
+    registry.tags.clear()
     registry.report_push(FIRST, action="DELETE")
     assert list_current_tags(registry, FIRST) == {"1": False, None: True}
     assert registry.store.image_removals.list_locations(None, 10) == [(REPOSITORY, FIRST)]
-    registry.deleted.add(FIRST)
     registry.stored_digests.clear()
     registry.report_push(FIRST, action="DELETE")
     assert list_current_tags(registry, FIRST) == {"1": False, None: False}
 
 
 def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: Registry) -> None:
-    registry.report_push(FIRST)
-    registry.report_push(SECOND, "2026-11-28T10:00:01Z")
-    registry.stored_digests, registry.tags = {FIRST, SECOND}, {"1": SECOND}
+    registry.push(FIRST)
+    registry.push(SECOND, "2026-11-28T10:00:01Z")
     for digest in (FIRST, SECOND):
         registry.report_push(digest, action="DELETE")
     assert registry.find_digest() == SECOND
@@ -222,14 +333,14 @@ def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: R
 
 def test_a_deletion_that_the_registry_does_not_confirm_changes_nothing(registry: Registry) -> None:
     """It was forged, or the image has been pushed again since."""
-    registry.report_push(FIRST)
-    registry.tag = FIRST
+    registry.push(FIRST)
     registry.report_push(FIRST, action="DELETE")
     assert registry.find_digest() == FIRST
 
 
 def test_a_deletion_is_reported_again_while_the_registry_cannot_be_asked(registry: Registry) -> None:
-    registry.report_push(FIRST)
+    registry.push(FIRST)
+    registry.error = UnavailableError("no answer")
     with pytest.raises(UnavailableError):
         registry.report_push(FIRST, action="DELETE")
     assert registry.find_digest() == FIRST

@@ -11,9 +11,10 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.push_confirmation import PushConfirmation
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
-from dockgate.shared.errors import NotFoundError
+from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.records import Scan
@@ -27,16 +28,20 @@ class Quay:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.digest, self.now = store, FIRST, datetime(2026, 11, 28, 12, tzinfo=UTC)
+        self.is_away = False
         self.clock, self.secrets = ServerClock(lambda: self.now), WebhookSecrets("own", folder / "hooks.json")
         pushes = RegistryPushes(store, None, self, None, self.clock, Effects())  # type: ignore[arg-type]
+        self.confirmation = PushConfirmation(pushes, self.resolve, "registry.example")
         self.notifications = RegistryNotifications(
-            pushes, self.secrets, self.resolve, "https://g.example", "registry.example"
+            self.confirmation, self.secrets, "https://g.example", "registry.example"
         )
 
     def start(self, scan: Scan) -> None:
         """Leave the scan alone."""
 
     def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
+        if self.is_away:
+            raise UnavailableError("no answer")
         if reference.endswith(":deleted"):
             raise NotFoundError(f"there is no {reference}")
         return ImageReference(REPOSITORY, self.digest)
@@ -75,9 +80,22 @@ def test_a_tag_that_is_pushed_back_names_the_former_image_again(quay: Quay) -> N
 
 
 def test_a_tag_that_was_deleted_meanwhile_keeps_no_other_from_being_recorded(quay: Quay) -> None:
-    with pytest.raises(NotFoundError, match="deleted"):
-        quay.notify("deleted", "1")
+    quay.notify("deleted", "1")
     assert quay.store.tag_history.find_digest(REPOSITORY, "1") == FIRST
+    quay.now += timedelta(minutes=1)
+    quay.confirmation.run()
+    assert quay.store.reported_pushes.list(10) == []
+
+
+def test_a_push_is_recorded_once_the_registry_answers_again(quay: Quay) -> None:
+    quay.is_away = True
+    quay.push(FIRST)
+    assert quay.store.tag_history.find_digest(REPOSITORY, "1") is None
+    quay.is_away = False
+    quay.now += timedelta(minutes=1)
+    quay.confirmation.run()
+    assert quay.store.tag_history.find_digest(REPOSITORY, "1") == FIRST
+    assert (quay.count_reported(), quay.store.reported_pushes.list(10)) == (1, [])
 
 
 def test_an_image_that_was_deleted_and_is_pushed_again_is_back(quay: Quay) -> None:

@@ -15,6 +15,8 @@ from dockgate.store.records import OutboxKind
 LEAST_LETTER_DAYS = 2
 # A message is due within a day: after quiet hours, or after a pause. What is due later was written by a wrong clock.
 LONGEST_DELAY = timedelta(hours=25)
+# How long pushes are stored that their registry does not confirm: it may be gone for good.
+UNCONFIRMED_DAYS = 30
 # How long messages to targets are stored after they were sent.
 DELIVERED_DAYS = 1
 
@@ -39,6 +41,8 @@ class Purge:
         self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.retention_clock.compute_time_before(days))
         self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.retention_clock.compute_time_before(days))
         self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.retention_clock.compute_time_before(days))
+        reported_before = self.retention_clock.compute_time_before(UNCONFIRMED_DAYS)
+        self.effects.run(EffectKind.PURGE, self.store.reported_pushes.purge, reported_before)
         before = self.retention_clock.compute_time_before(max(days, LEAST_LETTER_DAYS))
         self.effects.run(EffectKind.PURGE, self.store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)
         outbox, delivered_before = self.store.outbox, self.retention_clock.compute_time_before(DELIVERED_DAYS)

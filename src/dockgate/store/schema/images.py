@@ -1,6 +1,6 @@
 """The tables of images: where they are, how they are used, and what their scans have read."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
 
 from dockgate.scanner.model import LayerBuildInfo
 from dockgate.store.columns import EnumText, Json, SafeText
@@ -27,6 +27,26 @@ pushed_images = Table(
 )
 Index(None, pushed_images.c.digest)
 Index(None, pushed_images.c.judged_at)
+
+# Pushes that registries have reported, and that they have not confirmed yet.
+reported_pushes = Table(
+    "reported_pushes",
+    metadata,
+    define_text("id", primary_key=True),
+    Column("has_own_id", Boolean, nullable=False),
+    define_text_or_empty("source"),
+    define_text_or_empty("registry"),
+    define_text("repository"),
+    define_text_or_empty("tag"),
+    define_optional_text("digest"),
+    define_optional_text("pushed_by"),
+    define_optional_text("pushed_at"),
+    define_text("received_at"),
+    define_text("next_at"),
+    Column("attempts", Integer, nullable=False),
+    define_optional_text("reason"),
+)
+Index(None, reported_pushes.c.registry, reported_pushes.c.received_at)
 
 tag_moves = Table(
     "tag_moves",

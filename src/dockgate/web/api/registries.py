@@ -1,5 +1,6 @@
 """Webhooks of other registries; pull policies and the signing key of the server's registry."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -25,7 +26,26 @@ from dockgate.web.authorization import describe_call, record_call
 
 router = make_router()
 
+# Unconfirmed pushes in one answer.
+MOST_LISTED = 1000
+
 Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
+
+
+@dataclass(frozen=True, slots=True)
+class UnconfirmedPush:
+    """A reported push that moves no tag until the registry confirms it.
+
+    `reason` says why it is not confirmed, `next_at` when the registry is asked again.
+    """
+
+    repository: str
+    tag: str | None
+    digest: str | None
+    received_at: str
+    next_at: str
+    attempts: int
+    reason: str | None
 
 
 @router.get("/registries/{registry}/hook/{form}")
@@ -35,6 +55,20 @@ def get_hook(registry: str, form: str, request: Request, registries: RegistryDep
     hook = registries.notifications.describe_hook(form, registry)
     describe_call(request, "secret shown")
     return hook
+
+
+@router.get("/registries/pushes")
+@mark_self_checking
+def list_unconfirmed_pushes(store: StoreDependency, caller: ReadCaller) -> list[UnconfirmedPush]:
+    """List reported pushes that their registry has not confirmed, oldest first, at most 1,000."""
+    pushes = store.reported_pushes.list(limit=MOST_LISTED)
+    return [
+        UnconfirmedPush(
+            push.repository, push.tag, push.digest, push.received_at, push.next_at, push.attempts, push.reason
+        )
+        for push in pushes
+        if caller.can_reach(repository=push.repository)
+    ]
 
 
 @router.post("/registries/{registry}/hook/{form}")

@@ -1,0 +1,232 @@
+"""Confirm reported pushes with their registries.
+
+A notification may be late, repeated or forged, so it is only a hint: which image a tag names, and whether an image is
+there, is what the registry answers. A push that the registry does not confirm yet is stored, and moves no tag.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+from dockgate.attestations.statements import parse_attachment_tag
+from dockgate.delivery.ports import ImageResolver
+from dockgate.services.error_isolation import run_for_each
+from dockgate.services.registry.pushes import RegistryPushes, find_time_after, shift_text
+from dockgate.shared.errors import DockgateError, NotFoundError, StoreError, TooSlowError, UnavailableError
+from dockgate.shared.references import ImageReference, TagReference, strip_registry
+from dockgate.shared.retry import RetrySchedule
+from dockgate.store import Store
+from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.images.reported_pushes import ReportedPush
+
+# A registry may report a push just before it writes the tag. What it answers after so many seconds counts.
+SECOND_LOOK_SECONDS = 10
+# Between the questions to a registry that does not answer.
+RETRIES = RetrySchedule(first_pause=SECOND_LOOK_SECONDS, longest_pause=600)
+# For so long, a registry repeats a notification that was not answered.
+REPEAT_DAYS = 1 / 24
+# How many stored pushes a round confirms at most.
+PUSHES_OF_A_ROUND = 200
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PushConfirmation:
+    """The questions to registries about reported pushes. `address` is that of our own registry."""
+
+    pushes: RegistryPushes
+    resolve_image: ImageResolver
+    address: str
+
+    @property
+    def _store(self) -> Store:
+        return self.pushes.store
+
+    def receive(self, push: ReportedPush, unavailable: set[str | None]) -> None:
+        """Record a push if its registry confirms it; store it if that is open.
+
+        `unavailable` collects the registries that did not answer, our own as None: they are not asked again.
+        UnavailableError if too many are stored.
+        """
+        reason = "the registry does not answer"
+        if push.registry not in unavailable:
+            try:
+                if self._decide(push):
+                    return
+                reason = "the tag names another image"
+            except StoreError:
+                raise
+            except DockgateError as error:
+                reason = str(error)
+                if isinstance(error, UnavailableError | TooSlowError):
+                    unavailable.add(push.registry)
+        _log.warning("the push of %s is not confirmed yet: %s", _name(push), reason)
+        next_at = self.pushes.clock.compute_time_after(SECOND_LOOK_SECONDS)
+        self._store.reported_pushes.add(replace(push, attempts=1, reason=reason, next_at=next_at))
+
+    def run(self) -> None:
+        """Ask the registries about stored pushes that are due. Call it every few seconds."""
+        unavailable: set[str | None] = set()
+        clock = self.pushes.clock
+        latest_time = clock.compute_time_after(RETRIES.longest_pause * 2)
+        due_pushes = self._store.reported_pushes.list_due(clock.now(), latest_time, PUSHES_OF_A_ROUND)
+        postponed_repositories: set[str] = set()
+
+        def check(push: ReportedPush) -> None:
+            if push.registry in unavailable or push.repository in postponed_repositories:
+                return
+            try:
+                self._decide(push)
+            except StoreError:
+                raise
+            except DockgateError as error:
+                is_unavailable = isinstance(error, UnavailableError | TooSlowError)
+                if is_unavailable:
+                    unavailable.add(push.registry)
+                postponed_repositories.add(push.repository)
+                self._postpone(push, error, is_for_registry=is_unavailable)
+            else:
+                self._store.reported_pushes.remove(push.id)
+
+        run_for_each(due_pushes, check, _name)
+
+    def _postpone(self, push: ReportedPush, error: DockgateError, *, is_for_registry: bool) -> None:
+        _log.warning("the push of %s is not confirmed yet: %s", _name(push), error)
+        next_at = self.pushes.clock.compute_time_after(RETRIES.compute_pause(push.attempts + 1))
+        self._store.reported_pushes.postpone(push, next_at, str(error), is_for_registry=is_for_registry)
+
+    def _decide(self, push: ReportedPush) -> bool:
+        """Record a push as far as the registry confirms it. Returns False if it has to be asked again later."""
+        if self._is_believed(push):
+            self._record(push, push.digest, push.tag, push.pushed_at)
+        elif push.tag is None:
+            self._record_if_present(push)
+        else:
+            tagged_digest = self._find_tagged_digest(push)
+            present_period = self._find_present_period(push)
+            if tagged_digest is not None and push.digest in (None, tagged_digest):
+                self._record_moved(push, tagged_digest, present_period)
+            elif push.registry is None and present_period is not None:
+                # Our own reports a push before it writes the tag, which is compared again soon (`resolve_moved_tag`).
+                self._record_former(push, present_period)
+            elif push.attempts == 0:
+                return False
+            else:
+                self._settle_unconfirmed(push, tagged_digest)
+        return True
+
+    def _is_believed(self, push: ReportedPush) -> bool:
+        """Return whether a push is recorded without a question: it moves no tag, or is a new tag of our own registry.
+
+        A tag that attaches a document only makes the server fetch it.
+        """
+        if push.tag is None:
+            return push.registry is None
+        if push.digest is None:
+            return False
+        if parse_attachment_tag(push.tag):
+            return True
+        present_period = self._find_present_period(push)
+        return push.registry is None if present_period is None else present_period.digest == push.digest
+
+    def _find_present_period(self, push: ReportedPush) -> TagPeriod | None:
+        return self._store.tag_history.find_present_period(push.repository, push.tag or "")
+
+    def _find_tagged_digest(self, push: ReportedPush) -> str | None:
+        """Ask which image the tag names. None if the tag does not exist."""
+        if push.registry is None:
+            name = strip_registry(push.repository, self.address)
+            return self.pushes.resolve_moved_tag(name, push.tag or "")
+        try:
+            return self.resolve_image(str(TagReference(push.repository, push.tag or ""))).digest
+        except NotFoundError:
+            return None
+
+    def _has_image(self, push: ReportedPush) -> bool:
+        """Ask whether the registry has the image, by its digest."""
+        if push.digest is None:
+            return False
+        try:
+            reference = str(ImageReference(push.repository, push.digest))
+            return self.resolve_image(reference, should_check_existence=True).digest == push.digest
+        except NotFoundError:
+            return False
+
+    def _settle_unconfirmed(self, push: ReportedPush, tagged_digest: str | None) -> None:
+        """Record what is true of a push whose tag names another image, or none.
+
+        It was before the push of that other image, which is recorded first. An image that does not exist is refused.
+        """
+        present_period = self._find_present_period(push)
+        if tagged_digest and (present_period is None or present_period.digest != tagged_digest):
+            self._record_unreported(push, tagged_digest, present_period)
+            present_period = self._find_present_period(push)
+        if tagged_digest and present_period and self._has_image(push):
+            self._record_former(push, present_period)
+        else:
+            self._record_if_present(push)
+
+    def _record_if_present(self, push: ReportedPush) -> None:
+        """Record the image without a tag, if it exists."""
+        if self._has_image(push):
+            self._record(push, push.digest, None, push.pushed_at)
+        else:
+            _log.warning("%s was reported as pushed, but does not exist: nothing is recorded", _name(push))
+
+    def _record_unreported(self, push: ReportedPush, tagged_digest: str, present_period: TagPeriod | None) -> None:
+        """Record the image that a tag names, with its own report if that is stored, too."""
+        tag = push.tag or ""
+        report = self._store.reported_pushes.find(push.repository, tag, tagged_digest)
+        if report is not None:
+            self._record_moved(report, tagged_digest, present_period)
+            self._store.reported_pushes.remove(report.id)
+            return
+        now = self.pushes.clock.now()
+        at = find_time_after(present_period, now) if present_period else now
+        image = ImageReference.with_tag(push.repository, tag, tagged_digest)
+        self.pushes.record(f"found/{image}/{at}", push.repository, tagged_digest, tag, at=at)
+
+    def _record_moved(self, push: ReportedPush, digest: str, present_period: TagPeriod | None) -> None:
+        """Record a push whose image the tag names.
+
+        It is later than that of the image which the tag named so far, whatever time it reports: clocks may be wrong.
+        """
+        at = push.pushed_at
+        if present_period is not None and present_period.digest != digest:
+            at = find_time_after(present_period, at or self.pushes.clock.now())
+        self._record(push, digest, push.tag, at)
+
+    def _record_former(self, push: ReportedPush, present_period: TagPeriod) -> None:
+        """Record a push that was before that of the tag's present image."""
+        at = min(push.pushed_at or shift_text(present_period.since, -1), shift_text(present_period.pushed_at, -1))
+        self._record(push, push.digest, push.tag, at)
+
+    def _record(self, push: ReportedPush, digest: str | None, tag: str | None, at: str | None) -> None:
+        if digest is None:
+            raise ValueError(f"{push.id} has no digest")
+        event = push.id if push.has_own_id else f"{push.source}/{self._identify(push.repository, tag, digest)}"
+        self.pushes.record(event, push.repository, digest, tag, push.pushed_by, at)
+
+    def _identify(self, repository: str, tag: str | None, digest: str) -> str:
+        """Return an id for a push that is reported without one: another notification of it gets the same.
+
+        It has how often the tag named the image before. A notification about what the tag names already repeats the
+        last one, unless that is older than REPEAT_DAYS: then the image was pushed again.
+        """
+        image = ImageReference.with_tag(repository, tag, digest)
+        periods = [
+            period
+            for period in self._store.tag_history.list_periods([digest])
+            if (period.repository, period.tag) == (repository, tag)
+        ]
+        present_period = next((period for period in periods if period.until is None), None)
+        if present_period is None:
+            return f"{image}/{len(periods)}"
+        is_repeated = present_period.pushed_at > self.pushes.clock.compute_time_before(REPEAT_DAYS)
+        return f"{image}/{len(periods) - 1 if is_repeated else present_period.pushed_at}"
+
+
+def _name(push: ReportedPush) -> str:
+    """Return the pushed image as in references."""
+    name = str(TagReference(push.repository, push.tag)) if push.tag else push.repository
+    return str(ImageReference(name, push.digest)) if push.digest else name
