@@ -108,6 +108,12 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
     assert "removed by eve" in dockgate("vex", "remove", DOCUMENT).out
     server.answers[f"POST /images/{DOCUMENT}/vex"] = []
     assert "No VEX documents." in dockgate("vex", "refresh", DOCUMENT, "app").out
+    error = {"error": "cannot read the attached documents: no answer", "advice": "Does the registry run?"}
+    server.answers[f"POST /images/{DOCUMENT}/vex"] = (502, error)
+    result = dockgate("vex", "refresh", DOCUMENT, "app")
+    assert result.code == 2
+    assert "no answer" in result.err
+    assert "Does the registry run?" in result.err
 
 
 def reject(run: Run, reference: str) -> str:

@@ -141,6 +141,24 @@ def test_a_registry_that_is_back_has_its_images_judged_again(registries: Registr
     )
 
 
+def test_a_request_to_read_attached_documents_fails_while_the_registry_does_not_say_them(
+    registries: Registries,
+) -> None:
+    location = IMAGES[0]
+    registries.documents[location] = make_vex("not_affected")
+    registries.away = {"one"}
+    with pytest.raises(UnavailableError, match=r"attached to one.example/app@sha256:a+: the registry does not") as away:
+        registries.waivers.refresh_attached_vex(*location)
+    assert "every ten minutes" in (away.value.advice or "")
+    registries.away, registries.refused_repositories = set(), {location.repository}
+    with pytest.raises(UnavailableError, match="the registry refuses it"):
+        registries.waivers.refresh_attached_vex(*location)
+    registries.refused_repositories = set()
+    registries.waivers.refresh_attached_vex(*location)
+    assert registries.store.vex.list_active([location.image])
+    assert registries.retry(minutes=11) == []
+
+
 def test_a_retraction_that_could_not_be_fetched_counts_when_the_registry_is_back(registries: Registries) -> None:
     location = IMAGES[0]
     registries.documents[location] = make_vex("not_affected")

@@ -22,7 +22,8 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import compute_digest
-from dockgate.shared.errors import ConflictError, DockgateError, UsageError
+from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, shift_time
 from dockgate.store import Store
 from dockgate.store.records import ImageLocation, VexRecord, VexVersion, WaiverRecord
@@ -83,8 +84,19 @@ class ServerWaivers:
         return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, by, self.clock.now())
 
     def refresh_attached_vex(self, repository: str, image: str) -> None:
-        """Record the VEX documents that are attached to an image by now. Raises ConflictError for too many."""
-        refusal = self.effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
+        """Record the VEX documents that are attached to an image by now.
+
+        Raises ConflictError for too many, NotFoundError for an image that the registry does not have, and
+        UnavailableError if the registry does not say what is attached.
+        """
+        error, refusal = self.effects.run(EffectKind.ACCEPT, self._record_attached, repository, image)
+        if error is not None:
+            kind = NotFoundError if isinstance(error, NotFoundError) else UnavailableError
+            raise kind(
+                f"cannot read the documents attached to {ImageReference(repository, image)}: {error}",
+                f"{error.next_step or 'Check the registry.'} The server also asks again by itself, every ten minutes. "
+                "Until then, the documents that it has read before count.",
+            )
         if refusal is not None:
             raise ConflictError(refusal, "Upload the documents that count: `dockgate vex add FILE`.")
 
