@@ -15,6 +15,7 @@ from tests.gate.samples import judge, limit_findings, make_inventory, make_packa
 from tests.gate.test_provenance import RECORD
 from tests.parts import Faults
 from tests.scanner.images.make import INDEX, MANIFEST, make_descriptor, make_image, make_index
+from tests.store.factories import open_store_of_kind
 
 from dockgate.attestations.dsse import Signer, create_key
 from dockgate.attestations.keys import Keys
@@ -31,6 +32,7 @@ from dockgate.scanner.images.cosign_attestations import (
 )
 from dockgate.services.verdicts import attached_statements, attestations
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.store.locks import Locks
 
 VERDICT = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
 IMAGE = make_image([{"etc/os-release": b"ID=debian\n"}])
@@ -214,6 +216,29 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
         code, _, errors = run_cosign(running, digest, public, kind)
         assert code == 0, errors
     assert run_cosign(running, digest, make_other_key(tmp_path), "slsaprovenance1")[0] != 0
+
+
+@pytest.mark.real
+def test_two_processes_that_attach_at_once_lose_nothing(running: Running, tmp_path: Path) -> None:
+    """Registries have no conditional update: the other process writes between this one's reading and writing."""
+    digest, policy = running.push("team/app", "1", IMAGE), PolicyReference("p")
+    with open_store_of_kind("postgres", tmp_path) as store:
+        first_attestor, second_attestor = (
+            RegistryAttestor(Keys(tmp_path / "keys"), running.address, try_lock=Locks(store.database).try_hold)
+            for _ in range(2)
+        )
+
+        def attach_provenance() -> None:
+            second_attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", first_attestor.sign(b"{}"))
+
+        def write_meanwhile(name: str, subject: str) -> bytes:
+            with pytest.raises(UnavailableError, match="another process is attaching"):
+                attach_provenance()
+            return write(FIRST_VERDICT)(name, subject)
+
+        first_attestor.attest("team/app", digest, FIRST_VERDICT, policy, write_meanwhile)
+        attach_provenance()
+    assert len(read_attestations(RegistryRepository(running.address, "team/app"), digest)) == 2
 
 
 @pytest.mark.real

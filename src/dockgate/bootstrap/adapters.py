@@ -86,6 +86,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
 
     memory = compute_task_memory(settings.task_memory, os.geteuid(), cgroups.find_missing_controllers())
     target = PodmanTarget(podman.url, podman.network, login=find_login, memory=memory)
+    keys = Keys(settings.shared_data / KEYS, partial(require_mark, settings.shared_data, store.id))
     return Adapters(
         store=store,
         source=GitHost(repositories),
@@ -115,11 +116,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         },
         findings_source=InspectorFindings(settings.inspector, load_boto3()) if settings.inspector else None,
         attestor=RegistryAttestor(
-            Keys(settings.shared_data / KEYS, partial(require_mark, settings.shared_data, store.id)),
-            registry_address,
-            settings.ca_bundle,
-            images.require,
-            issuers,
+            keys, registry_address, settings.ca_bundle, images.require, issuers, try_lock=store.locks.try_hold
         ),
         target_adapters=make_target_adapters(settings, is_public=read_listen_address(settings).is_public),
         builtin_targets=make_builtin_targets(settings),

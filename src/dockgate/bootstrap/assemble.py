@@ -107,7 +107,7 @@ def assemble(
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", detector.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
-    handlers = _make_outbox_handlers(adapters, options, services.events.targets)
+    handlers = _make_outbox_handlers(adapters, options, services.events.targets, effects)
     priority = services.images.scans.answer_priority
     outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds, priority)
     _receive_signals(adapters.store, options, use_cases, outbox, starter)
@@ -236,7 +236,9 @@ def _make_registry_groups(use_cases: UseCases) -> list[TaskGroup]:
     ]
 
 
-def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets) -> list[OutboxHandler]:
+def _make_outbox_handlers(
+    adapters: Adapters, options: Options, targets: EventTargets, effects: Effects
+) -> list[OutboxHandler]:
     """The senders of the outbox's entries."""
     store = adapters.store
     handlers: list[OutboxHandler] = [
@@ -246,6 +248,11 @@ def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTa
     ]
     if adapters.attestor is not None:
         days = options.settings.attestation_days
-        handlers.append(AttestationHandler(store.verdicts, store.followed_images, adapters.attestor, days))
+        clock = ServerClock(adapters.clock)
+        handlers.append(
+            AttestationHandler(
+                store.verdicts, store.followed_images, adapters.attestor, days, store.outbox, clock, effects.fence
+            )
+        )
         handlers.append(ProvenanceHandler(store.provenance, adapters.attestor))
     return handlers

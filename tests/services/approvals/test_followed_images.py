@@ -20,6 +20,7 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.approvals.followed_images import FollowedImageReview
+from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.outbox import UndeliverableError
 from dockgate.services.notifications.outbox_handlers import AttestationHandler
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
@@ -158,10 +159,49 @@ def test_another_status_and_a_renewed_attestation_have_the_image_judged_once(sys
         assert (image.status is Status.APPROVED) is not is_bad
 
 
+def make_handler(system: ServerSystem, attestor: MemoryAttestor) -> AttestationHandler:
+    store, clock = system.store, ServerClock(system.clock)
+    return AttestationHandler(
+        store.verdicts, store.followed_images, attestor, 2.0, store.outbox, clock, fence=lambda: None
+    )
+
+
+def test_an_attestation_that_is_sent_late_replaces_no_later_one(system: ServerSystem) -> None:
+    """It would be over earlier than the renewed one, or is over already."""
+    first_entry, renewed_entry, handler = renew_attestation(system, days=1.1)
+    for entry in (renewed_entry, renewed_entry):
+        handler.send(entry)
+    with pytest.raises(UndeliverableError, match="a later attestation of the image replaces it"):
+        handler.send(first_entry)
+
+
+def test_an_attestation_that_was_renewed_by_a_clock_that_was_ahead_is_replaced(system: ServerSystem) -> None:
+    first_entry, renewed_entry, handler = renew_attestation(system, days=30)
+    handler.send(renewed_entry)
+    system.clock.ahead -= timedelta(days=30)
+    handler.send(first_entry)
+    assert isinstance(handler.attestor, MemoryAttestor)
+    (attached_envelopes,) = handler.attestor.attestations.values()
+    assert len(attached_envelopes) == 2
+
+
+def renew_attestation(system: ServerSystem, days: float) -> tuple[OutboxEntry, OutboxEntry, AttestationHandler]:
+    """Return the attestation of an approval, its renewal so many days later, and what sends both."""
+    store = system.store
+    Followed(system)
+    system.use_cases.fleet_index.add_missing()
+    (first_entry,) = store.outbox.list_entries(OutboxKind.ATTESTATION)
+    system.clock.ahead += timedelta(days=days)
+    system.use_cases.verdict_renewal.renew()
+    replace(system.use_cases.approved_images, attestation_days=2.0).review()
+    (renewed_entry,) = (entry for entry in store.outbox.list_entries(OutboxKind.ATTESTATION) if entry != first_entry)
+    return first_entry, renewed_entry, make_handler(system, MemoryAttestor())
+
+
 def test_a_renewal_that_came_too_late_is_made_as_soon_as_the_image_is_approved_again(system: ServerSystem) -> None:
     followed_image, store = Followed(system), system.store
     system.use_cases.fleet_index.add_missing()
-    handler = AttestationHandler(store.verdicts, store.followed_images, MemoryAttestor(), 2.0)
+    handler = make_handler(system, MemoryAttestor())
     approved_images = replace(system.use_cases.approved_images, attestation_days=2.0)
 
     def review(*, is_bad: bool, days: float) -> OutboxEntry:

@@ -2,7 +2,8 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from dockgate.attestations import dsse
@@ -14,6 +15,7 @@ from dockgate.gate import provenance
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, list_manifests
+from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
 
@@ -32,7 +34,8 @@ class RegistryAttestor(Attestor):
 
     `registry` is our own, in which repositories without a registry lie. `require` raises DeniedError for another that
     may not be spoken to. `issuers` make the tokens for our own. A registry has `seconds` for the requests of each step,
-    and one that is slow keeps nothing of another repository waiting.
+    and one that is slow keeps nothing of another repository waiting. `try_lock` takes a lock by its name that other
+    processes take, too, and gives whether it was free.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class RegistryAttestor(Attestor):
         require: Callable[[str], None] = lambda registry: None,
         issuers: Issuers | None = None,
         seconds: float = ATTACH_SECONDS,
+        try_lock: Callable[[str], AbstractContextManager[bool]] = lambda name: nullcontext(True),
     ) -> None:
         self._keys = keys
         self._registry = registry
@@ -50,6 +54,7 @@ class RegistryAttestor(Attestor):
         self._require = require
         self._issuers = issuers
         self._seconds = seconds
+        self._try_lock = try_lock
         self._lock = threading.Lock()
         # One lock for each repository that was written to: registries have no conditional update.
         self._repository_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -65,7 +70,7 @@ class RegistryAttestor(Attestor):
         covered_digests: Sequence[str] = (),
     ) -> str:
         registry_repository = self._make_registry_repository(repository)
-        with self._get_lock(registry_repository):
+        with self._hold_attachments(registry_repository):
             with self._lock:
                 signer = self._keys.get_signer()
             other_digests = set(covered_digests) - {image}
@@ -97,10 +102,15 @@ class RegistryAttestor(Attestor):
             seconds=self._seconds,
         )
 
-    def _get_lock(self, registry_repository: RegistryRepository) -> threading.Lock:
-        """The lock of those who change what is attached in a repository."""
+    @contextmanager
+    def _hold_attachments(self, registry_repository: RegistryRepository) -> Iterator[None]:
+        """Be the only one that changes what is attached in a repository. UnavailableError if another process is."""
         with self._lock:
-            return self._repository_locks[str(registry_repository)]
+            lock = self._repository_locks[str(registry_repository)]
+        with lock, self._try_lock(f"attachments of {registry_repository}") as is_free:
+            if not is_free:
+                raise UnavailableError(f"another process is attaching something to an image of {registry_repository}")
+            yield
 
     @override
     def sign(self, statement: bytes) -> bytes:
@@ -110,7 +120,7 @@ class RegistryAttestor(Attestor):
     @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
         registry_repository = self._make_registry_repository(repository)
-        with self._get_lock(registry_repository):
+        with self._hold_attachments(registry_repository):
             add_attestation(
                 registry_repository,
                 image,

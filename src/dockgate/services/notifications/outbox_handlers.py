@@ -12,13 +12,16 @@ from dockgate.delivery.webhook_delivery import make_change_delivery, make_delive
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
+from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
 from dockgate.shared.interfaces import override
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.delivery.callbacks import CallbackBox
 from dockgate.store.delivery.followed_images import FollowedImages
+from dockgate.store.events.outbox import Outbox
 from dockgate.store.gate.provenance import ProvenanceStatements
 from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -81,7 +84,8 @@ class AttestationHandler(OutboxHandler):
     """A handler that signs what the policy approves, and attaches the statement in the image's registry.
 
     An attestation is valid for so many `days`. A registry may be away for hours: what is no longer approved when it
-    answers again is not attested.
+    answers again is not attested, and an attestation never replaces a later one. `fence` waits until this process may
+    change things.
     """
 
     kind = OutboxKind.ATTESTATION
@@ -92,6 +96,9 @@ class AttestationHandler(OutboxHandler):
     followed_images: FollowedImages
     attestor: Attestor
     days: float
+    outbox: Outbox
+    clock: ServerClock
+    fence: Callable[[], None]
 
     @override
     def send(self, entry: OutboxEntry) -> str:
@@ -107,12 +114,25 @@ class AttestationHandler(OutboxHandler):
             self.followed_images.forget_renewal(image, repository, policy)
             reason = f"it is {present_status} now" if present_status else "it is not watched any more"
             raise UndeliverableError(f"the image is not attested: {reason}")
+        if self._is_superseded(entry, renewed_at or verdict.inputs.now):
+            raise UndeliverableError("a later attestation of the image replaces it")
 
         def write(name: str, subject: str) -> bytes:
+            self.fence()  # the registry may have answered late, and another process may have taken over
             return build_statement(verdict, digest, name, subject, self.days, renewed_at)
 
         key = f"{digest}@{renewed_at}" if renewed_at else digest
         return self.attestor.attest(repository, image, key, policy, write, list_covered_digests(verdict))
+
+    def _is_superseded(self, entry: OutboxEntry, confirmed_at: str) -> bool:
+        """Return whether the image was renewed after `confirmed_at`, by a clock that was not ahead."""
+        latest_time, names = compute_latest_time(self.clock.now()), ("repository", "policy")
+        renewals = (
+            other_entry.payload.get("renewed_at") or ""
+            for other_entry in self.outbox.list_entries(OutboxKind.ATTESTATION, image=entry.image)
+            if all(other_entry.payload[name] == entry.payload[name] for name in names)
+        )
+        return any(confirmed_at < renewed_at <= latest_time for renewed_at in renewals)
 
 
 class ProvenanceHandler(OutboxHandler):
