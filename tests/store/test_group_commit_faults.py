@@ -4,9 +4,10 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -197,27 +198,22 @@ class LossyProxy:
             threading.Thread(target=self._send_answers, args=(server, client, is_lossy), daemon=True).start()
 
     def _send_questions(self, client: socket.socket, server: socket.socket, is_lossy: threading.Event) -> None:
-        while data := _receive(client):
-            if b"COMMIT\0" in data and self.commits_until_loss:
-                self.commits_until_loss -= 1
-                if not self.commits_until_loss:
-                    is_lossy.set()
-            server.sendall(data)
+        with suppress(OSError):  # an end that is closed
+            while data := client.recv(65536):
+                if b"COMMIT\0" in data and self.commits_until_loss:
+                    self.commits_until_loss -= 1
+                    if not self.commits_until_loss:
+                        is_lossy.set()
+                server.sendall(data)
         server.close()
 
     def _send_answers(self, server: socket.socket, client: socket.socket, is_lossy: threading.Event) -> None:
-        while data := _receive(server):
-            if is_lossy.is_set():
-                client.shutdown(socket.SHUT_RDWR)
-                return
-            client.sendall(data)
-
-
-def _receive(end: socket.socket) -> bytes:
-    try:
-        return end.recv(65536)
-    except OSError:
-        return b""
+        with suppress(OSError):  # an end that is closed
+            while data := server.recv(65536):
+                if is_lossy.is_set():
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                client.sendall(data)
 
 
 def test_a_group_whose_commit_is_not_answered_is_stored_once_when_its_writes_are_repeated(tmp_path: Path) -> None:
@@ -274,14 +270,23 @@ class _Interruption(BaseException):
 
 @contextmanager
 def stop_main_thread(condition: Callable[[], object]) -> Iterator[None]:
-    """Interrupt the main thread by a signal as soon as the condition is true."""
+    """Interrupt the main thread by a signal as soon as the condition is true.
+
+    A signal that comes just before the thread begins to wait does not end that wait. So signals follow until one does.
+    """
+    is_interrupted = False
 
     def raise_interruption(*_: object) -> None:
-        raise _Interruption
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
+            raise _Interruption
 
     def send() -> None:
         wait_until(condition, every=0.001)
-        os.kill(os.getpid(), signal.SIGUSR2)
+        while not is_interrupted:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            time.sleep(0.01)
 
     handler = signal.signal(signal.SIGUSR2, raise_interruption)
     thread = threading.Thread(target=send)
