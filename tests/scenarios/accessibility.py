@@ -31,6 +31,25 @@ BROKEN_TIMES = """() => [...document.querySelectorAll("time")]
     .filter(time => time.checkVisibility() && !time.closest(".feeds"))
     .filter(time => new Set([...time.getClientRects()].map(box => Math.round(box.top))).size > 1)
     .map(time => time.closest("td, dd, p, li")?.textContent.trim().slice(0, 80) ?? time.textContent)"""
+# Words of sentences in tables are whole: only names, which have no blanks, may break between letters.
+BROKEN_WORDS = """() => {
+    const broken = []
+    const texts = document.createTreeWalker(document.querySelector("main") ?? document.body, NodeFilter.SHOW_TEXT)
+    while (texts.nextNode()) {
+        const text = texts.currentNode
+        const cell = text.parentElement.closest("td")
+        const isProse = cell && text.parentElement.checkVisibility()
+        if (!isProse || text.parentElement.closest("code, pre, .visually-hidden")) continue
+        for (const word of text.data.matchAll(/(?<![^\\s(])[\\p{L}]{3,20}(?![^\\s,.:;)])/gu)) {
+            const range = document.createRange()
+            range.setStart(text, word.index)
+            range.setEnd(text, word.index + word[0].length)
+            const lines = new Set([...range.getClientRects()].filter(box => box.width).map(box => Math.round(box.top)))
+            if (lines.size > 1) broken.push(`${word[0]} in ${cell.textContent.trim().slice(0, 80)}`)
+        }
+    }
+    return broken
+}"""
 # The least height and width of what is pressed, by the width of the window: links within a text are as high as it.
 TARGETS = {1440: 24, 360: 44}
 SMALL = """least => [...document.querySelectorAll("a[href], button, summary, input, select, textarea")]
@@ -53,6 +72,8 @@ def list_faults(page: Page) -> Iterator[str]:
         yield from (f"{page.url}: {width} px: {fault}" for fault in _measure_excess(page))
         times = page.evaluate(BROKEN_TIMES)
         yield from (f"{page.url}: {width} px: a time in two lines: {text}" for text in times[:3])
+        words = page.evaluate(BROKEN_WORDS)
+        yield from (f"{page.url}: {width} px: a word in two lines: {word}" for word in words[:3])
         if least := TARGETS.get(width):
             small = page.evaluate(SMALL, least)
             yield from (f"{page.url}: {width} px: less than {least} pixels: {target}" for target in small[:3])

@@ -18,4 +18,11 @@ def test_an_answer_that_comes_a_byte_at_a_time_is_given_up(part: str) -> None:
             connection.get_json(f"{site.url}/keys")
         wait_until(lambda: site.aborted_paths == ["/keys"])
         site.slow.clear()
-        assert connection.get_json(f"{site.url}/keys") == {}
+        wait_until(lambda: _is_answered(connection, f"{site.url}/keys"))  # on a busy machine not within the limit
+
+
+def _is_answered(connection: ProviderConnection, url: str) -> bool:
+    try:
+        return connection.get_json(url) == {}
+    except UnavailableError:
+        return False
