@@ -36,3 +36,19 @@ def test_neither_nothing_nor_keys_and_all_are_sent_again(dockgate: Dockgate, ser
     for arguments in ((), ("external/one", "--all")):
         assert dockgate("delivery", "redeliver", "webhook", "ci.example", *arguments).code == 2
     assert server.requests == []
+
+
+def test_deliveries_are_dismissed_for_a_reason(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["POST /deliveries/dismiss"] = {"count": 2}
+    arguments = ("delivery", "dismiss", "webhook", "ci.example", "--all")
+    assert dockgate(*arguments).code == 2  # without a reason
+    assert dockgate(*arguments, "external/one", "--reason", "x").code == 2
+    assert server.requests == []
+    assert dockgate(*arguments, "--reason", "gone").out == "ci.example: 2 messages dismissed\n"
+    body = {"kind": "webhook", "receiver": "ci.example", "keys": None, "reason": "gone"}
+    assert server.requests[-1].parse_body() == body
+    dismissal = {"dismissed_at": "2026-11-28T12:00:00.000Z", "dismissed_by": "ada", "dismissal_reason": "gone"}
+    server.answers["GET /deliveries"] = [ENTRY | dismissal]
+    line = dockgate("delivery", "list", "--state", "dismissed").out.splitlines()[1]
+    assert "dismissed by ada: gone" in line
+    assert "given up" not in line

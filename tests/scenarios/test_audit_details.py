@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -145,6 +146,12 @@ def is_audited(route: APIRoute) -> bool:
     return any(guard.permission is not Permission.READ for guard in list_permissions(route.dependant))
 
 
+def list_names(code: CodeType) -> set[str]:
+    """The names that a function uses, in the functions inside it too."""
+    inner_codes = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*map(list_names, inner_codes))
+
+
 def can_describe(call: Any) -> bool:
     """Return whether a call, or a function of `web/` that it names, describes its audit entry."""
     waiting_calls, seen_calls = [call], set()
@@ -156,7 +163,7 @@ def can_describe(call: Any) -> bool:
             continue
         seen_calls.add(function)
         own_modules = [value for value in function.__globals__.values() if inspect.ismodule(value)]
-        for name in function.__code__.co_names:
+        for name in list_names(function.__code__):
             values = [function.__globals__.get(name), *(getattr(module, name, None) for module in own_modules)]
             waiting_calls += [
                 value

@@ -1,5 +1,6 @@
 """Deliveries that were given up: people find them from the overview, and send them again."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dockgate.delivery.webhook_delivery import Callback, make_secret
 from dockgate.shared.errors import MessageRefusedError
 
 REDELIVER = "/events/deliveries/redeliver"
+DISMISS = "/events/deliveries/dismiss"
 API_CALL = "/api/v1/deliveries/redeliver"
 OTHERS = ("viewer", "developer", "approver", "security")
 
@@ -155,3 +157,38 @@ def test_a_form_of_another_site_sends_nothing(server: ServerSystem, webhooks: Re
         headers = {**FROM_PAGE, "Sec-Fetch-Site": "cross-site"}
         assert browser.post(REDELIVER, data=make_fields("external/one"), headers=headers).status_code == 403
     assert len(list_given_up(server)) == 2
+
+
+def test_a_delivery_to_a_receiver_that_is_gone_is_dismissed_and_stays_on_record(
+    server: ServerSystem, webhooks: RefusingWebhooks
+) -> None:
+    token = server.post("/tokens", {"principal": "ada"})["text"]
+    with Browser(server, token) as browser:
+        assert DISMISS in Forms(browser.get("/events/deliveries").text).actions
+        assert browser.send_form(DISMISS, **make_fields("external/one"), reason=" ").status_code == 400
+        answer = browser.send_form(DISMISS, **make_fields("external/one"), reason="<b>switched off</b>")
+        assert answer.status_code == 303
+        page = browser.get(answer.headers["location"]).text
+        assert "1 message dismissed." in page
+        assert "/approvals/external/one" not in Forms(page).links
+        page = browser.get("/events/deliveries?state=dismissed").text
+        assert "/approvals/external/one" in Forms(page).links
+        assert "&lt;b&gt;switched off&lt;/b&gt;" in re.sub("</?(wbr|bdi)[^>]*>", "", page)
+        assert browser.send_form(DISMISS, **make_fields("external/one"), reason="x").status_code == 409
+        assert browser.send_form(DISMISS, **make_fields("no such"), reason="x").status_code == 409
+    assert list_given_up(server) == ["external/two"]
+    assert [entry["key"] for entry in server.get("/deliveries")] == ["external/two"]
+    (delivery,) = server.get("/deliveries?state=dismissed")
+    assert (delivery["key"], delivery["dismissed_by"]) == ("external/one", "ada")
+    assert delivery["dismissal_reason"] == "<b>switched off</b>"
+    details = [entry["detail"] for entry in server.get("/audit?by=ada") if entry["call"] == f"POST {DISMISS}"]
+    assert "1 of webhook to ci.example dismissed: <b>switched off</b>" in details
+    body = {"kind": "webhook", "receiver": "ci.example", "keys": None}
+    assert server.post("/deliveries/dismiss", {**body, "reason": "all of it"}) == {"count": 1}
+    with Browser(server, token) as browser:
+        assert not [link for link in Forms(browser.get("/").text).links if "deliveries" in link]
+    webhooks.is_open = True
+    assert server.post("/deliveries/redeliver", body) == {"count": 0}  # dismissed ones are sent by their keys alone
+    assert server.post("/deliveries/redeliver", {**body, "keys": ["external/one"]}) == {"count": 1}
+    wait_until(lambda: webhooks.called_urls == ["https://ci.example/one"])
+    assert [entry["key"] for entry in server.get("/deliveries?state=dismissed")] == ["external/two"]

@@ -1,20 +1,22 @@
 """`dockgate delivery`: deliveries that failed, of every kind."""
 
+from typing import Any
+
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, make_sort_option, print_answer, print_list, select_filters
+from dockgate.cli.listing_output import Cell, format_option, make_sort_option, print_answer, print_list, select_filters
 from dockgate.shared.errors import UsageError
 from dockgate.shared.wording import format_count
 
 KINDS = ("webhook", "verdict-change", "attestation", "provenance", "event")
-STATES = ("given-up", "retrying")
+STATES = ("given-up", "retrying", "dismissed")
 
 
 @click.group()
 def command() -> None:
-    """List deliveries that failed, and send them again.
+    """List deliveries that failed, send them again, and dismiss them.
 
     Deliveries are answers of approvals (webhook) and changed verdicts (verdict-change) to callbacks, attestations and
     provenance to registries, and events to targets. Attempts go on for a day; then a delivery is given up.
@@ -28,7 +30,7 @@ def command() -> None:
 @make_sort_option("-due", "due")
 @format_option
 def list_deliveries(kind: str | None, state: str | None, limit: int, sort: str, output_format: str) -> None:
-    """List deliveries whose last attempt failed."""
+    """List deliveries whose last attempt failed. Dismissed ones are listed with --state dismissed only."""
     answer = Client().get_all("deliveries", maximum=limit, sort=sort, **select_filters(kind=kind, state=state))
     rows = (
         (
@@ -37,13 +39,19 @@ def list_deliveries(kind: str | None, state: str | None, limit: int, sort: str, 
             entry["key"],
             times.format_age(entry["due_since"]),
             str(entry["attempts"]),
-            times.format_time(entry["next_at"]) if entry["next_at"] else ("given up", "red"),
+            _format_next_attempt(entry),
             entry["error"],
         )
         for entry in answer
     )
     head = ("KIND", "RECEIVER", "KEY", "DUE", "ATTEMPTS", "NEXT ATTEMPT", "ERROR")
     print_list(answer, output_format, head, rows, "No delivery fails.")
+
+
+def _format_next_attempt(delivery: dict[str, Any]) -> Cell:
+    if delivery.get("dismissed_at"):
+        return f"dismissed by {delivery['dismissed_by']}: {delivery['dismissal_reason']}"
+    return times.format_time(delivery["next_at"]) if delivery["next_at"] else ("given up", "red")
 
 
 @command.command()
@@ -63,3 +71,22 @@ def redeliver(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, out
     body = {"kind": kind, "receiver": receiver, "keys": list(keys) or None}
     answer = Client().post("deliveries", "redeliver", body=body)
     print_answer(answer, output_format, f"{receiver}: sending {format_count(answer['count'], 'message')} again")
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("receiver")
+@click.argument("keys", metavar="[KEY...]", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="Dismiss all of them.")
+@click.option("--reason", required=True, help="Why they are of no use any more, for the record.")
+@format_option
+def dismiss(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, reason: str, output_format: str) -> None:
+    """Dismiss deliveries that were given up, such as those to a receiver that is gone.
+
+    They count as failed no more, and stay on record. `redeliver` with their keys sends them after all.
+    """
+    if bool(keys) == is_all:
+        raise UsageError("name the deliveries to dismiss, or use --all", "`dockgate delivery list`.")
+    body = {"kind": kind, "receiver": receiver, "keys": list(keys) or None, "reason": reason}
+    answer = Client().post("deliveries", "dismiss", body=body)
+    print_answer(answer, output_format, f"{receiver}: {format_count(answer['count'], 'message')} dismissed")

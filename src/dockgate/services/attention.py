@@ -18,7 +18,7 @@ from dockgate.services.notifications.event_targets import EventTargets, TargetSt
 from dockgate.services.pipelines.visible_services import list_visible_services
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store import Store
-from dockgate.store.events.outbox import FailingCount
+from dockgate.store.events.failed_entries import FailingCount
 from dockgate.store.records import OutboxKind, WaiverRecord
 
 # How long before its end a waiver is about to end.
@@ -79,7 +79,7 @@ class AttentionReader:
         failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
         states = self._find_rejected_states([*(execution.id for execution in failures), *failed_executions])
         can_see_deliveries = caller.can(Permission.ACCEPT) and not caller.is_limited
-        failing_counts = self.store.outbox.count_failing() if can_see_deliveries else ()
+        failing_counts = self.store.failed_entries.count() if can_see_deliveries else ()
         return Attention(
             services=self.list_services(caller) if services is None else services,
             newest_executions=newest_executions,

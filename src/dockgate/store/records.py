@@ -5,7 +5,7 @@ Times are RFC 3339 text in UTC.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from dockgate.delivery.model import ApprovalId
@@ -307,14 +307,6 @@ class OutboxKind(StrEnum):
     VERDICT_CHANGE = "verdict-change"
 
 
-class EntryState(Enum):
-    """The states of entries of the outbox: not accepted for good, waiting for an attempt, and accepted."""
-
-    DEAD = auto()
-    WAITING = auto()
-    DELIVERED = auto()
-
-
 # Kinds of entries that attach something to an image.
 ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
 
@@ -348,7 +340,8 @@ class OutboxEntry:
     that the entry is about, if any. `due_since` is when the first attempt was due, `next_at` when the next is: None
     before that, when it is done (`done_at`, with a `result`), and when it became a dead letter. `attempts` counts
     failures. `claimed_by` is the worker that sends it now. Entries with the same `subject` and receiver are sent in the
-    order of their `position`, each when the one before is done or dead-lettered.
+    order of their `position`, each when the one before is done or dead-lettered. A person may have dismissed a dead
+    letter at `dismissed_at`, for a reason: it fails no more, and stays on record for a while.
     """
 
     kind: OutboxKind
@@ -365,6 +358,9 @@ class OutboxEntry:
     claimed_by: str | None = None
     subject: EventSubject | None = None
     position: int | None = None
+    dismissed_at: str | None = None
+    dismissed_by: str | None = None
+    dismissal_reason: str | None = None
 
 
 class WorkerState(StrEnum):

@@ -29,6 +29,7 @@ from dockgate.store.delivery.source_commits import SourceCommits
 from dockgate.store.engine import Database
 from dockgate.store.engine_tables import EngineTables
 from dockgate.store.events.cursor import EventCursor
+from dockgate.store.events.failed_entries import FailedEntries
 from dockgate.store.events.log import EventLog
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.events.push_events import PushEvents
@@ -125,6 +126,7 @@ class Store:
     push_events: PushEvents
     event_log: EventLog
     outbox: Outbox
+    failed_entries: FailedEntries
     event_rules: EventRuleTable
     event_targets: EventTargetTable
     event_cursor: EventCursor
@@ -229,8 +231,7 @@ def _require_folder(folder: Path, database: Database) -> None:
 
 
 def _make_store(database: Database, artifacts: Blobs, logs: Logs, box: SecretBox) -> Store:
-    outbox = Outbox(database)
-    callbacks = CallbackBox(box)
+    outbox, callbacks = Outbox(database), CallbackBox(box)
     return Store(
         id=_find_or_create_id(database),
         repositories=Repositories(database),
@@ -262,6 +263,7 @@ def _make_store(database: Database, artifacts: Blobs, logs: Logs, box: SecretBox
         push_events=PushEvents(database),
         event_log=EventLog(database),
         outbox=outbox,
+        failed_entries=FailedEntries(database, outbox.wake),
         event_rules=EventRuleTable(database),
         event_targets=EventTargetTable(database, box),
         event_cursor=EventCursor(database),

@@ -25,7 +25,8 @@ from dockgate.events.subject import EventSubject
 from dockgate.services.verdicts.attestations import MAX_LISTED, list_attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
-from dockgate.store.events.outbox import OWN_REGISTRY, FailingCount
+from dockgate.store.events.failed_entries import FailingCount
+from dockgate.store.events.outbox import OWN_REGISTRY
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind
 
 LATEST = "2026-11-24T12:00:00.000Z"
@@ -114,12 +115,41 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
     assert claim_entries(store, EVENT, NOW, "memory") == []
     (failed_entry,) = claim_entries(store, EVENT, LATER, "memory")
     assert (failed_entry.attempts, failed_entry.last_error) == (1, "no network")
-    assert [entry.receiver for entry in store.outbox.list_failing(10)] == ["memory"]
+    assert [entry.receiver for entry in store.failed_entries.list(10)] == ["memory"]
     store.outbox.fail(failed_entry, "still no network", None)
     assert claim_entries(store, EVENT, NEVER, "memory") == []
     (given_up,) = (entry for entry in store.outbox.list_entries(EVENT) if entry.receiver == "memory")
     assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
-    assert store.outbox.list_failing(10) == [given_up]
+    assert store.failed_entries.list(10) == [given_up]
+
+
+def test_a_dismissed_entry_fails_no_more_until_it_is_sent_again(store: Store) -> None:
+    notify(store)
+    (entry,) = claim_entries(store, EVENT, receiver="memory")
+    failed_entries = store.failed_entries
+    assert failed_entries.dismiss(EVENT, "memory", LATER, "ada", "gone", [entry.key]) == 0  # it is being sent
+    store.outbox.fail(entry, "no network", LATER)
+    assert failed_entries.dismiss(EVENT, "memory", LATER, "ada", "gone") == 0  # it is tried again
+    (entry,) = claim_entries(store, EVENT, LATER, "memory")
+    store.outbox.fail(entry, "still no network", None)
+    assert failed_entries.dismiss(EVENT, "log", LATER, "ada", "gone", [entry.key]) == 0
+    assert failed_entries.dismiss(EVENT, "memory", LATER, "ada", "gone", [entry.key]) == 1
+    assert failed_entries.dismiss(EVENT, "memory", LATER, "ben", "twice", [entry.key]) == 0
+    assert (failed_entries.list(10), list(failed_entries.count())) == ([], [])
+    assert failed_entries.list_given_up(EVENT, "memory", 10) == []
+    (dismissed_entry,) = failed_entries.list(10, is_dismissed=True)
+    dismissal = dismissed_entry.dismissed_at, dismissed_entry.dismissed_by, dismissed_entry.dismissal_reason
+    assert dismissal == (LATER, "ada", "gone")
+    assert dismissed_entry.last_error == "still no network"
+    assert failed_entries.redeliver(EVENT, "memory", LATER) == 0
+    assert failed_entries.redeliver(EVENT, "memory", LATER, [entry.key]) == 1
+    assert failed_entries.list(10, is_dismissed=True) == []
+    (entry,) = claim_entries(store, EVENT, LATER, "memory")
+    assert (entry.attempts, entry.dismissed_at, entry.dismissal_reason) == (0, None, None)
+    store.outbox.fail(entry, "no network", None)
+    assert failed_entries.dismiss(EVENT, "memory", LATER, "ada", "gone") == 1
+    assert store.outbox.purge_delivered(EVENT, LATER) == 0
+    assert store.outbox.purge_delivered(EVENT, NEVER) == 1
 
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
@@ -348,11 +378,11 @@ def test_failing_entries_of_each_kind_are_counted_however_many_others_fail(store
     for attestation in claim_entries(store, ATTESTATION):
         if attestation.key != "waits":
             store.outbox.fail(attestation, f"no registry for {attestation.key}", None)
-    attestations, events = store.outbox.count_failing()
+    attestations, events = store.failed_entries.count()
     assert attestations == FailingCount(ATTESTATION, 2, 2, "no registry for an attestation")
     assert events == FailingCount(EVENT, 3, 2, "refused")
-    assert [row.key for row in store.outbox.list_failing(9, kind=ATTESTATION)] == ["an attestation", "an older one"]
-    assert [row.key for row in store.outbox.list_failing(9, is_given_up=False)] == [first.key]
+    assert [row.key for row in store.failed_entries.list(9, kind=ATTESTATION)] == ["an attestation", "an older one"]
+    assert [row.key for row in store.failed_entries.list(9, is_given_up=False)] == [first.key]
 
 
 def test_attestations_in_other_repositories_do_not_count_for_a_limited_reader(store: Store) -> None:

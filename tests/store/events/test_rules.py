@@ -17,9 +17,10 @@ from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
+from dockgate.store.events.outbox import EntryState
 from dockgate.store.events.receivers import FAILURES_BEFORE_GIVING_UP, FAILURES_LIMIT, QueueLength
 from dockgate.store.events.rules import EventTargetTable
-from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
+from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.secret_box import KEY_FILE, SecretBox
 
 NOW, LATER, LATEST = "2026-11-28T12:00:00.000Z", "2026-11-28T12:00:01.000Z", "2026-11-28T13:00:00.000Z"
@@ -285,12 +286,12 @@ def test_dead_letters_are_sent_again_on_request(store: Store) -> None:
     add_to_outbox(store, [make_entry("a", 1), make_entry("b", 2)])
     store.event_receivers.trim(0, 10, "", "down")
     assert claim(store) == []
-    assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 1
-    assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 0
+    assert store.failed_entries.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 1
+    assert store.failed_entries.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 0
     (next_claim,) = claim(store)
     assert (next_claim.key, next_claim.attempts, next_claim.due_since) == ("a", 0, LATER)
     store.outbox.complete(next_claim, LATEST)
-    assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER) == 1
+    assert store.failed_entries.redeliver(OutboxKind.EVENT, "chat", LATER) == 1
     assert store.outbox.purge_delivered(OutboxKind.EVENT, LATEST) == 0
     assert store.outbox.purge_delivered(OutboxKind.EVENT, "2027") == 1
 

@@ -9,20 +9,23 @@ from dockgate.gate.model import Status
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_targets import EventTargets
-from dockgate.shared.errors import ConflictError
+from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.store import Store
-from dockgate.store.events.outbox import FailingPosition
+from dockgate.store.events.failed_entries import FailingPosition
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Messages of a receiver that one call sends again.
 REDELIVERY_LIMIT = 1000
+# Characters of the reason of a dismissal.
+REASON_LIMIT = 400
 
 
 class DeliveryState(StrEnum):
-    """The state of a delivery that failed. RETRYING: the next attempt has a time."""
+    """The state of a delivery that failed. RETRYING: the next attempt has a time. DISMISSED: by a person."""
 
     GIVEN_UP = "given-up"
     RETRYING = "retrying"
+    DISMISSED = "dismissed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class FailedDelivery:
     `receiver` is the host and port of a callback, the name of a target, or an image's registry. `approval`, `image` and
     `event` (its number) are what the message is about, as far as its kind has them. `due_since` is when the first
     attempt was due, `attempts` have failed. `next_at` is when the next is due, None for one that was given up.
+    `dismissed_at`, `dismissed_by` and `dismissal_reason` are None for one that was not dismissed.
     """
 
     kind: OutboxKind
@@ -45,6 +49,9 @@ class FailedDelivery:
     attempts: int
     error: str
     next_at: str | None
+    dismissed_at: str | None
+    dismissed_by: str | None
+    dismissal_reason: str | None
 
 
 class FailedDeliveries:
@@ -64,30 +71,32 @@ class FailedDeliveries:
         kind: OutboxKind | None = None,
         state: DeliveryState | None = None,
     ) -> Sequence[FailedDelivery]:
-        """Deliveries by `due_since`, after the one of this position, optionally of a kind or in a state."""
-        entries = self._store.outbox.list_failing(
+        """Deliveries by `due_since`, after the one of this position, optionally of a kind or in a state.
+
+        Without a state, dismissed ones are left out.
+        """
+        entries = self._store.failed_entries.list(
             limit,
             after,
             is_newest_first=is_newest_first,
             kind=kind,
-            is_given_up=None if state is None else state is DeliveryState.GIVEN_UP,
+            is_given_up=None if state is None else state is not DeliveryState.RETRYING,
+            is_dismissed=state is DeliveryState.DISMISSED,
         )
         return [_make_delivery(entry) for entry in entries]
 
     def redeliver(self, kind: OutboxKind, receiver: str, keys: Sequence[str] | None = None) -> int:
-        """Send what was given up again: messages with these keys, or all of the receiver. Returns how many.
+        """Send what was given up again, and return how many messages: those with these keys, or all.
 
-        Raises ConflictError if a message with one of the keys was not given up, or must not be sent any more, which is
-        then true of all. Without keys, such messages are left out, and at most REDELIVERY_LIMIT messages are sent.
+        All are those that were not dismissed, at most REDELIVERY_LIMIT, without those that must not be sent any more.
+        With keys, ConflictError if one of these messages was not given up, or must not be sent any more, which is then
+        true of all.
         """
-        entries = self._store.outbox.list_given_up(kind, receiver, REDELIVERY_LIMIT, keys)
+        entries = self._store.failed_entries.list_given_up(kind, receiver, REDELIVERY_LIMIT, keys)
         objections = {entry.key: self._find_objection(entry) for entry in entries}
         for key in keys or ():
             if key not in objections:
-                raise ConflictError(
-                    f"the {kind} {key} to {receiver} was not given up: it was sent, is being sent, or never existed",
-                    "`dockgate delivery list` lists what failed.",
-                )
+                raise _make_unknown_error(kind, receiver, key)
             if objection := objections[key]:
                 raise ConflictError(
                     f"the {kind} {key} to {receiver} is outdated: {objection}",
@@ -99,11 +108,36 @@ class FailedDeliveries:
         if kind is OutboxKind.EVENT:
             count = self._targets.redeliver(receiver, sendable_keys)
         else:
-            count = self._store.outbox.redeliver(kind, receiver, self._clock.now(), sendable_keys)
+            count = self._store.failed_entries.redeliver(kind, receiver, self._clock.now(), sendable_keys)
         if keys and not count:
             raise ConflictError(
                 "the messages are being sent already: another call has sent them again",
                 "`dockgate delivery list` lists those that fail once more.",
+            )
+        return count
+
+    def dismiss(self, kind: OutboxKind, receiver: str, by: str, reason: str, keys: Sequence[str] | None = None) -> int:
+        """Dismiss what was given up, and return how many messages: those with these keys, or all.
+
+        They count as failed no more, and stay in the list of dismissed ones until they are purged. UsageError without a
+        reason. ConflictError if a message with one of the keys was not given up, which is then true of all.
+        """
+        if not reason.strip():
+            raise UsageError("a dismissal needs a reason", "Say why the message is of no use any more.")
+        given_up_keys = [
+            entry.key
+            for entry in self._store.failed_entries.list_given_up(kind, receiver, REDELIVERY_LIMIT, keys)
+            if entry.dismissed_at is None
+        ]
+        for key in keys or ():
+            if key not in given_up_keys:
+                raise _make_unknown_error(kind, receiver, key)
+        text = reason.strip()[:REASON_LIMIT]
+        count = self._store.failed_entries.dismiss(kind, receiver, self._clock.now(), by, text, given_up_keys)
+        if keys and not count:
+            raise ConflictError(
+                "the messages are not given up any more: another call sent them again, or dismissed them",
+                "`dockgate delivery list` lists what failed.",
             )
         return count
 
@@ -126,13 +160,20 @@ class FailedDeliveries:
         return None
 
 
+def _make_unknown_error(kind: OutboxKind, receiver: str, key: str) -> ConflictError:
+    return ConflictError(
+        f"the {kind} {key} to {receiver} was not given up: it was sent, is being sent, was dismissed, or never existed",
+        "`dockgate delivery list` lists what failed.",
+    )
+
+
 def _make_delivery(entry: OutboxEntry) -> FailedDelivery:
     approval = entry.key if entry.kind is OutboxKind.WEBHOOK else entry.payload.get("approval")
     return FailedDelivery(
         kind=entry.kind,
         receiver=entry.receiver,
         key=entry.key,
-        state=DeliveryState.RETRYING if entry.next_at else DeliveryState.GIVEN_UP,
+        state=_find_state(entry),
         approval=ApprovalId(approval) if approval else None,
         image=entry.image or (entry.payload.get("image") if entry.kind is OutboxKind.VERDICT_CHANGE else None),
         event=entry.position if entry.kind is OutboxKind.EVENT else None,
@@ -140,4 +181,13 @@ def _make_delivery(entry: OutboxEntry) -> FailedDelivery:
         attempts=entry.attempts,
         error=entry.last_error or "",
         next_at=entry.next_at,
+        dismissed_at=entry.dismissed_at,
+        dismissed_by=entry.dismissed_by,
+        dismissal_reason=entry.dismissal_reason,
     )
+
+
+def _find_state(entry: OutboxEntry) -> DeliveryState:
+    if entry.dismissed_at:
+        return DeliveryState.DISMISSED
+    return DeliveryState.RETRYING if entry.next_at else DeliveryState.GIVEN_UP

@@ -24,9 +24,10 @@ from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, 
 from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.store import Store
+from dockgate.store.events.outbox import EntryState
 from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength, ReceiverState
 from dockgate.store.events.rules import TargetRecord
-from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
+from dockgate.store.records import OutboxEntry, OutboxKind
 
 # What waits for one target, and what could not be sent to it: older entries are given up, and deleted.
 WAITING_LIMIT, DEAD_LIMIT = 10_000, 1_000
@@ -298,7 +299,7 @@ class EventTargets:
         """Send dead letters again: those with these keys, or all. Returns how many."""
         self.read_status(name)
         self._store.event_receivers.resume(name)
-        return self._store.outbox.redeliver(OutboxKind.EVENT, name, self._clock.now(), keys)
+        return self._store.failed_entries.redeliver(OutboxKind.EVENT, name, self._clock.now(), keys)
 
     def trim(self) -> None:
         """Keep the waiting messages and the dead letters within the limits."""

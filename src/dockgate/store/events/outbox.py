@@ -6,7 +6,8 @@ table.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +28,7 @@ from sqlalchemy import (
 from dockgate.delivery.model import ApprovalId
 from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.store.engine import Database
+from dockgate.store.events.failed_entries import ENTRY, IS_DEAD
 from dockgate.store.events.receivers import FAILURES_LIMIT
 from dockgate.store.queries import (
     find_sort_column,
@@ -34,39 +36,27 @@ from dockgate.store.queries import (
     make_after_value_conditions,
     make_row,
     make_text_list,
-    select_as,
     split_into_batches,
 )
-from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
+from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
-
-# What failing entries are sorted by: `due_since`, kind, key and receiver.
-FailingPosition = tuple[str, str, str, str]
 
 # The receiver of what is attached to images in our own registry.
 OWN_REGISTRY = "own registry"
 
 
-@dataclass(frozen=True, slots=True)
-class FailingCount:
-    """How many entries of a kind fail, and how many of them were `given_up`: they are not tried again.
+class EntryState(Enum):
+    """The states of entries of the outbox: not accepted for good, waiting for an attempt, and accepted."""
 
-    `error` is why the newest of these was given up, None if none was.
-    """
-
-    kind: OutboxKind
-    failing: int
-    given_up: int
-    error: str | None
+    DEAD = auto()
+    WAITING = auto()
+    DELIVERED = auto()
 
 
-_ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
-_IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
-_IS_FAILING = outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None)
 _CONDITIONS: Mapping[EntryState, tuple[ColumnElement[bool], ...]] = {
-    EntryState.DEAD: _IS_DEAD,
+    EntryState.DEAD: IS_DEAD,
     EntryState.WAITING: (outbox.c.next_at.is_not(None),),
     EntryState.DELIVERED: (outbox.c.done_at.is_not(None),),
 }
@@ -110,7 +100,7 @@ def _select_next_entries() -> Select[Any]:
     is_probed = exists().where(*failures, outbox_receivers.c.failures >= FAILURES_LIMIT)
     receiver_limit = case((is_probed, 1), else_=bindparam("receiver_limit", type_=Integer))
     return (
-        _ENTRY.join(ranked_entries, is_ranked)
+        ENTRY.join(ranked_entries, is_ranked)
         .outerjoin(claimed_count, claimed_count.c.receiver == outbox.c.receiver)
         .where(*claimable, ranked_entries.c.rank + func.coalesce(claimed_count.c.count, 0) <= receiver_limit)
         .order_by(ranked_entries.c.rank, outbox.c.next_at)
@@ -119,27 +109,6 @@ def _select_next_entries() -> Select[Any]:
     )
 
 
-def _select_failing_counts() -> Select[Any]:
-    """The number of failing entries of each kind, of those given up, and why the newest of these was given up."""
-    is_given_up = outbox.c.next_at.is_(None)
-    newest_first = is_given_up.desc(), outbox.c.due_since.desc(), outbox.c.key
-    given_up_count = func.sum(case((is_given_up, 1), else_=0))
-    ranked_entries = (
-        select(
-            outbox.c.kind,
-            func.count().over(partition_by=outbox.c.kind).label("failing"),
-            given_up_count.over(partition_by=outbox.c.kind).label("given_up"),
-            case((is_given_up, outbox.c.last_error)).label("error"),
-            func.row_number().over(partition_by=outbox.c.kind, order_by=newest_first).label("rank"),
-        )
-        .where(*_IS_FAILING)
-        .subquery()
-    )
-    columns = (column for column in ranked_entries.c if column.name != "rank")
-    return select(*columns).where(ranked_entries.c.rank == 1).order_by(ranked_entries.c.kind)
-
-
-_FAILING_COUNTS = _select_failing_counts()
 _IS_CLAIMABLE = select(outbox.c.key).where(*_make_claim_conditions()).limit(1)
 _NEXT_ENTRIES = _select_next_entries()
 
@@ -168,7 +137,7 @@ class Outbox:
         self, kind: OutboxKind, *, key: str | None = None, image: str | None = None, limit: int | None = 100
     ) -> Sequence[OutboxEntry]:
         """Entries of a kind, of one key or image if given, done or not: the last due first."""
-        query = _ENTRY.where(outbox.c.kind == kind).order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)
+        query = ENTRY.where(outbox.c.kind == kind).order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)
         if key is not None:
             query = query.where(outbox.c.key == key)
         if image is not None:
@@ -246,49 +215,6 @@ class Outbox:
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed_keys))
 
-    def list_failing(
-        self,
-        limit: int,
-        after: FailingPosition | None = None,
-        *,
-        is_newest_first: bool = True,
-        kind: OutboxKind | None = None,
-        is_given_up: bool | None = None,
-    ) -> Sequence[OutboxEntry]:
-        """Entries of all kinds, or one, that are not done and whose last attempt failed, by `due_since`.
-
-        `after` are `due_since`, kind, key and receiver of the entry to continue from. `is_given_up` selects those that
-        are not tried again, or only the others.
-        """
-        sort_columns = outbox.c.due_since, *_IDENTITY
-        query = _ENTRY.where(
-            *_IS_FAILING,
-            *make_after_value_conditions(tuple_(*sort_columns), after and tuple_(*after), is_newest_first),
-        )
-        if kind is not None:
-            query = query.where(outbox.c.kind == kind)
-        if is_given_up is not None:
-            query = query.where(outbox.c.next_at.is_(None) if is_given_up else outbox.c.next_at.is_not(None))
-        query = query.order_by(*(find_sort_column(column, is_newest_first) for column in sort_columns)).limit(limit)
-        with self._database.read() as connection:
-            return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
-
-    def count_failing(self) -> Sequence[FailingCount]:
-        """Count the entries that `list_failing` lists, by kind."""
-        with self._database.read() as connection:
-            return [FailingCount(**row) for row in connection.execute(_FAILING_COUNTS).mappings()]
-
-    def list_given_up(
-        self, kind: OutboxKind, receiver: str, limit: int, keys: Sequence[str] | None = None
-    ) -> Sequence[OutboxEntry]:
-        """Dead letters of a receiver, those with these keys or all, the oldest first."""
-        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
-        if keys is not None:
-            query = query.where(outbox.c.key.in_(keys))
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(outbox.c.due_since, outbox.c.key).limit(limit)).mappings()
-            return [OutboxEntry(**row) for row in rows]
-
     def list_in_state(
         self,
         kind: OutboxKind,
@@ -300,7 +226,7 @@ class Outbox:
         is_newest_first: bool,
     ) -> Sequence[OutboxEntry]:
         """Entries in a state by position; `after` are position and key of the entry to continue from."""
-        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_CONDITIONS[state])
+        query = ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_CONDITIONS[state])
         sort_columns = outbox.c.position, outbox.c.key
         query = query.where(
             *make_after_value_conditions(tuple_(*sort_columns), after and tuple_(*after), is_newest_first)
@@ -308,17 +234,6 @@ class Outbox:
         query = query.order_by(*(find_sort_column(column, is_newest_first) for column in sort_columns)).limit(limit)
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
-
-    def redeliver(self, kind: OutboxKind, receiver: str, now: str, keys: Sequence[str] | None = None) -> int:
-        """Make dead letters due again, those with these keys or all. Returns how many."""
-        conditions = [outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD]
-        if keys is not None:
-            conditions.append(outbox.c.key.in_(keys))
-        change = update(outbox).where(*conditions).values(next_at=now, due_since=now, attempts=0, last_error=None)
-        with self._database.write() as connection:
-            count = connection.execute(change).rowcount
-        self.wake(kind)
-        return count
 
     def bring_forward(self, latest_due: str, now: str) -> int:
         """Make entries of all kinds due now that are due after `latest_due`.
@@ -338,9 +253,10 @@ class Outbox:
         return len(rows)
 
     def purge_delivered(self, kind: OutboxKind, before: str) -> int:
-        """Delete the entries of a kind that were sent before that time. Returns how many."""
+        """Delete the entries of a kind that were sent or dismissed before that time. Returns how many."""
+        is_old = (outbox.c.done_at < before) | (outbox.c.dismissed_at < before)
         with self._database.write() as connection:
-            return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.done_at < before)
+            return delete_unlocked(connection, outbox, outbox.c.kind == kind, is_old)
 
     def purge(self, kind: OutboxKind, before: str) -> int:
         """Delete the entries of a kind that became due before that time, and that are sent or dead.

@@ -111,6 +111,7 @@ class OutboxReceivers:
         query = (
             select(outbox.c.receiver, waits, func.count() - waits)
             .where(outbox.c.kind == self._kind, outbox.c.done_at.is_(None), outbox.c.subject.is_not(None))
+            .where(outbox.c.dismissed_at.is_(None))
             .group_by(outbox.c.receiver)
         )
         with self._database.read() as connection:
@@ -173,7 +174,7 @@ class OutboxReceivers:
             return 0
         is_dead = (
             *(outbox.c.kind == self._kind, outbox.c.receiver == receiver),
-            *(outbox.c.next_at.is_(None), outbox.c.done_at.is_(None)),
+            *(outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.dismissed_at.is_(None)),
         )
         oldest_keys = select(outbox.c.key).where(*is_dead).order_by(outbox.c.position, outbox.c.key).limit(excess)
         identity = tuple_(outbox.c.kind, outbox.c.receiver, outbox.c.key)

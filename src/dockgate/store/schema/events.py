@@ -154,6 +154,9 @@ outbox = Table(
     Column("claimed_by", SafeText),
     Column("subject", SubjectText),
     Column("position", BigInteger),
+    Column("dismissed_at", SafeText),
+    Column("dismissed_by", SafeText),
+    Column("dismissal_reason", SafeText),
 )
 Index(None, outbox.c.kind, outbox.c.next_at)
 Index(None, outbox.c.kind, outbox.c.claimed_by)

@@ -1,4 +1,4 @@
-"""Deliveries that failed, of every kind: listed, and sent again."""
+"""Deliveries that failed, of every kind: listed, sent again, and dismissed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from dockgate.services.notifications.deliveries import DeliveryState, FailedDelivery
 from dockgate.services.web_services import EventServices
-from dockgate.store.events.outbox import FailingPosition
+from dockgate.store.events.failed_entries import FailingPosition
 from dockgate.store.records import OutboxKind
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -32,8 +32,15 @@ class RedeliveredMessages:
 
 
 @dataclass(frozen=True, slots=True)
+class DismissedMessages(RedeliveredMessages):
+    """The messages to dismiss, as those to send again, and why they are of no use any more."""
+
+    reason: str = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class RedeliveredCount:
-    """The number of messages that are sent again."""
+    """The number of messages that are sent again, or dismissed."""
 
     count: int
 
@@ -49,7 +56,8 @@ def list_deliveries(
 ) -> list[FailedDelivery]:
     """List deliveries that failed, a page at a time, optionally of one kind or in one state.
 
-    They are listed by when they became due. One that was given up is sent again only by a call.
+    They are listed by when they became due. One that was given up is sent again only by a call. Dismissed ones are
+    listed only in the state `dismissed`.
     """
     return paging.list_entries(read_delivery_page(events, paging.make_query(sort), kind, state))
 
@@ -76,4 +84,15 @@ def redeliver(body: RedeliveredMessages, caller: api.AdminCaller, events: api.Ev
     """
     count = events.failed_deliveries.redeliver(body.kind, body.receiver, body.keys)
     note_change(f"{count} of {body.kind} to {body.receiver} sent again")
+    return RedeliveredCount(count)
+
+
+@router.post("/deliveries/dismiss")
+def dismiss(body: DismissedMessages, caller: api.AdminCaller, events: api.EventDependency) -> RedeliveredCount:
+    """Dismiss messages that were given up, and are of no use any more: their receiver is gone.
+
+    They count as failed no more, and stay in the list of dismissed ones. 409: one of them was not given up.
+    """
+    count = events.failed_deliveries.dismiss(body.kind, body.receiver, caller.name, body.reason, body.keys)
+    note_change(f"{count} of {body.kind} to {body.receiver} dismissed: {body.reason.strip()}")
     return RedeliveredCount(count)

@@ -5,10 +5,11 @@ from fastapi.responses import Response
 
 from dockgate.services.notifications.deliveries import DeliveryState, FailedDelivery
 from dockgate.shared.errors import UsageError
+from dockgate.shared.wording import format_count
 from dockgate.store.records import OutboxKind
 from dockgate.web import api
 from dockgate.web.api import deliveries as calls
-from dockgate.web.console.flash import clear_flash, read_flash_count, redirect_with_flash
+from dockgate.web.console.flash import clear_flash, read_flash, redirect_with_flash
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -28,7 +29,11 @@ _KIND_TITLES = {
 _FILTERS = (
     FilterRow(
         "State",
-        [("state", DeliveryState.GIVEN_UP.value, "Given up"), ("state", DeliveryState.RETRYING.value, "Retrying")],
+        [
+            ("state", DeliveryState.GIVEN_UP.value, "Given up"),
+            ("state", DeliveryState.RETRYING.value, "Retrying"),
+            ("state", DeliveryState.DISMISSED.value, "Dismissed"),
+        ],
     ),
     FilterRow("Kind", [("kind", kind.value, title) for kind, title in _KIND_TITLES.items()]),
 )
@@ -48,7 +53,7 @@ def show_deliveries(
 ) -> Response:
     """List deliveries that failed.
 
-    The forms of the page lead back to it, with how many messages are sent again.
+    The forms of the page lead back to it, with what they did.
     """
     query = PageQuery(sort, after)
     page = calls.read_delivery_page(events, query, kind, state)
@@ -59,7 +64,7 @@ def show_deliveries(
         title="Deliveries",
         deliveries=[(entry, _find_subject(entry)) for entry in page.entries],
         kinds=_KIND_TITLES,
-        redelivered_count=read_flash_count(request),
+        outcome=read_flash(request),
         links=ListLinks.from_page(
             DELIVERIES, list_sort_names(calls.DeliverySort), query, page, [("kind", kind), ("state", state)]
         ),
@@ -82,9 +87,24 @@ def _find_subject(delivery: FailedDelivery) -> tuple[str, str] | None:
 @router.post(f"{DELIVERIES}/redeliver")
 def redeliver(request: Request, caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
     """Send one message again that was given up, or all of its kind to its receiver."""
+    count = calls.redeliver(calls.RedeliveredMessages(*_read_messages(fields)), caller, events).count
+    outcome = f"{format_count(count, 'message')} {'is' if count == 1 else 'are'} sent again."
+    if not count:
+        outcome = "Nothing was sent again: no message was given up that still applies."
+    return redirect_with_flash(request, DELIVERIES, outcome)
+
+
+@router.post(f"{DELIVERIES}/dismiss")
+def dismiss(request: Request, caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
+    """Dismiss one message that was given up, or all of its kind to its receiver."""
+    messages = calls.DismissedMessages(*_read_messages(fields), reason=fields.get("reason", ""))
+    count = calls.dismiss(messages, caller, events).count
+    return redirect_with_flash(request, DELIVERIES, f"{format_count(count, 'message')} dismissed.")
+
+
+def _read_messages(fields: Form) -> tuple[OutboxKind, str, list[str] | None]:
+    """The kind, the receiver and the keys that a form names."""
     kind, key = fields.get("kind", ""), fields.get("key")
     if kind not in set(OutboxKind):
         raise UsageError(f"{kind!r} is not a kind of deliveries", f"The kinds are {', '.join(OutboxKind)}.")
-    messages = calls.RedeliveredMessages(OutboxKind(kind), fields.get("receiver", ""), [key] if key else None)
-    count = calls.redeliver(messages, caller, events).count
-    return redirect_with_flash(request, DELIVERIES, str(count))
+    return OutboxKind(kind), fields.get("receiver", ""), [key] if key else None

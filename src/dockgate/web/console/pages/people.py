@@ -285,7 +285,7 @@ def show_settings(
         ),
         seen_minutes=SEEN_MINUTES,
         workers=None if caller.is_limited else upkeep.workers.read_status(),
-        failing_counts=None if caller.is_limited else store.outbox.count_failing(),
+        failing_counts=None if caller.is_limited else store.failed_entries.count(),
         present_session=hash_secret(secret) if (secret := read_session_secret(request)) else None,
         registry=addresses.registry,
         has_attestation_keys=approvals.attestor is not None,
