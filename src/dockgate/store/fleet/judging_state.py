@@ -164,7 +164,7 @@ class FleetJudgingState:
         with self._database.read() as connection:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
             value = connection.scalar(query)
-        if not value:
+        if value is None:
             return None
         inputs, source, waivers, documents = json.loads(value)
         return FleetJudgingInputs(inputs, source, frozenset(waivers), frozenset(map(VexVersion, documents)))
@@ -182,7 +182,7 @@ class FleetJudgingState:
             change = update(fleet_verdicts).where(table.cannot_judge_since.is_(None))
             connection.execute(change.values(cannot_judge_since=now))
             connection.execute(
-                update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED_PREFIX)).values(value="")
+                update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED_PREFIX)).values(value=None)
             )
 
 
@@ -206,10 +206,11 @@ def set_judging_inputs(connection: Connection, policy: str, judging_inputs: Flee
 def extend_judged_at(connection: Connection, policy: str, at: str) -> None:
     """Store the time as of which some verdicts were judged, unless others were judged as of a later one.
 
-    Clear the judging inputs: some images were judged with newer inputs than others until the renewal is complete.
+    Clear the judging inputs: some images were judged with newer inputs than others until the renewal is complete. Their
+    row stays, because others who write it wait for its lock.
     """
-    is_judged = fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}", fleet_state.c.value != ""
-    connection.execute(update(fleet_state).where(*is_judged).values(value=""))
+    is_judged = fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}", fleet_state.c.value.is_not(None)
+    connection.execute(update(fleet_state).where(*is_judged).values(value=None))
     name = f"{_JUDGED_AT_PREFIX}{policy}"
     if not insert_if_new(connection, fleet_state, {"name": name, "value": at}):
         is_earlier = fleet_state.c.name == name, fleet_state.c.value < at

@@ -38,7 +38,7 @@ def define_number(name: str, *foreign_keys: ForeignKey) -> Column[int]:
 
 # Facts about the index itself: the digest of the advisories that it was matched with, and other names in
 # `fleet.findings`.
-fleet_state = Table("fleet_state", metadata, define_text("name", primary_key=True), define_text("value"))
+fleet_state = Table("fleet_state", metadata, define_text("name", primary_key=True), define_optional_text("value"))
 
 # `key` is the digest of the identity: of every column that follows, because a package URL alone is not unique (one
 # package of Debian occurs in several releases). `matched` is false until its findings were looked up.
