@@ -108,7 +108,7 @@ class _Statement(msgspec.Struct):
 class _Envelope(msgspec.Struct):
     """A DSSE envelope."""
 
-    payload: str = ""
+    payload: str | None = None
 
 
 class _Image(msgspec.Struct):
@@ -301,7 +301,7 @@ def _list_named_images(document: bytes) -> Iterator[str]:
     """Yield the digests of the images that a signed document says it is about."""
     try:
         payload = msgspec.json.decode(document, type=_Envelope).payload
-        if payload:
+        if payload is not None:
             document = b64decode(payload, validate=True)
         for subject in msgspec.json.decode(document, type=_Statement).subject:
             yield from (from_hex(value) for kind, value in subject.digest.items() if kind == "sha256")
