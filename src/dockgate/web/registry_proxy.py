@@ -30,6 +30,7 @@ from dockgate.scanner.manifest import INDEXES, MANIFESTS
 from dockgate.scanner.registry_reference import TAG
 from dockgate.server.connections import compute_max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
+from dockgate.shared.authorization_header import find_bearer_token
 from dockgate.shared.digest import compute_digest, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.shared.references import ImageReference, RepositoryReference
@@ -229,7 +230,7 @@ class RegistryProxy:
 
     def _read_caller(self, request: Request) -> str:
         """Return whom the request's token was issued to, "unknown" without one."""
-        token = _read_bearer_token(request)
+        token = find_bearer_token(request.headers.get("authorization", ""))
         return (self._tokens.read_subject(token) if token else None) or "unknown"
 
     def _deny_pull(self, name: str, digest: str, objection: str) -> Response:
@@ -244,7 +245,7 @@ class RegistryProxy:
         )
 
     def _can_push(self, name: str, request: Request) -> bool:
-        token = _read_bearer_token(request)
+        token = find_bearer_token(request.headers.get("authorization", ""))
         grants = self._tokens.read_token(token) if token else ()
         return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in grants)
 
@@ -278,12 +279,6 @@ class RegistryProxy:
             elif name == b"location":
                 value = httpx.URL(value.decode()).raw_path  # clients go on where they came in
             yield name, value
-
-
-def _read_bearer_token(request: Request) -> str | None:
-    """The registry token of the request, or None."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else None
 
 
 def _read_path(request: Request) -> str:
