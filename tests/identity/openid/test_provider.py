@@ -1,5 +1,6 @@
 """Sign-in by OpenID Connect: what an answer of the provider must be to count, and what is refused."""
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from tests.fakes import identity_provider as fake
-from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider
+from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider, make_signing_key
 
 from dockgate.config import OidcSettings
 from dockgate.identity.openid.cached import FAILURE_SECONDS
@@ -161,6 +162,13 @@ def test_a_symmetric_key_that_the_provider_publishes_is_no_key(case: Case) -> No
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_key_for_encryption_signs_no_one_in(case: Case) -> None:
+    key = make_signing_key("first").as_dict(private=False)
+    case.fake.answers["/jwks"] = httpx.Response(200, json={"keys": [{**key, "use": "enc"}]})
+    with pytest.raises(UnavailableError, match="no usable key"):
+        case.sign_in()
+
+
 def test_a_new_key_is_fetched_once(case: Case) -> None:
     case.sign_in()
     case.now += timedelta(seconds=RENEW_SECONDS)
@@ -284,6 +292,7 @@ DISCOVERY = "/.well-known/openid-configuration"
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": ["https://id.example.org/jwks"]},
         {"userinfo_endpoint": "http://127.0.0.1/userinfo"},
+        {"userinfo_endpoint": "https://id.example.org@evil.example/userinfo"},
         {"code_challenge_methods_supported": ["plain"]},
     ],
     ids=str,
@@ -312,6 +321,49 @@ def test_a_broken_answer_signs_no_one_in(case: Case, path: str, answer: httpx.Re
     with pytest.raises(DockgateError) as error_info:
         case.sign_in()
     assert isinstance(error_info.value, UnavailableError), repr(error_info.value)
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, "/jwks", "/token", "/userinfo"])
+def test_no_redirect_is_followed(case: Case, path: str) -> None:
+    """The client's secret and the code would go to another place, and keys would come from there."""
+    case.fake.answers[path] = httpx.Response(307, headers={"Location": "https://evil.example/redirected"})
+    with pytest.raises(UnavailableError):
+        case.sign_in(sub="1")
+    assert case.fake.count_calls("/redirected") == 0
+    assert {request.url.host for request in case.fake.requests} == {urlsplit(ISSUER).netloc}
+
+
+@pytest.mark.parametrize(
+    ("methods", "is_basic"),
+    [
+        (None, True),
+        (["client_secret_post"], False),
+        (["client_secret_post", "client_secret_basic"], True),
+        (["private_key_jwt"], True),
+    ],
+    ids=str,
+)
+def test_the_client_proves_itself_by_a_method_that_the_provider_supports(
+    case: Case, methods: list[str] | None, is_basic: bool
+) -> None:
+    case.fake.metadata = {"token_endpoint_auth_methods_supported": methods}
+    assert read_token_request(case) == ((f"{CLIENT}:{SECRET}", None) if is_basic else (None, SECRET))
+
+
+def test_a_client_without_secret_sends_none() -> None:
+    assert read_token_request(Case(client_secret=None)) == (None, None)
+
+
+def read_token_request(case: Case) -> tuple[str | None, str | None]:
+    """The credentials in the head of the request for tokens, and the secret in its form."""
+    case.fake.answers["/token"] = httpx.Response(400, json={"error": "invalid_grant"})
+    with pytest.raises(DeniedError, match="invalid_grant"):
+        case.sign_in()
+    request = case.fake.requests[-1]
+    kind, _, credentials = request.headers.get("authorization", "").partition(" ")
+    form = parse_qs(request.content.decode())
+    assert form["code_verifier"] == [REQUEST.verifier]
+    return b64decode(credentials).decode() if kind == "Basic" else None, form.get("client_secret", [None])[0]
 
 
 def test_a_failure_is_repeated_for_a_moment_without_another_request(case: Case) -> None:
