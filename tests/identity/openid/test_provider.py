@@ -196,6 +196,14 @@ def test_a_key_that_the_provider_withdrew_is_refused(case: Case) -> None:
         case.sign_in()
 
 
+def test_keys_are_fetched_again_after_the_clock_was_set_back(case: Case) -> None:
+    """Otherwise a key that the provider withdrew would count for as long as the clock was ahead."""
+    case.sign_in()
+    case.now -= timedelta(days=1)
+    case.sign_in()
+    assert case.fake.count_calls("/jwks") == 2
+
+
 def test_keys_are_not_fetched_for_every_sign_in(case: Case) -> None:
     for _ in range(3):
         case.sign_in()
