@@ -136,8 +136,12 @@ class Site(ServerSystem):
         super().__init__(folder, identity_provider=self._make_provider, group_roles=roles)
         _write_feeds(folder, self.clock())
         # The feeds are shown as if this server had fetched them; it judges by the planned advisories.
-        upkeep = replace(self.services.upkeep, update_settings=Settings(folder, folder))
-        self.services = self.app.state.services = replace(self.services, upkeep=upkeep)
+        settings = Settings(folder, folder)
+        self.services = self.app.state.services = replace(
+            self.services,
+            upkeep=replace(self.services.upkeep, update_settings=settings),
+            attention=replace(self.services.attention, update_settings=settings),
+        )
 
     def _make_provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.provider = FakeProvider(clock)

@@ -233,6 +233,14 @@ def test_each_secret_of_the_browser_counts(site: ProviderSite, field: str) -> No
         assert SESSION not in browser.cookies
 
 
+def test_a_cookie_with_another_secret_signs_no_one_in(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
+        *secrets, target = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
+        set_pending(browser, base64.urlsafe_b64encode(json.dumps([*secrets, "A" * 43, target]).encode()).decode())
+        assert browser.get(back).status_code == 403
+
+
 @pytest.mark.parametrize("cookie", ["", "x", "W10=", "bnVsbA==", "WyIiLCIiLCIiLCIvIl0=", "eyJhIjoxfQ==", "W1tbXV1d"])
 def test_nonsense_in_the_cookie_signs_no_one_in(site: ProviderSite, cookie: str) -> None:
     with Browser(site.server) as browser:

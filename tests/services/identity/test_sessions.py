@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.identity.model import Permission, Role, hash_secret
+from dockgate.identity.model import Permission, Role, Session, hash_secret
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.people import People
 from dockgate.services.identity.sessions import IDLE_HOURS, MOST_DAYS, Sessions
 from dockgate.shared.errors import NotFoundError, UnknownCallerError
+from dockgate.shared.timestamps import format_time
 from dockgate.store import open_store
 
 START = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -66,6 +67,8 @@ def test_a_used_session_ends_after_a_week(door: Door) -> None:
 def test_a_session_ends_with_its_token(door: Door) -> None:
     _, text = door.people.issue("ada", 1)
     secret = door.sessions.start(text)
+    (session,) = door.sessions.list_sessions(door.sessions.authenticate(secret))
+    assert session.ends_at == format_time(START + timedelta(days=1))
     assert door.is_open(secret)
     door.now += timedelta(hours=11)
     assert door.is_open(secret)
@@ -82,6 +85,17 @@ def test_a_disabled_principal_has_no_session(door: Door) -> None:
     door.store.principals.disable("eve", "2026-11-28T12:00:00.000Z")
     with pytest.raises(UnknownCallerError):
         door.sessions.authenticate(secret)
+
+
+def test_a_session_that_begins_while_its_principal_is_disabled_does_not_count(door: Door) -> None:
+    """A sign-in may have been checked before, and stored after the sessions were ended."""
+    door.people.add("eve", [Role.ADMIN], "")
+    token, _ = door.people.issue("eve", 1)
+    at, ends_at = format_time(START), format_time(START + timedelta(hours=1))
+    door.store.principals.disable("eve", at)
+    door.store.sessions.add(Session(hash_secret("late"), token.id, created_at=at, seen_at=at, ends_at=ends_at))
+    with pytest.raises(UnknownCallerError):
+        door.sessions.authenticate("late")
 
 
 def test_a_principal_that_is_enabled_again_signs_in_again(door: Door) -> None:
