@@ -9,8 +9,8 @@ from fastapi import Request
 
 from dockgate.web.threads import check_caller_again
 
-# Seconds after which a waiting caller is checked again.
-CHECK_SECONDS = 5.0
+# Seconds after which a waiting caller is checked again. Hundreds may wait, and each check is a query.
+CHECK_SECONDS = 30.0
 
 
 async def wait_for_event(request: Request, event: Coroutine[Any, Any, object], seconds: float) -> bool:
