@@ -83,7 +83,7 @@ def redeliver(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, out
 def dismiss(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, reason: str, output_format: str) -> None:
     """Dismiss deliveries that were given up, such as those to a receiver that is gone.
 
-    They count as failed no more, and stay on record. `redeliver` with their keys sends them after all.
+    They no longer count as failed, and stay on record. `redeliver` with their keys sends them after all.
     """
     if bool(keys) == is_all:
         raise UsageError("name the deliveries to dismiss, or use --all", "`dockgate delivery list`.")

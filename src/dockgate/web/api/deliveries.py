@@ -91,7 +91,7 @@ def redeliver(body: RedeliveredMessages, caller: api.AdminCaller, events: api.Ev
 def dismiss(body: DismissedMessages, caller: api.AdminCaller, events: api.EventDependency) -> RedeliveredCount:
     """Dismiss messages that were given up, and are of no use any more: their receiver is gone.
 
-    They count as failed no more, and stay in the list of dismissed ones. 409: one of them was not given up.
+    They no longer count as failed, and stay in the list of dismissed ones. 409: one of them was not given up.
     """
     count = events.failed_deliveries.dismiss(body.kind, body.receiver, caller.name, body.reason, body.keys)
     note_change(f"{count} of {body.kind} to {body.receiver} dismissed: {body.reason.strip()}")

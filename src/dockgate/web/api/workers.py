@@ -12,7 +12,7 @@ router = make_router()
 
 @router.get("/workers")
 def list_workers(upkeep: UpkeepDependency, caller: ReadCaller, state: WorkerState | None = None) -> WorkersStatus:
-    """List the workers, optionally those in one state, and the queues that none of all takes work from."""
+    """List the workers, optionally those in one state, and the queues that no worker serves."""
     status = upkeep.workers.read_status()
     return replace(status, workers=[worker for worker in status.workers if state in (None, worker.state)])
 
