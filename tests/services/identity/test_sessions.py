@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,8 +133,17 @@ def test_nonsense_is_no_session(door: Door, secret: str) -> None:
     assert not door.is_open(secret)
 
 
-def test_a_limited_token_neither_sees_nor_ends_the_sessions_of_other_tokens(door: Door) -> None:
-    _, text = door.people.issue("ada", 1, [Permission.READ])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"scopes": [Permission.READ, Permission.RUN]},
+        {"repositories": ["team/*"]},
+        {"pipelines": ["web"]},
+    ],
+    ids=str,
+)
+def test_a_limited_token_neither_sees_nor_ends_the_sessions_of_other_tokens(door: Door, limits: dict[str, Any]) -> None:
+    _, text = door.people.issue("ada", 1, **limits)
     limited_session, full_session = door.sessions.start(text), door.sessions.start(door.token)
     reader, ada = door.sessions.authenticate(limited_session), door.sessions.authenticate(full_session)
     assert [session.digest for session in door.sessions.list_sessions(reader)] == [hash_secret(limited_session)]
