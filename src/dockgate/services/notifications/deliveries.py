@@ -119,8 +119,8 @@ class FailedDeliveries:
     def dismiss(self, kind: OutboxKind, receiver: str, by: str, reason: str, keys: Sequence[str] | None = None) -> int:
         """Dismiss what was given up, and return how many messages: those with these keys, or all.
 
-        They no longer count as failed, and stay in the list of dismissed ones until they are purged. UsageError without a
-        reason. ConflictError if a message with one of the keys was not given up, which is then true of all.
+        They no longer count as failed, and stay in the list of dismissed ones until they are purged. UsageError without
+        a reason. ConflictError if a message with one of the keys was not given up: none is dismissed then.
         """
         if not reason.strip():
             raise UsageError("a dismissal needs a reason", "Say why the message is of no use any more.")
