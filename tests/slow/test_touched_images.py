@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services import followed_fleet, further_repositories, running_services
+from tests.services import followed_fleet, further_repositories, notified_services, running_services
 from tests.services.changing_fleet import STEPS, check_random_changes
 from tests.services.renewal_fleet import Fleet, open_fleet
 from tests.store.factories import FACTORIES
@@ -34,3 +34,9 @@ def test_services_are_those_of_judging_all_images_again_whatever_changes(fleet: 
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_followed_images_are_those_of_judging_all_again_whatever_changes(fleet: Fleet, seed: int) -> None:
     followed_fleet.check_random_changes(fleet, seed, STEPS)
+
+
+@pytest.mark.parametrize("can_jump", [False, True], ids=["steady", "jumping"])
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_targets_are_notified_of_everything_once_whatever_changes(fleet: Fleet, seed: int, can_jump: bool) -> None:
+    notified_services.check_random_changes(fleet, seed, STEPS, can_jump=can_jump)
