@@ -38,6 +38,8 @@ def test_calls_of_the_api_say_what_they_changed(site: Site) -> None:
     assert _get_newest_detail(site, "POST /api/v1/services/{name}/scale") == "desired count 1 -> 2"
     server.client.put("/policies/audited", content=STRICT, params={"comment": "At first"}).raise_for_status()
     assert _get_newest_detail(site, "PUT /api/v1/policies/{name}") == "version 1: At first"
+    server.client.put("/policies/audited", content=STRICT, params={"comment": "Again"}).raise_for_status()
+    assert _get_newest_detail(site, "PUT /api/v1/policies/{name}") == "unchanged: version 1"
     server.client.delete("/policies/audited", params={"comment": "Not used"}).raise_for_status()
     assert _get_newest_detail(site, "DELETE /api/v1/policies/{name}") == "removed: Not used"
     server.apply("kind: Repository\nname: audited\n")

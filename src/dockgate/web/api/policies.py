@@ -183,8 +183,12 @@ def put_policy(
     policies: PolicyServices, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
 ) -> PolicyVersion:
     """Store a policy's next version, as `replace_policy` does."""
+    former_versions = {version.name: version.version for version in policies.policies.list_current_versions()}
     version = policies.policies.put(name, text, caller.name, comment or None, expected_version)
-    note_change(f"version {version.version}{f': {version.comment}' if version.comment else ''}")
+    if former_versions.get(name) == version.version:
+        note_change(f"unchanged: version {version.version}")
+    else:
+        note_change(f"version {version.version}{f': {version.comment}' if version.comment else ''}")
     return version
 
 
