@@ -233,6 +233,15 @@ def test_each_secret_of_the_browser_counts(site: ProviderSite, field: str) -> No
         assert SESSION not in browser.cookies
 
 
+def test_an_error_of_the_provider_ends_the_sign_in_though_it_comes_with_a_code(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
+        refusal = browser.get(f"{back}&error=access_denied")
+        assert refusal.status_code == 403
+        assert not {PENDING, SESSION} & set(browser.cookies)
+        assert browser.get(back).status_code == 403, "the browser keeps nothing of a sign-in that was refused"
+
+
 def test_a_cookie_with_another_secret_signs_no_one_in(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
         back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))

@@ -200,6 +200,15 @@ def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
     expect(page.locator("#search")).not_to_be_focused()
 
 
+def test_every_word_of_a_link_is_underlined(open_page: OpenPage) -> None:
+    """Names with hyphens are boxes of their own, to which the underline of the link around them does not extend."""
+    page = open_page("/events")
+    name = page.locator("main td a .whole").first
+    expect(name).to_contain_text("-")
+    lines = name.evaluate("name => [name, name.closest('a')].map(part => getComputedStyle(part).textDecorationLine)")
+    assert lines == ["underline", "underline"]
+
+
 def test_names_without_a_blank_fit_the_page_of_their_repository(open_page: OpenPage, site: Site) -> None:
     server, name = site.server, "W" * 250
     server.apply("kind: Repository\nname: long\n")
