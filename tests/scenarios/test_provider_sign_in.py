@@ -62,7 +62,9 @@ def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(site: Provide
         for cookie in answer.headers.get_list("set-cookie"):
             assert "httponly" in cookie.lower()
             assert "samesite=lax" in cookie.lower() or "max-age=0" in cookie.lower()
-    assert response.headers["cache-control"] == "no-store"
+    session_cookies = [cookie for cookie in back.headers.get_list("set-cookie") if cookie.startswith(f"{SESSION}=")]
+    assert [f"Max-Age={PROVIDER_HOURS * 3600};" in cookie for cookie in session_cookies] == [True]
+    assert response.headers["cache-control"] == back.headers["cache-control"] == "no-store"
     assert SECRET not in response.headers["set-cookie"] + response.headers["location"]
 
 

@@ -10,7 +10,7 @@ HOST = "gate.example"
 
 
 def is_own(scheme: str, **headers: str) -> bool:
-    """Return whether a form with these headers counts; an underscore stands for a hyphen."""
+    """Return whether a form with these headers counts. Their names have underscores instead of hyphens."""
     pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in {"host": HOST, **headers}.items()]
     request = Request(
         {"type": "http", "scheme": scheme, "path": "/", "query_string": b"", "server": (HOST, 443), "headers": pairs}
