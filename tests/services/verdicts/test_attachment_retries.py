@@ -104,6 +104,15 @@ def test_each_registry_that_is_away_gets_one_request_in_a_round(registries: Regi
     assert registries.list_due() == set()
 
 
+@pytest.mark.parametrize("kind", ["provenance", "vex"])
+def test_a_fetch_that_failed_by_a_clock_that_was_ahead_is_repeated(registries: Registries, kind: str) -> None:
+    registries.away = {"one", "two"}
+    registries.fetch_all(kind)
+    registries.away = set()
+    assert registries.retry(minutes=-3 * 24 * 60) == IMAGES
+    assert registries.retry(minutes=11) == []
+
+
 def test_provenance_and_vex_of_a_registry_that_is_away_are_one_request(registries: Registries) -> None:
     registries.away = {"one", "two"}
     registries.fetch_all("provenance")

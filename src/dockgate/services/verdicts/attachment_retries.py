@@ -10,6 +10,7 @@ from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import DockgateError, TooSlowError, UnavailableError
 from dockgate.shared.references import ImageReference, RepositoryReference
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.records import ImageLocation
 
@@ -50,9 +51,9 @@ class AttachmentRetries:
 
             run_for_each(locations, retry, _name_image)
 
-        before = self.clock.compute_time_before(PAUSE_DAYS)
-        retry_all(self.store.vex.list_failed_fetches(before, ROUND_LIMIT), self.waivers.fetch_attached_vex)
-        retry_all(self.store.provenance.list_failed_fetches(before, ROUND_LIMIT), self.provenance.fetch_statements)
+        times = self.clock.compute_time_before(PAUSE_DAYS), compute_latest_time(self.clock.now())
+        retry_all(self.store.vex.list_failed_fetches(*times, ROUND_LIMIT), self.waivers.fetch_attached_vex)
+        retry_all(self.store.provenance.list_failed_fetches(*times, ROUND_LIMIT), self.provenance.fetch_statements)
 
 
 def _name_image(location: ImageLocation) -> str:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
@@ -75,12 +75,15 @@ class ProvenanceStatements:
 
         self._database.group_commit(write)
 
-    def list_failed_fetches(self, before: str, limit: int) -> Sequence[ImageLocation]:
-        """Return where the last fetch failed before that time, the longest ago first."""
+    def list_failed_fetches(self, before: str, after: str, limit: int) -> Sequence[ImageLocation]:
+        """Return where the last fetch failed before that time, the longest ago first.
+
+        Or `after` a time in the future, by a clock that was ahead.
+        """
         columns = fetched_statements.c
         query = (
             select(columns.repository, columns.image)
-            .where(columns.fetch_error.is_not(None), columns.fetched_at < before)
+            .where(columns.fetch_error.is_not(None), or_(columns.fetched_at < before, columns.fetched_at > after))
             .order_by(columns.fetched_at, columns.repository, columns.image)
             .limit(limit)
         )

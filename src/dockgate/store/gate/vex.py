@@ -176,11 +176,14 @@ class Vex:
             with self._database.write() as connection:
                 connection.execute(delete(failed_vex_fetches).where(*is_image))
 
-    def list_failed_fetches(self, before: str, limit: int) -> Sequence[ImageLocation]:
-        """Return where the last fetch failed before that time, the longest ago first."""
+    def list_failed_fetches(self, before: str, after: str, limit: int) -> Sequence[ImageLocation]:
+        """Return where the last fetch failed before that time, the longest ago first.
+
+        Or `after` a time in the future, by a clock that was ahead.
+        """
         query = (
             select(_FETCHES.repository, _FETCHES.image)
-            .where(_FETCHES.failed_at < before)
+            .where(or_(_FETCHES.failed_at < before, _FETCHES.failed_at > after))
             .order_by(_FETCHES.failed_at, _FETCHES.repository, _FETCHES.image)
             .limit(limit)
         )
