@@ -136,3 +136,11 @@ def test_a_call_refuses_unknown_filters_too(site: Site, address: str) -> None:
 def test_a_page_without_sign_in_leads_to_it_whatever_the_filter(site: Site) -> None:
     with Browser(site.server) as visitor:
         assert visitor.get("/running?state=x").headers["location"].startswith("/signin?to=")
+
+
+@pytest.mark.parametrize("path", ["/policies/compared", "/policies/default", "/pipelines/web/definition"])
+def test_a_version_that_does_not_exist_is_compared_with_nothing(site: Site, browser: Browser, path: str) -> None:
+    site.server.client.put("/policies/compared", content="max_findings: {LOW: 9}\n").raise_for_status()
+    answer = browser.get(f"{path}?against=99")
+    assert answer.status_code == 404
+    assert "has no version 99" in answer.text

@@ -248,8 +248,11 @@ def _render_definition(
     by_version = {entry.pipeline.version: entry for entry in history}
     newest_version = history[0].pipeline.version
     shown_version = by_version.get(version or newest_version)
-    if shown_version is None:
-        raise NotFoundError(f"the pipeline {name} has no version {version}", f"Versions: 1 to {newest_version}.")
+    if shown_version is None or (against and against not in by_version):
+        unknown_version = against if shown_version else version
+        raise NotFoundError(
+            f"the pipeline {name} has no version {unknown_version}", f"Versions: 1 to {newest_version}."
+        )
     previous = by_version.get(against or shown_version.pipeline.version - 1)
     text = edited_fields.get("text")
     saved_text = shown_version.text or write_pipeline(shown_version.pipeline)

@@ -145,6 +145,10 @@ def _render_policy(
     history = policies.policies.list_versions(name) if shown_policy.version else ()
     by_version = {entry.version: entry for entry in history}
     previous = by_version.get(against or shown_policy.version - 1)
+    if against and previous is None:
+        raise NotFoundError(
+            f"the policy {name} has no version {against}", f"`dockgate policy history {name}` lists them."
+        )
     problem = problem or (result.problem if result else None)
     candidate = describe_candidate(policies, text, name)
     descriptions = policies.policies.describe(shown_policy) if candidate is None else candidate
