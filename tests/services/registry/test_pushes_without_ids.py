@@ -113,3 +113,17 @@ def test_an_image_that_is_pushed_again_later_is_watched_from_then_on(quay: Quay)
     (period,) = quay.store.tag_history.list_periods([FIRST])
     assert period.pushed_at == "2026-11-29T12:01:00.000Z"
     assert quay.count_reported() == 2
+
+
+def test_a_push_that_is_confirmed_twice_is_recorded_once(quay: Quay) -> None:
+    """The server was killed before it removed the stored push, and started hours later."""
+    quay.is_away = True
+    quay.push(FIRST)
+    (stored_push,) = quay.store.reported_pushes.list(10)
+    quay.is_away = False
+    quay.now += timedelta(minutes=1)
+    quay.confirmation.run()
+    quay.store.reported_pushes.add(stored_push)
+    quay.now += timedelta(hours=5)
+    quay.confirmation.run()
+    assert (quay.count_reported(), quay.store.reported_pushes.list(10)) == (1, [])

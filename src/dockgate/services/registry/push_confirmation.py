@@ -23,7 +23,7 @@ SECOND_LOOK_SECONDS = 10
 # Between the questions to a registry that does not answer.
 RETRIES = RetrySchedule(first_pause=SECOND_LOOK_SECONDS, longest_pause=600)
 # For so long, a registry repeats a notification that was not answered.
-REPEAT_DAYS = 1 / 24
+REPEAT_SECONDS = 3600
 # How many stored pushes a round confirms at most.
 PUSHES_OF_A_ROUND = 200
 
@@ -204,25 +204,25 @@ class PushConfirmation:
     def _record(self, push: ReportedPush, digest: str | None, tag: str | None, at: str | None) -> None:
         if digest is None:
             raise ValueError(f"{push.id} has no digest")
-        event = push.id if push.has_own_id else f"{push.source}/{self._identify(push.repository, tag, digest)}"
+        event = push.id if push.has_own_id else f"{push.source}/{self._identify(push, tag, digest)}"
         self.pushes.record(event, push.repository, digest, tag, push.pushed_by, at)
 
-    def _identify(self, repository: str, tag: str | None, digest: str) -> str:
+    def _identify(self, push: ReportedPush, tag: str | None, digest: str) -> str:
         """Return an id for a push that is reported without one: another notification of it gets the same.
 
         It has how often the tag named the image before. A notification about what the tag names already repeats the
-        last one, unless that is older than REPEAT_DAYS: then the image was pushed again.
+        last one, unless it came more than REPEAT_SECONDS later: then the image was pushed again.
         """
-        image = ImageReference.with_tag(repository, tag, digest)
+        image = ImageReference.with_tag(push.repository, tag, digest)
         periods = [
             period
             for period in self._store.tag_history.list_periods([digest])
-            if (period.repository, period.tag) == (repository, tag)
+            if (period.repository, period.tag) == (push.repository, tag)
         ]
         present_period = next((period for period in periods if period.until is None), None)
         if present_period is None:
             return f"{image}/{len(periods)}"
-        is_repeated = present_period.pushed_at > self.pushes.clock.compute_time_before(REPEAT_DAYS)
+        is_repeated = push.received_at < shift_text(present_period.pushed_at, REPEAT_SECONDS * 1000)
         return f"{image}/{len(periods) - 1 if is_repeated else present_period.pushed_at}"
 
 
