@@ -196,6 +196,20 @@ def test_two_pushes_that_are_confirmed_later_are_each_recorded_once(registry: Re
     ]
 
 
+def test_a_tag_that_was_pushed_back_has_its_pushes_in_the_reported_order(registry: Registry) -> None:
+    registry.error = UnavailableError("no answer")
+    for digest, hour in ((FIRST, "09"), (SECOND, "10"), (FIRST, "11")):
+        registry.push(digest, f"2026-11-28T{hour}:00:00Z")
+    registry.error = None
+    registry.wait(60)
+    periods = registry.store.tag_history.list_periods([FIRST, SECOND])
+    assert [(entry.digest, entry.since[11:13], (entry.until or "")[11:13]) for entry in periods] == [
+        (FIRST, "09", "10"),
+        (SECOND, "10", "11"),
+        (FIRST, "11", ""),
+    ]
+
+
 def test_a_registry_that_is_away_is_asked_once_a_round(registry: Registry) -> None:
     registry.error = UnavailableError("no answer")
     for tag in ("1", "2", "3"):

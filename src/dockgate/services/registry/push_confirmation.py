@@ -157,10 +157,9 @@ class PushConfirmation:
 
         It was before the push of that other image, which is recorded first. An image that does not exist is refused.
         """
+        if tagged_digest:
+            self._record_tagged(push, tagged_digest)
         present_period = self._find_present_period(push)
-        if tagged_digest and (present_period is None or present_period.digest != tagged_digest):
-            self._record_unreported(push, tagged_digest, present_period)
-            present_period = self._find_present_period(push)
         if tagged_digest and present_period and self._has_image(push):
             self._record_former(push, present_period)
         else:
@@ -173,18 +172,18 @@ class PushConfirmation:
         else:
             _log.warning("%s was reported as pushed, but does not exist: nothing is recorded", _name(push))
 
-    def _record_unreported(self, push: ReportedPush, tagged_digest: str, present_period: TagPeriod | None) -> None:
-        """Record the image that a tag names, with its own report if that is stored, too."""
+    def _record_tagged(self, push: ReportedPush, tagged_digest: str) -> None:
+        """Record the image that the tag of a push names: its own reports, if they are stored, too."""
         tag = push.tag or ""
-        report = self._store.reported_pushes.find(push.repository, tag, tagged_digest)
-        if report is not None:
-            self._record_moved(report, tagged_digest, present_period)
+        for report in self._store.reported_pushes.list_of_image(push.repository, tag, tagged_digest, PUSHES_OF_A_ROUND):
+            self._record_moved(report, tagged_digest, self._find_present_period(push))
             self._store.reported_pushes.remove(report.id)
-            return
-        now = self.pushes.clock.now()
-        at = find_time_after(present_period, now) if present_period else now
-        image = ImageReference.with_tag(push.repository, tag, tagged_digest)
-        self.pushes.record(f"found/{image}/{at}", push.repository, tagged_digest, tag, at=at)
+        present_period = self._find_present_period(push)
+        if present_period is None or present_period.digest != tagged_digest:
+            now = self.pushes.clock.now()
+            at = find_time_after(present_period, now) if present_period else now
+            image = ImageReference.with_tag(push.repository, tag, tagged_digest)
+            self.pushes.record(f"found/{image}/{at}", push.repository, tagged_digest, tag, at=at)
 
     def _record_moved(self, push: ReportedPush, digest: str, present_period: TagPeriod | None) -> None:
         """Record a push whose image the tag names.

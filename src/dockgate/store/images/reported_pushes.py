@@ -80,14 +80,16 @@ class ReportedPushes:
         with self._database.read() as connection:
             return [ReportedPush(**row) for row in connection.execute(query).mappings()]
 
-    def find(self, repository: str, tag: str, digest: str) -> ReportedPush | None:
-        """Return the oldest push of this image under this tag, or None."""
-        query = select_as(ReportedPush, reported_pushes).where(
-            _TABLE.repository == repository, _TABLE.tag == tag, _TABLE.digest == digest
+    def list_of_image(self, repository: str, tag: str, digest: str, limit: int) -> Sequence[ReportedPush]:
+        """Return at most `limit` pushes of this image under this tag, oldest first."""
+        query = (
+            select_as(ReportedPush, reported_pushes)
+            .where(_TABLE.repository == repository, _TABLE.tag == tag, _TABLE.digest == digest)
+            .order_by(_TABLE.received_at, _TABLE.id)
+            .limit(limit)
         )
         with self._database.read() as connection:
-            row = connection.execute(query.order_by(_TABLE.received_at).limit(1)).mappings().first()
-        return ReportedPush(**row) if row else None
+            return [ReportedPush(**row) for row in connection.execute(query).mappings()]
 
     def postpone(self, push: ReportedPush, next_at: str, reason: str, *, is_for_registry: bool) -> None:
         """Store why a push was not confirmed, and when to ask again.
