@@ -1,101 +1,18 @@
 """Pushes and deletions that registries report in any order."""
 
-import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
+from tests.services.registry.notified_server import FIRST, REPOSITORY, SECOND, THIRD, UNKNOWN, Registry
 from tests.store.factories import FACTORIES, open_store_of_kind
 
-from dockgate.services.clock import ServerClock
-from dockgate.services.durable_effects import Effects
-from dockgate.services.registry.notifications import RegistryNotifications
-from dockgate.services.registry.push_confirmation import SECOND_LOOK_SECONDS, PushConfirmation
-from dockgate.services.registry.pushes import RegistryPushes
-from dockgate.services.registry.webhook_secrets import WebhookSecrets
-from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError
-from dockgate.shared.references import ImageReference
-from dockgate.store import Store
+from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError
 from dockgate.store.images.reported_pushes import MOST_OF_A_REGISTRY
-from dockgate.store.records import Scan
 from dockgate.store.schema.images import reported_pushes
-
-ACCOUNT, REGION = "123456789012", "eu-central-1"
-REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/web"
-FIRST, SECOND, THIRD, UNKNOWN = (f"sha256:{letter * 64}" for letter in "abcd")
-SECOND_TIME = "2026-11-28T10:00:00Z"
-
-
-@dataclass
-class Registry:
-    """Amazon ECR, and a server that is notified of its pushes. `tags` and `stored_digests` are what it has."""
-
-    store: Store
-    folder: Path
-    tags: dict[str, str] = field(default_factory=dict)
-    stored_digests: set[str] = field(default_factory=lambda: {FIRST, SECOND, THIRD})
-    error: DockgateError | None = None
-    now: datetime = datetime(2026, 11, 28, 12, tzinfo=UTC)
-    requests: list[str] = field(default_factory=list)
-    started: list[Scan] = field(default_factory=list)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
-        clock = ServerClock(lambda: self.now)
-        pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
-        self.confirmation = PushConfirmation(pushes, self.resolve, "registry.example")
-
-    def start(self, scan: Scan) -> None:
-        self.started.append(scan)
-
-    def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
-        self.requests.append(reference.removeprefix(REPOSITORY))
-        if self.error:
-            raise self.error
-        digest = reference.partition("@")[2] or self.tags.get(reference.removeprefix(f"{REPOSITORY}:"), "")
-        if digest not in self.stored_digests:
-            raise NotFoundError("there is no such image")
-        return ImageReference(REPOSITORY, digest)
-
-    def report_push(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH", tag: str = "1") -> None:
-        secrets = WebhookSecrets("own", self.folder / "hooks.json")
-        detail = {"action-type": action, "result": "SUCCESS", "repository-name": "web"}
-        event = {
-            "id": f"event-{next(self.numbers)}",
-            "source": "aws.ecr",
-            "detail-type": "ECR Image Action",
-            "account": ACCOUNT,
-            "region": REGION,
-            "time": at,
-            "detail": {**detail, "image-digest": digest, "image-tag": tag},
-        }
-        notifications = RegistryNotifications(self.confirmation, secrets, "https://g.example", "registry.example")
-        notifications.receive_ecr_event(json.dumps(event))
-
-    def push(self, digest: str, at: str = SECOND_TIME, tag: str = "1") -> None:
-        """Push an image under the tag, and report it."""
-        self.tags[tag] = digest
-        self.report_push(digest, at, tag=tag)
-
-    def wait(self, seconds: float = SECOND_LOOK_SECONDS) -> None:
-        """Let time pass, and the server confirm what is due."""
-        self.now += timedelta(seconds=seconds)
-        self.confirmation.run()
-
-    def find_digest(self, tag: str = "1") -> str | None:
-        return self.store.tag_history.find_digest(REPOSITORY, tag)
-
-    def list_tag_moves(self) -> list[tuple[str, str]]:
-        return [(move.previous, move.digest) for move in self.store.images.list_tag_moves(SECOND)]
-
-    def list_actions(self) -> list[tuple[str, str]]:
-        """What the event log says of the images: each action with the first letter of the digest."""
-        details = [event.body["detail"] for event in self.store.event_log.read(0, 100)]
-        return [(detail["action-type"], detail["image-digest"][7]) for detail in details if "action-type" in detail]
 
 
 @pytest.fixture(params=FACTORIES)

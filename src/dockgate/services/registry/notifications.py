@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from dockgate.aws.messages import Record, parse_body
 from dockgate.events.ports import RegistryDeletion, RegistryPush
-from dockgate.services.registry.push_confirmation import PushConfirmation
+from dockgate.services.registry.push_confirmation import PushConfirmation, Questions
 from dockgate.services.registry.push_reports import get_format, read_reports
 from dockgate.services.registry.webhook_secrets import WebhookSecrets, has_secret
 from dockgate.shared.aws import EcrRegistry
-from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, StoreError, UnavailableError, UsageError
 from dockgate.shared.host_port import strip_port
 from dockgate.shared.references import ImageReference, RepositoryReference, TagReference, name_own_repository
 from dockgate.shared.strict_json import parse_json
@@ -80,22 +80,23 @@ class RegistryNotifications:
         """Record the pushes and deletions that a notification reports. `registry` is None for our own.
 
         DeniedError without the secret, or for another registry; UsageError for an invalid notification;
-        UnavailableError makes the sender try again. What else fails keeps no other push of the notification from being
-        recorded.
+        UnavailableError makes the sender try again. What fails keeps no other push of the notification from being
+        recorded, unless it is the server's database, or a deletion whose registry does not answer.
         """
         self.require_secret(form, registry, authorization)
-        first_error: DockgateError | None = None
-        unavailable: set[str | None] = set()
+        first_errors: dict[bool, DockgateError] = {}
+        questions = self.confirmation.start_questions()
         for report in read_reports(form, registry, lambda: parse_json(body)):
             try:
-                self._record(form, registry, report, unavailable)
-            except UnavailableError:
-                raise
+                self._record(form, registry, report, questions)
             except DockgateError as error:
+                is_temporary = isinstance(error, UnavailableError)
+                if is_temporary and (isinstance(error, StoreError) or isinstance(report, RegistryDeletion)):
+                    raise
                 _log.warning("a notification of %s was not recorded completely: %s", registry or self.registry, error)
-                first_error = first_error or error
-        if first_error is not None:
-            raise first_error
+                first_errors.setdefault(is_temporary, error)
+        if first_errors:
+            raise first_errors.get(True) or first_errors[False]
 
     def receive_ecr_event(self, text: str) -> None:
         """Record the push or deletion that an event of Amazon ECR reports.
@@ -111,13 +112,13 @@ class RegistryNotifications:
                     f"not an event of Amazon ECR: {registry[:100]!r} is not a registry of ECR",
                     "Let the rule send only events with the source aws.ecr to this queue.",
                 )
-            self._record(ECR, registry, report, set())
+            self._record(ECR, registry, report, self.confirmation.start_questions())
 
     def _record(
-        self, form: str, registry: str | None, report: RegistryPush | RegistryDeletion, unavailable: set[str | None]
+        self, form: str, registry: str | None, report: RegistryPush | RegistryDeletion, questions: Questions
     ) -> None:
         if isinstance(report, RegistryPush):
-            self._record_push(form, registry, report, unavailable)
+            self._record_push(form, registry, report, questions)
         elif registry:  # in our own only the garbage collection deletes, which records it
             self._record_deletion(str(RepositoryReference(report.repository, registry)), report.digest, report.tag)
 
@@ -141,7 +142,7 @@ class RegistryNotifications:
         except NotFoundError:
             return False
 
-    def _record_push(self, form: str, registry: str | None, push: RegistryPush, unavailable: set[str | None]) -> None:
+    def _record_push(self, form: str, registry: str | None, push: RegistryPush, questions: Questions) -> None:
         reference = RepositoryReference(push.repository, registry)
         repository = str(reference) if registry else name_own_repository(push.repository, self.registry)
         source = f"{form}/{registry}" if registry else form
@@ -161,5 +162,5 @@ class RegistryNotifications:
                 received_at=format_time(now),
                 next_at=format_time(now),
             ),
-            unavailable,
+            questions,
         )

@@ -5,7 +5,11 @@ there, is what the registry answers. A push that the registry does not confirm y
 """
 
 import logging
-from dataclasses import dataclass, replace
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.delivery.ports import ImageResolver
@@ -26,8 +30,42 @@ RETRIES = RetrySchedule(first_pause=SECOND_LOOK_SECONDS, longest_pause=600)
 REPEAT_SECONDS = 3600
 # How many stored pushes a round confirms at most.
 PUSHES_OF_A_ROUND = 200
+# After so many seconds of answers, a registry is asked no more in a notification or a round.
+SECONDS_OF_A_REGISTRY = 20
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Questions:
+    """The questions of one notification, or of one round, to each registry; None is our own.
+
+    A registry that does not answer, or that is slow, is asked no more.
+    """
+
+    monotonic: Callable[[], float]
+    _unavailable: set[str | None] = field(default_factory=set)
+    _seconds: defaultdict[str | None, float] = field(default_factory=lambda: defaultdict(float))
+
+    def find_objection(self, registry: str | None) -> str | None:
+        """Return why this registry is asked no more, or None."""
+        if registry in self._unavailable:
+            return "the registry does not answer"
+        return "the registry is slow" if self._seconds[registry] > SECONDS_OF_A_REGISTRY else None
+
+    @contextmanager
+    def ask(self, registry: str | None) -> Iterator[None]:
+        """Note how long the registry takes in the block, and whether it answers."""
+        start = self.monotonic()
+        try:
+            yield
+        except StoreError:
+            raise
+        except (UnavailableError, TooSlowError):
+            self._unavailable.add(registry)
+            raise
+        finally:
+            self._seconds[registry] += self.monotonic() - start
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,62 +75,67 @@ class PushConfirmation:
     pushes: RegistryPushes
     resolve_image: ImageResolver
     address: str
+    monotonic: Callable[[], float] = time.monotonic
 
     @property
     def _store(self) -> Store:
         return self.pushes.store
 
-    def receive(self, push: ReportedPush, unavailable: set[str | None]) -> None:
+    def start_questions(self) -> Questions:
+        """Start the questions of a notification."""
+        return Questions(self.monotonic)
+
+    def receive(self, push: ReportedPush, questions: Questions) -> None:
         """Record a push if its registry confirms it; store it if that is open.
 
-        `unavailable` collects the registries that did not answer, our own as None: they are not asked again.
-        UnavailableError if too many are stored.
+        `questions` are those of its notification. UnavailableError if too many are stored.
         """
-        reason = "the registry does not answer"
-        if push.registry not in unavailable:
+        reason = questions.find_objection(push.registry)
+        if reason is None:
             try:
-                if self._decide(push):
-                    return
+                with questions.ask(push.registry):
+                    if self._decide(push):
+                        return
                 reason = "the tag names another image"
             except StoreError:
                 raise
             except DockgateError as error:
                 reason = str(error)
-                if isinstance(error, UnavailableError | TooSlowError):
-                    unavailable.add(push.registry)
         _log.warning("the push of %s is not confirmed yet: %s", _name(push), reason)
         next_at = self.pushes.clock.compute_time_after(SECOND_LOOK_SECONDS)
         self._store.reported_pushes.add(replace(push, attempts=1, reason=reason, next_at=next_at))
 
     def run(self) -> None:
         """Ask the registries about stored pushes that are due. Call it every few seconds."""
-        unavailable: set[str | None] = set()
-        clock = self.pushes.clock
+        clock, questions = self.pushes.clock, Questions(self.monotonic)
         latest_time = clock.compute_time_after(RETRIES.longest_pause * 2)
         due_pushes = self._store.reported_pushes.list_due(clock.now(), latest_time, PUSHES_OF_A_ROUND)
         postponed_repositories: set[str] = set()
 
         def check(push: ReportedPush) -> None:
-            if push.registry in unavailable or push.repository in postponed_repositories:
+            if questions.find_objection(push.registry) or push.repository in postponed_repositories:
                 return
             try:
-                self._decide(push)
+                with questions.ask(push.registry):
+                    self._decide(push)
             except StoreError:
                 raise
             except DockgateError as error:
-                is_unavailable = isinstance(error, UnavailableError | TooSlowError)
-                if is_unavailable:
-                    unavailable.add(push.registry)
                 postponed_repositories.add(push.repository)
-                self._postpone(push, error, is_for_registry=is_unavailable)
+                self._postpone(push, error)
             else:
                 self._store.reported_pushes.remove(push.id)
 
         run_for_each(due_pushes, check, _name)
 
-    def _postpone(self, push: ReportedPush, error: DockgateError, *, is_for_registry: bool) -> None:
+    def _postpone(self, push: ReportedPush, error: DockgateError) -> None:
+        """Ask about a push later, and about the others of its repository, or of a registry that does not answer."""
         _log.warning("the push of %s is not confirmed yet: %s", _name(push), error)
-        next_at = self.pushes.clock.compute_time_after(RETRIES.compute_pause(push.attempts + 1))
+        is_for_registry = isinstance(error, UnavailableError | TooSlowError)
+        failures = push.attempts
+        if is_for_registry:
+            failures = self._store.reported_pushes.count_repeated_questions(push.registry) + 1
+        next_at = self.pushes.clock.compute_time_after(RETRIES.compute_pause(failures + 1))
         self._store.reported_pushes.postpone(push, next_at, str(error), is_for_registry=is_for_registry)
 
     def _decide(self, push: ReportedPush) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.engine import Database
@@ -23,7 +23,7 @@ class ReportedPush:
 
     `id` is that of the notification, or made of its content if it has none (`has_own_id`). `registry` is None for our
     own, and `repository` begins with any other. `digest` is None if the notification has only a tag. `pushed_at` is
-    when it happened, None for an unknown time. `attempts` counts how often the registry was asked, `reason` says why
+    when it happened, None for an unknown time. `attempts` counts the questions about this push, `reason` says why
     that did not confirm the push, and `next_at` is when to ask again.
     """
 
@@ -67,14 +67,27 @@ class ReportedPushes:
             return [ReportedPush(**row) for row in connection.execute(query).mappings()]
 
     def list_due(self, now: str, latest_time: str, limit: int) -> Sequence[ReportedPush]:
-        """Return at most `limit` about which the registry is to be asked now, oldest first.
+        """Return at most `limit` about which the registry is to be asked now.
 
-        What is due only after `latest_time` was stored by a clock that was ahead: it is due, too.
+        Registries take turns, and in each its repositories: many pushes of one keep none of another waiting. Of a
+        repository, those that were asked about least are first, then the oldest. What is due only after `latest_time`
+        was stored by a clock that was ahead: it is due, too.
         """
-        query = (
+        order = _TABLE.attempts, _TABLE.received_at, _TABLE.id
+        repository_turn = func.row_number().over(partition_by=(_TABLE.registry, _TABLE.repository), order_by=order)
+        due_pushes = (
             select_as(ReportedPush, reported_pushes)
+            .add_columns(repository_turn.label("repository_turn"))
             .where((_TABLE.next_at <= now) | (_TABLE.next_at > latest_time))
-            .order_by(_TABLE.received_at, _TABLE.id)
+            .subquery()
+        )
+        due = due_pushes.c
+        turn = func.row_number().over(
+            partition_by=due.registry, order_by=(due.repository_turn, due.attempts, due.received_at, due.id)
+        )
+        query = (
+            select(*(column for column in due if column.name != "repository_turn"))
+            .order_by(turn, due.received_at, due.id)
             .limit(limit)
         )
         with self._database.read() as connection:
@@ -91,17 +104,25 @@ class ReportedPushes:
         with self._database.read() as connection:
             return [ReportedPush(**row) for row in connection.execute(query).mappings()]
 
+    def count_repeated_questions(self, registry: str | None) -> int:
+        """Count the repeated questions to a registry, None for our own, about the pushes that are stored."""
+        query = select(func.sum(_TABLE.attempts - 1)).where(_TABLE.registry == (registry or ""))
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
     def postpone(self, push: ReportedPush, next_at: str, reason: str, *, is_for_registry: bool) -> None:
         """Store why a push was not confirmed, and when to ask again.
 
-        That applies to all pushes of its registry, or to those of its repository.
+        That applies to all pushes of its registry, or to those of its repository. Its attempts are counted, so that the
+        next question is about another.
         """
         scope = _TABLE.registry == (push.registry or "")
         if not is_for_registry:
             scope &= _TABLE.repository == push.repository
-        change = update(reported_pushes).where(scope)
+        attempts = _TABLE.attempts + case((_TABLE.id == push.id, 1), else_=0)
         with self._database.write() as connection:
-            connection.execute(change.values(next_at=next_at, reason=reason, attempts=_TABLE.attempts + 1))
+            change = update(reported_pushes).where(scope)
+            connection.execute(change.values(next_at=next_at, reason=reason, attempts=attempts))
 
     def remove(self, push_id: str) -> None:
         """Delete a push that is recorded, or that the registry refutes."""
