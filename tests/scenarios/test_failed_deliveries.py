@@ -192,3 +192,20 @@ def test_a_delivery_to_a_receiver_that_is_gone_is_dismissed_and_stays_on_record(
     assert server.post("/deliveries/redeliver", {**body, "keys": ["external/one"]}) == {"count": 1}
     wait_until(lambda: webhooks.called_urls == ["https://ci.example/one"])
     assert [entry["key"] for entry in server.get("/deliveries?state=dismissed")] == ["external/two"]
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "outcome"),
+    [(DISMISS, {"reason": "gone"}, "1 message dismissed"), (REDELIVER, {}, "1 message is sent again")],
+)
+def test_a_form_that_is_sent_twice_acts_once_and_tells_it_both_times(
+    server: ServerSystem, action: str, fields: dict[str, str], outcome: str
+) -> None:
+    token = server.post("/tokens", {"principal": "ada"})["text"]
+    with Browser(server, token) as browser:
+        for _ in range(2):
+            answer = browser.send_form(action, form_key="k" * 32, **make_fields("external/one"), **fields)
+            assert answer.status_code == 303, answer.text
+            assert outcome in browser.get(answer.headers["location"]).text
+    details = [entry["detail"] for entry in server.get("/audit?by=ada") if entry["call"] == f"POST {action}"]
+    assert sorted(details)[-1] == "sent again: the answer of the first form"

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from anyio import CancelScope
 from fastapi import Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from markupsafe import Markup
 
 from dockgate.identity.model import Caller
@@ -33,6 +33,7 @@ from dockgate.shared.errors import BusyError, DockgateError, UsageError
 from dockgate.store.identity.form_answers import FormAnswer
 from dockgate.web.authorization import Handler, describe_call, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS
+from dockgate.web.console.flash import record_redirect, repeat_redirect
 from dockgate.web.console.form_fields import is_form, is_part, read_body, read_form
 from dockgate.web.console.multipart import find_boundary, read_parts
 from dockgate.web.threads import Threads, get_threads
@@ -88,7 +89,7 @@ class RunningForms:
 
 
 class _Answer(NamedTuple):
-    """The answer of a form, and where it leads to if copies get it, too."""
+    """The answer of a form, and where it leads to, with what it tells, if copies get it, too."""
 
     response: Response
     location: str | None = None
@@ -177,9 +178,8 @@ class FormHandler:
         renewals = asyncio.create_task(self._renew(threads, digest, begun_at, sent_forms, is_over))
         try:
             response = await self.handle(request)
-            # An answer that sets a cookie is more than a redirect, and changes nothing on the server.
-            is_kept = response.status_code == 303 and "set-cookie" not in response.headers
-            location = response.headers.get("location") if is_kept else None
+            # An answer that sets a session is more than a redirect, and changes nothing on the server.
+            location = record_redirect(response)
         finally:
             is_over.set()
             try:
@@ -216,7 +216,7 @@ class FormHandler:
 
 async def _repeat_answer(request: Request, location: str) -> _Answer:
     await (await get_threads(request)).run_prompt(describe_call, request, SENT_AGAIN)
-    return _Answer(RedirectResponse(location, 303), location)
+    return _Answer(repeat_redirect(request, location), location)
 
 
 async def _compute_digest(request: Request) -> str | None:
