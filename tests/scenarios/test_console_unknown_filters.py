@@ -141,6 +141,17 @@ def test_a_page_without_sign_in_leads_to_it_whatever_the_filter(site: Site) -> N
 @pytest.mark.parametrize("path", ["/policies/compared", "/policies/default", "/pipelines/web/definition"])
 def test_a_version_that_does_not_exist_is_compared_with_nothing(site: Site, browser: Browser, path: str) -> None:
     site.server.client.put("/policies/compared", content="max_findings: {LOW: 9}\n").raise_for_status()
-    answer = browser.get(f"{path}?against=99")
+    for version in (99, 0):
+        answer = browser.get(f"{path}?against={version}")
+        if (path, version) != ("/policies/default", 0):  # a built-in policy has version 0
+            assert answer.status_code == 404
+            assert f"has no version {version}" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/policies/compared", "/pipelines/web/definition"])
+def test_version_0_is_not_the_newest(site: Site, browser: Browser, path: str) -> None:
+    site.server.client.put("/policies/compared", content="max_findings: {LOW: 9}\n").raise_for_status()
+    answer = browser.get(f"{path}?version=0")
     assert answer.status_code == 404
-    assert "has no version 99" in answer.text
+    assert "has no version 0" in answer.text
+    assert browser.get("/policies/default?version=0").status_code == 200

@@ -226,8 +226,8 @@ def show_definition(
     request: Request,
     caller: api.ReadCaller,
     store: api.StoreDependency,
-    version: api.Count = 0,
-    against: api.Count = 0,
+    version: api.Count | None = None,
+    against: api.Count | None = None,
 ) -> Response:
     """Show a pipeline's definition in one version, and what it changed; those who may, edit the newest."""
     return _render_definition(request, caller, store, name, version, against)
@@ -238,8 +238,8 @@ def _render_definition(
     caller: Caller,
     store: Store,
     name: str,
-    version: int = 0,
-    against: int = 0,
+    version: int | None = None,
+    against: int | None = None,
     **edited_fields: Any,
 ) -> Response:
     history = store.pipelines.list_versions(name)
@@ -247,13 +247,13 @@ def _render_definition(
         store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
     by_version = {entry.pipeline.version: entry for entry in history}
     newest_version = history[0].pipeline.version
-    shown_version = by_version.get(version or newest_version)
-    if shown_version is None or (against and against not in by_version):
+    shown_version = by_version.get(newest_version if version is None else version)
+    if shown_version is None or (against is not None and against not in by_version):
         unknown_version = against if shown_version else version
         raise NotFoundError(
             f"the pipeline {name} has no version {unknown_version}", f"Versions: 1 to {newest_version}."
         )
-    previous = by_version.get(against or shown_version.pipeline.version - 1)
+    previous = by_version.get(shown_version.pipeline.version - 1 if against is None else against)
     text = edited_fields.get("text")
     saved_text = shown_version.text or write_pipeline(shown_version.pipeline)
     result: CheckResult | None = edited_fields.get("result")

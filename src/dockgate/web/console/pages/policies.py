@@ -91,8 +91,8 @@ def show_policy(
     policies: api.PolicyDependency,
     delivery: api.DeliveryDependency,
     events: api.EventDependency,
-    version: api.Count = 0,
-    against: api.Count = 0,
+    version: api.Count | None = None,
+    against: api.Count | None = None,
     example: str = "",
 ) -> Response:
     """Show a policy in one version with what it changed.
@@ -107,7 +107,7 @@ def show_policy(
             f"there is no example {example[:40]!r}",
             f"Examples: {', '.join(listed_example.id for listed_example in EXAMPLES)}.",
         )
-    if chosen_example is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
+    if chosen_example is None or version is not None or caller.is_limited or not caller.can(Permission.ACCEPT):
         return _render_policy(request, caller, store, policies, events, name, version=version, against=against)
     result = check_text(policies, delivery, chosen_example.text, "policy", name)
     return _render_policy(
@@ -132,8 +132,8 @@ def _render_policy(
     events: EventServices,
     name: str,
     *,
-    version: int = 0,
-    against: int = 0,
+    version: int | None = None,
+    against: int | None = None,
     text: str | None = None,
     comment: str = "",
     result: CheckResult | None = None,
@@ -141,11 +141,11 @@ def _render_policy(
     trial: Trial | None = None,
     example: PolicyExample | None = None,
 ) -> Response:
-    shown_policy = policies.policies.get(name, version or None)
+    shown_policy = policies.policies.get(name, version)
     history = policies.policies.list_versions(name) if shown_policy.version else ()
     by_version = {entry.version: entry for entry in history}
-    previous = by_version.get(against or shown_policy.version - 1)
-    if against and previous is None:
+    previous = by_version.get(shown_policy.version - 1 if against is None else against)
+    if against is not None and previous is None:
         raise NotFoundError(
             f"the policy {name} has no version {against}", f"`dockgate policy history {name}` lists them."
         )
