@@ -18,6 +18,7 @@ from dockgate.services.pipelines.executions import Executions
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
+from dockgate.shared.reasons import require_short_reason
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
@@ -53,7 +54,7 @@ class ApprovalDecisions:
     effects: Effects
 
     def reject(self, approval_id: ApprovalId, token: str, reason: str, caller: Caller, name: str) -> Approval:
-        """Reject an approval, under the caller's name. UsageError without a reason.
+        """Reject an approval, under the caller's name. UsageError without a reason, or for a long one.
 
         If it needs people, this is a no of the caller, whose vote must count (`vote`). While the server has no
         principals, it has no approvers, and every local caller may reject.
@@ -76,8 +77,9 @@ class ApprovalDecisions:
         """Record a person's vote on an approval that needs people; their first vote counts.
 
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
-        a person whose vote does not count, yes or no; UsageError for a no without a reason.
+        a person whose vote does not count, yes or no; UsageError for a no without a reason, or a long one.
         """
+        require_short_reason(reason)
         if not is_approving:
             _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
@@ -132,11 +134,12 @@ class ApprovalDecisions:
         """Waive what a verdict rejected until a date, and retry the execution.
 
         Nothing is recorded if the image would be rejected all the same. The old answer is not changed. UsageError for
-        a date in the past, or without a reason.
+        a date in the past, without a reason, or for a long one.
 
         DeniedError for principals who may not approve: those who contributed to the image, started the execution,
         requested the approval, or pushed the image of an external pipeline.
         """
+        require_short_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if objection := self.find_override_objection(approval, principal):
             raise DeniedError(objection, "Another person must override it.")
@@ -200,3 +203,4 @@ def _is_same_token(token: str, sent_token: str) -> bool:
 def _require_reason(reason: str) -> None:
     if not reason.strip():
         raise UsageError("a rejection needs a reason", "Add `reason`, for the author of the change.")
+    require_short_reason(reason)

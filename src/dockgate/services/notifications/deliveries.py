@@ -10,14 +10,13 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.shared.reasons import require_short_reason
 from dockgate.store import Store
 from dockgate.store.events.failed_entries import FailingPosition
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Messages of a receiver that one call sends again.
 REDELIVERY_LIMIT = 1000
-# Characters of the reason of a dismissal.
-REASON_LIMIT = 400
 
 
 class DeliveryState(StrEnum):
@@ -120,10 +119,12 @@ class FailedDeliveries:
         """Dismiss what was given up, and return how many messages: those with these keys, or all.
 
         They no longer count as failed, and stay in the list of dismissed ones until they are purged. UsageError without
-        a reason. ConflictError if a message with one of the keys was not given up: none is dismissed then.
+        a reason, or for a long one. ConflictError if a message with one of the keys was not given up: none is dismissed
+        then.
         """
         if not reason.strip():
             raise UsageError("a dismissal needs a reason", "Say why the message is of no use any more.")
+        require_short_reason(reason)
         given_up_keys = [
             entry.key
             for entry in self._store.failed_entries.list_given_up(kind, receiver, REDELIVERY_LIMIT, keys)
@@ -132,8 +133,7 @@ class FailedDeliveries:
         for key in keys or ():
             if key not in given_up_keys:
                 raise _make_unknown_error(kind, receiver, key)
-        text = reason.strip()[:REASON_LIMIT]
-        count = self._store.failed_entries.dismiss(kind, receiver, self._clock.now(), by, text, given_up_keys)
+        count = self._store.failed_entries.dismiss(kind, receiver, self._clock.now(), by, reason.strip(), given_up_keys)
         if keys and not count:
             raise ConflictError(
                 "the messages are not given up any more: another call sent them again, or dismissed them",

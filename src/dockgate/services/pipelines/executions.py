@@ -10,6 +10,7 @@ from dockgate.events.model import PushEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.workflow_starter import Starter
+from dockgate.shared.reasons import require_short_reason
 from dockgate.store import Store
 
 
@@ -53,6 +54,10 @@ class Executions:
         return keys
 
     def stop(self, execution: ExecutionId, reason: str) -> None:
-        """Stop an execution. The action that runs now ends by itself, and its result is dropped."""
+        """Stop an execution. The action that runs now ends by itself, and its result is dropped.
+
+        UsageError for a long reason.
+        """
+        require_short_reason(reason)
         self.effects.run(EffectKind.STOP, self.store.executions.stop, execution, reason, self.clock.now())
         self.publish([ApprovalId.from_action(run.key) for run in self.store.executions.list_runs(execution)])

@@ -15,11 +15,13 @@ from dockgate import __version__
 from dockgate.delivery.repository_files import is_path_supported
 from dockgate.gate.model import VexSigner
 from dockgate.identity.model import Caller, Permission, list_roles
+from dockgate.services.policies.policies import COMMENT_LIMIT
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.certainty import describe_absence, describe_containing_images, describe_known_count
 from dockgate.shared.digest import is_digest
 from dockgate.shared.purl import strip_qualifiers
+from dockgate.shared.reasons import REASON_LIMIT
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
@@ -269,4 +271,5 @@ def make_environment() -> Environment:
         environment.filters[function.__name__] = function
     for kind in (ImageReference, Permission, VexSigner):
         environment.globals[kind.__name__] = kind
+    environment.globals.update(REASON_LIMIT=REASON_LIMIT, COMMENT_LIMIT=COMMENT_LIMIT)
     return environment
