@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -19,12 +20,19 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SHORT = Patience(head=0.3, body=0.3, rate=1e6, write=0.3, linger=0.3)
 LONG = Patience(head=600, body=600, rate=1, write=600, linger=600)
+# The path of the request that is being answered, None before.
+_path: ContextVar[str | None] = ContextVar("path", default=None)
 
 
 async def answer_request(
     scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
-    """Reads the body of a POST and answers; answers GET /large with more than sockets hold."""
+    """Reads the body of a POST and answers; answers GET /large with more than sockets hold.
+
+    The answer is "no" if the context is that of another request.
+    """
+    answer = b"ok" if _path.get() is None else b"no"
+    _path.set(scope["path"])
     has_more = scope["method"] == "POST" and scope["path"] != "/refused"
     while has_more:
         message = await receive()
@@ -40,7 +48,7 @@ async def answer_request(
             await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     else:
-        await send({"type": "http.response.body", "body": b"ok"})
+        await send({"type": "http.response.body", "body": answer})
 
 
 @contextmanager
@@ -189,3 +197,12 @@ def test_idle_connections_do_not_shut_out_other_clients(sent_bytes: bytes) -> No
         last.sendall(GET)
         assert b"200 OK" in last.recv(4096)
         assert len(server.server_state.connections) < limit
+
+
+def test_a_request_inherits_nothing_from_the_one_before_on_its_connection() -> None:
+    with run_server(LONG) as (port, _), socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(GET + GET)
+        received = b""
+        while received.count(b"\r\n\r\n") < 2 or not received.endswith((b"ok", b"no")):
+            received += connection.recv(1 << 16)
+    assert received.count(b"\r\n\r\nok") == 2, received

@@ -204,6 +204,8 @@ def make_settings() -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # A request that is sent before the answer to the last one would inherit that one's caller.
+        "reset_contextvars": True,
         "timeout_graceful_shutdown": 5,
     }
 
