@@ -202,7 +202,7 @@ def test_idle_connections_do_not_shut_out_other_clients(sent_bytes: bytes) -> No
 def test_a_request_inherits_nothing_from_the_one_before_on_its_connection() -> None:
     with run_server(LONG) as (port, _), socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(GET + GET)
-        received = b""
-        while received.count(b"\r\n\r\n") < 2 or not received.endswith((b"ok", b"no")):
-            received += connection.recv(1 << 16)
-    assert received.count(b"\r\n\r\nok") == 2, received
+        answers = b""
+        while answers.count(b"\r\n\r\n") < 2 or not answers.endswith((b"ok", b"no")):
+            answers += connection.recv(1 << 16)
+    assert answers.count(b"\r\n\r\nok") == 2, answers

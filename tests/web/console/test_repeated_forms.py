@@ -20,9 +20,10 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 from dockgate.identity.model import LOCAL, Caller, Token
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.sent_forms import SentForms
+from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
 from dockgate.web.console.repeated_forms import RENEWAL_SECONDS, WAIT_SECONDS, FormHandler, RunningForms
-from dockgate.web.threads import MAX_FORM_COPIES_EACH, Threads
+from dockgate.web.threads import MAX_FORM_COPIES_EACH, Threads, set_caller_check
 
 # Forms without a key: of a session, and one that changes nothing.
 KEYLESS_FORMS = {
@@ -191,6 +192,36 @@ def test_copies_that_waited_for_a_refused_form_are_handled_one_after_the_other(s
         page.may_answer.set()
         assert {answer.status_code for answer in await asyncio.gather(*copies)} == {422}
         assert page.count == len(copies)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("is_other_server", [False, True])
+def test_a_copy_whose_caller_lost_the_right_while_it_waited_is_not_handled(store: Store, is_other_server: bool) -> None:
+    page = Page(store)
+
+    async def check() -> None:
+        if page.may_answer.is_set():
+            raise DeniedError("the token is revoked", "Sign in again.")
+
+    async def send_checked(page: Page) -> Response:
+        set_caller_check(check)
+        return await page.send()
+
+    async def play() -> None:
+        page.response = PlainTextResponse("no", 422)
+        page.may_answer.clear()
+        first = asyncio.create_task(page.send())
+        await _wait_until(lambda: page.count > 0)
+        other_page = Page(store) if is_other_server else page
+        copy = asyncio.create_task(send_checked(other_page))
+        await asyncio.sleep(0.1)  # the copy waits by now; if not, it is refused all the same
+        page.may_answer.set()
+        assert (await first).status_code == 422
+        with pytest.raises(DeniedError):
+            await copy
+        assert other_page.count == (0 if is_other_server else 1)
+        assert (await other_page.send()).status_code in (303, 422)  # it keeps no place
 
     asyncio.run(play())
 

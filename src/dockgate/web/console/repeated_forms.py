@@ -36,7 +36,7 @@ from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console.flash import record_redirect, repeat_redirect
 from dockgate.web.console.form_fields import is_form, is_part, read_body, read_form
 from dockgate.web.console.multipart import find_boundary, read_parts
-from dockgate.web.threads import Threads, get_threads
+from dockgate.web.threads import Threads, check_caller_again, get_threads
 
 # The field that has the key of a form.
 FORM_KEY = "form_key"
@@ -124,6 +124,7 @@ class FormHandler:
                         location = await asyncio.shield(first)
                         if location is not None:
                             return (await _repeat_answer(request, location)).response
+                        await check_caller_again()
                         first = forms.begin(digest)
             except (BusyError, TimeoutError):
                 return (await self._answer_meanwhile(request)).response
@@ -140,7 +141,9 @@ class FormHandler:
         access: AccessServices = request.app.state.services.access
         threads = await get_threads(request)
         answer = await threads.run_prompt(access.sent_forms.begin, digest)
+        handle = self.handle
         if not answer.is_new and answer.location is None:
+            handle = self._handle_checked
             try:
                 async with threads.form_copies.take(caller.name):
                     answer = await self._wait_for_server(request, digest, answer, access.sent_forms)
@@ -150,7 +153,12 @@ class FormHandler:
             return await _repeat_answer(request, answer.location)
         if not answer.is_new:
             return await self._answer_meanwhile(request)
-        return await self._handle_first(request, digest, answer.at, access.sent_forms)
+        return await self._handle_first(request, handle, digest, answer.at, access.sent_forms)
+
+    async def _handle_checked(self, request: Request) -> Response:
+        """Handle a form that has waited for another server, unless its caller has lost the right to it."""
+        await check_caller_again()
+        return await self.handle(request)
 
     async def _wait_for_server(
         self, request: Request, digest: str, first_answer: FormAnswer, sent_forms: SentForms
@@ -172,12 +180,14 @@ class FormHandler:
             return last_answer
         return await threads.run_prompt(sent_forms.renew, digest, first_answer.at) or last_answer
 
-    async def _handle_first(self, request: Request, digest: str, begun_at: str, sent_forms: SentForms) -> _Answer:
+    async def _handle_first(
+        self, request: Request, handle: Handler, digest: str, begun_at: str, sent_forms: SentForms
+    ) -> _Answer:
         """Handle a form, and store its answer."""
         threads, location, is_over = await get_threads(request), None, asyncio.Event()
         renewals = asyncio.create_task(self._renew(threads, digest, begun_at, sent_forms, is_over))
         try:
-            response = await self.handle(request)
+            response = await handle(request)
             # An answer that sets a session is more than a redirect, and changes nothing on the server.
             location = record_redirect(response)
         finally:
