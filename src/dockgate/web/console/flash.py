@@ -37,7 +37,10 @@ def redirect_with_flash(request: Request, path: str, text: str) -> Response:
 
 
 def record_redirect(response: Response) -> str | None:
-    """A redirect as a text, for `repeat_redirect`. None for another answer, and for one that sets another cookie."""
+    """A redirect as a text, for `repeat_redirect`.
+
+    None for another answer, and for one that sets another cookie.
+    """
     if isinstance(response, FlashRedirect):
         return response.record()
     is_redirect = response.status_code == 303 and "set-cookie" not in response.headers
