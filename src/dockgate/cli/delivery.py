@@ -81,9 +81,10 @@ def redeliver(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, out
 @click.option("--reason", required=True, help="Why they are of no use any more, for the record.")
 @format_option
 def dismiss(kind: str, receiver: str, keys: tuple[str, ...], is_all: bool, reason: str, output_format: str) -> None:
-    """Dismiss deliveries that were given up, such as those to a receiver that is gone.
+    """Dismiss deliveries that were given up.
 
-    They no longer count as failed, and stay on record. `redeliver` with their keys sends them after all.
+    This is for receivers that are gone. Dismissed deliveries no longer count as failed, and stay on record. `redeliver`
+    with their keys sends them after all.
     """
     if bool(keys) == is_all:
         raise UsageError("name the deliveries to dismiss, or use --all", "`dockgate delivery list`.")

@@ -23,7 +23,7 @@ from dockgate.web.console.repeated_forms import FORM_KEY, FormHandler
 from dockgate.web.error_responses import get_request_id
 from dockgate.web.page_paths import make_request_address, make_request_path
 from dockgate.web.query_parameters import KNOWN_PARAMETERS, drop_empty_parameters
-from dockgate.web.threads import get_threads
+from dockgate.web.threads import get_threads, set_caller_check
 
 # Fields of forms that a person does not type, or that no page may show.
 _HIDDEN_FIELDS = frozenset(
@@ -67,6 +67,7 @@ class PageRoute(GuardedRoute):
                 has_form = request.method not in SAFE_METHODS and not is_part(request)
                 if not has_form or not is_page_wanted(request):
                     raise
+                set_caller_check(None)  # it may have been a caller who lost the right while the form waited
                 return await render_repetition(request) or await _render_ended_session(request)
 
         return handle_own
