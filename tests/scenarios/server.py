@@ -50,7 +50,7 @@ from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory, LayerBuildInfo, ScannedPlatform
-from dockgate.server.connections import PatientProtocol
+from dockgate.server import connections
 from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.registry.registry_tokens import RegistryAccess
@@ -165,10 +165,7 @@ class ServerSystem:
             uvicorn.Config(
                 self.app,
                 port=int(self.url.rpartition(":")[2]),
-                http=PatientProtocol,
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=1,
+                **{**connections.make_settings(), "timeout_graceful_shutdown": 1},
             )
         )
         self.thread = threading.Thread(target=self.web.run, name="web")

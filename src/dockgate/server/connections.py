@@ -22,6 +22,9 @@ FREE_CHUNKS, MIN_CHUNK = 1000, 64
 MAX_CONNECTIONS = 1000
 # How many less than that there may be before those that wait for a request make room: else everyone is refused.
 SPARE_CONNECTIONS = 8
+# Seconds after which an idle connection is closed. Longer than load balancers keep theirs, 60 with nginx and Amazon's: a
+# request that one sends while the server closes the connection fails.
+KEEP_ALIVE_SECONDS = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,7 @@ def make_settings() -> dict[str, Any]:
         "http": PatientProtocol,
         "ws": "none",
         "limit_concurrency": compute_max_connections(),
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "log_config": None,
         "access_log": False,
         "server_header": False,
