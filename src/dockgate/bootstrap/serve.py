@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ from dockgate.web.app import create_app, create_internal_app
 from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
 from dockgate.workflows.leases import DEFAULT_TIMES, LeaseTimes
 from dockgate.workflows.queues import WorkKind
+
+# How long a worker's main thread sleeps at once: its other threads work.
+_PAUSE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +99,8 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, hook
         with _serve_internal_app(internal_listener, app):
             app.background.launch()
             _log.info("this worker takes work from %s", ", ".join(queues))
-            threading.Event().wait()
+            while True:  # a signal that arrives just before a pause is handled after it
+                time.sleep(_PAUSE_SECONDS)
 
 
 @contextmanager

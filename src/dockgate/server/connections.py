@@ -22,8 +22,8 @@ FREE_CHUNKS, MIN_CHUNK = 1000, 64
 MAX_CONNECTIONS = 1000
 # How many less than that there may be before those that wait for a request make room: else everyone is refused.
 SPARE_CONNECTIONS = 8
-# Seconds after which an idle connection is closed. Longer than load balancers keep theirs, 60 with nginx and Amazon's: a
-# request that one sends while the server closes the connection fails.
+# Seconds after which an idle connection is closed. Longer than load balancers keep theirs, 60 with nginx and Amazon's:
+# a request that one sends while the server closes the connection fails.
 KEEP_ALIVE_SECONDS = 75
 
 
