@@ -12,6 +12,8 @@ from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.statements import insert_if_new, lock_names, lock_rows
 
+# After every time that a period can end.
+_ALWAYS = "9999"
 _LATER = fleet_tags.alias("later").c
 # Whether the tag named the image again, later than in a period of `fleet_tags`.
 HAS_LATER_PERIOD = (
@@ -30,6 +32,18 @@ _PRESENT_PERIOD = _PERIOD.where(
 )
 # The present period of an image that was pushed by its digest alone.
 _PRESENT_PERIOD_BY_DIGEST = _PRESENT_PERIOD.where(fleet_tags.c.digest == bindparam("digest"))
+_IS_TAG = fleet_tags.c.repository == bindparam("repository"), fleet_tags.c.tag == bindparam("tag")
+# The period of a tag at a time, and when the next one begins.
+_PERIOD_AT = (
+    _PERIOD.where(*_IS_TAG, fleet_tags.c.since <= bindparam("at"))
+    .where(or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > bindparam("at")))
+    .order_by(fleet_tags.c.since.desc(), fleet_tags.c.id.desc())
+    .limit(1)
+)
+_NEXT_START = select(func.min(fleet_tags.c.since)).where(*_IS_TAG, fleet_tags.c.since > bindparam("at"))
+# When the last period of a tag ended, and that of an image that was pushed by its digest alone.
+_LAST_END = select(func.max(fleet_tags.c.until)).where(*_IS_TAG)
+_LAST_END_BY_DIGEST = _LAST_END.where(fleet_tags.c.digest == bindparam("digest"))
 _CHANGE = update(fleet_tags).where(
     *(fleet_tags.c[name] == bindparam(f"of_{name}") for name in ("repository", "tag", "digest", "since"))
 )
@@ -162,29 +176,32 @@ def lock_tags(connection: Connection, tags: Iterable[tuple[str, str | None]]) ->
 def record_tag(connection: Connection, image: PushedImage) -> bool:
     """Record what a tag names since a push: its period begins, and the one before it ends.
 
-    A push that is older than the tag's present period ended when that one began. If the present image was pushed before
-    and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.
-    Returns False for a push of the tag's present image, which changes nothing but the time of its latest push.
+    A push that is older than the tag's present period is one of its past. It ended when the next one began, or when the
+    image that had the tag then was pushed again. Of two pushes at the same time, the one that is reported last counts.
+    Returns False for a push of the image that had the tag then, which changes nothing but the time of its latest push.
     """
     present_period = _find_present_period(connection, image.repository, image.tag, image.digest)
-    until = None
-    if present_period is not None and present_period.digest == image.digest:
-        if present_period.pushed_at < image.pushed_at:
-            _change(connection, present_period, _PUSHED_AGAIN, image.pushed_at)
+    period, since, until = present_period, image.pushed_at, None
+    if present_period is None:
+        last_end = connection.scalar(_LAST_END if image.tag else _LAST_END_BY_DIGEST, _make_key(image))
+        since = max(since, last_end or "")  # a clock was set back
+    elif image.digest != present_period.digest and since < present_period.since:
+        period = _find_period_at(connection, image)
+        until = period.until if period else connection.scalar(_NEXT_START, _make_key(image))
+    if period is not None and period.digest == image.digest:
+        if period.pushed_at < image.pushed_at:
+            _change(connection, period, _PUSHED_AGAIN, image.pushed_at)
         return False
-    if present_period is not None and image.pushed_at < present_period.since:
-        until = present_period.since
-    elif present_period is not None:
-        _change(connection, present_period, _END, image.pushed_at)
-        if image.tag and image.pushed_at < present_period.pushed_at:
-            until = present_period.pushed_at
-            renewed_period = present_period._replace(since=present_period.pushed_at)
+    if period is not None:
+        _change(connection, period, _END, since)
+        if image.tag and since < period.pushed_at < (period.until or _ALWAYS):
+            until = period.pushed_at
+            renewed_period = period._replace(since=period.pushed_at)
             insert_if_new(connection, fleet_tags, renewed_period._asdict())
-    period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
-    is_new = insert_if_new(connection, fleet_tags, period._asdict())
-    if not is_new and present_period is not None and image.pushed_at >= present_period.since:
-        # The image was pushed before at the same time as the present one, whose period has ended.
-        _change(connection, period, _END, until)
+    new_period = TagPeriod(image.repository, image.tag, image.digest, since, since, until)
+    if not insert_if_new(connection, fleet_tags, new_period._asdict()):
+        # The image was pushed before at the same time as the one that had the tag then, whose period has ended.
+        _change(connection, new_period, _END, until)
     _bring_back(connection, image.digest, image.pushed_at)
     return True
 
@@ -205,6 +222,16 @@ def _find_present_period(
     query = _PRESENT_PERIOD if tag else _PRESENT_PERIOD_BY_DIGEST
     row = connection.execute(query, {"repository": repository, "tag": tag, "digest": digest}).first()
     return None if row is None else TagPeriod(*row)
+
+
+def _find_period_at(connection: Connection, image: PushedImage) -> TagPeriod | None:
+    """The period of a pushed image's tag at the time of the push, or None."""
+    row = connection.execute(_PERIOD_AT, _make_key(image)).first()
+    return None if row is None else TagPeriod(*row)
+
+
+def _make_key(image: PushedImage) -> dict[str, str | None]:
+    return {"repository": image.repository, "tag": image.tag, "digest": image.digest, "at": image.pushed_at}
 
 
 def _change(connection: Connection, period: TagPeriod, change: Executable, at: str | None) -> None:
