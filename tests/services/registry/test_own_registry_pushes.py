@@ -153,6 +153,24 @@ def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_so
     assert own_registry.find_digest() == SECOND
 
 
+def test_a_push_whose_tag_is_written_after_its_server_ended_has_it_soon(own_registry: OwnRegistry) -> None:
+    """Another server goes on: it had its own look at all tags when it started."""
+    other_server = own_registry.start_server()
+    other_server.record_missed()
+    own_registry.push(FIRST)
+    own_registry.report(FIRST)
+    own_registry.report(SECOND)
+    own_registry.push(SECOND)
+    own_registry.pushes = other_server
+    for _ in range(2):
+        other_server.check_moved_tags()
+        other_server.record_missed()
+        own_registry.confirm()
+        own_registry.now += timedelta(minutes=1)
+    assert (own_registry.find_digest(), own_registry.store.reported_pushes.list()) == (SECOND, [])
+    assert own_registry.list_tag_moves() == [(FIRST, SECOND)]
+
+
 def test_a_moved_tag_is_compared_until_it_is_settled(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND):
         own_registry.push(digest)

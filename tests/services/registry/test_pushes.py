@@ -1,7 +1,7 @@
 """Pushes and deletions that registries report in any order."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -186,7 +186,7 @@ def test_too_many_unconfirmed_pushes_are_reported_again_later(registry: Registry
         connection.execute(insert(reported_pushes), rows)
     with pytest.raises(UnavailableError, match="10000 pushes of 123456789012"):
         registry.report_push(SECOND)
-    registry.store.reported_pushes.remove("other-1")
+    registry.store.reported_pushes.remove(replace(stored_push, id="other-1"))
     registry.report_push(SECOND)
 
 
@@ -236,6 +236,23 @@ def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer
         ("PUSH", "2"),
         ("DELETE", "1"),
     ]
+
+
+@pytest.mark.parametrize("is_push_reported", [True, False])
+def test_a_deleted_tag_names_no_former_image_if_the_push_of_its_last_is_not_reported_yet(
+    registry: Registry, is_push_reported: bool
+) -> None:
+    registry.push(FIRST)
+    registry.report_push(SECOND, action="DELETE")  # forged: the tag is there
+    assert registry.find_digest() == FIRST
+    registry.tags.clear()
+    if is_push_reported:
+        registry.report_push(SECOND)
+        registry.wait()
+    else:
+        registry.report_push(SECOND, action="DELETE")
+    assert registry.find_digest() is None
+    assert list_current_tags(registry, FIRST) == {"1": False, None: True}
 
 
 def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Registry) -> None:

@@ -1,7 +1,7 @@
 """Pushes that are reported without an id and a digest, as by Quay: what the tag names then is what was pushed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Quay:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.digest, self.now = store, FIRST, datetime(2026, 11, 28, 12, tzinfo=UTC)
         self.is_away = False
+        # What happens while the registry answers a question.
+        self.meanwhile: Callable[[], None] = lambda: None
         self.clock, self.secrets = ServerClock(lambda: self.now), WebhookSecrets("own", folder / "hooks.json")
         pushes = RegistryPushes(store, None, self, None, self.clock, Effects())  # type: ignore[arg-type]
         self.confirmation = PushConfirmation(pushes, self.resolve, "registry.example")
@@ -44,7 +46,9 @@ class Quay:
             raise UnavailableError("no answer")
         if reference.endswith(":deleted"):
             raise NotFoundError(f"there is no {reference}")
-        return ImageReference(REPOSITORY, self.digest)
+        image = ImageReference(REPOSITORY, self.digest)
+        self.meanwhile()
+        return image
 
     def push(self, digest: str, times: int = 2, **later: float) -> None:
         """Push an image under the tag, and have it reported so many times."""
@@ -127,3 +131,18 @@ def test_a_push_that_is_confirmed_twice_is_recorded_once(quay: Quay) -> None:
     quay.now += timedelta(hours=5)
     quay.confirmation.run()
     assert (quay.count_reported(), quay.store.reported_pushes.list(10)) == (1, [])
+
+
+def test_a_push_that_is_reported_while_the_former_one_is_confirmed_is_not_lost(quay: Quay) -> None:
+    def push_while_the_registry_fails() -> None:
+        quay.meanwhile, quay.is_away = lambda: None, True
+        quay.push(SECOND, times=1)
+
+    quay.is_away = True
+    quay.push(FIRST)
+    quay.is_away, quay.meanwhile = False, push_while_the_registry_fails
+    quay.confirmation.run()
+    quay.is_away = False
+    quay.now += timedelta(minutes=1)
+    quay.confirmation.run()
+    assert quay.store.tag_history.find_digest(REPOSITORY, "1") == SECOND

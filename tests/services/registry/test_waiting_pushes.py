@@ -1,18 +1,21 @@
 """Stored pushes that keep no others waiting: of other tags, repositories, registries and notifications."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
-from tests.services.registry.notified_server import FIRST, SECOND, THIRD, Registry
+from tests.identity.test_model import ANN, make_token
+from tests.services.registry.notified_server import FIRST, REPOSITORY, SECOND, THIRD, Registry
 from tests.store.factories import FACTORIES, open_store_of_kind
 
+from dockgate.identity.model import Caller
 from dockgate.services.registry.push_confirmation import PUSHES_OF_A_ROUND
 from dockgate.shared.errors import ImageError, UnavailableError
 from dockgate.store.images.reported_pushes import MOST_OF_A_REGISTRY
 from dockgate.store.schema.images import reported_pushes
+from dockgate.web.api.registries import MOST_LISTED, list_unconfirmed_pushes
 
 
 @pytest.fixture(params=FACTORIES)
@@ -57,6 +60,30 @@ def test_many_pushes_of_one_registry_keep_none_of_another_waiting(registry: Regi
     registry.denied_registry = "other.example"
     registry.wait()
     assert registry.find_digest() == FIRST
+
+
+def test_the_reason_of_a_push_names_no_other_repository(registry: Registry) -> None:
+    """Who may see one of the repositories reads it."""
+    registry.report_push(FIRST)
+    (stored_push,) = registry.store.reported_pushes.list()
+    registry.store.reported_pushes.add(replace(stored_push, id="other", repository=f"{stored_push.repository}/secret"))
+    registry.error = UnavailableError("status 500 to a request for web:1")
+    registry.wait()
+    assert {push.repository.rpartition("/")[2]: push.reason for push in registry.store.reported_pushes.list()} == {
+        "web": "status 500 to a request for web:1",
+        "secret": "the registry does not answer",
+    }
+
+
+def test_many_pushes_to_other_repositories_hide_none_that_a_caller_may_see(registry: Registry) -> None:
+    registry.report_push(FIRST)
+    (stored_push,) = registry.store.reported_pushes.list()
+    fields = {**asdict(stored_push), "repository": "secret", "received_at": "2026-11-28T00:00:00.000Z"}
+    with registry.store.database.write() as connection:
+        connection.execute(insert(reported_pushes), [{**fields, "id": f"{number}"} for number in range(MOST_LISTED)])
+    token = make_token(repositories=(REPOSITORY,))
+    (push,) = list_unconfirmed_pushes(registry.store, Caller(ANN, token))
+    assert (push.repository, push.digest) == (REPOSITORY, FIRST)
 
 
 def test_a_slow_registry_is_asked_little_in_a_notification_and_in_a_round(registry: Registry) -> None:

@@ -127,20 +127,30 @@ class RegistryNotifications:
 
         An image that is still there may have lost the tag.
         """
-        if not self._is_there(str(ImageReference(repository, digest)), digest):
-            self.confirmation.pushes.record_deletion(repository, digest)
-        elif tag and not self._is_there(str(TagReference(repository, tag)), digest):
-            self.confirmation.pushes.record_untag(repository, digest, tag)
-        else:
+        pushes, reference = self.confirmation.pushes, str(ImageReference(repository, digest))
+        # First: a push may come meanwhile.
+        present_digest = pushes.store.tag_history.find_digest(repository, tag) if tag else None
+        is_there = self._find_digest(reference) == digest
+        if not is_there:
+            pushes.record_deletion(repository, digest)
+        tagged_digest = self._find_digest(str(TagReference(repository, tag))) if tag else None
+        if tag and tagged_digest is None and present_digest is not None and present_digest != digest:
+            pushes.record_untag(repository, present_digest, tag)  # the push of the deleted image is not recorded
+        if tag and tagged_digest != digest:
+            pushes.record_untag(repository, digest, tag)
+        elif is_there:
             image_name = ImageReference.with_tag(repository, tag, digest)
             _log.warning("%s was reported as deleted, but still exists", image_name)
 
-    def _is_there(self, reference: str, digest: str) -> bool:
-        """Return whether the registry has the digest by this reference. UnavailableError if unknown."""
+    def _find_digest(self, reference: str) -> str | None:
+        """Return the digest that the registry has by this reference, None without one.
+
+        UnavailableError if unknown.
+        """
         try:
-            return self.confirmation.resolve_image(reference, should_check_existence=True).digest == digest
+            return self.confirmation.resolve_image(reference, should_check_existence=True).digest
         except NotFoundError:
-            return False
+            return None
 
     def _record_push(self, form: str, registry: str | None, push: RegistryPush, questions: Questions) -> None:
         reference = RepositoryReference(push.repository, registry)

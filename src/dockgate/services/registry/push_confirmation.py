@@ -118,13 +118,15 @@ class PushConfirmation:
             try:
                 with questions.ask(push.registry):
                     self._decide(push)
+                    if push.registry is None and push.tag:
+                        self.pushes.compare_tag(TagReference(self._strip_own(push.repository), push.tag))
             except StoreError:
                 raise
             except DockgateError as error:
                 postponed_repositories.add(push.repository)
                 self._postpone(push, error)
             else:
-                self._store.reported_pushes.remove(push.id)
+                self._store.reported_pushes.remove(push)
 
         run_for_each(due_pushes, check, _name)
 
@@ -145,16 +147,21 @@ class PushConfirmation:
         elif push.tag is None:
             self._record_if_present(push)
         else:
+            former_period = self._find_present_period(push)  # first: a push may come meanwhile
             tagged_digest = self._find_tagged_digest(push)
             present_period = self._find_present_period(push)
             if tagged_digest is not None and push.digest in (None, tagged_digest):
                 self._record_moved(push, tagged_digest, present_period)
             elif push.registry is None and present_period is not None:
-                # Our own reports a push before it writes the tag, which is compared again soon (`resolve_moved_tag`).
+                # Our own reports a push before it writes the tag, which is compared again soon (`resolve_moved_tag`),
+                # and by another process if this one ends before.
                 self._record_former(push, present_period)
+                return push.attempts > 0
             elif push.attempts == 0:
                 return False
             else:
+                if tagged_digest is None and former_period is not None:
+                    self.pushes.record_untag(push.repository, former_period.digest, former_period.tag or "")
                 self._settle_unconfirmed(push, tagged_digest)
         return True
 
@@ -178,12 +185,15 @@ class PushConfirmation:
     def _find_tagged_digest(self, push: ReportedPush) -> str | None:
         """Ask which image the tag names. None if the tag does not exist."""
         if push.registry is None:
-            name = strip_registry(push.repository, self.address)
-            return self.pushes.resolve_moved_tag(name, push.tag or "")
+            return self.pushes.resolve_moved_tag(self._strip_own(push.repository), push.tag or "")
         try:
             return self.resolve_image(str(TagReference(push.repository, push.tag or ""))).digest
         except NotFoundError:
             return None
+
+    def _strip_own(self, repository: str) -> str:
+        """Return the name of a repository in our own registry."""
+        return strip_registry(repository, self.address)
 
     def _has_image(self, push: ReportedPush) -> bool:
         """Ask whether the registry has the image, by its digest."""
@@ -220,7 +230,7 @@ class PushConfirmation:
         tag = push.tag or ""
         for report in self._store.reported_pushes.list_of_image(push.repository, tag, tagged_digest, PUSHES_OF_A_ROUND):
             self._record_moved(report, tagged_digest, self._find_present_period(push))
-            self._store.reported_pushes.remove(report.id)
+            self._store.reported_pushes.remove(report)
         present_period = self._find_present_period(push)
         if present_period is None or present_period.digest != tagged_digest:
             now = self.pushes.clock.now()

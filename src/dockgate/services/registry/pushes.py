@@ -71,7 +71,7 @@ class RegistryPushes:
         Notifications may have been lost, or come in the wrong order, before the server started.
         """
         if not self._has_recorded_missed:
-            run_for_each(self.registry.iterate_tags(), self._record_if_moved, str)
+            run_for_each(self.registry.iterate_tags(), self.compare_tag, str)
             self._has_recorded_missed = True
 
     def resolve_moved_tag(self, name: str, tag: str) -> str | None:
@@ -87,14 +87,14 @@ class RegistryPushes:
 
         def check(moved_tag: TagReference) -> None:
             last_time, now = self._moved_tags[moved_tag], self.clock.now()
-            self._record_if_moved(moved_tag)
+            self.compare_tag(moved_tag)
             if last_time <= now and self._moved_tags[moved_tag] == last_time:
                 del self._moved_tags[moved_tag]
 
         run_for_each(list(self._moved_tags), check, str)
 
-    def _record_if_moved(self, reference: TagReference) -> None:
-        """Record the image that a tag names in our own registry, unless it is recorded. Raises UnavailableError."""
+    def compare_tag(self, reference: TagReference) -> None:
+        """Record what a tag of our own registry names, unless it is recorded. Raises UnavailableError."""
         name, tag = reference.repository, reference.tag
         repository = name_own_repository(name, self.registry.address)
         present_period = self.store.tag_history.find_present_period(repository, tag)  # first: a push may come meanwhile

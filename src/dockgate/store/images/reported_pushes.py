@@ -49,7 +49,10 @@ class ReportedPushes:
         self._database = database
 
     def add(self, push: ReportedPush) -> None:
-        """Store a push. Repeated, it changes nothing. UnavailableError if the registry has too many already."""
+        """Store a push. UnavailableError if the registry has too many already.
+
+        Repeated, it changes nothing but when it was received last.
+        """
         is_of_registry = _TABLE.registry == (push.registry or "")
         with self._database.write() as connection:
             count = connection.scalar(select(func.count()).where(is_of_registry)) or 0
@@ -58,10 +61,12 @@ class ReportedPushes:
                     f"{count} pushes of {push.registry or 'the server’s registry'} are not confirmed yet",
                     "`dockgate registry pushes` says why.",
                 )
-            insert_if_new(connection, reported_pushes, asdict(push))
+            if not insert_if_new(connection, reported_pushes, asdict(push)):
+                is_push = _TABLE.id == push.id
+                connection.execute(update(reported_pushes).where(is_push).values(received_at=push.received_at))
 
-    def list(self, limit: int) -> Sequence[ReportedPush]:
-        """Return at most `limit`, oldest first."""
+    def list(self, limit: int | None = None) -> Sequence[ReportedPush]:
+        """Return at most `limit`, all if that is None; the oldest first."""
         query = select_as(ReportedPush, reported_pushes).order_by(_TABLE.received_at, _TABLE.id).limit(limit)
         with self._database.read() as connection:
             return [ReportedPush(**row) for row in connection.execute(query).mappings()]
@@ -114,7 +119,7 @@ class ReportedPushes:
         """Store why a push was not confirmed, and when to ask again.
 
         That applies to all pushes of its registry, or to those of its repository. Its attempts are counted, so that the
-        next question is about another.
+        next question is about another. The reason names its image, so pushes to other repositories have another.
         """
         scope = _TABLE.registry == (push.registry or "")
         if not is_for_registry:
@@ -122,12 +127,15 @@ class ReportedPushes:
         attempts = _TABLE.attempts + case((_TABLE.id == push.id, 1), else_=0)
         with self._database.write() as connection:
             change = update(reported_pushes).where(scope)
-            connection.execute(change.values(next_at=next_at, reason=reason, attempts=attempts))
+            is_same_repository = _TABLE.repository == push.repository
+            reason_of_each = case((is_same_repository, reason), else_="the registry does not answer")
+            connection.execute(change.values(next_at=next_at, reason=reason_of_each, attempts=attempts))
 
-    def remove(self, push_id: str) -> None:
-        """Delete a push that is recorded, or that the registry refutes."""
+    def remove(self, push: ReportedPush) -> None:
+        """Delete a push that is recorded, or that the registry refutes, unless it was received again since."""
+        is_push = _TABLE.id == push.id, _TABLE.received_at == push.received_at
         with self._database.write() as connection:
-            connection.execute(delete(reported_pushes).where(_TABLE.id == push_id))
+            connection.execute(delete(reported_pushes).where(*is_push))
 
     def purge(self, before: str) -> None:
         """Delete the pushes that were reported before that time."""

@@ -1,6 +1,7 @@
 """Webhooks of other registries; pull policies and the signing key of the server's registry."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated
 
 from fastapi import Path, Request
@@ -61,13 +62,12 @@ def get_hook(registry: str, form: str, request: Request, registries: RegistryDep
 @mark_self_checking
 def list_unconfirmed_pushes(store: StoreDependency, caller: ReadCaller) -> list[UnconfirmedPush]:
     """List reported pushes that their registry has not confirmed, oldest first, at most 1,000."""
-    pushes = store.reported_pushes.list(limit=MOST_LISTED)
+    visible_pushes = (push for push in store.reported_pushes.list() if caller.can_reach(repository=push.repository))
     return [
         UnconfirmedPush(
             push.repository, push.tag, push.digest, push.received_at, push.next_at, push.attempts, push.reason
         )
-        for push in pushes
-        if caller.can_reach(repository=push.repository)
+        for push in islice(visible_pushes, MOST_LISTED)
     ]
 
 
