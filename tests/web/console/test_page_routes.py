@@ -1,7 +1,10 @@
-"""Which page leads back from a form, and by which names the server is reached."""
+"""Which page leads back from a form and tells what it did, and by which names the server is reached."""
+
+from inspect import getsource
 
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 
 from dockgate.events.subject import EventSubject
 from dockgate.web.console.routes import find_form_page
@@ -53,6 +56,12 @@ def test_every_form_leads_back_to_a_page_that_is_not_its_own_address_only(app: F
     for path in {path for path, methods in routes if "POST" in methods} - pages:
         address = path.replace(":path}", "}").replace("{", "x").replace("}", "")
         assert find_form_page(make_request(app, address)) != address, path
+
+
+def test_every_form_has_the_next_page_tell_what_it_did(app: FastAPI) -> None:
+    routes = [route for route in app.router.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())]
+    silent_forms = {route.path for route in routes if "redirect_to(" in getsource(route.endpoint)}
+    assert silent_forms == {"/signin", "/signout", "/theme"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ A cookie carries it: anyone can make a link, and a parameter of it could claim w
 
 import base64
 import binascii
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
@@ -54,24 +55,20 @@ def repeat_redirect(request: Request, record: str) -> Response:
 
 
 def read_flash(request: Request) -> str | None:
-    """The text for the page that is requested, None without one. Clear it in the answer."""
+    """The text for the page that is requested, None without one.
+
+    A page that fetches itself again has none: only parts of its answer are shown.
+    """
     value = read_cookie(request, _COOKIE)
-    if value is None:
+    if value is None or request.method != "GET" or "HX-Request" in request.headers:
         return None
     try:
         path, separator, text = base64.urlsafe_b64decode(value).decode().partition(_SEPARATOR)
     except (binascii.Error, ValueError):
         return None
-    return text if separator and path == request.url.path else None
-
-
-def read_flash_count(request: Request) -> int | None:
-    """The text as a number, None without one."""
-    text = read_flash(request)
-    return int(text) if text and text.isdecimal() else None
+    return text if separator and unquote(urlsplit(path).path) == request.scope["path"] else None
 
 
 def clear_flash(request: Request, response: Response) -> None:
-    """Have the browser forget the text, if it has one, so that it is shown once."""
-    if read_cookie(request, _COOKIE) is not None:
-        clear_cookie(request, response, _COOKIE)
+    """Have the browser forget the text, so that it is shown once."""
+    clear_cookie(request, response, _COOKIE)

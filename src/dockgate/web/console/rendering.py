@@ -30,6 +30,7 @@ from dockgate.web.browser_sessions import read_cookie
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
 from dockgate.web.console import charts, formats, terminal_text
 from dockgate.web.console.empty_states import get_empty_state
+from dockgate.web.console.flash import clear_flash, read_flash
 from dockgate.web.console.repeated_forms import render_form_key
 from dockgate.web.console.text_pages import split_lines
 
@@ -102,7 +103,7 @@ def render_page(
     refreshed at each event.
     """
     services: WebServices = request.app.state.services
-    nonce = secrets.token_urlsafe(16)
+    nonce, flash = secrets.token_urlsafe(16), read_flash(request)
     theme = read_cookie(request, THEME_COOKIE)
     html = (
         make_environment()
@@ -121,6 +122,7 @@ def render_page(
             is_live=is_live,
             get_empty_state=partial(get_empty_state, caller=caller),
             now=services.clock(),
+            flash=flash,
             **context,
         )
     )
@@ -133,7 +135,10 @@ def render_page(
         and is_gzip_accepted(request.headers.get("Accept-Encoding", ""))
     ):
         body, headers = compress(body), {**headers, "Content-Encoding": "gzip"}
-    return HTMLResponse(body, code, headers=headers)
+    response = HTMLResponse(body, code, headers=headers)
+    if flash is not None:
+        clear_flash(request, response)
+    return response
 
 
 def find_static_file(name: str, accepted_encodings: str) -> Response | None:

@@ -1,19 +1,20 @@
 """The page of the advisory database: its feeds, and what it covers."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import Query, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.services.feeds.status import describe_advisory_database, read_advisory_feeds
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.web import api
 from dockgate.web.api import feeds as calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import PageQuery, list_sort_names, make_page
 from dockgate.web.query_parameters import mark_parameters
@@ -36,10 +37,13 @@ _COVERAGE_SORTS = ("ecosystem", "-ecosystem", "part", "-part", "checked", "-chec
 
 
 @router.post("/advisories/update")
-def update_feeds(caller: api.AcceptCaller, clock: api.ClockDependency, upkeep: api.UpkeepDependency) -> Response:
+def update_feeds(
+    request: Request, caller: api.AcceptCaller, clock: api.ClockDependency, upkeep: api.UpkeepDependency
+) -> Response:
     """Have the server fetch its feeds now."""
     calls.update_feeds(caller, clock, upkeep)
-    return redirect_to("/advisories?requested=true")
+    outcome = "The server was asked to fetch its feeds, each once a minute at most. Checked changes then."
+    return redirect_with_flash(request, "/advisories", outcome)
 
 
 @router.get("/advisories")
@@ -52,12 +56,8 @@ def show_advisories(
     fleet: api.FleetDependency,
     upkeep: api.UpkeepDependency,
     sort: FeedSort = "feed",
-    is_update_requested: Annotated[bool, Query(alias="requested")] = False,
 ) -> Response:
-    """Show what the advisory database covers, and how old it is: nothing of images.
-
-    The form of the page leads back to it: `requested` after a request to update.
-    """
+    """Show what the advisory database covers, and how old it is: nothing of images."""
     database = describe_advisory_database(fleet.advisories)
     feeds = make_page(
         read_advisory_feeds(upkeep.update_settings), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)
@@ -74,6 +74,5 @@ def show_advisories(
         feeds=feeds,
         links=ListLinks("/advisories", list_sort_names(FeedSort), sort),
         troubles=troubles,
-        is_update_requested=is_update_requested,
         has_updates=any(feed.off is None for feed in feeds),
     )

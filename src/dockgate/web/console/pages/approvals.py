@@ -16,6 +16,7 @@ from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.pages.decisions import ApprovalForm, Refusal, choose_status, read_decision
 from dockgate.web.console.pages.executions import render_execution
 from dockgate.web.console.pages.signing_in import Form
@@ -74,14 +75,17 @@ class _DecisionForm:
     approvals: api.ApprovalDependency
 
     def run(
-        self, approval_id: ApprovalId, form: ApprovalForm, caller: Caller, decide: Callable[[], object]
+        self, approval_id: ApprovalId, form: ApprovalForm, caller: Caller, decide: Callable[[], object], outcome: str
     ) -> Response:
-        """Decide, and go back to the page of the approval. Refused, the page shows the form again, and why."""
+        """Decide, and go back to the page of the approval, which tells the outcome.
+
+        Refused, the page shows the form again, and why.
+        """
         try:
             decide()
         except (UsageError, ConflictError) as error:
             return self._render_refusal(Refusal(approval_id, form, self.fields, error), caller)
-        return redirect_to(make_approval_path(approval_id))
+        return redirect_with_flash(self.request, make_approval_path(approval_id), outcome)
 
     def _render_refusal(self, refusal: Refusal, caller: Caller) -> Response:
         """The page of the approval with the form as it was filled in, and why it was refused."""
@@ -114,7 +118,7 @@ def cast_vote(
         body = approval_calls.CastVote(_is_yes(form.fields.get("vote", "")), form.fields.get("reason", ""))
         return approval_calls.cast_vote(approval_id, body, caller, form.store, approvals)
 
-    return form.run(approval_id, "vote", caller, decide)
+    return form.run(approval_id, "vote", caller, decide, "Your vote was recorded.")
 
 
 def _is_yes(vote: str) -> bool:
@@ -138,7 +142,7 @@ def reject_approval(
         raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, form.fields.get("reason", ""), caller.name)
     decide = partial(approval_calls.reject_approval, approval_id, body, caller, form.store, approvals)
-    return form.run(approval_id, "reject", caller, decide)
+    return form.run(approval_id, "reject", caller, decide, "It was rejected.")
 
 
 @router.post("/approvals/{approval_id:path}/override")
@@ -152,4 +156,5 @@ def override_rejection(
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(form.fields.get("reason", ""), form.fields.get("until", ""))
     decide = partial(approval_calls.override_rejection, approval_id, body, caller, form.store, approvals)
-    return form.run(approval_id, "override", caller, decide)
+    outcome = f"The findings that block are accepted until {body.until}."
+    return form.run(approval_id, "override", caller, decide, outcome)

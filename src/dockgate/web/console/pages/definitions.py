@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from dockgate.delivery.definitions.pipeline_text import write_pipeline
 from dockgate.identity.model import Caller, Permission, require_permission
+from dockgate.services.pipelines.documents import AppliedDocument
 from dockgate.services.web_services import DeliveryServices, PolicyServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.shared.wording import format_count
@@ -18,10 +19,11 @@ from dockgate.store.delivery.pipelines import PipelineState, PipelineVersion
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.pages.policy_trials import Trial, run_trial
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.text_pages import make_text_page, split_lines
 from dockgate.web.query_parameters import choose_value, mark_parameters
@@ -63,6 +65,11 @@ def check_text(policies: PolicyServices, delivery: DeliveryServices, text: str, 
         return CheckResult(delivery.documents.check(text + "\n", name), None)
     except DockgateError as error:
         return CheckResult("", error)
+
+
+def _describe_document(document: AppliedDocument) -> str:
+    change = "is unchanged" if document.change == "unchanged" else f"was {document.change}"
+    return f"{document.kind} {document.name} {change}."
 
 
 def compare_texts(old_text: str, new_text: str) -> list[str]:
@@ -196,7 +203,8 @@ def create_definition(
         result = check_text(policies, delivery, text, "document", "document")
         return _render_new_form(request, caller, store, kind, values, text, result, error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
-    return redirect_to(_PAGES[applied_document.kind].format(applied_document.name))
+    path = _PAGES[applied_document.kind].format(applied_document.name)
+    return redirect_with_flash(request, path, _describe_document(applied_document))
 
 
 def render_removed_policy(
@@ -313,4 +321,4 @@ def save_definition(
         result = check_text(policies, delivery, text, "pipeline", name)
         return _render_definition(request, caller, store, name, text=text, result=result, problem=error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
-    return redirect_to(f"/pipelines/{name}/definition")
+    return redirect_with_flash(request, f"/pipelines/{name}/definition", _describe_document(applied_document))

@@ -9,7 +9,7 @@ from dockgate.shared.wording import format_count
 from dockgate.store.records import OutboxKind
 from dockgate.web import api
 from dockgate.web.api import deliveries as calls
-from dockgate.web.console.flash import clear_flash, read_flash, redirect_with_flash
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -51,27 +51,21 @@ def show_deliveries(
     sort: calls.DeliverySort = "-due",
     after: Cursor = None,
 ) -> Response:
-    """List deliveries that failed.
-
-    The forms of the page lead back to it, with what they did.
-    """
+    """List deliveries that failed."""
     query = PageQuery(sort, after)
     page = calls.read_delivery_page(events, query, kind, state)
-    answer = render_page(
+    return render_page(
         request,
         caller,
         "deliveries.html",
         title="Deliveries",
         deliveries=[(entry, _find_subject(entry)) for entry in page.entries],
         kinds=_KIND_TITLES,
-        outcome=read_flash(request),
         links=ListLinks.from_page(
             DELIVERIES, list_sort_names(calls.DeliverySort), query, page, [("kind", kind), ("state", state)]
         ),
         filter_rows=_FILTERS,
     )
-    clear_flash(request, answer)
-    return answer
 
 
 def _find_subject(delivery: FailedDelivery) -> tuple[str, str] | None:
@@ -88,10 +82,14 @@ def _find_subject(delivery: FailedDelivery) -> tuple[str, str] | None:
 def redeliver(request: Request, caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
     """Send one message again that was given up, or all of its kind to its receiver."""
     count = calls.redeliver(calls.RedeliveredMessages(*_read_messages(fields)), caller, events).count
-    outcome = f"{format_count(count, 'message')} {'is' if count == 1 else 'are'} sent again."
+    return redirect_with_flash(request, DELIVERIES, describe_redelivery(count))
+
+
+def describe_redelivery(count: int) -> str:
+    """Say how many messages are sent again."""
     if not count:
-        outcome = "Nothing was sent again: no message was given up that still applies."
-    return redirect_with_flash(request, DELIVERIES, outcome)
+        return "Nothing was sent again: no message was given up that still applies."
+    return f"{format_count(count, 'message')} {'is' if count == 1 else 'are'} sent again."
 
 
 @router.post(f"{DELIVERIES}/dismiss")

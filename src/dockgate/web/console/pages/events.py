@@ -20,11 +20,12 @@ from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import rules as calls
-from dockgate.web.console.flash import clear_flash, read_flash, read_flash_count, redirect_with_flash
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.list_links import FilterRow, ListLinks
+from dockgate.web.console.pages.deliveries import describe_redelivery
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, list_sort_names
 
 # Events on a page, and how many are read for it.
@@ -39,7 +40,6 @@ LONGEST_NAME = 60
 PREFIXES = ("CVE-", "GHSA-", "MAL-", "PYSEC-", "RUSTSEC-", "GO-", "DSA-", "ALAS")
 
 # What a form tells the page of a target that accepted a test message.
-_TESTED_TARGET = "tested"
 
 EventSort = Literal["-number", "number"]
 
@@ -278,10 +278,10 @@ def try_rule(
 
 
 @router.post("/events/rules/{name}/remove")
-def remove_rule(name: str, caller: api.AdminCaller, events: api.EventDependency) -> Response:
+def remove_rule(name: str, request: Request, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Remove an event rule."""
     calls.remove_rule(name, caller, events)
-    return redirect_to("/events/rules")
+    return redirect_with_flash(request, "/events/rules", f"The event rule {name} was removed.")
 
 
 @router.get("/events/targets")
@@ -318,13 +318,10 @@ def show_target(
     sort: calls.DeadLetterSort = "-position",
     after: Cursor = None,
 ) -> Response:
-    """Show a target with the messages that wait, that it accepted, and that could not be sent.
-
-    The forms of the page lead back to it, with what they did.
-    """
+    """Show a target with the messages that wait, that it accepted, and that could not be sent."""
     query = PageQuery(sort, after)
     page = calls.read_dead_letter_page(name, events, query)
-    answer = render_page(
+    return render_page(
         request,
         caller,
         "target.html",
@@ -334,19 +331,15 @@ def show_target(
         waiting=events.targets.list_waiting_messages(name, MAX_WAITING),
         delivered_messages=events.targets.list_delivered_messages(name, MAX_DELIVERED),
         max_delivered=MAX_DELIVERED,
-        is_tested=read_flash(request) == _TESTED_TARGET,
-        redelivered_count=read_flash_count(request),
         links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),
     )
-    clear_flash(request, answer)
-    return answer
 
 
 @router.post("/events/targets/{name}/test")
 def try_target(name: str, request: Request, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Send a test message to a target."""
     calls.try_target(name, caller, events)
-    return redirect_with_flash(request, f"/events/targets/{name}", _TESTED_TARGET)
+    return redirect_with_flash(request, f"/events/targets/{name}", "The target accepted the test message.")
 
 
 @router.post("/events/targets/{name}/redeliver")
@@ -356,11 +349,11 @@ def redeliver_messages(
     """Send one dead letter again, or all."""
     key = fields.get("key")
     redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, events)
-    return redirect_with_flash(request, f"/events/targets/{name}", str(redelivery.count))
+    return redirect_with_flash(request, f"/events/targets/{name}", describe_redelivery(redelivery.count))
 
 
 @router.post("/events/targets/{name}/remove")
-def remove_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> Response:
+def remove_target(name: str, request: Request, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Remove a target with the messages that wait for it."""
     calls.remove_target(name, caller, events)
-    return redirect_to("/events/targets")
+    return redirect_with_flash(request, "/events/targets", f"The target {name} was removed.")

@@ -24,11 +24,12 @@ from dockgate.store.logs import Logs
 from dockgate.web import api
 from dockgate.web.api import executions as calls
 from dockgate.web.api.executions import ActionView, StageView
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.pages.decisions import Refusal, choose_status, read_decision
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import choose_states, describe_commit
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.terminal_text import strip_colours
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
@@ -175,6 +176,7 @@ def _list_artifacts(
 @router.post("/executions/{execution_id}/stop")
 def stop_execution(
     execution_id: ExecutionId,
+    request: Request,
     caller: api.RunCaller,
     store: api.StoreDependency,
     delivery: api.DeliveryDependency,
@@ -184,16 +186,20 @@ def stop_execution(
     calls.stop_execution(
         execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, store, delivery
     )
-    return redirect_to(f"/executions/{execution_id}")
+    return redirect_with_flash(request, f"/executions/{execution_id}", "The execution was stopped.")
 
 
 @router.post("/executions/{execution_id}/retry")
 def retry_execution(
-    execution_id: ExecutionId, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency
+    execution_id: ExecutionId,
+    request: Request,
+    caller: api.RunCaller,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
 ) -> Response:
     """Retry what failed."""
     calls.retry_execution(execution_id, caller, store, delivery)
-    return redirect_to(f"/executions/{execution_id}")
+    return redirect_with_flash(request, f"/executions/{execution_id}", "What failed was started again.")
 
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}")

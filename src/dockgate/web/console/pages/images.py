@@ -24,6 +24,7 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.formats import quote_word, shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.platform_tabs import PlatformChoice, choose_platform
@@ -335,6 +336,7 @@ def download_sbom(
 @api.mark_self_checking
 async def scan_image(
     digest: api.Digest,
+    request: Request,
     caller: api.RunCaller,
     addresses: api.AddressesDependency,
     approvals: api.ApprovalDependency,
@@ -345,7 +347,7 @@ async def scan_image(
     """Request a scan."""
     repository = fields.get("repository", "")
     await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, addresses, approvals, images)
-    return redirect_to(make_image_path(digest, repository))
+    return redirect_with_flash(request, make_image_path(digest, repository), "The scan was requested.")
 
 
 @router.get("/search")

@@ -16,11 +16,12 @@ from dockgate.web.api import principals as calls
 from dockgate.web.authorization import describe_call, record_call
 from dockgate.web.browser_sessions import read_session_secret
 from dockgate.web.console.empty_states import EMPTY_STATES, get_empty_state
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.repeated_forms import FORM_KEY, make_request_key
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
@@ -102,7 +103,7 @@ def add_person(
     return (
         _render_people(request, caller, store, token=new_principal.token)
         if new_principal.token
-        else redirect_to(f"/people/{new_principal.principal.name}")
+        else redirect_with_flash(request, f"/people/{new_principal.principal.name}", "The person was added.")
     )
 
 
@@ -175,25 +176,26 @@ def set_roles(
         calls.set_roles(name, calls.Roles(*_parse_roles(fields)), caller, store, access)
     except (UsageError, ConflictError) as error:
         return _render_person(request, caller, store, name, error=error, values=fields)
-    return redirect_to(f"/people/{name}")
+    return redirect_with_flash(request, f"/people/{name}", "The roles were saved.")
 
 
 @router.post("/people/{name}/disable")
 def disable_person(
     name: str,
+    request: Request,
     caller: api.AdminCaller,
     access: api.AccessDependency,
 ) -> Response:
     """Disable a principal."""
     calls.disable_principal(name, caller, access)
-    return redirect_to(f"/people/{name}")
+    return redirect_with_flash(request, f"/people/{name}", f"{name} was disabled.")
 
 
 @router.post("/people/{name}/enable")
-def enable_person(name: str, caller: api.AdminCaller, access: api.AccessDependency) -> Response:
+def enable_person(name: str, request: Request, caller: api.AdminCaller, access: api.AccessDependency) -> Response:
     """Enable a disabled principal."""
     calls.enable_principal(name, caller, access)
-    return redirect_to(f"/people/{name}")
+    return redirect_with_flash(request, f"/people/{name}", f"{name} was enabled.")
 
 
 @router.post("/people/{name}/tokens")
@@ -226,10 +228,12 @@ def issue_token(
 
 
 @router.post("/people/{name}/tokens/{token_id}/revoke")
-def revoke_token(name: str, token_id: str, caller: api.AdminCaller, access: api.AccessDependency) -> Response:
+def revoke_token(
+    name: str, token_id: str, request: Request, caller: api.AdminCaller, access: api.AccessDependency
+) -> Response:
     """Revoke a token."""
     calls.revoke_token(token_id, caller, access)
-    return redirect_to(f"/people/{name}")
+    return redirect_with_flash(request, f"/people/{name}", f"The token {token_id} was revoked.")
 
 
 @router.get("/audit")
@@ -300,7 +304,7 @@ def end_session(digest: str, request: Request, caller: api.ReadCaller, access: a
     record_call(request, caller)
     access.sessions.end_session(caller, digest)
     describe_call(request, "session ended")
-    return redirect_to("/settings")
+    return redirect_with_flash(request, "/settings", "The session was ended.")
 
 
 @router.get("/styleguide")

@@ -7,13 +7,14 @@ from dockgate.delivery.model import ExecutionResult
 from dockgate.services.pipelines.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import make_execution_rows
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.repeated_forms import make_request_key
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 FIXES = 5
@@ -87,8 +88,13 @@ def show_pipeline(
 
 @router.post("/pipelines/{name}/start")
 def start_pipeline(
-    name: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.RunCaller,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
+    fields: Form,
 ) -> Response:
     """Start a pipeline, once for each form."""
     execution = calls.start_execution(name, caller, store, delivery, make_request_key(fields))
-    return redirect_to(f"/executions/{execution.id}")
+    return redirect_with_flash(request, f"/executions/{execution.id}", f"The pipeline {name} was started.")

@@ -13,6 +13,7 @@ from dockgate.shared.errors import BusyError, ChangedError, DockgateError, NotFo
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import policies as policy_calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.definitions import (
     CheckResult,
@@ -25,7 +26,7 @@ from dockgate.web.console.pages.policy_trials import Trial, describe_candidate, 
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
@@ -208,7 +209,7 @@ def save_policy(
             return _render_policy(
                 request, caller, store, policies, events, name, text=text, comment=comment, result=result, trial=trial
             )
-        policy_calls.put_policy(
+        version = policy_calls.put_policy(
             policies, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
         )
     except (UsageError, ChangedError, BusyError) as error:
@@ -218,20 +219,22 @@ def save_policy(
         return _render_policy(
             request, caller, store, policies, events, name, text=text, comment=comment, result=result, problem=problem
         )
-    return redirect_to(f"/policies/{name}")
+    return redirect_with_flash(request, f"/policies/{name}", f"Saved: version {version.version} is the newest.")
 
 
 @router.post("/policies/{name}/remove")
-def remove_policy(name: str, caller: api.AcceptCaller, policies: api.PolicyDependency, fields: Form) -> Response:
+def remove_policy(
+    name: str, request: Request, caller: api.AcceptCaller, policies: api.PolicyDependency, fields: Form
+) -> Response:
     """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
     policy_calls.remove_policy(name, caller, policies, None, fields.get("version", ""))
-    return redirect_to("/policies")
+    return redirect_with_flash(request, "/policies", f"The policy {name} was removed.")
 
 
 @router.post("/policy-assignments/{name}/remove")
 def remove_assignment(
-    name: str, caller: api.AcceptCaller, policies: api.PolicyDependency, events: api.EventDependency
+    name: str, request: Request, caller: api.AcceptCaller, policies: api.PolicyDependency, events: api.EventDependency
 ) -> Response:
     """Remove a policy assignment."""
     policy_calls.remove_assignment(name, caller, policies, events)
-    return redirect_to("/policies#assignments")
+    return redirect_with_flash(request, "/policies", f"The assignment {name} was removed.")

@@ -15,7 +15,7 @@ from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.console.edited_text import decode_text
-from dockgate.web.console.flash import clear_flash, read_flash
+from dockgate.web.console.flash import read_flash
 from dockgate.web.console.formats import MAX_BEGINNING, make_sentence
 from dockgate.web.console.highlighting import render_code
 from dockgate.web.console.list_links import ListLinks
@@ -215,7 +215,7 @@ def show_commit(
         reason = make_sentence(error.full_message)
     except NotFoundError as error:
         refusal = error
-    answer = render_page(
+    return render_page(
         request,
         caller,
         "commit.html",
@@ -239,8 +239,6 @@ def show_commit(
         line_count=len(lines),
         reason=reason,
     )
-    clear_flash(request, answer)
-    return answer
 
 
 def _split_message(message: str) -> list[str]:

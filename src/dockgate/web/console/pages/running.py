@@ -14,11 +14,12 @@ from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
@@ -179,14 +180,19 @@ def scale_service(
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
         error = UsageError("the desired count is not a number of tasks", f"Give a number from 0 to {calls.MAX_TASKS}.")
         return _render_service(request, caller, addresses, store, delivery, name, text, error)
-    calls.scale_service(name, calls.Scale(int(text)), caller, store, delivery)
-    return redirect_to(f"/running/{name}")
+    is_changed = calls.scale_service(name, calls.Scale(int(text)), caller, store, delivery).rollout is not None
+    outcome = f"The desired count changes to {int(text)}." if is_changed else "The desired count was the same before."
+    return redirect_with_flash(request, f"/running/{name}", outcome)
 
 
 @router.post("/running/{name}/restart")
 def restart_service(
-    name: str, caller: api.AdminCaller, store: api.StoreDependency, delivery: api.DeliveryDependency
+    name: str,
+    request: Request,
+    caller: api.AdminCaller,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
 ) -> Response:
     """Replace all tasks by new ones."""
     calls.restart_service(name, caller, store, delivery)
-    return redirect_to(f"/running/{name}")
+    return redirect_with_flash(request, f"/running/{name}", "The restart has begun: new tasks replace all tasks.")

@@ -11,11 +11,12 @@ from dockgate.web import api
 from dockgate.web.api import attestations as key_calls
 from dockgate.web.api import collections as collection_calls
 from dockgate.web.api import workers as worker_calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.query_parameters import mark_parameters
 
@@ -53,17 +54,17 @@ def show_workers(
 
 
 @router.post("/workers/{worker}/drain")
-def drain_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
+def drain_worker(worker: str, request: Request, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
     """Let a worker finish its work, then stop it."""
     worker_calls.drain_worker(worker, upkeep, caller)
-    return redirect_to("/workers")
+    return redirect_with_flash(request, "/workers", f"The worker {worker} takes no more work.")
 
 
 @router.post("/workers/{worker}/remove")
-def remove_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
+def remove_worker(worker: str, request: Request, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
     """Stop a worker at once."""
     worker_calls.remove_worker(worker, upkeep, caller)
-    return redirect_to("/workers")
+    return redirect_with_flash(request, "/workers", f"The worker {worker} was removed.")
 
 
 @router.get("/attestation-keys")
@@ -77,11 +78,13 @@ def show_keys(request: Request, caller: api.ReadCaller, approvals: api.ApprovalD
 
 
 @router.post("/attestation-keys")
-def rotate_key(caller: api.AdminCaller, approvals: api.ApprovalDependency, fields: Form) -> Response:
+def rotate_key(request: Request, caller: api.AdminCaller, approvals: api.ApprovalDependency, fields: Form) -> Response:
     """Replace the signing key if it is still the one that the page showed."""
+    outcome = "The key had been replaced before. Nothing was changed."
     if fields.get("key") == key_calls.list_keys(caller, approvals).keys[0].id:
         key_calls.rotate_key(caller, approvals)
-    return redirect_to("/attestation-keys")
+        outcome = "The key was replaced."
+    return redirect_with_flash(request, "/attestation-keys", outcome)
 
 
 @router.get("/gc")
@@ -100,7 +103,9 @@ def show_collections(
 
 
 @router.post("/gc")
-def request_collection(caller: api.AdminCaller, upkeep: api.UpkeepDependency, fields: Form) -> Response:
+def request_collection(
+    request: Request, caller: api.AdminCaller, upkeep: api.UpkeepDependency, fields: Form
+) -> Response:
     """Request a collection, unless one has not finished.
 
     ChangedError if the plan that the page showed is not the newest, or if a collection has finished since.
@@ -111,11 +116,11 @@ def request_collection(caller: api.AdminCaller, upkeep: api.UpkeepDependency, fi
             "nothing was removed: this page's plan is not the newest", "See what a collection would remove now."
         )
     collection_calls.request_collection(upkeep, caller)
-    return redirect_to("/gc")
+    return redirect_with_flash(request, "/gc", "The collection was requested.")
 
 
 @router.post("/gc/plan")
-def make_plan(caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
+def make_plan(request: Request, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
     """Plan a collection as of now. Nothing is removed."""
     collection_calls.make_plan(upkeep, caller)
-    return redirect_to("/gc#plan")
+    return redirect_with_flash(request, "/gc", "The plan was made. Nothing was removed.")

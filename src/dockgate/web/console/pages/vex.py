@@ -10,9 +10,10 @@ from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
+from dockgate.web.console.flash import redirect_with_flash
 from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.uploads import PASTED_NAME, Upload, read_upload
 from dockgate.web.paging import list_sort_names
@@ -75,11 +76,13 @@ async def upload_document(
         # A browser lets no page choose a file again; a text stays in its field.
         content = document.data.decode(errors="replace") if document.name == PASTED_NAME else ""
         return await threads.run(caller.name, _render_documents, request, caller, store, content, error)
-    return redirect_to("/vex")
+    return redirect_with_flash(request, "/vex", "The document was uploaded.")
 
 
 @router.post("/vex/{digest}/remove")
-def remove_document(digest: api.Digest, caller: api.AcceptCaller, policies: api.PolicyDependency) -> Response:
+def remove_document(
+    digest: api.Digest, request: Request, caller: api.AcceptCaller, policies: api.PolicyDependency
+) -> Response:
     """Remove an uploaded document. It stays on record."""
     calls.remove_document(digest, caller, policies)
-    return redirect_to("/vex")
+    return redirect_with_flash(request, "/vex", "The document was removed.")

@@ -16,13 +16,13 @@ from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
-from dockgate.web.console.flash import clear_flash, read_flash, redirect_with_flash
+from dockgate.web.console.flash import read_flash, redirect_with_flash
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.repeated_forms import make_request_key
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
 
@@ -163,7 +163,7 @@ def add_waiver(
         return _render_waiver_form(request, caller, values | form_values, error)
     verdict = form_values["verdict"] if re.fullmatch(PATTERN, form_values["verdict"]) else ""
     path = f"/waivers/{new_waiver_view.waiver.id}"
-    return redirect_with_flash(request, path, verdict) if verdict else redirect_to(path)
+    return redirect_with_flash(request, path, verdict or "The waiver was added.")
 
 
 @router.get("/waivers/{waiver_id}")
@@ -179,15 +179,17 @@ def show_waiver(
     view = calls.get_waiver(waiver_id, caller, store, clock)
     verdict = read_flash(request) or ""
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
-    answer = render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
-    clear_flash(request, answer)
-    return answer
+    return render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
 
 
 @router.post("/waivers/{waiver_id}/revoke")
 def revoke_waiver(
-    waiver_id: str, caller: api.AcceptCaller, clock: api.ClockDependency, policies: api.PolicyDependency
+    waiver_id: str,
+    request: Request,
+    caller: api.AcceptCaller,
+    clock: api.ClockDependency,
+    policies: api.PolicyDependency,
 ) -> Response:
     """Revoke a waiver."""
     calls.revoke_waiver(waiver_id, caller, clock, policies)
-    return redirect_to(f"/waivers/{waiver_id}")
+    return redirect_with_flash(request, f"/waivers/{waiver_id}", "The waiver was revoked.")
