@@ -39,12 +39,13 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Makes an authority of its own, as plainly as people do, and a certificate of it."""
+def make_certificates(folder: Path, *, has_key_usage: bool = False) -> Certificates:
+    """Makes an authority of its own, as plainly as people do unless it has a key usage, and a certificate of it."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key, cert, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
     new: list[str | Path] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    _run([*new, "-subj", "/CN=Test authority", "-keyout", ca_key, "-out", ca])
+    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"] if has_key_usage else []
+    _run([*new, "-subj", "/CN=Test authority", *usage, "-keyout", ca_key, "-out", ca])
     server: list[str | Path] = [
         "-CA",
         ca,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -66,9 +67,9 @@ class TargetSystem:
 
 
 class Receiver:
-    """A real HTTP server. `status`, `headers`, `body` and `pause_seconds` are how it answers."""
+    """A real HTTP server. `status`, `headers`, `body` and `pause_seconds` are how it answers, `tls` its certificate."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.status, self.headers, self.body, self.pause_seconds = 200, dict[str, str](), b"", 0.0
         self.has_ended = threading.Event()
@@ -95,9 +96,11 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
         self.has_ended.set()

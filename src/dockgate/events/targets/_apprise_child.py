@@ -15,6 +15,7 @@ import resource
 import ssl
 import sys
 import sysconfig
+from pathlib import Path
 from typing import Any
 
 from dockgate.shared.addresses import explain_refusal
@@ -125,6 +126,7 @@ def main() -> None:
 
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
     _identify_mails(request.get("id", "check"))
+    _trust_authorities(request["ca_bundle"])
     import apprise
 
     records: list[str] = []
@@ -162,6 +164,21 @@ def _identify_mails(message: str) -> None:
         return f"<{message}@{domain or 'dockgate'}>"
 
     email.utils.make_msgid = make_msgid
+
+
+def _trust_authorities(ca_bundle: str | None) -> None:
+    """Trust the authorities of the system and those of a PEM file, as the server does (`shared.tls`).
+
+    The library `requests` knows neither: it has authorities of its own, and takes one file instead of them.
+    """
+    system = ssl.get_default_verify_paths()
+    # OpenSSL finds the authorities of a folder by the hash of their names.
+    files = [ca_bundle, system.cafile, *sorted(Path(system.capath or os.devnull).glob("*.[0-9]"))]
+    authorities = os.memfd_create("authorities")
+    with open(authorities, "wb", closefd=False) as output:
+        output.write(b"\n".join(Path(file).read_bytes() for file in files if file))
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        os.environ[name] = f"/proc/self/fd/{authorities}"
 
 
 class _Collector(logging.Handler):

@@ -124,10 +124,16 @@ class AppriseAdapter(TargetAdapter):
         if importlib.util.find_spec("apprise") is None:
             raise UsageError("apprise is not installed", f"Install it: {sys.executable} -m pip install apprise")
         service = parse_scheme(request["url"]) or "apprise"
-        body = {**request, "hosts": self._hosts, "loopback": self._is_loopback_allowed, "seconds": self._seconds}
+        body = {
+            **request,
+            "hosts": self._hosts,
+            "loopback": self._is_loopback_allowed,
+            "seconds": self._seconds,
+            "ca_bundle": str(self._ca_bundle) if self._ca_bundle else None,
+        }
         try:
             result = subprocess.run(
-                [sys.executable, "-I", "-m", CHILD],
+                [sys.executable, "-I", "-B", "-m", CHILD],
                 input=json.dumps(body),
                 capture_output=True,
                 text=True,
@@ -135,7 +141,7 @@ class AppriseAdapter(TargetAdapter):
                 timeout=self._seconds,
                 check=False,
                 cwd="/",
-                env=self._make_environment(),
+                env=_make_environment(),
             )
         except subprocess.TimeoutExpired:
             raise UnavailableError(
@@ -152,12 +158,14 @@ class AppriseAdapter(TargetAdapter):
             "Check the URL in the Target document.",
         )
 
-    def _make_environment(self) -> dict[str, str]:
-        """The environment, without proxies, which would look hosts up, and all else of the server's."""
-        environment = {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8"}
-        if self._ca_bundle is not None:
-            environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(self._ca_bundle))
-        return environment
+
+def _make_environment() -> dict[str, str]:
+    """The environment of the child: of the server's, where the system's authorities are.
+
+    Proxies are left out, because they would look hosts up.
+    """
+    authorities = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+    return {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8", **authorities}
 
 
 def require_scheme(url: str) -> None:
