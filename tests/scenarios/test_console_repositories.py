@@ -107,6 +107,14 @@ def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
     assert answer.text == "  two blanks\n\tand a tab  \n"
 
 
+def test_a_file_whose_path_ends_with_a_blank_is_changed_itself(site: Site) -> None:
+    site.server.push("web", files={"Dockerfile": "FROM scratch\n", " notes ": "old\n"})
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        assert _edit_file(browser, " notes ", content="new\n").status_code == 303
+        assert browser.get("/repositories/web/raw/ notes ?at=main").text == "new\n"
+        assert browser.get("/repositories/web/raw/notes?at=main").status_code == 404
+
+
 @pytest.mark.parametrize("path", ["../x", ".git/hooks/post-receive", "/etc/passwd", "a\nb"])
 def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:

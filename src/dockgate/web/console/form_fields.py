@@ -11,8 +11,8 @@ from dockgate.web.threads import get_threads
 
 # Fields of a form, and parts of the path of a page to return to.
 MAX_FIELDS = 100
-# Fields whose blanks mean something: the content of a file.
-TEXT_FIELDS = frozenset({"content"})
+# Fields whose blanks mean something: the content of a file, and the path at which it was opened.
+TEXT_FIELDS = frozenset({"content", "opened"})
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 

@@ -125,6 +125,8 @@ def save_file(
     """
     names = ("content", "head", "at", "author", "email", "message", "path", "opened")
     values = {field: fields.get(field, "") for field in names}
+    if values["path"] == values["opened"].strip():  # a path that begins or ends with a blank lost it in its field
+        values["path"] = values["opened"]
     pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
     try:
         change = _make_change(sources, name, values)
