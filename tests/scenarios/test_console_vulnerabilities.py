@@ -267,6 +267,10 @@ def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None
     assert browser.get("/vulnerabilities/openssl").headers["location"] == "/packages/openssl"
     assert browser.get(f"/search?q={CRITICAL}").headers["location"] == f"/vulnerabilities/{CRITICAL}"
     assert "/packages/critical-fixed-0" in browser.get("/search?q=critical-f").text
+    for words in ("pkg:", "pkg:deb", "pkg:deb/", "pkg:github/a/b@1?x"):  # they lead to no page with an error
+        assert browser.get("/search", params={"q": words}).status_code == 200
+    answer = browser.get("/search", params={"q": "PKG:deb/debian/openssl"})
+    assert answer.headers["location"] == "/packages/pkg:deb/debian/openssl"
 
 
 def test_findings_images_and_waivers_link_to_vulnerability_and_package(site: Site, browser: Browser) -> None:

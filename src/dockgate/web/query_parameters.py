@@ -60,16 +60,10 @@ async def require_known_parameters(request: Request) -> None:
         known_names = _known_names[call] = frozenset(names.union(more_parameters.names))
     for name, value in parse_qsl(request.url.query, keep_blank_values=True):
         if name not in known_names and not _is_of_table(name, more_parameters.tables):
-            raise RequestValidationError(
-                [
-                    {
-                        "type": "unknown_parameter",
-                        "loc": ("query", name[:_MAX_NAME]),
-                        "input": value,
-                        "ctx": {"expected": _join_names(sorted(known_names))},
-                    }
-                ]
-            )
+            choices = _join_names(sorted(known_names))
+            advice = f"Use {choices}, or leave it out." if choices else "Leave it out."
+            problem = {"type": "unknown_parameter", "loc": ("query", name[:_MAX_NAME]), "input": value}
+            raise RequestValidationError([{**problem, "ctx": {"advice": advice}}])
 
 
 KNOWN_PARAMETERS = Depends(require_known_parameters)

@@ -10,7 +10,7 @@ from dockgate.shared.digest import PATTERN
 _SENTENCES = {
     "missing": ("is missing", "Add it."),
     "unexpected_keyword_argument": ("is not known", "Remove it."),
-    "unknown_parameter": ("is not a parameter here", "Use {expected}, or leave it out."),
+    "unknown_parameter": ("is not a parameter here", "{advice}"),
     "unknown_value": ("is {input}, which is not one of its values", "Leave it out."),
     "enum": ("is {input}, which is not one of its values", "Use {expected}."),
     "literal_error": ("is {input}, which is not one of its values", "Use {expected}."),

@@ -10,6 +10,7 @@ from fastapi import Query
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import Caller
+from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
 from dockgate.services.images.waiver_visibility import select_visible_waivers
@@ -107,7 +108,10 @@ def find_matches(
         vulnerabilities = [words]
     matches += [(name, "vulnerability", make_vulnerability_path(name)) for name in vulnerabilities]
     if is_purl(lower_words):
-        matches.append((words, "package", make_package_path("", words)))
+        purl = lower_words[:4] + words[4:]
+        with suppress(ValueError):  # not complete yet: its page would say that it is wrong
+            parse_purl(purl)
+            matches.append((purl, "package", make_package_path("", purl)))
     matches += [(name, "package", make_package_path("", name)) for name in packages]
     if _EXECUTION.fullmatch(words):
         with suppress(NotFoundError):
