@@ -14,7 +14,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.delivery.model import ActionKey, ExecutionId
 from dockgate.identity.model import Role
 from dockgate.shared.errors import BuildError
-from dockgate.web.console.pages.executions import LAST_LINES
+from dockgate.web.console.pages.executions import LAST_LINES, MAX_LOG_BYTES
 
 LINES = 2500
 
@@ -80,6 +80,21 @@ def test_a_search_finds_text_across_colours_and_long_lines_need_not_wrap(site: S
     assert 'class="log unwrapped"' in html
     assert 'name="wrap" value="no"' in html
     assert "No line contains these words" in browser.get(f"{path}?q=nothing-like-this").text
+
+
+def test_a_log_is_downloaded_byte_by_byte_however_long_it_is(site: Site, browser: Browser) -> None:
+    key = ActionKey(ExecutionId(site.execution), "Build", "Build", 1)
+    path = f"/executions/{key.execution}/Build/Build/1"
+    assert "download it" not in browser.get(path).text
+    log = b"progress 1\rprogress 2\x0b\n" + MAX_LOG_BYTES * b"x" + b"\nthe end\n"
+    file = next(site.server.folder.rglob(f"{key.execution}/Build+Build+1.log"))
+    original = file.read_bytes()
+    file.write_bytes(log)
+    try:
+        assert browser.get(f"{path}/raw").content == log
+        assert "download it" in browser.get(path).text
+    finally:
+        file.write_bytes(original)
 
 
 def test_the_logs_of_an_execution_lead_to_each_other(browser: Browser) -> None:

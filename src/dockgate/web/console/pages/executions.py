@@ -286,13 +286,13 @@ def download_log(
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
     store.executions.get_run(key)
-    lines, _ = _read_lines(store.logs, key)
+    log, _ = _read_log(store.logs, key)
     headers = {
         "Content-Disposition": f'attachment; filename="{execution_id}-{action}-{attempt}.log"',
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    return PlainTextResponse("\n".join(lines) + "\n", headers=headers)
+    return PlainTextResponse(log, headers=headers)
 
 
 def _list_logs(store: Store, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
@@ -324,11 +324,18 @@ def _read_last_lines(store: Store, key: ActionKey) -> Sequence[str]:
 
 def _read_lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
     """The lines of a log, and whether it is longer than what is read."""
-    offset, parts = 0, []
-    while offset < MAX_LOG_BYTES:
+    log, is_cut = _read_log(logs, key, MAX_LOG_BYTES)
+    return log.decode("utf-8", "replace").splitlines(), is_cut
+
+
+def _read_log(logs: Logs, key: ActionKey, limit: int | None = None) -> tuple[bytes, bool]:
+    """A log, byte by byte, and whether it is longer than what is read: about `limit` bytes, None for all."""
+    offset, parts = 0, list[bytes]()
+    while True:
         data, next_offset = logs.read(key, offset)
         if not data:
-            break
+            return b"".join(parts), False
+        if limit is not None and offset >= limit:
+            return b"".join(parts), True
         parts.append(data)
         offset = next_offset
-    return b"".join(parts).decode("utf-8", "replace").splitlines(), offset >= MAX_LOG_BYTES
