@@ -368,10 +368,12 @@ def test_an_image_that_passes_by_a_waiver_names_it_where_its_status_is_shown(ser
         assert f'by <a href="/waivers/{waiver["id"]}"><bdi class="foreign">ana</bdi></a> until' in html
         assert f"{vulnerability} in " in html
     assert "It is never called" in html
-    add_waiver(server, vulnerability=vulnerability, repository="named/app")
+    next_waiver = add_waiver(server, vulnerability=vulnerability, repository="named/app")["waiver"]
     server.post(f"/waivers/{waiver['id']}/revoke")
     assert get_summary()["waived"]
     assert waiver["id"] not in [entry["by"] for entry in get_summary()["waivers"]]
     for page in ("/images?repository=named/app", f"/images/{image}"):
         html = slow_http.get(f"{server.url}{page}", headers={"Accept": "text/html"}).text
-        assert "Who waived this is not listed: " in html
+        assert waiver["id"] not in html
+        # Until the verdict of the next waiver is recorded.
+        assert "Who waived this is not listed: " in html or next_waiver["id"] in html
