@@ -219,6 +219,24 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
 
 
 @pytest.mark.real
+def test_a_process_that_stood_still_while_another_attached_something_writes_nothing(
+    running: Running, tmp_path: Path
+) -> None:
+    """It lost its connection to the database, and its lock with that."""
+    digest, policy = running.push("team/app", "1", IMAGE), PolicyReference("p")
+    attestor, other_attestor = (RegistryAttestor(Keys(tmp_path / "keys"), running.address) for _ in range(2))
+
+    def write_late(name: str, subject: str) -> bytes:
+        other_attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", attestor.sign(b"{}"))
+        return write(FIRST_VERDICT)(name, subject)
+
+    with pytest.raises(UnavailableError, match="something else was attached"):
+        attestor.attest("team/app", digest, FIRST_VERDICT, policy, write_late)
+    attestor.attest("team/app", digest, FIRST_VERDICT, policy, write(FIRST_VERDICT))
+    assert len(read_attestations(RegistryRepository(running.address, "team/app"), digest)) == 2
+
+
+@pytest.mark.real
 def test_two_processes_that_attach_at_once_lose_nothing(running: Running, tmp_path: Path) -> None:
     """Registries have no conditional update: the other process writes between this one's reading and writing."""
     digest, policy = running.push("team/app", "1", IMAGE), PolicyReference("p")

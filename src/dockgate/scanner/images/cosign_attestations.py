@@ -19,7 +19,7 @@ from dockgate.scanner.manifest import MANIFESTS, Index, load_object, parse_manif
 from dockgate.scanner.registry_reference import RegistryReference, check_digest, parse_remote
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import is_digest
-from dockgate.shared.errors import ImageError, NotFoundError
+from dockgate.shared.errors import ImageError, NotFoundError, UnavailableError
 
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -130,10 +130,10 @@ def add_attestation(
     Those with all annotations of `replaces` are removed. Returns False, without calling `content`, if one with the
     annotation `key` (name, value) exists.
 
-    A concurrent write may be lost: registries have no conditional update.
+    UnavailableError if something was attached meanwhile. Registries have no conditional update: what is attached in the
+    moment before the write is lost.
     """
-    with closing(repository.open(tag=make_attestation_tag(digest))) as image_source:
-        layers = _read_layers(image_source)
+    layers = _read_attached_layers(repository, digest)
     if any(_get_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
     new_layers = [layer for layer in layers if not replaces.items() <= _get_annotations(layer).items()]
@@ -155,8 +155,16 @@ def add_attestation(
             "config": {"mediaType": _CONFIG, "digest": config_digest, "size": config_size},
             "layers": new_layers,
         }
+        if _read_attached_layers(repository, digest) != layers:
+            raise UnavailableError(f"something else was attached to {digest} in {repository} meanwhile", "Try again.")
         pusher.push_manifest(encode(manifest), has_digest_name=False)
     return True
+
+
+def _read_attached_layers(repository: RegistryRepository, digest: str) -> list[dict[str, Any]]:
+    """Read the layers of the image that has the attestations of an image; none without it."""
+    with closing(repository.open(tag=make_attestation_tag(digest))) as image_source:
+        return _read_layers(image_source)
 
 
 def _read_layers(image_source: ImageSource) -> list[dict[str, Any]]:
