@@ -57,16 +57,16 @@ def test_stale_feeds_that_count_leave_it_partial_and_are_named() -> None:
     kev = Coverage("kev", True, (), DEBIAN.checked_at)
     matching = judge_matching(_make_state(), [DEBIAN, kev, Coverage("npm", True, (), None)], later)
     assert matching.certainty is Certainty.PARTIAL
-    assert str(matching.reason).startswith(f"The advisory feed for Debian:13 {stale} Run `dockgate db update`")
+    assert str(matching.reason).startswith(f"The advisory feed for Debian:13 {stale} See the state of each feed")
     fresh_debian = replace(DEBIAN, checked_at=later)
     matching = judge_matching(_make_state(), [fresh_debian, kev], later, ["kev"])
-    assert str(matching.reason).startswith(f"The catalogue KEV {stale} Run")
+    assert str(matching.reason).startswith(f"The catalogue KEV {stale} See")
     ecosystems = [f"Debian:{number}" for number in range(5)]
     coverage = [replace(DEBIAN, ecosystem=name) for name in ecosystems]
     matching = judge_matching(_make_state(ecosystems=ecosystems), coverage, later)
     assert "Debian:2" in str(matching.reason)
     assert "Debian:3" not in str(matching.reason)
-    assert "So are 2 other feeds. Run" in str(matching.reason)
+    assert "So are 2 other feeds. See" in str(matching.reason)
 
 
 def test_a_real_database_says_which_catalogues_it_has(tmp_path: Path) -> None:

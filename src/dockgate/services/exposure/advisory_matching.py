@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Coverage
 MAX_NAMED = 5
 # Stale feeds that a reason describes.
 MAX_STALE = 3
-_NEXT_STEP = "Run `dockgate db update`; the page “Advisories” shows the state of each feed."
+_NEXT_STEP = "See the state of each feed: `dockgate db status`, or the page “Advisories”."
 
 
 @dataclass(frozen=True, slots=True)
