@@ -104,10 +104,11 @@ def make_feed_recovered(feed: str, since: str, time: str) -> NewEvent:
 def make_feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
     """The event for an advisory feed whose last check, at `since`, is too long ago.
 
-    New verdicts that need it are Undetermined.
+    New verdicts that need it are Undetermined. The id has the day of the announcement, as in `make_feed_suspect`.
     """
     detail = {"feed": feed, "since": since, "parts": list(parts)}
-    return make_event("feed.stale", EventSubject(SubjectKind.FEED, feed), f"{feed}/{since}", time, detail)
+    key = f"{feed}/{since}/{time[:10]}"
+    return make_event("feed.stale", EventSubject(SubjectKind.FEED, feed), key, time, detail)
 
 
 def make_feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:

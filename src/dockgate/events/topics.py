@@ -37,7 +37,7 @@ _REPEATED_KINDS = (
 _TOPIC_FIELDS = (
     *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "scan-status"),
     *("vulnerabilities", "waiver", "feed", "approval", "execution", "task", "summary", "fix", "part"),
-    "finding-severity-counts",
+    *("parts", "finding-severity-counts"),
 )
 # Kinds that are not repeated anyway: when it began, or ends, makes it another thing.
 _PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"

@@ -47,8 +47,8 @@ class FeedState:
     of its last record.
     `is_partial`: other parts were updated in the last attempt.
     `is_unreachable`: no host took a connection. `next_at` is the next attempt, `off` why the server makes none.
-    The rest is for announcements: the period of failure that was announced with these parts, and when the last one that
-    was announced ended.
+    The rest is for announcements: the period of failure that was announced with these parts, when the last one that was
+    announced ended, and of which last check was announced that it is too old.
     """
 
     feed: str
@@ -68,6 +68,7 @@ class FeedState:
     announced_since: str | None = None
     announced_parts: tuple[str, ...] = ()
     recovered_at: str | None = None
+    stale_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What a server announces of its feeds: failures, stale and suspect ones, each once, without secrets."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,6 +116,31 @@ def test_a_clock_that_jumps_makes_nothing_stale(server: Server, site: Site) -> N
     assert f"{OSV} 304" in site.requests  # its check lies in the future
     assert server.get_status("osv").checked_at == "2026-11-24T12:30:00Z"
     assert server.events == []
+
+
+def test_a_feed_that_a_clock_announced_as_stale_which_was_ahead_is_announced_when_it_is_stale(
+    server: Server, site: Site
+) -> None:
+    server.run(0)
+    site.failing[KEV] = [500] * 1000
+    for day, count in ((1, 0), (9, 1), (10, 1), (2, 1), (6, 1), (7, 2), (8, 2), (12, 2)):
+        for hours in (0.1, 2):
+            server.run(day * 24 + hours)
+            server.restart()
+        assert server.list_event_kinds().count("feed.stale") == count, day
+
+
+def test_feeds_whose_folder_cannot_be_written_are_announced_as_stale(server: Server) -> None:
+    server.run(0)
+    lock = server.settings.advisories.with_name(f"{server.settings.advisories.name}.feeds.json.lock")
+    lock.unlink()
+    lock.mkdir()
+    for hours in (6 * 24, 8 * 24, 8 * 24 + 1):
+        server.hours = hours
+        server.updates.run()
+        with suppress(OSError):
+            server.updates.announce_stale()
+    assert [event.detail["feed"] for event in server.events] == ["epss", "kev", "osv"]
 
 
 def test_a_suspect_feed_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_one(

@@ -102,6 +102,16 @@ def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejecti
     assert publish_verdict(server, "Approved") == 0
 
 
+def test_a_part_of_a_feed_that_fails_later_is_announced(server: Server) -> None:
+    server.add_target()
+    server.add_rule("feed.failed")
+    failures = [{"part": f"osv {name}", "reason": "status 500"} for name in ("npm", "PyPI")]
+    for parts, count in ((failures[:1], 1), (failures[:1], 0), (failures, 1)):
+        server.record_event("feed.failed", feed="osv", since="2026-11-28T12:00:00Z", parts=parts)
+        assert len(server.claim_messages()) == count
+        server.advance_time(hours=1)
+
+
 def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from dockgate.config import Settings
 from dockgate.events import dockgate_events
 from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.feeds import advisories
 from dockgate.services.feeds.status import read_parts, read_record_ages
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
@@ -23,8 +25,6 @@ from dockgate.vulnerabilities.feed_age import is_stale
 from dockgate.vulnerabilities.feed_schedule import FeedState, announce, is_due, schedule
 
 _log = logging.getLogger(__name__)
-# Announcements of stale feeds that this process remembers to have made.
-_MAX_REMEMBERED = 1000
 
 
 class Update(Protocol):
@@ -65,7 +65,6 @@ class FeedUpdates:
         self._urls = dict(settings.feeds)
         self._periods = dict(settings.updates.periods)
         self._installed_files: tuple[int, int] | None = None
-        self._merge_announced: set[str] = set()
         self._attempts: dict[str, datetime] = {}
         self._suspects_read: date | None = None
         names = [feed.name for feed in self._feeds]
@@ -98,20 +97,23 @@ class FeedUpdates:
 
     def announce_stale(self) -> None:
         """Announce each feed whose last successful check is too old, once until the next one."""
-        now, stale_parts = self._clock(), dict[str, list[Part]]()
-        for part in read_parts(self._path):
-            if is_stale(part.checked_at, now):
-                stale_parts.setdefault(part.feed, []).append(part)
-        states = read_states(self._path)
-        for feed, parts in stale_parts.items():
-            if is_due(states.get_state(feed), now):
-                continue  # a clock that jumps makes all feeds old until their next attempt
-            since = min(part.checked_at for part in parts)
-            event = dockgate_events.make_feed_stale(feed, since, [part.title for part in parts], self._clock.now())
-            if event.id not in self._merge_announced:
-                self._record([event])
-                self._merge_announced = {event.id, *list(self._merge_announced)[: _MAX_REMEMBERED - 1]}
+        now, parts, states = self._clock(), read_parts(self._path), read_states(self._path)
+
+        def announce_feed(feed: str) -> None:
+            state, last_attempt = states.get_state(feed), self._attempts.get(feed)
+            if is_due(state, now) and (last_attempt is None or not is_due(state, last_attempt)):
+                return  # a clock that jumps makes all feeds old until their next attempt
+            stale_parts = [part for part in parts if part.feed == feed and is_stale(part.checked_at, now)]
+            since = min((part.checked_at for part in stale_parts), default=None)
+            if since == state.stale_since:
+                return
+            if since is not None:
+                titles = [part.title for part in stale_parts]
+                self._record([dockgate_events.make_feed_stale(feed, since, titles, self._clock.now())])
                 _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
+            change_states(self._path, partial(_set_stale, feed=feed, since=since))
+
+        run_for_each(sorted({*states.feeds, *(part.feed for part in parts)}), announce_feed)
 
     def announce_suspect(self) -> None:
         """Announce the parts of feeds that are checked and bring nothing, each once.
@@ -248,6 +250,10 @@ def _add_ages(
             for name in names
         }
     )
+
+
+def _set_stale(states: FeedStates, feed: str, since: str | None) -> FeedStates:
+    return states.replace_feeds({feed: replace(states.get_state(feed), stale_since=since)})
 
 
 def _merge_announced(states: FeedStates, changed_states: dict[str, FeedState]) -> FeedStates:
