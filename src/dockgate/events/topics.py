@@ -30,8 +30,8 @@ StateKey = tuple[str, str]
 
 # Kinds of which several events may say the same, of which a target is notified once. Others happen once for each event.
 _REPEATED_KINDS = (
-    *("Inspector2 Scan", "approval.", "execution.", "feed.", "finding.", "fix.", "image.", "pull.", "service."),
-    *("verdict.", "waiver.", "watch."),
+    *("Inspector2 Scan", "approval.", "feed.", "finding.", "fix.", "image.", "pull.", "service.", "verdict."),
+    *("waiver.", "watch."),
 )
 # What these say: these fields of the detail, without times.
 _TOPIC_FIELDS = (
@@ -39,6 +39,8 @@ _TOPIC_FIELDS = (
     *("vulnerabilities", "waiver", "feed", "approval", "execution", "task", "summary", "fix", "part"),
     *("parts", "finding-severity-counts"),
 )
+# Kinds that are repeated while something lasts, and have no event for its end.
+EPISODIC_KINDS = ("service.unhealthy",)
 # Kinds that are not repeated anyway: when it began, or ends, makes it another thing.
 _PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"
 
@@ -105,8 +107,8 @@ class Reopening:
 class GroupedEvent:
     """An event that waits to become one message with others. `position` is its number in the log.
 
-    `topic` identifies what the target would be notified about: it is not notified about a topic again. `reopens` are
-    topics of which it is notified again after this event.
+    `topic` identifies what the target would be notified about: it is not notified about a topic again, unless the topic
+    occurred last before `episode_since`. `reopens` are topics of which it is notified again after this event.
     """
 
     target: str
@@ -116,6 +118,7 @@ class GroupedEvent:
     pause_seconds: int
     topic: str
     reopens: Reopening | None = None
+    episode_since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def select_new_events(
     times = dict(known_topics)
     for event in events:
         key = event.target, event.topic
-        is_new = times.get(key, "") < since
+        is_new = times.get(key, "") < max(since, event.episode_since)
         if event.reopens is not None:
             _note_state(selection, event, event.reopens, is_new=is_new)
         if is_new:

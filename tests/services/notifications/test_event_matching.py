@@ -112,6 +112,26 @@ def test_a_part_of_a_feed_that_fails_later_is_announced(server: Server) -> None:
         server.advance_time(hours=1)
 
 
+def test_a_task_that_is_unhealthy_again_after_a_day_is_announced_again(server: Server) -> None:
+    server.add_target()
+    server.add_rule("service.unhealthy")
+    messages = []
+    for hours in (*[1] * 30, 25, 1):
+        server.advance_time(hours=hours)
+        server.record_event("service.unhealthy", service="shop", task="shop-1", image="sha256:a")
+        messages.append(len(server.claim_messages()))
+    assert messages == [1, *[0] * 29, 1, 0]
+
+
+def test_an_execution_that_fails_again_when_it_is_retried_is_announced_again(server: Server) -> None:
+    server.add_target()
+    server.add_rule("execution.failed")
+    for _ in range(2):
+        server.record_event("execution.failed", execution="web-1", pipeline="web", reason="its image was rejected")
+        assert len(server.claim_messages()) == 1
+        server.advance_time(hours=1)
+
+
 def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")

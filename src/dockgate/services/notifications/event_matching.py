@@ -12,7 +12,7 @@ from dockgate.events.input_template import OutputTooLargeError
 from dockgate.events.model import OWNERS, NewEvent, StoredEvent, Target
 from dockgate.events.pattern import PatternSet
 from dockgate.events.subject import EventSubject, SubjectKind
-from dockgate.events.topics import GroupedEvent, Reopening, make_state_topics, make_topic
+from dockgate.events.topics import EPISODIC_KINDS, GroupedEvent, Reopening, make_state_topics, make_topic
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.notifications.event_rules import CompiledRule, CompiledTarget, EventRules
@@ -36,6 +36,8 @@ TOPIC_DAYS = 30
 # A target is notified again of an image that is rejected for the same reason as before it was approved, unless that was
 # less than a day ago: an advisory that comes and goes is not announced each time.
 REOPEN_AFTER = timedelta(days=1)
+# A target is notified again of a task that was not unhealthy for so long.
+EPISODE_ENDS_AFTER = timedelta(days=1)
 
 _log = logging.getLogger(__name__)
 
@@ -125,6 +127,9 @@ class EventMatcher:
                         pause_seconds=compiled_target.target.group_seconds,
                         topic=make_topic(event.body),
                         reopens=_make_reopening(event.body, batch.now),
+                        episode_since=(
+                            format_time(batch.now - EPISODE_ENDS_AFTER) if event.detail_type in EPISODIC_KINDS else ""
+                        ),
                     )
                 )
             elif target.enabled:
