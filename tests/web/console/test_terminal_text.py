@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.web.console.terminal_text import render_line, strip_colours
+from dockgate.web.console.terminal_text import MAX_LINE, MAX_LINES_TEXT, fold_lines, render_line, strip_colours
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,15 @@ def test_a_line_has_no_markup_but_spans_of_known_classes(text: str) -> None:
     html_without_spans = re.sub(r'<span class="(sgr-[a-z]+ ?)+">|</span>', "", html)
     assert "<" not in html_without_spans
     assert html.count("<span") == html.count("</span>")
+
+
+def test_a_page_has_room_for_a_limited_number_of_coloured_characters() -> None:
+    lines = ["\x1b[31ma\x1b[32mb" * 2000] * 1000
+    assert sum(map(len, fold_lines(lines))) <= MAX_LINES_TEXT + len(lines)
+    short_lines = ["x" * (MAX_LINES_TEXT // 1000)] * 999
+    assert fold_lines([*short_lines, "y" * 99]) == [*short_lines, "y" * 99]
+    assert fold_lines(["y" * (MAX_LINE + 1)]) == ["y" * MAX_LINE + "…"]
+    assert fold_lines([]) == []
 
 
 def test_a_search_looks_at_the_text_without_colours() -> None:

@@ -4,30 +4,46 @@ It is pure.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+# Characters of a line before it is folded, and of all lines of a page: each of them may have a colour of its own, and
+# a log is shown every two seconds while it grows.
+MAX_LINE, MAX_LINES_TEXT = 4000, 250_000
 _SGR = re.compile(r"\x1b\[([0-9;:]*)m")
 # Colours by their number in SGR; bright ones look like the others, so that all have contrast in both themes.
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 _WEIGHTS = {1: "bold", 2: "faint", 3: "italic", 4: "underline"}
+_SPAN, _CLASS_END, _SPAN_END = Markup('<span class="'), Markup('">'), Markup("</span>")
 # What ends a weight: 22 both of the first two.
 _ENDS = {22: ("bold", "faint"), 23: ("italic",), 24: ("underline",)}
 
 
 def render_line(text: str) -> Markup:
     """A line with its colours as spans. Other control characters become visible; nothing in it is markup."""
-    pieces: list[Markup] = []
+    pieces: list[str] = []
     weights: dict[str, None] = {}
     colour = ""
     position = 0
     for match in _SGR.finditer(text):
-        pieces.append(_render_span(text[position : match.start()], colour, weights))
+        pieces += _render_span(text[position : match.start()], colour, weights)
         colour = _apply_codes(match[1], colour, weights)
         position = match.end()
-    pieces.append(_render_span(text[position:], colour, weights))
+    pieces += _render_span(text[position:], colour, weights)
     return Markup("").join(pieces)
+
+
+def fold_lines(lines: Sequence[str]) -> list[str]:
+    """The lines of a log as a page has room for them: the more long ones there are, the shorter is each."""
+    is_short = sum(min(len(line), MAX_LINE) for line in lines) <= MAX_LINES_TEXT
+    size = MAX_LINE if is_short else MAX_LINES_TEXT // len(lines)
+    return [fold_line(line, size) for line in lines]
+
+
+def fold_line(line: str, size: int) -> str:
+    """A line of at most `size` characters, with "…" where it was cut."""
+    return line if len(line) <= size else f"{line[:size]}…"
 
 
 def strip_colours(text: str) -> str:
@@ -45,11 +61,12 @@ def escape_invisible(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in text)
 
 
-def _render_span(text: str, colour: str, weights: Iterable[str]) -> Markup:
+def _render_span(text: str, colour: str, weights: Iterable[str]) -> tuple[str, ...]:
+    """The pieces of a span, of which those that are no markup are escaped as they are joined."""
     names = [f"sgr-{name}" for name in (*weights, *([colour] if colour else ()))]
     if not text or not names:
-        return Markup("{}").format(escape_invisible(text))
-    return Markup('<span class="{}">{}</span>').format(" ".join(names), escape_invisible(text))
+        return (escape_invisible(text),)
+    return _SPAN, " ".join(names), _CLASS_END, escape_invisible(text), _SPAN_END
 
 
 def _apply_codes(parameters: str, colour: str, weights: dict[str, None]) -> str:

@@ -31,7 +31,7 @@ from dockgate.web.console.pages.stages import choose_states, describe_commit
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.console.terminal_text import strip_colours
+from dockgate.web.console.terminal_text import fold_line, fold_lines, strip_colours
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 from dockgate.web.page_paths import make_image_path
 from dockgate.web.query_parameters import mark_parameters
@@ -39,8 +39,6 @@ from dockgate.web.query_parameters import mark_parameters
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000
 MAX_LOG_BYTES = 16 << 20
-# Characters of a line before it is folded.
-MAX_LINE = 4000
 # The end of a failed action's log on the execution's page: lines, characters of each, and bytes to read for them.
 LAST_LINES = 12
 MAX_LAST_LINE = 400
@@ -235,6 +233,7 @@ def show_log(
     if line and not q:
         end = min(len(numbers), line + MAX_LINES // 2)
     shown_numbers = numbers[max(0, end - MAX_LINES) : end]
+    shown_lines = fold_lines([lines[number - 1] for number in shown_numbers])
     return render_page(
         request,
         caller,
@@ -249,7 +248,7 @@ def show_log(
         line=line,
         is_wrapped=wrap != "no",
         is_newest=end == len(numbers),
-        lines=[(number, _fold_line(lines[number - 1])) for number in shown_numbers],
+        lines=list(zip(shown_numbers, shown_lines, strict=True)),
         match_count=len(numbers),
         total=len(lines),
         is_cut=is_cut,
@@ -313,13 +312,9 @@ def _list_logs(store: Store, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     ]
 
 
-def _fold_line(text: str, size: int = MAX_LINE) -> str:
-    return text if len(text) <= size else f"{text[:size]}…"
-
-
 def _read_last_lines(store: Store, key: ActionKey) -> Sequence[str]:
     lines = store.logs.read_end(key, MAX_LAST_BYTES).decode("utf-8", "replace").split("\n")[:-1]
-    return [_fold_line(line, MAX_LAST_LINE) for line in lines[-LAST_LINES:]]
+    return [fold_line(line, MAX_LAST_LINE) for line in lines[-LAST_LINES:]]
 
 
 def _read_lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:

@@ -21,6 +21,7 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import make_page_table
+from dockgate.web.console.terminal_text import fold_lines
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 from dockgate.web.query_parameters import mark_parameters
 
@@ -152,6 +153,7 @@ def show_task(
     definition = next(
         (definition for definition in view.definitions if definition.revision == shown_task.revision), None
     )
+    lines = calls.read_log(view, task, delivery).lines
     return render_page(
         request,
         caller,
@@ -161,7 +163,7 @@ def show_task(
         image_names=_list_image_names(view),
         task=shown_task,
         check=definition.health_check if definition else None,
-        lines=calls.read_log(view, task, delivery).lines,
+        lines=None if lines is None else fold_lines(lines),
     )
 
 
