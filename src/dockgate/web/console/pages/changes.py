@@ -44,7 +44,7 @@ class Change:
 
 
 def find_changes(store: Store, caller: Caller, since: str, services: Collection[str]) -> tuple[Sequence[Change], bool]:
-    """Find the changes since a time that the caller may see, newest first, and whether there are more.
+    """Find the changes since a time that the caller may see, newest first, and whether there may be more.
 
     `services` are the names of those that the caller may see.
     """
@@ -63,7 +63,7 @@ def find_changes(store: Store, caller: Caller, since: str, services: Collection[
     grouped_changes = [
         _merge_images(change) if key[0] == "verdict.changed" else change for key, change in changes.items()
     ]
-    return grouped_changes[:MAX_CHANGES], len(grouped_changes) > MAX_CHANGES
+    return grouped_changes[:MAX_CHANGES], len(grouped_changes) > MAX_CHANGES or len(events) == MAX_READ
 
 
 def list_failed_executions(changes: Sequence[Change]) -> set[str]:
