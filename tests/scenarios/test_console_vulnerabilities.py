@@ -269,6 +269,7 @@ def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None
     assert "/packages/critical-fixed-0" in browser.get("/search?q=critical-f").text
     for words in ("pkg:", "pkg:deb", "pkg:deb/", "pkg:github/a/b@1?x"):  # they lead to no page with an error
         assert browser.get("/search", params={"q": words}).status_code == 200
+    assert browser.get("/search?q=API-1").headers["location"] == "/executions/api-1"
     answer = browser.get("/search", params={"q": "PKG:deb/debian/openssl"})
     assert answer.headers["location"] == "/packages/pkg:deb/debian/openssl"
 

@@ -1,7 +1,7 @@
 """Search for anything by its name or digest."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -113,17 +113,15 @@ def find_matches(
             parse_purl(purl)
             matches.append((purl, "package", make_package_path("", purl)))
     matches += [(name, "package", make_package_path("", name)) for name in packages]
-    if _EXECUTION.fullmatch(words):
-        with suppress(NotFoundError):
-            execution = store.executions.get(ExecutionId(words))
-            if caller.can_reach(pipeline=execution.pipeline):
-                matches.append((execution.id, "execution", f"/executions/{words}"))
     pipelines = list_visible_pipelines(store, caller)
+    pipeline_names = store.pipelines.list_names() if pipelines is None else pipelines
+    execution_ids = _find_executions(caller, store, words, pipeline_names)
+    matches += [(execution_id, "execution", f"/executions/{execution_id}") for execution_id in execution_ids]
     services = sorted(list_visible_service_names(caller, addresses.registry, store))
     named_waivers = [record for record in store.waivers.list() if lower_words in record.waiver.id.lower()]
     waivers = select_visible_waivers(store, named_waivers, caller)
     names_by_kind = (
-        ("pipeline", store.pipelines.list_names() if pipelines is None else pipelines, "/pipelines/"),
+        ("pipeline", pipeline_names, "/pipelines/"),
         ("service", services, "/running/"),
         ("policy", () if caller.is_limited else policies.policies.list_names(), "/policies/"),
         ("waiver", [record.waiver.id for record in waivers], "/waivers/"),
@@ -135,6 +133,21 @@ def find_matches(
     matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
     commits = _find_commits(caller, store, words, pipelines)
     return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]
+
+
+def _find_executions(caller: Caller, store: Store, words: str, pipelines: Iterable[str]) -> list[ExecutionId]:
+    """The executions that the words name, in capital letters or not; that of a removed pipeline as it is written."""
+    if not _EXECUTION.fullmatch(words):
+        return []
+    pipeline, _, number = words.rpartition("-")
+    names = [pipeline, *(name for name in pipelines if name.lower() == pipeline.lower() and name != pipeline)]
+    execution_ids = []
+    for name in names:
+        with suppress(NotFoundError):
+            execution = store.executions.get(ExecutionId(f"{name}-{number}"))
+            if caller.can_reach(pipeline=execution.pipeline):
+                execution_ids.append(execution.id)
+    return execution_ids
 
 
 def _find_commits(caller: Caller, store: Store, words: str, pipelines: Sequence[str] | None) -> list[Match]:
@@ -155,6 +168,6 @@ def _find_commits(caller: Caller, store: Store, words: str, pipelines: Sequence[
     executions = [
         Match(row.execution, "execution", f"/executions/{row.execution}")
         for row in search_result.executions
-        if row.execution != words
+        if row.execution.lower() != digits
     ]
     return [*commits[:MAX_NAMES], *executions[:MAX_NAMES]]
