@@ -1,9 +1,13 @@
 """Documents to begin with, filled with the names that a person chose. Pure."""
 
+import re
 from dataclasses import dataclass
 from textwrap import dedent, indent
 
 from dockgate.web.console.policy_examples import EXAMPLES
+
+# What a name is written with, at least. The check of the document knows each kind of names.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,16 @@ KINDS = tuple(dict.fromkeys(template.kind for template in TEMPLATES))
 def fill(template: Template, name: str, repository: str, service: str) -> str:
     """The template's text with these names.
 
-    Those that are missing stay as they are, and the check says so.
+    Those that are missing stay as they are, and the check says so. So do other texts: a link may have any, and must
+    change no more of the document than its names.
     """
     lines = (
-        line.replace("NAME", name or "NAME", 1) if line == "name: NAME" else line for line in template.text.split("\n")
+        line.replace("NAME", _choose_name(name, "NAME"), 1) if line == "name: NAME" else line
+        for line in template.text.split("\n")
     )
-    return "\n".join(lines).replace("REPOSITORY", repository or "REPOSITORY").replace("SERVICE", service or "SERVICE")
+    text = "\n".join(lines).replace("REPOSITORY", _choose_name(repository, "REPOSITORY"))
+    return text.replace("SERVICE", _choose_name(service, "SERVICE"))
+
+
+def _choose_name(text: str, placeholder: str) -> str:
+    return text if _WORD.fullmatch(text) else placeholder
