@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +43,8 @@ class Registry:
     seconds_of_a_question: float = 0
     monotonic_seconds: float = 0
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    # What happens once while the registry answers a question.
+    meanwhile: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         clock = ServerClock(lambda: self.now)
@@ -61,6 +63,9 @@ class Registry:
         if error := self.error or self.errors.get(tag):
             raise error
         digest = reference.partition("@")[2] or self.tags.get(reference.removeprefix(f"{REPOSITORY}:"), "")
+        action, self.meanwhile = self.meanwhile, None
+        if action is not None:
+            action()
         if digest not in self.stored_digests:
             raise NotFoundError("there is no such image")
         return ImageReference(REPOSITORY, digest)

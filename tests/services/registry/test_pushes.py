@@ -169,6 +169,19 @@ def test_an_image_whose_tag_was_deleted_meanwhile_is_there_by_its_digest(registr
     assert list_current_tags(registry, FIRST) == {None: True}
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_an_answer_that_comes_late_moves_no_tag_back(registry: Registry, *, is_deleted: bool) -> None:
+    """Another server, or thread, records the next push before."""
+    registry.push(FIRST, "2026-11-28T09:00:00Z")
+    registry.tags = {} if is_deleted else {"1": SECOND}
+    registry.meanwhile = lambda: registry.push(THIRD, "2026-11-28T11:00:00Z")
+    registry.report_push(SECOND)
+    registry.wait()
+    assert registry.find_digest() == THIRD
+    periods = registry.store.tag_history.list_periods([FIRST, SECOND, THIRD])
+    assert [period.digest for period in periods] == [FIRST, SECOND, THIRD]
+
+
 def test_a_push_that_has_its_tag_counts_whatever_time_it_reports(registry: Registry) -> None:
     """Of two hosts of a registry, the clock of one may be wrong."""
     registry.push(FIRST)

@@ -28,6 +28,8 @@ SECOND_LOOK_SECONDS = 10
 RETRIES = RetrySchedule(first_pause=SECOND_LOOK_SECONDS, longest_pause=600)
 # For so long, a registry repeats a notification that was not answered.
 REPEAT_SECONDS = 3600
+# How often the registry is asked about the tag of a push, if others of it are recorded meanwhile.
+QUESTIONS_OF_A_PUSH = 3
 # How many stored pushes a round confirms at most.
 PUSHES_OF_A_ROUND = 200
 # After so many seconds of answers, a registry is asked no more in a notification or a round.
@@ -147,9 +149,7 @@ class PushConfirmation:
         elif push.tag is None:
             self._record_if_present(push)
         else:
-            former_period = self._find_present_period(push)  # first: a push may come meanwhile
-            tagged_digest = self._find_tagged_digest(push)
-            present_period = self._find_present_period(push)
+            tagged_digest, present_period = self._compare_tag(push)
             if tagged_digest is not None and push.digest in (None, tagged_digest):
                 self._record_moved(push, tagged_digest, present_period)
             elif push.registry is None and present_period is not None:
@@ -160,8 +160,8 @@ class PushConfirmation:
             elif push.attempts == 0:
                 return False
             else:
-                if tagged_digest is None and former_period is not None:
-                    self.pushes.record_untag(push.repository, former_period.digest, former_period.tag or "")
+                if tagged_digest is None and present_period is not None:
+                    self.pushes.record_untag(push.repository, present_period.digest, push.tag)
                 self._settle_unconfirmed(push, tagged_digest)
         return True
 
@@ -181,6 +181,19 @@ class PushConfirmation:
 
     def _find_present_period(self, push: ReportedPush) -> TagPeriod | None:
         return self._store.tag_history.find_present_period(push.repository, push.tag or "")
+
+    def _compare_tag(self, push: ReportedPush) -> tuple[str | None, TagPeriod | None]:
+        """Ask which image the tag names, and return what is recorded of it, too.
+
+        A registry may answer late. It is asked again if a push of the tag was recorded in the meantime.
+        """
+        present_period = self._find_present_period(push)
+        for _ in range(QUESTIONS_OF_A_PUSH):
+            former_period, tagged_digest = present_period, self._find_tagged_digest(push)
+            present_period = self._find_present_period(push)
+            if present_period == former_period:
+                break
+        return tagged_digest, present_period
 
     def _find_tagged_digest(self, push: ReportedPush) -> str | None:
         """Ask which image the tag names. None if the tag does not exist."""
