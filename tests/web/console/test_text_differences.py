@@ -6,7 +6,7 @@ from fastapi import Request
 
 from dockgate.delivery.repository_files import EntryKind, TreeEntry
 from dockgate.web.console.pages.definitions import MAX_LINES, compare_texts
-from dockgate.web.console.pages.repositories import MAX_ENTRIES, MAX_LINKS, MIN_ENTRIES, make_entry_table
+from dockgate.web.console.pages.repositories import MAX_ENTRIES, MAX_LINKS, MIN_ENTRIES, make_entry_table, mark_changes
 from dockgate.web.console.text_pages import MAX_BYTES, MAX_LINE
 
 REQUEST = Request({"type": "http", "path": "/repositories/app/files/a", "query_string": b"", "headers": []})
@@ -23,6 +23,20 @@ def test_a_difference_is_bounded_by_lines_and_by_bytes_and_says_what_is_missing(
     wide = compare_texts("", f"{'x' * 50_000}\n" * 500)
     assert sum(map(len, wide)) < MAX_BYTES + MAX_LINE
     assert wide[-1].endswith(" more lines")
+
+
+def test_a_line_of_a_difference_is_marked_by_its_sign_whatever_follows() -> None:
+    head = ["diff --git a/q.sql b/q.sql", "index 1..2 100644", "--- a/q.sql", "+++ b/q.sql"]
+    content = [
+        ("del", "--- a note"),
+        ("ins", "+++count"),
+        ("span", " diff --git"),
+        ("span", "\\ No newline at end of file"),
+    ]
+    hunks = ["@@ -1,2 +1,2 @@", *(line for _, line in content)]
+    marked_lines = list(mark_changes([*head, *hunks, *head, *hunks]))
+    expected = [*(("span", line) for line in [*head, hunks[0]]), *content]
+    assert marked_lines == expected * 2
 
 
 def test_a_folder_with_long_names_has_more_pages() -> None:

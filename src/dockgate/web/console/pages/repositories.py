@@ -1,7 +1,7 @@
 """Git repositories: their files and commits."""
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request
@@ -235,10 +235,22 @@ def show_commit(
         MAX_EXECUTIONS=MAX_EXECUTIONS,
         branches=sorted(sources.host.list_heads(name))[:MAX_NAMES],
         message=make_text_page(_split_message(shown_commit.message)),
-        lines=[line for _, line in make_text_page(lines, limit=MAX_DIFF_LINES).lines],
+        lines=list(mark_changes(line for _, line in make_text_page(lines, limit=MAX_DIFF_LINES).lines)),
         line_count=len(lines),
         reason=reason,
     )
+
+
+def mark_changes(lines: Iterable[str]) -> Iterator[tuple[Literal["ins", "del", "span"], str]]:
+    """Each line of git's difference with the element that shows it.
+
+    Only what follows a line with @@ is content: a removed "-- comment" looks like the name of a file in a head.
+    """
+    is_content = False
+    for line in lines:
+        is_content = line.startswith("@@") or (is_content and not line.startswith("diff "))
+        sign = line[:1] if is_content else ""
+        yield "ins" if sign == "+" else "del" if sign == "-" else "span", line
 
 
 def _split_message(message: str) -> list[str]:
