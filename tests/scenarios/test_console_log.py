@@ -54,6 +54,7 @@ def test_the_newest_lines_come_first_and_earlier_ones_by_links(site: Site, brows
         else:
             break
     assert seen_numbers == list(range(1, LINES + 1))
+    assert _list_line_numbers(browser.get(f"{path}?before=1").text) == seen_numbers[-1000:]
 
 
 def test_a_link_to_a_line_shows_it_wherever_it_is(site: Site, browser: Browser) -> None:

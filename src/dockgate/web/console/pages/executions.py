@@ -229,7 +229,7 @@ def show_log(
         if q
         else range(1, len(lines) + 1)
     )
-    end = bisect_left(numbers, before) if before else len(numbers)
+    end = bisect_left(numbers, before) or len(numbers)  # what comes before the first line is no empty log
     if line and not q:
         end = min(len(numbers), line + MAX_LINES // 2)
     shown_numbers = numbers[max(0, end - MAX_LINES) : end]
