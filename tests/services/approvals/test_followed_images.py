@@ -28,6 +28,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
+from dockgate.store.events.outbox import add_entries
 from dockgate.store.records import OutboxEntry, OutboxKind, PushedImage, VexRecord
 from dockgate.vulnerabilities.model import Severity
 
@@ -171,6 +172,12 @@ def test_an_attestation_that_is_sent_late_replaces_no_later_one(system: ServerSy
     first_entry, renewed_entry, handler = renew_attestation(system, days=1.1)
     for entry in (renewed_entry, renewed_entry):
         handler.send(entry)
+    other_entries = [
+        replace(renewed_entry, key=f"{number}", payload={**renewed_entry.payload, "repository": f"{number}/app"})
+        for number in range(100)
+    ]
+    with system.store.database.write() as connection:
+        add_entries(connection, other_entries)  # the image is in many repositories
     with pytest.raises(UndeliverableError, match="a later attestation of the image replaces it"):
         handler.send(first_entry)
 

@@ -129,7 +129,7 @@ class AttestationHandler(OutboxHandler):
         latest_time, names = compute_latest_time(self.clock.now()), ("repository", "policy")
         renewals = (
             other_entry.payload.get("renewed_at") or ""
-            for other_entry in self.outbox.list_entries(OutboxKind.ATTESTATION, image=entry.image)
+            for other_entry in self.outbox.list_entries(OutboxKind.ATTESTATION, image=entry.image, limit=None)
             if all(other_entry.payload[name] == entry.payload[name] for name in names)
         )
         return any(confirmed_at < renewed_at <= latest_time for renewed_at in renewals)
