@@ -95,7 +95,7 @@ def make_feed_failed(
 
 
 def make_feed_recovered(feed: str, since: str, time: str) -> NewEvent:
-    """The event that an advisory feed that failed since then was updated again."""
+    """The event that an advisory feed that failed or was stale since then was updated again."""
     return make_event(
         "feed.recovered", EventSubject(SubjectKind.FEED, feed), f"{feed}/{since}", time, {"feed": feed, "since": since}
     )

@@ -16,8 +16,10 @@ from tests.vulnerabilities.feeds.feed_files import (
 )
 from tests.vulnerabilities.feeds.feed_site import Site
 
+from dockgate.config import FeedUpdateSettings
 from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
+from dockgate.services.feeds import advisories
 from dockgate.services.feeds.status import read_feed_statuses
 from dockgate.services.feeds.updates import FeedUpdates
 from dockgate.store import Store
@@ -71,6 +73,20 @@ def test_a_feed_is_announced_as_stale_once_until_its_next_success(server: Server
     server.run(240)
     assert server.get_status("kev").checked_at == "2026-12-04T12:00:00Z"
     assert server.list_event_kinds()[-1] == "feed.recovered"
+
+
+def test_a_stale_feed_that_the_server_does_not_fetch_has_recovered_when_a_command_fetches_it(server: Server) -> None:
+    server.run(0)
+    settings = server.settings
+    server.settings = settings._replace(updates=FeedUpdateSettings("off"))
+    for day in (8, 9):
+        server.restart()
+        server.run(day * 24)
+    assert server.list_event_kinds() == ["feed.stale"] * 3
+    advisories.update(settings, settings.advisories, lambda line: None, now=NOW + timedelta(days=9))
+    for hours in (1, 2):
+        server.run(9 * 24 + hours)
+    assert server.list_event_kinds() == [*["feed.stale"] * 3, *["feed.recovered"] * 3]
 
 
 def test_a_feed_that_is_checked_and_brings_nothing_is_announced_as_suspect_once(server: Server, site: Site) -> None:

@@ -96,7 +96,10 @@ class FeedUpdates:
         return change_states(self._path, lambda states: self._plan_states(states, now))
 
     def announce_stale(self) -> None:
-        """Announce each feed whose last successful check is too old, once until the next one."""
+        """Announce each feed whose last successful check is too old, once until the next one.
+
+        Then it has recovered, which is announced here if it was not the end of a failure.
+        """
         now, parts, states = self._clock(), read_parts(self._path), read_states(self._path)
 
         def announce_feed(feed: str) -> None:
@@ -111,6 +114,9 @@ class FeedUpdates:
                 titles = [part.title for part in stale_parts]
                 self._record([dockgate_events.make_feed_stale(feed, since, titles, self._clock.now())])
                 _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
+            elif state.failing_since is None and (state.recovered_at or "") < (state.stale_since or ""):
+                event = dockgate_events.make_feed_recovered(feed, str(state.stale_since), self._clock.now())
+                self._record([event])
             change_states(self._path, partial(_set_stale, feed=feed, since=since))
 
         run_for_each(sorted({*states.feeds, *(part.feed for part in parts)}), announce_feed)
