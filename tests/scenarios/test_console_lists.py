@@ -1,6 +1,7 @@
 """Lists of the console: paged, filtered and sorted by their addresses, with the calls of the API that they name."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +23,11 @@ from dockgate.services.identity.people import USED_SECONDS
 from dockgate.shared.cursors import PAGE
 from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Severity
+from dockgate.web.api.search import MAX_NAMES
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.pages.events import MAX_READ
 
 pytestmark = pytest.mark.long
-
 CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
 
@@ -369,6 +370,14 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
 
 
+def test_many_matches_of_one_kind_hide_none_of_another(large_site: Site, browser: Browser) -> None:
+    large_site.server.apply(SERVICE.format(name="many", count=0))
+    kinds = Counter(match["kind"] for match in large_site.server.get("/search?q=many"))
+    assert kinds == dict.fromkeys(("pipeline", "service", "policy"), MAX_NAMES)
+    assert browser.get("/search?q=MANY").headers["location"] == "/running/many"
+    assert f"At most {MAX_NAMES} of each kind" in browser.get("/search?q=many-0").text
+
+
 def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Site, browser: Browser) -> None:
     reason = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["summary"]
     assert len(reason) > 80
@@ -376,15 +385,6 @@ def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Si
         messages = re.findall(r'<details class="message">(.*?)</details>', browser.get(path).text)
         texts = [re.sub(r"<[^>]+>", "", message) for message in messages]
         assert reason in " ".join(texts), path
-
-
-def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser: Browser) -> None:
-    push = site.server.get(f"/images/{site.rejected_image}")["pushes"][0]
-    name, address = push["repository"], site.server.get("/status")["registry"]
-    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected_image}?repository={name}"
-    for host in ("", f"{address}/"):
-        for words, page in ((f"{name}:{push['tag']}", tag_page), (f"{name}@{site.rejected_image}", image_page)):
-            assert browser.get("/search", params={"q": host + words}).headers["location"] == page
 
 
 def test_images_lead_from_repositories_to_tags(site: Site, browser: Browser) -> None:

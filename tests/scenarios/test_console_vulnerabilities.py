@@ -375,3 +375,12 @@ def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, brow
     assert head in browser.get(f"/verdicts/{verdict}?fix=yes&sort=severity&page=0").text
     assert "No finding matches" in browser.get(f"/verdicts/{verdict}?q=nothing-like-it").text
     assert CRITICAL in browser.get(f"/verdicts/{verdict}?fix=yes&q={CRITICAL.lower()}").text
+
+
+def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser: Browser) -> None:
+    push = site.server.get(f"/images/{site.rejected_image}")["pushes"][0]
+    name, address = push["repository"], site.server.get("/status")["registry"]
+    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected_image}?repository={name}"
+    for host in ("", f"{address}/"):
+        for words, page in ((f"{name}:{push['tag']}", tag_page), (f"{name}@{site.rejected_image}", image_page)):
+            assert browser.get("/search", params={"q": host + words}).headers["location"] == page

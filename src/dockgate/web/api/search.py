@@ -42,8 +42,8 @@ from dockgate.web.page_paths import (
     make_vulnerability_path,
 )
 
-# Matches of an answer; vulnerabilities, packages, commits and their executions, of each.
-MAX_MATCHES, MAX_NAMES = 50, 10
+# Matches of each kind, so that many of one hide none of another.
+MAX_NAMES = 10
 LONGEST_SEARCH = 1000
 _EXECUTION = re.compile("[^ ]+-[0-9]+")
 _COMMIT_START = re.compile("[0-9a-f]{7,40}")
@@ -85,7 +85,10 @@ def search_objects(
 def find_matches(
     caller: Caller, addresses: Addresses, store: Store, policies: PolicyServices, fleet: FleetServices, words: str
 ) -> list[Match]:
-    """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
+    """Find what matches and the caller may see, at most MAX_NAMES of a kind.
+
+    Nothing for an empty text.
+    """
     if not words:
         return []
     words = strip_own_registry(words, addresses.registry_names)
@@ -127,12 +130,18 @@ def find_matches(
         ("waiver", [record.waiver.id for record in waivers], "/waivers/"),
     )
     for kind, names, prefix in names_by_kind:
-        matches += [(name, kind, prefix + name) for name in names if lower_words in name.lower()]
+        matches += [(name, kind, prefix + name) for name in _choose_names(names, lower_words)]
     pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
-    repositories = (name for name in pushed_names if lower_words in name.lower())
+    repositories = _choose_names(pushed_names, lower_words)
     matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
-    commits = _find_commits(caller, store, words, pipelines)
-    return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]
+    return [*(Match(*match) for match in matches), *_find_commits(caller, store, words, pipelines)]
+
+
+def _choose_names(names: Iterable[str], lower_words: str) -> Sequence[str]:
+    """The first MAX_NAMES names that contain the words: the same name, then those that begin with them."""
+    matches = [name for name in names if lower_words in name.lower()]
+    matches.sort(key=lambda name: (name.lower() != lower_words, not name.lower().startswith(lower_words)))
+    return matches[:MAX_NAMES]
 
 
 def _find_executions(caller: Caller, store: Store, words: str, pipelines: Iterable[str]) -> list[ExecutionId]:

@@ -1,5 +1,6 @@
 """Images: by repository and tag, and one image with what it holds."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -374,7 +375,17 @@ def search_objects(
     for choices in (exact_matches, starts if all(match.kind != "commit" for match in starts) else ()):
         if len(choices) == 1:
             return redirect_to(choices[0].page)
-    return render_page(request, caller, "search.html", title="Search", q=words, matches=matches)
+    is_cut = any(number >= search_calls.MAX_NAMES for number in Counter(match.kind for match in matches).values())
+    return render_page(
+        request,
+        caller,
+        "search.html",
+        title="Search",
+        q=words,
+        matches=matches,
+        is_cut=is_cut,
+        MAX_NAMES=search_calls.MAX_NAMES,
+    )
 
 
 def _has_digits(match: search_calls.Match, words: str) -> bool:
