@@ -55,6 +55,13 @@ def number_components(store: Store) -> dict[Component, int]:
     return {component: number for number, component in store.fleet.iterate_components()}
 
 
+def test_a_package_may_lie_at_any_number_of_paths(store: Store) -> None:
+    bundle = NewBundle("sha256:2", False, {FLASK: 40_000}, {ZLIB: 2**31 - 1})
+    store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 2, (bundle,)),)))
+    numbers = number_components(store)
+    assert list(store.fleet.iterate_bundle_uses([numbers[FLASK]])) == [(numbers[FLASK], 1, 40_000)]
+
+
 def test_an_image_is_split_into_bundles(store: Store) -> None:
     new = store.fleet.add(NEW)
     assert sorted(new) == sorted(number_components(store).values())

@@ -174,7 +174,7 @@ fleet_bundle_components = Table(
     Column("component", Integer, primary_key=True, autoincrement=False),
     Column("bundle", Integer, primary_key=True, autoincrement=False),
     Column("is_owned", Boolean, primary_key=True, autoincrement=False),
-    Column("n", SmallInteger, nullable=False),
+    Column("n", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
