@@ -2,15 +2,17 @@
 
 import threading
 import time
+from contextlib import closing
 from itertools import pairwise
 
 import psycopg
 import pytest
 from sqlalchemy import Text, cast, func, select
 from tests.parts import wait_until
-from tests.postgres import Cluster
+from tests.postgres import Cluster, get_cluster
 
-from dockgate.shared.errors import StoreError
+from dockgate.shared.errors import StoreError, UsageError
+from dockgate.store import migrate
 from dockgate.store.engine import Database
 from dockgate.store.liveness import PROBE_SECONDS, SUSPECT_SECONDS, Liveness
 
@@ -37,6 +39,34 @@ def test_a_database_is_away_until_a_probe_finds_it() -> None:
     assert all(later - before >= 0.05 for before, later in pairwise(probes))
     is_down.clear()
     wait_until(lambda: not liveness.is_away)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_store_every_text_is_refused(encoding: str) -> None:
+    """Such as one that was made in the locale C, where `createdb` chooses SQL_ASCII."""
+    cluster, name = get_cluster(), f"encoding_{encoding.lower()}"
+    cluster.execute_statement(
+        f"CREATE DATABASE {{}} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'", name
+    )
+    with (
+        closing(Database.from_url(cluster.make_url(name))) as database,
+        pytest.raises(UsageError, match=f"{name} has the encoding {encoding}") as error,
+    ):
+        migrate(database)
+    assert "--encoding UTF8" in error.value.full_message
+
+
+def test_missing_permissions_are_an_error_with_advice() -> None:
+    cluster = get_cluster()
+    cluster.execute_statement("CREATE ROLE {} LOGIN", "guest")
+    cluster.execute_statement("CREATE DATABASE {}", "of_others")
+    url = cluster.make_url("of_others").replace("postgres@", "guest@")
+    with (
+        closing(Database.from_url(url)) as database,
+        pytest.raises(StoreError, match="permission denied for schema public") as error,
+    ):
+        migrate(database)
+    assert "own the database" in error.value.full_message
 
 
 @pytest.mark.long

@@ -294,8 +294,13 @@ class Database:
         self.require_answers()
         try:
             yield
-        except (IntegrityError, ProgrammingError):
-            raise  # our faults, not those of the database
+        except (IntegrityError, ProgrammingError) as error:
+            if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                raise  # our faults, not those of the database
+            raise StoreError(
+                f"the database {self.name} refused a statement: {error.orig.diag.message_primary}",
+                "Have its user own the database and all its tables: `ALTER DATABASE … OWNER TO …`.",
+            ) from error
         except DatabaseError as error:
             raise StoreError(
                 f"the database {self.name} failed: {error.orig}",

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
 
 # A query that takes longer is suspected to wait for a host that is gone. A probe lasts at most PROBE_SECONDS.
@@ -133,14 +134,25 @@ def watch_connections(engine: Engine, liveness: Liveness) -> None:
 def _connect(
     liveness: Liveness, _dialect: object, _record: object, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> psycopg.Connection[Any]:
-    """A new connection to Postgres. It fails at once while the database is known to be away."""
+    """A new connection to Postgres. It fails at once while the database is known to be away.
+
+    UsageError for a database of another encoding than UTF8.
+    """
     if liveness.is_away:
         raise psycopg.OperationalError("the server does not answer")
     try:
-        return make_watched_connection(liveness).connect(*arguments, **options)
+        connection = make_watched_connection(liveness).connect(*arguments, **options)
     except psycopg.errors.ConnectionTimeout:
         liveness.record_failure()
         raise
+    name, encoding = connection.info.dbname, connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        connection.close()
+        raise UsageError(
+            f"the database {name} has the encoding {encoding}, which cannot store every text",
+            "Create one with UTF8: `createdb --owner dockgate --encoding UTF8 --template template0 dockgate`.",
+        )
+    return connection
 
 
 def _note_use(_connection: object, entry: ConnectionPoolEntry) -> None:
