@@ -10,12 +10,14 @@ import pytest
 from sqlalchemy import MetaData, String, Table, column, func, insert, select, table
 from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import PIPELINE
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.store.engine import Database
 from dockgate.workflows.engine import DELETE_BATCH
+from dockgate.workflows.queues import SLOTS, WorkKind
 
 ROUND_SECONDS = 0.3
 
@@ -38,11 +40,17 @@ def count(database: Database, name: str = "workflow_status") -> int:
 
 def list_keys(server: ServerSystem) -> set[str]:
     """The keys of all workflows."""
+    return set(read_states(server))
+
+
+def read_states(server: ServerSystem) -> dict[str, str]:
+    """The states of all workflows by their keys."""
     database = server.store.database
-    workflows = table("workflow_status", column("workflow_uuid", String), schema=get_schema(database))
+    columns = column("workflow_uuid", String), column("status", String)
+    workflows = table("workflow_status", *columns, schema=get_schema(database))
     with database.read() as connection:
-        ids = connection.scalars(select(workflows.c.workflow_uuid)).all()
-    return {name.removeprefix(f"{server.store.id}/") for name in ids}
+        rows = connection.execute(select(*workflows.c)).all()
+    return {name.removeprefix(f"{server.store.id}/"): state for name, state in rows}
 
 
 def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
@@ -71,6 +79,37 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     wait_until(lambda: server.store.executions.get(ExecutionId("waits-1")).state == "Succeeded", seconds=120)
     assert [key.partition("-")[0] for key in server.builder.builds] == ["done", "waits", "builds"]
     assert all(server.is_running(image) for image in (done_image, waits, builds))
+
+
+def test_a_stopped_build_leaves_the_queue_that_no_worker_takes(server: ServerSystem) -> None:
+    server.plan_image("shop", PlannedFindings())
+    text = PIPELINE.format(name="shop", repository="shop", service="shop", timeout="7d")
+    server.apply(text.replace("        type: build\n", "        type: build\n        labels: {arch: riscv}\n"))
+    execution = server.post("/pipelines/shop/executions")["id"]
+    wait_until(lambda: read_states(server).get("shop-1/Build/Build/1") == "ENQUEUED")
+    server.post(f"/executions/{execution}/stop", {"reason": "not needed"})
+    server.clock.ahead += timedelta(days=2)
+    wait_until(lambda: count(server.store.database) == 0, seconds=60)
+    assert server.builder.builds == []
+
+
+def test_a_build_that_is_stopped_before_it_begins_is_not_made(server: ServerSystem) -> None:
+    server.plan_image("shop", PlannedFindings())
+    slots = SLOTS[WorkKind.BUILD]
+    building, may_build = threading.Semaphore(0), threading.Event()
+
+    def hang(moment: str) -> None:
+        building.release()
+        may_build.wait(240)
+
+    server.builder.fault = hang
+    *_, last = [server.post("/pipelines/shop/executions")["id"] for _ in range(slots + 1)]
+    assert all(building.acquire(timeout=60) for _ in range(slots))
+    wait_until(lambda: read_states(server).get(f"{last}/Build/Build/1") == "ENQUEUED")
+    server.post(f"/executions/{last}/stop", {"reason": "not needed"})
+    may_build.set()
+    wait_until(lambda: read_states(server)[f"{last}/Build/Build/1"] in ("CANCELLED", "SUCCESS"), seconds=60)
+    assert not [key for key in server.builder.builds if key.startswith(f"{last}-")]
 
 
 def test_ids_in_stored_results_are_plain_text(server: ServerSystem) -> None:

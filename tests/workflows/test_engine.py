@@ -3,14 +3,18 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from tests.forks import FORKS
 from tests.parts import wait_until
 from tests.postgres import drop_database, make_database_url
 from tests.workflows import engine_process
+
+from dockgate.store import open_store
 
 ALL = "build,control"
 
@@ -61,6 +65,13 @@ class Processes:
         file = self.folder / "steps"
         lines = file.read_text().splitlines() if file.exists() else []
         return [line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")]
+
+    def change_workflow_name(self, key: str, name: str) -> None:
+        """Make the workflow of this key one of another name."""
+        table = "workflow_status" if self._url is None else "dbos.workflow_status"
+        with closing(open_store(self.folder, self._url)) as store, store.database.write() as connection:
+            statement = text(f"UPDATE {table} SET name = :name WHERE workflow_uuid = :id")  # noqa: S608
+            connection.execute(statement, {"name": name, "id": f"{store.id}/{key}"})
 
     def end(self) -> None:
         self.release_steps()
@@ -192,6 +203,17 @@ def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Proc
     processes.start("one", "adopt 2", version="2")
     wait_until(lambda: "third one" in processes.list_steps("web-1"))
     assert processes.list_steps("web-1") == ["first one", "second one", "second one", "third one"]
+
+
+def test_a_workflow_that_only_a_later_version_knows_waits_and_holds_up_no_other(processes: Processes) -> None:
+    processes.start("one", "web-1", "web-2", version="2")
+    wait_until(lambda: len(processes.list_steps("web-1")) == len(processes.list_steps("web-2")) == 2)
+    processes.kill("one")
+    processes.change_workflow_name("web-1", "later-kind")
+    processes.release_steps()
+    processes.start("one", "recover one", "recover orphans", "adopt 1", version="1")
+    wait_until(lambda: "third one" in processes.list_steps("web-2"))
+    assert len(processes.list_steps("web-1")) == 2
 
 
 def test_two_versions_run_side_by_side_and_the_older_one_can_take_over_again(postgres: Processes) -> None:

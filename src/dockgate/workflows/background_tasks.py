@@ -91,7 +91,11 @@ class BackgroundTasks:
 
 
 class WorkflowRetention:
-    """The removal of workflows that ended a day ago, unless their event, action or rollout can start them."""
+    """The removal of workflows that nothing needs.
+
+    These are those that ended a day ago, unless their event, action or rollout can start them; and those that wait in
+    a queue for what was stopped meanwhile.
+    """
 
     def __init__(self, store: Store, clock: ServerClock, effects: Effects, engine: Engine) -> None:
         self._store = store
@@ -104,10 +108,13 @@ class WorkflowRetention:
 
         Nothing becomes startable meanwhile that has ended before: every start has a new key.
         """
+        waiting = self._engine.list_unbegun()  # first: what is enqueued later is startable
         startable = {
             *(event.id for event in self._store.push_events.list_unhandled()),
             *(str(key) for key in self._store.executions.list_in_progress()),
             *(rollout.id for rollout in self._store.rollouts.list_in_progress()),
         }
+        stopped_ids = [name for name, argument in waiting.items() if argument not in startable]
+        self._effects.run(EffectKind.PURGE, self._engine.end_waiting, stopped_ids)
         before = self._clock() - timedelta(days=WORKFLOW_DAYS)
         self._effects.run(EffectKind.PURGE, self._engine.delete_ended, before, startable.__contains__)

@@ -104,7 +104,8 @@ class Engine:
     def launch(self) -> None:
         """Continue the workflows that a crash interrupted, and take work from the queues of this worker."""
         DBOS.listen_queues(self._names)
-        DBOS.launch()
+        with self._store.database.translate_errors():
+            DBOS.launch()
         self._is_launched = True
         if not self._store.database.is_shared:  # dbos itself continues those of this version
             self.requeue_other_versions({self._worker.version})
@@ -260,7 +261,12 @@ class Engine:
                 self._requeue(status)
 
     def _requeue(self, status: WorkflowStatus) -> None:
-        workflow = Workflow(status.name)
+        """Put a workflow into its queue. One that only another version of Dockgate knows stays as it is."""
+        try:
+            workflow = Workflow(status.name)
+        except ValueError:
+            _log.warning("%s waits: this version has no workflow %r", status.workflow_id, status.name)
+            return
         selector = WorkerSelector(WORK_KIND_OF[workflow], self._labels_of(workflow, _read_argument(status)))
         version, executor = self._worker.version, status.executor_id
         self._store.engine_tables.requeue(status.workflow_id, selector.name, version, executor)
@@ -293,6 +299,19 @@ class Engine:
             if len(batch) < DELETE_BATCH:
                 break
         return deleted_count
+
+    def list_unbegun(self) -> Mapping[str, str]:
+        """The workflows that wait in queues and have never begun, each id with its argument.
+
+        StoreError if the tables do not answer.
+        """
+        waiting = self._call(partial(DBOS.list_workflows, status="ENQUEUED", load_output=False))
+        return {status.workflow_id: _read_argument(status) for status in waiting if not status.recovery_attempts}
+
+    def end_waiting(self, workflow_ids: Collection[str]) -> None:
+        """End workflows that wait. One that has ended stays as it is."""
+        if workflow_ids:
+            DBOS.cancel_workflows(list(workflow_ids))
 
     def count_waiting(self) -> Mapping[str, int]:
         """Count the workflows that wait in each queue."""

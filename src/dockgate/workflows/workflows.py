@@ -25,7 +25,7 @@ from dockgate.services.pipelines.actions import ActionResult, Actions, read_defi
 from dockgate.services.pipelines.deployments import Deployments, Rollouts
 from dockgate.services.pipelines.executions import Executions
 from dockgate.services.workflow_starter import Starter, UnservedQueue
-from dockgate.shared.errors import DockgateError, StoreError
+from dockgate.shared.errors import DockgateError, NotFoundError, StoreError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
@@ -184,10 +184,13 @@ class Workflows:
 
 
 def find_labels(store: Store, workflow: Workflow, argument: str) -> Labels:
-    """The labels that a worker needs for a workflow with this argument."""
+    """The labels that a worker needs for a workflow with this argument; none if its execution was deleted."""
     if workflow is not Workflow.BUILD:
         return NO_LABELS
-    return read_definition(store, ActionKey.parse(argument))[1].labels
+    try:
+        return read_definition(store, ActionKey.parse(argument))[1].labels
+    except NotFoundError:
+        return NO_LABELS
 
 
 def explain(error: Exception) -> str:

@@ -21,7 +21,7 @@ from dockgate.delivery.source_ports import Source
 from dockgate.delivery.trigger import is_fresh
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.provenance import Provenance
-from dockgate.shared.errors import BuildError, UsageError
+from dockgate.shared.errors import BuildError, ConflictError, UsageError
 from dockgate.shared.references import (
     ImageReference,
     RepositoryReference,
@@ -92,7 +92,9 @@ class Actions:
         )
 
     def build(self, key: ActionKey) -> BuildResult:
-        """Build and push the image."""
+        """Build and push the image. ConflictError if the action was stopped while it waited for a worker."""
+        if self.store.executions.get_run(key).state.is_final:
+            raise ConflictError(f"{key} was stopped", "Start the pipeline again to build.")
         pipeline, action = read_definition(self.store, key)
         runs = self.store.executions.list_runs(key.execution)
         artifact = pipeline_logic.find_artifact(pipeline, runs, action.input)
