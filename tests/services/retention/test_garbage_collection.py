@@ -13,6 +13,7 @@ from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.services.retention.registry_snapshot import read_manifest
 from dockgate.shared.references import ImageReference
+from dockgate.store.images.reported_pushes import ReportedPush
 from dockgate.store.schema.fleet import fleet_tags
 
 
@@ -124,6 +125,30 @@ def test_an_image_whose_push_is_not_recorded_is_kept_with_what_is_in_it(site: Si
     site.collect()
     assert site.list_manifests() == {index, child}
     assert old not in site.list_manifests()
+
+
+def test_an_old_image_that_was_pushed_again_is_kept_before_that_is_recorded(site: Site) -> None:
+    by_tag, by_digest, unused_image = (site.push(name, name.encode()) for name in ("1", "2", "3"))
+    site.advance_clock(days=40)
+    assert push_image(site.registry, REPOSITORY, "again", b"1") == by_tag, "its notification is lost"
+    site.store.reported_pushes.add(
+        ReportedPush(
+            id="event-1",
+            has_own_id=True,
+            source="registry",
+            registry=None,
+            repository=REPOSITORY,
+            tag=None,
+            digest=by_digest,
+            pushed_by=None,
+            pushed_at=site.now,
+            received_at=site.now,
+            next_at=site.now,
+        )
+    )
+    site.collect()
+    assert site.list_manifests() == {by_tag, by_digest}
+    assert unused_image not in site.list_manifests()
 
 
 def test_a_collection_starts_by_itself_after_so_many_hours(site: Site) -> None:

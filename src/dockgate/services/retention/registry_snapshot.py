@@ -94,6 +94,8 @@ class RegistryReader:
                     attached_digests[subject].append(digest)
                 elif location not in images:  # its push is not recorded yet, or never will be
                     images[location] = self._make_unrecorded_image(repository, digest, tags[repository])
+                elif tag not in images[location].tags:  # its push under this tag is not
+                    images[location] = replace(images[location], used_at=self.clock.now())
             self._add_contents(repository, images, contents, needs, attached_digests)
         if plan.removable_images:  # the manifests may say that something is needed
             plan = plan_images(list(images.values()), needs, self.retention, now)

@@ -26,7 +26,7 @@ from dockgate.store.schema.delivery import (
 )
 from dockgate.store.schema.events import outbox
 from dockgate.store.schema.gate import verdicts
-from dockgate.store.schema.images import image_uses, pushed_images, scans
+from dockgate.store.schema.images import image_uses, pushed_images, reported_pushes, scans
 from dockgate.store.verdict_causes import is_push
 
 # Approved images that are kept of each repository and policy: an image is compared with the last one but itself.
@@ -173,6 +173,9 @@ def _iterate_needs_of_images(connection: Connection, digests: Collection[str] | 
     requested_images = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
     for (image,) in _iterate_rows(connection, requested_images, scans.c.image, digests):
         yield image, Need(Reason.SCAN, "its scan is requested")
+    reported_digests = select(reported_pushes.c.digest).where(reported_pushes.c.digest.is_not(None))
+    for (image,) in _iterate_rows(connection, reported_digests, reported_pushes.c.digest, digests):
+        yield image, Need(Reason.RECENT, "its push is not confirmed yet")
     is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(ATTACHMENTS)
     for image, kind in _iterate_rows(
         connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests
