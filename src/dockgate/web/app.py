@@ -245,15 +245,17 @@ async def _respond_to_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    if console.is_page_wanted(request):
-        return await console.answer_error(request, error, status, get_authenticated_caller(request))
-    is_git = request.url.path.startswith("/git/")
-    answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step}, status)
-    if is_git:  # git shows only plain text
+    is_page, is_git = console.is_page_wanted(request), request.url.path.startswith("/git/")
+    answer: Response
+    if is_page:
+        answer = await console.answer_error(request, error, status, get_authenticated_caller(request))
+    elif is_git:  # git shows only plain text
         answer = PlainTextResponse(f"{error.full_message}\n", status)
+    else:
+        answer = AsciiResponse({"error": str(error), "advice": error.next_step}, status)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_SECONDS)
-    if status == 401:
+    if status == 401 and not is_page:
         takes_basic = is_git or request.url.path == "/registry/token"
         answer.headers["WWW-Authenticate"] = f'{"Basic" if takes_basic else "Bearer"} realm="dockgate"'
     return answer
