@@ -173,7 +173,10 @@ def announce(state: FeedState, now: datetime) -> tuple[FeedState, FeedAnnounceme
         if state.announced_since is None:
             return state, None
         since = state.announced_since
-        ended_state = replace(state, announced_since=None, announced_parts=(), recovered_at=format_time(now))
+        recovered_at = format_time(now)
+        ended_state = replace(
+            state, announced_since=None, announced_parts=(), recovered_at=recovered_at, stale_since=None
+        )
         return ended_state, FeedAnnouncement(state.feed, since, (), since)
     new = [failure.part for failure in state.failed_parts if failure.part not in state.announced_parts]
     if (

@@ -72,7 +72,8 @@ def test_a_feed_is_announced_as_stale_once_until_its_next_success(server: Server
     site.failing.clear()
     server.run(240)
     assert server.get_status("kev").checked_at == "2026-12-04T12:00:00Z"
-    assert server.list_event_kinds()[-1] == "feed.recovered"
+    server.run(241)
+    assert server.list_event_kinds() == ["feed.failed", "feed.stale", "feed.recovered"]
 
 
 def test_a_stale_feed_that_the_server_does_not_fetch_has_recovered_when_a_command_fetches_it(server: Server) -> None:

@@ -114,7 +114,7 @@ class FeedUpdates:
                 titles = [part.title for part in stale_parts]
                 self._record([dockgate_events.make_feed_stale(feed, since, titles, self._clock.now())])
                 _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
-            elif state.failing_since is None and (state.recovered_at or "") < (state.stale_since or ""):
+            elif state.failing_since is None:
                 event = dockgate_events.make_feed_recovered(feed, str(state.stale_since), self._clock.now())
                 self._record([event])
             change_states(self._path, partial(_set_stale, feed=feed, since=since))
@@ -271,6 +271,7 @@ def _merge_announced(states: FeedStates, changed_states: dict[str, FeedState]) -
                 announced_since=state.announced_since,
                 announced_parts=state.announced_parts,
                 recovered_at=state.recovered_at,
+                stale_since=state.stale_since,
             )
             for name, state in changed_states.items()
         }
