@@ -93,6 +93,15 @@ def test_a_push_brings_a_gone_image_back(store: Store) -> None:
     assert [(row.since, row.until) for row in store.tag_history.list_periods([IMAGE])] == [(NOW, LATER), (LATEST, None)]
 
 
+def test_a_push_brings_an_image_back_that_was_deleted_by_a_clock_that_was_ahead(store: Store) -> None:
+    push(store, "web", "1")
+    index(store)
+    store.image_removals.remove("web", IMAGE, LATEST)
+    for _ in range(2):
+        push(store, "web", "2", LATER)
+    assert [image.digest for image in store.fleet.iterate_images()] == [IMAGE]
+
+
 def test_a_gone_image_that_is_requested_again_is_scanned_again(store: Store) -> None:
     scan = store.images.request_scan(IMAGE, "web", NOW)
     store.images.finish_scan(IMAGE, scan.number, list_platforms(FACTS), None, NOW)

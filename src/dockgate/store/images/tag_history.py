@@ -202,14 +202,15 @@ def record_tag(connection: Connection, image: PushedImage) -> bool:
     if not insert_if_new(connection, fleet_tags, new_period._asdict()):
         # The image was pushed before at the same time as the one that had the tag then, whose period has ended.
         _change(connection, new_period, _END, until)
-    _bring_back(connection, image.digest, image.pushed_at)
+    # It is there now: a deletion that is later was recorded by a clock that was ahead.
+    _bring_back(connection, image.digest, image.pushed_at if until else None)
     return True
 
 
-def _bring_back(connection: Connection, digest: str, since: str) -> bool:
-    """Mark an image that was gone before `since` as present. Returns whether it was gone."""
+def _bring_back(connection: Connection, digest: str, since: str | None) -> bool:
+    """Mark an image as present that was gone before `since`, or at all (None). Returns whether it was gone."""
     gone_at = connection.scalar(lock_rows(select(fleet_images.c.gone_at).where(fleet_images.c.digest == digest)))
-    if gone_at is None or gone_at >= since:
+    if gone_at is None or (since is not None and gone_at >= since):
         return False
     connection.execute(update(fleet_images).where(fleet_images.c.digest == digest).values(gone_at=None))
     return True
