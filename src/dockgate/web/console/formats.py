@@ -41,7 +41,21 @@ _FIRST_WORDS = frozenset(
         *("everybody", "execution", "finding", "index", "internal", "it", "its", "layer", "line", "manifest"),
         *("manual", "messages", "more", "name", "neither", "no", "not", "nothing", "only", "package", "page"),
         *("permission", "policy", "principals", "processes", "rejected", "requests", "revision", "secrets", "several"),
-        *("standard", "tasks", "texts", "that", "the", "there", "this", "to", "too", "two", "unexpected", "unknown"),
+        *(
+            "something",
+            "standard",
+            "tasks",
+            "texts",
+            "that",
+            "the",
+            "there",
+            "this",
+            "to",
+            "too",
+            "two",
+            "unexpected",
+            "unknown",
+        ),
         *("version", "waiving", "what", "write", "wrong", "you"),
     )
 )
