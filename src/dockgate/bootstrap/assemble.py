@@ -8,6 +8,7 @@ from functools import partial
 from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
+from dockgate.server.log_limit import shorten_logs
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects, Observer, observe_nothing
 from dockgate.services.notifications.event_delivery import EventDeliveryHandler
@@ -173,11 +174,12 @@ def _make_task_groups(
     recovery = Recovery(adapters.store, services.images.scans, use_cases.approval_settler, starter)
     key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)
     local = RepeatedTask("local storage", use_cases.local_collections.run, LOCAL_STORAGE_EVERY)
+    logs = RepeatedTask("log files", partial(shorten_logs, options.settings.data / "logs"), PURGE_EVERY)
     groups = [
         TaskGroup("pushes", [RepeatedTask("git pushes", services.sources.pushes.observe_missed)], is_exclusive=False),
         TaskGroup("moved tags", [RepeatedTask("moved tags", pushes.check_moved_tags)], is_exclusive=False),
         TaskGroup("registry key", [key], is_exclusive=False),
-        TaskGroup("local storage", [local], is_exclusive=False),
+        TaskGroup("local storage", [local, logs], is_exclusive=False),
     ]
     if WorkKind.SCAN in options.queues:
         groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))
