@@ -62,7 +62,8 @@ def get_hook(registry: str, form: str, request: Request, registries: RegistryDep
 @mark_self_checking
 def list_unconfirmed_pushes(store: StoreDependency, caller: ReadCaller) -> list[UnconfirmedPush]:
     """List reported pushes that their registry has not confirmed, oldest first, at most 1,000."""
-    visible_pushes = (push for push in store.reported_pushes.list() if caller.can_reach(repository=push.repository))
+    pushes = store.reported_pushes.list(limit=None if caller.is_limited else MOST_LISTED)
+    visible_pushes = (push for push in pushes if caller.can_reach(repository=push.repository))
     return [
         UnconfirmedPush(
             push.repository, push.tag, push.digest, push.received_at, push.next_at, push.attempts, push.reason
