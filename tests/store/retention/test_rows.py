@@ -137,8 +137,10 @@ def test_documents_of_verdicts_stay_and_can_be_replayed(store: Store) -> None:
     store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
     new_verdict = store_verdict(store, "2026-11-24T11:00:00.000Z", "new")
     assert store.row_retention.list_unreferenced_documents()[0] == []
+    planned_digests, _ = store.row_retention.list_unreferenced_documents("2026-11-24T10:30:00.000Z")
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
     digests, position = store.row_retention.list_unreferenced_documents()
+    assert digests == planned_digests
     assert digests
     assert store.row_retention.count_document_bytes(digests) > 0
     total = count_documents(store)

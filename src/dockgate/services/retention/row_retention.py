@@ -113,7 +113,7 @@ class RowRetention:
     def _collect_documents(self, should_remove: bool) -> RemovedObjects:
         """Inventories, snapshots and other documents that nothing names."""
         rows = self.store.row_retention
-        digests, seen_verdicts = rows.list_unreferenced_documents()
+        digests, seen_verdicts = rows.list_unreferenced_documents(None if should_remove else self._cutoff)
         size = rows.count_document_bytes(digests)
         count = len(digests)
         if should_remove:

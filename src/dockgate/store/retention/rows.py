@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, union
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, true, union
 
 from dockgate.delivery.model import ActionKey, RunState
 from dockgate.delivery.retention import EndedExecution, select_kept_revisions, select_removable_executions
@@ -182,12 +182,16 @@ class ExpiredRows:
 
     # --- documents ------------------------------------------------------------------------------------------------
 
-    def list_unreferenced_documents(self) -> tuple[Sequence[str], frozenset[int]]:
-        """The documents that nothing names, and the positions of the verdicts that were looked at."""
+    def list_unreferenced_documents(self, before: str | None = None) -> tuple[Sequence[str], frozenset[int]]:
+        """The documents that nothing names, and the positions of the verdicts that were looked at.
+
+        With `before`, as they will be after `delete_verdicts`.
+        """
+        is_kept = true() if before is None else ~_is_old_verdict(before)
         with self._database.read() as connection:
-            seen_verdicts = frozenset(connection.scalars(select(verdicts.c.seq)))
+            seen_verdicts = frozenset(connection.scalars(select(verdicts.c.seq).where(is_kept)))
             named_documents = {
-                *_iterate_digests_in_rows(connection),
+                *_iterate_digests_in_rows(connection, is_kept=is_kept),
                 *_iterate_digests_in_verdicts(connection, seen_verdicts),
             }
             return sorted(set(connection.scalars(select(documents.c.digest))) - named_documents), seen_verdicts
@@ -295,10 +299,18 @@ def _is_old_verdict(before: str) -> ColumnElement[bool]:
     )
 
 
-def _iterate_digests_in_rows(connection: Connection, digests: Sequence[str] | None = None) -> Iterator[str]:
+def _iterate_digests_in_rows(
+    connection: Connection, digests: Sequence[str] | None = None, is_kept: ColumnElement[bool] | None = None
+) -> Iterator[str]:
+    """The documents that rows name, of these digests if given; of verdicts, those that `is_kept` selects."""
     queries = [select(column).where(column.is_not(None)) for column in _REFERENCES]
     if digests is not None:
         queries = [query.where(column.in_(digests)) for query, column in zip(queries, _REFERENCES, strict=True)]
+    if is_kept is not None:
+        queries = [
+            query.where(is_kept) if column is verdicts.c.digest else query
+            for query, column in zip(queries, _REFERENCES, strict=True)
+        ]
     yield from connection.scalars(union(*queries))
 
 
