@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.fakes.repository_files import MemoryFiles
 from tests.services.pipelines.fix_site import CHANGE, IMAGE, NEXT, REBUILD, Site
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.fixes import FixChange, FixKind, FixPlan, FixState, LockUpdate
 from dockgate.delivery.model import FixAction
+from dockgate.delivery.repository_files import FilesEdit
 from dockgate.services.durable_effects import EffectKind
+from dockgate.services.pipelines.fixes import RETRIES
+from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 from dockgate.store import Store
 
 
@@ -283,3 +288,48 @@ def test_a_pipeline_whose_search_fails_keeps_no_other_from_its_fix(store: Store)
     site.search.failing = "a-hostile-one"
     site.start_server().review()
     assert site.get_fix().state is FixState.OFFERED
+
+
+class FailingFiles(MemoryFiles):
+    """The files of git that cannot be written as often as `failures` says."""
+
+    failures = 0
+
+    @override
+    def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError("git failed")
+        return super().prepare_files(repository, edit, at)
+
+
+def test_a_fix_is_made_when_git_answers_again(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+    site.files = files = FailingFiles(site.host)
+    files.failures = 2
+    server = site.start_server()
+    server.review()
+    searches = site.search.searches
+    server.review()
+    assert (site.get_fix().state, files.failures, site.search.searches) == (FixState.PLANNED, 1, searches)
+    assert store.event_log.read() == []
+    site.now += timedelta(seconds=2 * RETRIES.first_pause)
+    server.review()
+    assert (site.get_fix().state, files.failures) == (FixState.PLANNED, 0)
+    site.now -= timedelta(days=1)  # the clock was ahead
+    server.review()
+    assert site.get_fix().state is FixState.OFFERED
+    assert len(store.event_log.read()) == 1
+
+
+def test_a_fix_fails_if_git_does_not_answer_for_a_day(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+    site.files = files = FailingFiles(site.host)
+    files.failures = 100
+    server = site.start_server()
+    server.review()
+    site.now += timedelta(days=1)
+    server.review()
+    fix = site.get_fix()
+    assert (fix.state, fix.reason) == (FixState.FAILED, "It could not be made: git failed")
+    assert len(store.event_log.read()) == 1

@@ -9,7 +9,8 @@ of its own, never to one that a pipeline watches, and every build passes the sam
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dockgate.delivery.fixes import (
     AUTHOR,
@@ -36,16 +37,26 @@ from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.workflow_starter import Starter
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
-from dockgate.shared.errors import DockgateError, StoreError
+from dockgate.shared.errors import DockgateError, StoreError, UnavailableError
+from dockgate.shared.retry import RetrySchedule
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 
 DAY = timedelta(days=1)
+# When a fix is made again after git failed.
+RETRIES = RetrySchedule(first_pause=60, longest_pause=3600, give_up_after=DAY.total_seconds())
 
 _log = logging.getLogger(__name__)
 
 # Regenerates a lockfile. Returns its text; raises DockgateError with the reason if that is impossible.
 MakeLock = Callable[[DeliveredImage, str, FixPlan, LockUpdate], str]
+
+
+class _Retry(NamedTuple):
+    """How often making a fix has failed, and when it is tried again."""
+
+    failures: int
+    next_at: datetime
 
 
 @dataclass(slots=True)
@@ -63,6 +74,8 @@ class Fixes:
     starter: Starter
     # By pipeline: a digest of what the last search was made from.
     _searched_inputs: dict[str, str] = field(default_factory=dict, init=False)
+    # By the ids of planned fixes. A restart tries them at once.
+    _retries: dict[str, _Retry] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
         """Look at every pipeline that wants fixes, or has one that is open or withheld.
@@ -88,6 +101,8 @@ class Fixes:
     def _review(self, name: str, on_fix: FixSettings | None) -> None:
         open_fix = self.store.fixes.find_open_fix(name)
         if open_fix is not None and open_fix.state is FixState.PLANNED:
+            if not self._is_due(open_fix):
+                return
             open_fix = self.effects.run(EffectKind.OFFER_FIX, self._resume, open_fix) or open_fix
         delivered_image = self.search.find_delivered_image(name)
         if delivered_image is None:
@@ -181,20 +196,40 @@ class Fixes:
 
     def _end(self, fix: Fix, state: FixState, reason: str) -> None:
         ended_fix = replace(fix, state=state, reason=reason, ended_at=self.clock.now())
+        self._retries.pop(fix.id, None)
         self.effects.run(EffectKind.END_FIX, self.store.fixes.end, ended_fix)
 
     # --- making it -----------------------------------------------------------------------------------------------
 
     def _make(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
-        """Do what the pipeline wants, and announce it."""
+        """Do what the pipeline wants, and announce it. Where git fails, the fix is made later, for a day."""
         try:
             self.effects.run(EffectKind.OFFER_FIX, self._offer, fix, delivered_image, plan)
+            self._retries.pop(fix.id, None)
         except StoreError:
             raise
         except DockgateError as error:
+            if isinstance(error, UnavailableError) and self._plan_retry(fix):
+                _log.warning("the fix %s is made later: %s", fix.id, error.full_message)
+                return
+            self._retries.pop(fix.id, None)
             reason = f"It could not be made: {error.full_message}"
             failed_fix = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
             self.store.fixes.end(failed_fix, [self._make_event(failed_fix)])
+
+    def _plan_retry(self, fix: Fix) -> bool:
+        """Plan when the fix is made again. False after a day."""
+        failures = self._retries[fix.id].failures + 1 if fix.id in self._retries else 1
+        next_at = RETRIES.compute_next_attempt(fix.id, failures, self.clock(), fix.created_at)
+        if next_at is None:
+            return False
+        self._retries[fix.id] = _Retry(failures, next_at)
+        return True
+
+    def _is_due(self, fix: Fix) -> bool:
+        """Return whether a planned fix is to be made now. A clock that was set back delays none."""
+        retry, now = self._retries.get(fix.id), self.clock()
+        return retry is None or not now < retry.next_at <= now + timedelta(seconds=2 * RETRIES.longest_pause)
 
     def _offer(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
         """Make the branch, or start the execution. May be repeated at any point."""
