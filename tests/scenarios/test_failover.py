@@ -36,6 +36,8 @@ def test_requests_are_refused_while_the_database_is_away_and_work_goes_on_after_
             assert "text/html" in page.headers["Content-Type"]
             for response in (answer, page):
                 assert (response.status_code, response.headers.get("Retry-After")) == (503, "5")
+                assert "failing" not in response.text  # the database's name
+                assert "127.0.0.1" not in response.text
             assert slow_http.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
             server.scan_may_end[image].set()
             time.sleep(1)

@@ -244,6 +244,10 @@ def _refuse_plain_http(request: Request) -> Refusal | None:
 async def _respond_to_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
+    if isinstance(error, errors.StoreError) and get_authenticated_caller(request) is None:
+        # It names the database and its host, and callers are unknown while the database is away.
+        _log.warning("%s %s: %s [request %s]", request.method, request.url.path, error, get_request_id(request))
+        error = errors.StoreError("the database does not answer", "Retry in a minute. The server's log has the reason.")
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     is_page, is_git = console.is_page_wanted(request), request.url.path.startswith("/git/")
     answer: Response

@@ -32,7 +32,7 @@ from dockgate.server.connections import compute_max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.authorization_header import find_bearer_token
 from dockgate.shared.digest import compute_digest, is_digest
-from dockgate.shared.errors import BusyError, ConflictError, DockgateError
+from dockgate.shared.errors import BusyError, ConflictError, DockgateError, StoreError
 from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.paced_sending import send_in_pieces
@@ -137,7 +137,8 @@ class RegistryProxy:
             response = _make_error(403, "DENIED", error.full_message)
         except DockgateError as error:
             _log.warning("%s %s: %s", request.method, request.url.path, error)
-            response = _make_error(503, "UNAVAILABLE", str(error))
+            message = "the database does not answer" if isinstance(error, StoreError) else str(error)
+            response = _make_error(503, "UNAVAILABLE", message)
         except httpx.HTTPError as error:
             _log.warning("%s %s: the registry does not answer: %s", request.method, request.url.path, error)
             response = _make_error(502, "UNAVAILABLE", "the registry does not answer")
