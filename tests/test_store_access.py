@@ -19,7 +19,7 @@ ALLOWED = {
     "workflows": frozenset(
         (
             *("executions.advance", "executions.finish", "push_events.mark_handled", "engine_tables.requeue"),
-            *("database.url", "database.connect_arguments"),  # of dbos's own connections
+            *("database.url", "database.connect_arguments", "database.translate_errors"),  # of dbos's own connections
         )
     ),
     "server": frozenset(),
