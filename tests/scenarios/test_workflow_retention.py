@@ -133,12 +133,15 @@ def test_ids_in_stored_results_are_plain_text(server: ServerSystem) -> None:
 def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> None:
     server.deploy_image(server.plan_image("shop", PlannedFindings()))
     database = server.store.database
-    for name in ("workflow_status", "operation_outputs"):
-        table = Table(name, MetaData(), autoload_with=database.engine, schema=get_schema(database))
-        with database.write() as connection:
-            row = connection.execute(select(table).limit(1)).mappings().one()
-            numbers = range(2 * DELETE_BATCH + 1)
-            rows = [{**row, "workflow_uuid": f"{row['workflow_uuid']}/{number}"} for number in numbers]
+    statuses, outputs = (
+        Table(name, MetaData(), autoload_with=database.engine, schema=get_schema(database))
+        for name in ("workflow_status", "operation_outputs")
+    )
+    with database.write() as connection:
+        workflow = connection.scalar(select(func.min(outputs.c.workflow_uuid)))
+        for table in (statuses, outputs):
+            row = connection.execute(select(table).where(table.c.workflow_uuid == workflow).limit(1)).mappings().one()
+            rows = [{**row, "workflow_uuid": f"{workflow}/{number}"} for number in range(2 * DELETE_BATCH + 1)]
             connection.execute(insert(table), rows)
     assert count(database) > 2 * DELETE_BATCH
     server.clock.ahead += timedelta(days=2)
