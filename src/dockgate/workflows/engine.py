@@ -301,11 +301,12 @@ class Engine:
         return deleted_count
 
     def list_unbegun(self) -> Mapping[str, str]:
-        """The workflows that wait in queues and have never begun, each id with its argument.
+        """The workflows of this version that wait in queues and have never begun, each id with its argument.
 
         StoreError if the tables do not answer.
         """
-        waiting = self._call(partial(DBOS.list_workflows, status="ENQUEUED", load_output=False))
+        names = [workflow.value for workflow in Workflow]
+        waiting = self._call(partial(DBOS.list_workflows, status="ENQUEUED", name=names, load_output=False))
         return {status.workflow_id: _read_argument(status) for status in waiting if not status.recovery_attempts}
 
     def end_waiting(self, workflow_ids: Collection[str]) -> None:
