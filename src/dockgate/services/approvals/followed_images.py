@@ -139,11 +139,12 @@ class FollowedImageReview:
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""
         half = self.clock.compute_time_before((self.attestation_days or 0) / 2)
-        followed_revision, provenance = (
-            self.store.followed_images.read_revision(now, half),
-            self.store.provenance.read_revision(),
-        )
-        return f"{self.inputs.compute_revision()} {followed_revision} {provenance}"
+        with self.store.database.read():  # one connection for all of it
+            followed_revision, provenance = (
+                self.store.followed_images.read_revision(now, half),
+                self.store.provenance.read_revision(),
+            )
+            return f"{self.inputs.compute_revision()} {followed_revision} {provenance}"
 
     def _judge_again(self, followed_image: FollowedImage, now: str) -> _ReviewedImage | None:
         """Judge the image, and record what has changed. None while it is being scanned."""

@@ -100,8 +100,9 @@ class VerdictRenewal:
             self._finished_revision = None
             return
         now = self.clock.now()
-        active_waivers = self.store.waivers.list_active(now)
-        revision = self._compute_revision(match.source, active_waivers, coverage, now)
+        with self.store.database.read():  # one connection for all of it
+            active_waivers = self.store.waivers.list_active(now)
+            revision = self._compute_revision(match.source, active_waivers, coverage, now)
         # Before anything is read that may change afterwards.
         pending_changes = self.store.due_images.list()
         due_images: dict[str, set[int]] = {}

@@ -116,9 +116,10 @@ class ServiceRisk:
         Return the services that run an image.
         """
         now = self.clock.now()
-        facts_by_service = self._read_facts()
-        facts_revision = compute_digest(canonical.encode(sorted(facts_by_service.items())))
-        revision = f"{self.inputs.compute_revision()} {facts_revision}"
+        with self.store.database.read():  # one connection for all of it
+            facts_by_service = self._read_facts()
+            inputs_revision = self.inputs.compute_revision()
+        revision = f"{inputs_revision} {compute_digest(canonical.encode(sorted(facts_by_service.items())))}"
         if self._round_robin.is_finished(revision, now):
             return facts_by_service.keys()
         locations = {facts.location for facts in facts_by_service.values()}

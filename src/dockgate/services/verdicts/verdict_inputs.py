@@ -26,9 +26,11 @@ class VerdictInputs:
         was removed, for example.
         """
         now = self.clock.now()
-        waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
-        inputs = self.verdicts.read_advisory_digest() or "", self.compute_policy_revision(), waivers
-        return compute_digest(canonical.encode([*inputs, self.store.vex.read_revision()]))
+        advisories = self.verdicts.read_advisory_digest() or ""
+        with self.store.database.read():  # one connection for all of it
+            waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
+            inputs = advisories, self.compute_policy_revision(), waivers, self.store.vex.read_revision()
+        return compute_digest(canonical.encode(inputs))
 
     def compute_policy_revision(self) -> str:
         """Return a text that changes when policies, or their assignments, change, and every ten minutes."""
