@@ -52,6 +52,7 @@ class AssembledServer:
     services: WebServices
     use_cases: UseCases
     background: BackgroundTasks
+    workflow_retention: WorkflowRetention
 
 
 def assemble(
@@ -71,8 +72,7 @@ def assemble(
     before and after each effect, and `read_policy` replaces the policies that images are judged by.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
-    if not store.database.is_shared:
-        lease_times = IDLE_TIMES
+    lease_times = lease_times if store.database.is_shared else IDLE_TIMES
     worker = make_worker(store, options, clock)
     lease = Lease(store.workers, worker, clock, on_drain, on_lost, check, lease_times)
     engine = Engine(store, worker, lease if store.database.is_shared else None, partial(find_labels, store))
@@ -94,7 +94,8 @@ def assemble(
         clock,
         effects,
     )
-    groups = _make_task_groups(adapters, options, use_cases, clock, effects, starter, engine, check)
+    retention = WorkflowRetention(store, use_cases.retention_clock, effects, engine)
+    groups = _make_task_groups(adapters, options, use_cases, starter, retention, check)
     if store.database.is_shared:
 
         def recover(lost_worker: Worker) -> None:
@@ -123,7 +124,7 @@ def assemble(
         services.approvals.pubsub,
         reconciler,
     )
-    return AssembledServer(services, use_cases, background)
+    return AssembledServer(services, use_cases, background, retention)
 
 
 def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
@@ -160,10 +161,8 @@ def _make_task_groups(
     adapters: Adapters,
     options: Options,
     use_cases: UseCases,
-    clock: ServerClock,
-    effects: Effects,
     starter: Starter,
-    engine: Engine,
+    workflow_retention: WorkflowRetention,
     check: Callable[[], None],
 ) -> list[TaskGroup]:
     """The reconciler's tasks.
@@ -188,7 +187,6 @@ def _make_task_groups(
         repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
         groups.append(TaskGroup("services", [repair]))
     if WorkKind.UPKEEP in options.queues:
-        workflows = WorkflowRetention(adapters.store, use_cases.retention_clock, effects, engine)
         upkeep = [
             RepeatedTask("claims", recovery.release_claims, PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
@@ -199,7 +197,7 @@ def _make_task_groups(
             RepeatedTask("running images", use_cases.service_risk.review),
             RepeatedTask("runs", use_cases.watched_images.record_runs, PURGE_EVERY),
             RepeatedTask("expiring waivers", services.policies.waivers.announce_expiring),
-            RepeatedTask("workflows", workflows.run, PURGE_EVERY),
+            RepeatedTask("workflows", workflow_retention.run, PURGE_EVERY),
             RepeatedTask("old rows", use_cases.purge.run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
