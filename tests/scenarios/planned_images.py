@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from hashlib import sha256
 
 from tests.scenarios.defects import PlannedFindings
@@ -32,6 +33,7 @@ def make_package(name: str, version: str = "1") -> Package:
     return Package(name, version, f"pkg:deb/debian/{name}@{version}", "Debian:13", name, version, "var/lib/dpkg/status")
 
 
+@cache
 def make_advisory(name: str, severity: Severity, fixed: str, variant: str = "") -> Advisory:
     """An advisory about a package. Another `variant` is another vulnerability of it."""
     events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
@@ -45,6 +47,11 @@ def make_advisory(name: str, severity: Severity, fixed: str, variant: str = "") 
     )
 
 
+@lru_cache(maxsize=64)  # rounds of a server ask for it several times a second
+def _compute_digest(advisories: tuple[Advisory, ...], catalogue: tuple[tuple[str, Cve], ...]) -> str:
+    return "sha256:" + sha256(repr((advisories, catalogue)).encode()).hexdigest()
+
+
 @dataclass
 class AdvisoryDatabase:
     """An advisory database of Debian's complete feed and the KEV catalogue, always just checked."""
@@ -56,7 +63,7 @@ class AdvisoryDatabase:
 
     @property
     def digest(self) -> str:
-        return "sha256:" + sha256(repr((self.advisories, self.catalogue)).encode()).hexdigest()
+        return _compute_digest(tuple(self.advisories), tuple(self.catalogue.items()))
 
     def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
