@@ -78,7 +78,7 @@ coverage = st.lists(
 
 
 @given(st.lists(draw_inventory(), max_size=2), draw_advisories(), policies, coverage)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_order_of_inputs_does_not_change_the_bytes(
     unnamed_inventories: list[Inventory], published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...]
 ) -> None:
@@ -93,7 +93,7 @@ def test_the_order_of_inputs_does_not_change_the_bytes(
 
 
 @given(draw_inventory(), draw_advisories(), draw_advisories(prefix="9"), policies, coverage)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_one_more_finding_never_approves(
     inventory: Inventory,
     published: list[Advisory],
@@ -112,7 +112,7 @@ def test_one_more_finding_never_approves(
 
 
 @given(draw_inventory(), draw_advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_less_coverage_never_approves(
     inventory: Inventory, published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...], fewer: set[str]
 ) -> None:
@@ -128,7 +128,7 @@ def test_less_coverage_never_approves(
 
 
 @given(draw_inventory(), draw_advisories(), policies, coverage)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_unread_content_always_blocks_and_never_approves(
     inventory: Inventory, published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...]
 ) -> None:
@@ -168,7 +168,7 @@ def _list_fixes(item: Package, matcher: Matcher) -> set[str]:
 
 
 @given(draw_inventory(), draw_advisories(), policies)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_remediation_is_sufficient_and_minimum(
     inventory: Inventory, published: list[Advisory], under: Policy
 ) -> None:
@@ -186,7 +186,7 @@ def test_the_remediation_is_sufficient_and_minimum(
 
 
 @given(draw_inventory(), draw_advisories(), policies)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_insufficient_upgrades_leave_the_least_and_name_obstacles(
     inventory: Inventory, published: list[Advisory], under: Policy
 ) -> None:
@@ -208,7 +208,7 @@ def test_insufficient_upgrades_leave_the_least_and_name_obstacles(
 
 
 @given(draw_inventory(), draw_advisories(), policies)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_cleared_finding_is_gone_or_open_and_violates_nothing(
     inventory: Inventory, published: list[Advisory], under: Policy
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_cleared_finding_is_gone_or_open_and_violates_nothing(
 
 
 @given(draw_inventory(), draw_advisories(), policies)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_counts_match_the_messages_of_violations(
     inventory: Inventory, published: list[Advisory], under: Policy
 ) -> None:

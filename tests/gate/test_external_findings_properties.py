@@ -66,7 +66,7 @@ def remove_fields(case: VerdictCase, lost_fields: Collection[str]) -> VerdictCas
 
 
 @given(draw_reported_case(), fields)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_missing_fields_never_approve_an_image(case: VerdictCase, lost_fields: set[str]) -> None:
     """Unless the policy lets it pass knowingly."""
     is_unscored = any(use.get("unscored") == "ignore" for uses in case.policy.rules.values() for use in uses)
@@ -77,7 +77,7 @@ def test_missing_fields_never_approve_an_image(case: VerdictCase, lost_fields: s
 
 
 @given(draw_reported_case(), draw_advisories(prefix="9"), fields)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_one_more_reported_finding_never_approves(
     case: VerdictCase, added_advisories: list[Advisory], lost_fields: set[str]
 ) -> None:
@@ -89,7 +89,7 @@ def test_one_more_reported_finding_never_approves(
 
 
 @given(draw_reported_case(), draw_reported_case(), fields)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, lost_fields: set[str]) -> None:
     """So reports of people who may not accept risks can count beside that of one who may."""
     larger_case = replace(

@@ -59,7 +59,7 @@ def test_a_refused_deploy_gets_the_advice_of_its_verdict(
 
 
 @given(st.lists(entries, min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined_entries: list[UndeterminedFact]) -> None:
     steps = list_next_steps(undetermined_entries, IMAGE)
     assert len(set(steps)) == len(steps)
@@ -96,7 +96,7 @@ def test_the_command_names_a_single_path_and_no_several() -> None:
 
 
 @given(st.text(alphabet="ab/*'\" $(`;\n-", min_size=1, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> None:
     """As a shell takes the command apart, and as the waiver is applied."""
     (step,) = list_next_steps([UndeterminedFact(path, "It is broken.", "unread")], IMAGE)

@@ -144,7 +144,7 @@ def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:
 @given(
     draw_inventory(), draw_advisories(), draw_server_policy(), draw_server_policy(), draw_requested_policy(), coverage
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_provably_stricter_policy_approves_nothing_more(
     inventory: Inventory,
     published: list[Advisory],
@@ -159,7 +159,7 @@ def test_a_provably_stricter_policy_approves_nothing_more(
 
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_rule_is_covered_by_the_property(case: VerdictCase, second: VerdictCase) -> None:
     if is_stricter(second.policy, case.policy):
         by_other = replace(case, policy=second.policy)

@@ -143,4 +143,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=25, stateful_step_count=40, deadline=None, database=None)
+TestStore.settings = settings(max_examples=10, stateful_step_count=40, deadline=None, database=None)

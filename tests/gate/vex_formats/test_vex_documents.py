@@ -287,7 +287,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(list_documents()), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_document_changed_anywhere_is_read_or_refused(
     document_case: tuple[str, dict[str, Any]], data: st.DataObject
 ) -> None:
