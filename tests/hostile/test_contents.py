@@ -167,14 +167,6 @@ def test_hostile_packages_of_node_are_unread(check: Check) -> None:
     )
 
 
-def test_more_packages_than_there_is_room_for(check: Check) -> None:
-    """A header of a megabyte names thousands of files of one archive."""
-    folders = b",".join(b'"%d":{"files":{"package.json":{"size":29,"offset":"0"}}}' % at for at in range(9999))
-    content = make_asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
-    broken_layers = check.scan_layers({f"{at}/a.asar": content for at in range(20)}).broken_layers
-    assert any("too many packages" in reason for reason in broken_layers.values())
-
-
 def test_more_broken_parts_than_there_is_room_for(check: Check) -> None:
     part = b'{"externalRefs":[{"referenceLocator":"pkg:dhi/"}]}'
     document = b'{"packages":[' + b",".join([part] * 160_000) + b"]}"
@@ -208,13 +200,13 @@ def test_hostile_packages_of_python_are_unread(check: Check) -> None:
 def test_removed_packages_among_the_files_of_many_are_reported_in_bounded_time(check: Check) -> None:
     """Each of those without a record has to be looked for among all files that lie beside it."""
     site: dict[str, bytes] = {}
-    for at in range(1000):
+    for at in range(650):
         site[f"{SITE}/a{at}-1.dist-info/METADATA"] = b"Name: a%d\nVersion: 1\n" % at
         site[f"{SITE}/b{at}-1.dist-info/METADATA"] = b"Name: b%d\nVersion: 1\n" % at
         record = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
         site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
-    unread_paths = check.scan_layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread_paths
+    unread_paths = check.scan_layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(650)}).unread_paths
     assert unread_paths == {"/": "The image cannot be checked: finding the packages of its files would take too long."}
 
 

@@ -12,6 +12,7 @@ from isal import igzip
 from tests.cli import layouts
 from tests.hostile.images import ZSTD, Check, pack_zip, write_layout
 from tests.hostile.running import Dockgate
+from tests.hostile.test_contents import make_asar
 from tests.scanner.images.pieces import END, make_header, pad_block
 
 STATUS = "var/lib/dpkg/status"
@@ -129,3 +130,11 @@ def test_many_full_layers_are_unread(check: Check) -> None:
     member = compress_pieces([make_header(b"%x" % name) for name in range(400_000)])
     blobs = [member + compress_pieces([make_header(b"own%d" % at), END]) for at in range(9)]
     assert "with those below it, it contains too many" in check.scan_blobs(*blobs).unread_paths["/"]
+
+
+def test_more_packages_than_there_is_room_for(check: Check) -> None:
+    """A header of a megabyte names thousands of files of one archive."""
+    folders = b",".join(b'"%d":{"files":{"package.json":{"size":29,"offset":"0"}}}' % at for at in range(9999))
+    content = make_asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
+    broken_layers = check.scan_layers({f"{at}/a.asar": content for at in range(20)}).broken_layers
+    assert any("too many packages" in reason for reason in broken_layers.values())
