@@ -194,14 +194,14 @@ def test_hostile_names_stay_in_their_line() -> None:
     assert not any(line.startswith("Bcc") for line in message.text.splitlines())
 
 
-def test_a_message_about_a_hundred_thousand_events_is_short_and_made_in_little_memory() -> None:
+def test_a_message_about_thousands_of_events_is_short_and_made_in_little_memory() -> None:
     tracemalloc.start()
-    message = group_events((make_verdict_event(number, f"CVE-{number % 500}") for number in range(20_000)), LINK)
+    message = group_events((make_verdict_event(number, f"CVE-{number % 500}") for number in range(5_000)), LINK)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(message.text) < 5000
     assert len(json.dumps(message.detail)) < 10_000
-    assert peak < 20 << 20
+    assert peak < 5 << 20
 
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.text()

@@ -45,10 +45,11 @@ class NotifyingServer(ServerSystem):
         super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)])
 
     def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
-        event = NewEvent(
-            f"{kind}/{subject}/{key}", "dockgate", kind, EventSubject.parse(subject), format_time(self.clock()), detail
-        )
-        self.store.event_log.record([event])
+        self.store.event_log.record([self.make_event(kind, subject, key, **detail)])
+
+    def make_event(self, kind: str, subject: str, key: str, **detail: Any) -> NewEvent:
+        now = format_time(self.clock())
+        return NewEvent(f"{kind}/{subject}/{key}", "dockgate", kind, EventSubject.parse(subject), now, detail)
 
     def add_queue(self, name: str, **settings: Any) -> None:
         arn = f"arn:aws:sqs:eu-west-1:123456789012:{name}"

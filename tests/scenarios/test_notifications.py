@@ -81,8 +81,8 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
     server.apply(json.dumps({**assignment, "owners": ["target:team"]}))
 
     def update(key: str) -> None:
-        for number in range(300):
-            server.record_event(
+        events = [
+            server.make_event(
                 "verdict.changed",
                 f"image {number}",
                 key,
@@ -92,6 +92,9 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
                 status="Rejected",
                 vulnerabilities=[{"id": "CVE-2026-1", "severity": "CRITICAL"}],
             )
+            for number in range(300)
+        ]
+        server.store.event_log.record(events)
         server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
 

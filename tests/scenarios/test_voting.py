@@ -145,7 +145,7 @@ def test_an_approval_without_approvers_takes_no_votes(voting: Voting) -> None:
 
 
 def test_concurrent_votes_and_scan_answer_once(voting: Voting) -> None:
-    for round_ in range(3):
+    for round_ in range(2):
         execution, image = voting.start_waiting_execution(f"crowd{round_}", f"{{count: {THREADS}}}")
         gate = threading.Barrier(THREADS + 1)
 

@@ -263,10 +263,10 @@ def check_reviews(repositories: JudgedRepositories, steps: int, reviews: int = 1
         assert not late_verdicts, f"step {step}: {late_verdicts[0]}"
 
 
-def check_random_changes(fleet: Fleet, seed: int) -> None:
-    """Assert after each of STEPS renewals that the stored verdicts are those of judging all images."""
+def check_random_changes(fleet: Fleet, seed: int, steps: int) -> None:
+    """Assert after each of some renewals that the stored verdicts are those of judging all images."""
     world = World(fleet, Random(seed))  # noqa: S311 - the same changes each time
-    for step in range(STEPS):
+    for step in range(steps):
         for _ in range(world.random.randint(1, 3)):
             world.change()
         world.renew()

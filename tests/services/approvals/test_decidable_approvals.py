@@ -55,22 +55,19 @@ def make_token(**limits: tuple[str, ...]) -> Token:
     return Token("t", "ann", "", NOW, LATER, **limits)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"approvers": Approvers(("ben_b",))},
-        {"approvers": Approvers(("benxb", "ANN", "joann"))},
-        {"approvers": Approvers((), (Role.SECURITY,))},
-        {"committers": ("ann@example.org",)},
-        {"committers": ("ann",)},
-    ],
-    ids=str,
-)
-def test_what_others_decide_hides_nothing(store: Store, fields: dict[str, object]) -> None:
-    add_many(store, MANY, "other", **fields)
+def test_what_others_decide_hides_nothing(store: Store) -> None:
     named_approval = add(store, "web-1/Gate/Approve/1", approvers=Approvers(("ann",)), expires_at=LATER)
     role_approval = add(store, "web-2/Gate/Approve/1", approvers=Approvers((), (Role.APPROVER,)), expires_at=LATER)
-    assert list_ids(store, Caller(ANN)) == [named_approval.id, role_approval.id]
+    fields_by_name: dict[str, dict[str, object]] = {
+        "person": {"approvers": Approvers(("ben_b",))},
+        "alike": {"approvers": Approvers(("benxb", "ANN", "joann"))},
+        "role": {"approvers": Approvers((), (Role.SECURITY,))},
+        "address": {"committers": ("ann@example.org",)},
+        "name": {"committers": ("ann",)},
+    }
+    for name, fields in fields_by_name.items():
+        add_many(store, MANY, name, **fields)
+        assert list_ids(store, Caller(ANN)) == [named_approval.id, role_approval.id], name
 
 
 def test_what_the_person_or_another_with_their_mailbox_has_voted_on_hides_nothing(store: Store) -> None:

@@ -17,4 +17,4 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 def test_targets_are_notified_of_everything_once_whatever_changes(fleet: Fleet) -> None:
     # More seeds and clocks that jump: tests/slow/test_touched_images.py.
-    check_random_changes(fleet, seed=1, steps=6 if fleet.system.store.database.is_sqlite else 2)
+    check_random_changes(fleet, seed=1, steps=4 if fleet.system.store.database.is_sqlite else 1)

@@ -35,7 +35,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_services_are_those_of_judging_all_images_again_whatever_changes(fleet: Fleet) -> None:
-    check_random_changes(fleet, seed=3 if fleet.system.store.database.is_sqlite else 8, steps=6)
+    # More seeds and steps: tests/slow/test_touched_images.py.
+    seed, steps = (3, 6) if fleet.system.store.database.is_sqlite else (8, 3)
+    check_random_changes(fleet, seed, steps)
 
 
 @pytest.fixture
