@@ -14,6 +14,8 @@ from dockgate.shared.host_port import HostPort
 
 # `DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case.
 FEED_PREFIX = "DOCKGATE_FEED_"
+# The file beside the tables whose key encrypts the secrets in them.
+KEY_FILE = "secrets.key"
 # Bytes.
 DEFAULT_PUSH_LIMIT = 1 << 30
 DEFAULT_BLOBS_LIMIT = 20 << 30

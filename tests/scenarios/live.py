@@ -219,8 +219,9 @@ class Clone:
 
     def run_git(self, *arguments: str, code: int | None = 0) -> str:
         identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
+        fast = ["-c", "core.compression=0"]  # busybox has two megabytes
         result = subprocess.run(
-            ["git", "-C", str(self.folder), *identity, *arguments],
+            ["git", "-C", str(self.folder), *identity, *fast, *arguments],
             env=self.live.env,
             capture_output=True,
             text=True,

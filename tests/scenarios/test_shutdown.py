@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.parts import wait_until
+from tests.forks import ForkedProcess, Surroundings
 from tests.scenarios.live import Live
 
 from dockgate.config import from_environment
@@ -71,22 +69,13 @@ def test_stopping_does_not_wait_for_a_registry(live: Live, stop_signal: signal.S
     assert is_nothing_left(live)
 
 
-def test_a_port_in_use_stops_the_start(live: Live) -> None:
-    live.kill()
-    (live.data / "run/server.json").unlink()
-    wait_until(lambda: is_nothing_left(live))
+def test_a_port_in_use_stops_the_start(tmp_path: Path) -> None:
+    live, log = Live(tmp_path), tmp_path / "server.log"
     with closing(socket.create_server(("127.0.0.1", live.port))):
-        result = subprocess.run(
-            [sys.executable, "-m", "dockgate", "up"],
-            env=live.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert result.returncode == 2
-    assert f"error: this server cannot listen at 127.0.0.1:{live.port}" in result.stderr
-    assert "--port" in result.stderr
+        code = ForkedProcess("dockgate", ("up",), Surroundings(live.env, log)).wait(60)
+    assert code == 2
+    assert f"error: this server cannot listen at 127.0.0.1:{live.port}" in log.read_text()
+    assert "--port" in log.read_text()
     assert is_nothing_left(live)
 
 

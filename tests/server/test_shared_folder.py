@@ -6,11 +6,11 @@ import pytest
 from tests.postgres import make_database_url
 from tests.store.factories import open_store_of_kind
 
+from dockgate.config import KEY_FILE
 from dockgate.events.model import Target, TargetType
 from dockgate.server.shared_folder import SharedFolder
 from dockgate.shared.errors import UnavailableError
 from dockgate.store import open_store
-from dockgate.store.secret_box import KEY_FILE
 
 
 def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path) -> None:

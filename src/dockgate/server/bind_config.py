@@ -12,7 +12,6 @@ from dockgate.shared.addresses import LOOPBACK, is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.shared.host_port import HostPort
 from dockgate.shared.tls import create_client_context
-from dockgate.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +127,8 @@ def require_principals(address: ListenAddress, settings: Settings) -> None:
     """
     if not address.is_public:
         return
+    from dockgate.store import open_store  # `dockgate down` goes without it
+
     with closing(open_store(settings.shared_data, settings.database_url)) as store:
         has_principals = store.principals.has_any()
     if not has_principals:

@@ -5,8 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+from dockgate.config import KEY_FILE
 from dockgate.shared.errors import UnavailableError, UsageError
-from dockgate.store.secret_box import KEY_FILE
 
 # All that a server keeps in its data folder.
 DATA_ENTRIES = (

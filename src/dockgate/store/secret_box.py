@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from dockgate.config import KEY_FILE
 from dockgate.shared.errors import StoreError
 from dockgate.shared.files import create_file
-
-KEY_FILE = "secrets.key"
 
 _ADVICE = (
     "Restore that file from a backup. Without one, remove it, apply the Target documents again, "

@@ -1,4 +1,4 @@
-"""Forty executions wait on six digests; findings roll in after the coverage; events come last, in any order, side
+"""Many executions wait on few digests; findings roll in after the coverage; events come last, in any order, side
 by side, twice, or never; some messages about approvals are forged, and name another image."""
 
 import random
@@ -34,7 +34,7 @@ class OneByOne:
         return call
 
 
-@pytest.mark.parametrize(("executions", "digests", "threads"), [(40, 6, 8), (30, 4, 1)])
+@pytest.mark.parametrize(("executions", "digests", "threads"), [(20, 6, 8), (12, 4, 1)])
 def test_each_approval_of_a_storm_is_answered_once(aws: Account, executions: int, digests: int, threads: int) -> None:
     chance = random.Random(threads)  # noqa: S311 - no secret
     aws.clients["dynamodb"] = OneByOne(aws.get_client("dynamodb"))

@@ -78,10 +78,10 @@ def list_blobs(layout: Path) -> dict[str, int]:
 
 
 def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) -> None:
-    content = os.urandom(20 * MEGABYTE)
+    content = os.urandom(14 * MEGABYTE)
     layers = [{"etc/os-release": b"ID=debian\n", "large": content}, {"larger": content + content[::-1] + content[::-2]}]
     digest = make.write_image_layout(tmp_path / "image", layers)
-    assert max(list_blobs(tmp_path / "image").values()) > 50 * MEGABYTE
+    assert max(list_blobs(tmp_path / "image").values()) > 32 * MEGABYTE  # what S3 copies in parts
     public = live.environment["DOCKGATE_REGISTRY_LISTEN"]
     inside = f"127.0.0.1:{live.registry_port}"
     for number, address in enumerate((public, inside)):

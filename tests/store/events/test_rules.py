@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
+from dockgate.config import KEY_FILE
 from dockgate.events.delivery_times import QuietHours
 from dockgate.events.model import Rule, RuleTarget, Target, TargetInput, TargetType
 from dockgate.events.subject import EventSubject
@@ -21,7 +22,7 @@ from dockgate.store.events.outbox import EntryState
 from dockgate.store.events.receivers import FAILURES_BEFORE_GIVING_UP, FAILURES_LIMIT, QueueLength
 from dockgate.store.events.rules import EventTargetTable
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.secret_box import KEY_FILE, SecretBox
+from dockgate.store.secret_box import SecretBox
 
 NOW, LATER, LATEST = "2026-11-28T12:00:00.000Z", "2026-11-28T12:00:01.000Z", "2026-11-28T13:00:00.000Z"
 RULE = Rule(
