@@ -41,32 +41,51 @@ FIXED = (EffectKind.PLAN_FIX, EffectKind.OFFER_FIX, EffectKind.END_FIX)
 def play_main_story(server: Mortal) -> None:
     """Rejected, tried again, fixed, approved, deployed, scaled; then an advisory puts what runs at risk."""
     feed = server.folder / "feed"
-    advisories.write(feed, advisories.DEMO)
-    server.run_dockgate("db", "build", "--from", str(feed))
-    server.repeat_until_done(_make_attempt(server.set_up, "web", "Web", "web", count=0))
-    work = Clone(server, "web", server.folder / "web")
-    work.create_data()
+    work = _set_up_web(server)
     application(work, "1.0")
     work.commit("One")
     server.repeat_until_done(lambda: work.push() or True)
     assert server.wait_for_end("Web-1") == "Failed"
     server.repeat_until_done(lambda: _has_retried(server, "Web-1"))
     assert server.wait_for_end("Web-1") == "Failed"
-    application(work, "2.0")
-    work.commit("Two")
-    server.repeat_until_done(lambda: work.push() or True)
-    assert server.wait_for_end("Web-2") == "Succeeded"
-    server.repeat_until_done(lambda: _is_attested(server, "web"))
+    _deliver_fixed_version(server, work, "Web-2")
     server.repeat_until_done(lambda: server.put("/policies/strict", "max_findings:\n  HIGH: 0\n"))
     server.repeat_until_done(lambda: _is_removed(server, "strict"))
-    server.repeat_until_done(lambda: server.post("/services/web/scale", {"desired_count": 1}))
-    server.repeat_until_done(lambda: [t["state"] for t in server.get("/services/web")["tasks"]] == ["RUNNING"])
-    # Its task runs before the rollout ends: a server that was killed between the two goes on with it.
-    server.repeat_until_done(lambda: server.get("/services/web")["service"]["desired_count"] == 1)
+    _run_one_task(server)
     advisories.write(feed, advisories.DEMO, advisories.record("CVE-2026-2000", "demo", "3.0"))
     server.run_dockgate("db", "build", "--from", str(feed))
     server.repeat_until_done(lambda: server.get("/services/web")["service"]["at_risk"])
     server.repeat_until_done(lambda: "after converge\n" in (server.folder / "steps").read_text())
+
+
+def play_delivery_story(server: Mortal) -> None:
+    """Approved, deployed, scaled: the part of the main story that every push to production has."""
+    _deliver_fixed_version(server, _set_up_web(server), "Web-1")
+    _run_one_task(server)
+
+
+def _set_up_web(server: Mortal) -> Clone:
+    advisories.write(server.folder / "feed", advisories.DEMO)
+    server.run_dockgate("db", "build", "--from", str(server.folder / "feed"))
+    server.repeat_until_done(_make_attempt(server.set_up, "web", "Web", "web", count=0))
+    work = Clone(server, "web", server.folder / "web")
+    work.create_data()
+    return work
+
+
+def _deliver_fixed_version(server: Mortal, work: Clone, execution: str) -> None:
+    application(work, "2.0")
+    work.commit("Two")
+    server.repeat_until_done(lambda: work.push() or True)
+    assert server.wait_for_end(execution) == "Succeeded"
+    server.repeat_until_done(lambda: _is_attested(server, "web"))
+
+
+def _run_one_task(server: Mortal) -> None:
+    server.repeat_until_done(lambda: server.post("/services/web/scale", {"desired_count": 1}))
+    server.repeat_until_done(lambda: [t["state"] for t in server.get("/services/web")["tasks"]] == ["RUNNING"])
+    # Its task runs before the rollout ends: a server that was killed between the two goes on with it.
+    server.repeat_until_done(lambda: server.get("/services/web")["service"]["desired_count"] == 1)
 
 
 def play_side_story(server: Mortal) -> None:

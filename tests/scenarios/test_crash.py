@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.crash_stories import BATCHES, kill_around, make_player
-from tests.scenarios.stories import play_main_story
+from tests.scenarios.stories import play_delivery_story
 
 from dockgate.services.durable_effects import EffectKind
 
@@ -22,7 +22,8 @@ ON_THE_WAY = (EffectKind.BUILD, EffectKind.ANSWER, EffectKind.DEPLOY)
 def test_a_server_killed_after_effects_reaches_the_same_end_state(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    kill_around(play_main_story, ON_THE_WAY, ("after",), make_player(tmp_path_factory)(play_main_story), tmp_path)
+    reference_run = make_player(tmp_path_factory)(play_delivery_story)
+    kill_around(play_delivery_story, ON_THE_WAY, ("after",), reference_run, tmp_path)
 
 
 def test_every_effect_is_in_a_story_that_is_killed_around_it() -> None:

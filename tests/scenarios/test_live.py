@@ -31,8 +31,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         server.purge()
 
 
-def set_up_clone(live: Live, repository: str) -> Clone:
-    live.set_up(repository, repository, repository)
+def set_up_clone(live: Live, repository: str, count: int = 0) -> Clone:
+    """A repository whose service has `count` tasks: none in tests that look at no container."""
+    live.set_up(repository, repository, repository, count)
     new_clone = Clone(live, repository, live.folder / "clones" / repository)
     new_clone.create_data()
     return new_clone
@@ -51,7 +52,7 @@ def get_reason(execution: dict[str, object]) -> str:
 
 
 def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> None:
-    work = set_up_clone(live, "story")
+    work = set_up_clone(live, "story", count=1)
     application(work, "1.0")
     first = push_version(work, 1)
     assert first["execution"]["state"] == "Failed"  # type: ignore[index]
@@ -85,6 +86,18 @@ def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> No
         assert word in output
     assert "CVE-2026-1000" in live.run_dockgate("pipeline", "show", "story", "--execution", "1")
     assert "COMMIT" in live.run_dockgate("pipeline", "logs", "story-2", "--stage", "Build")
+    require_closed_folder(live.data)
+
+
+def require_closed_folder(data: Path) -> None:
+    """Other users cannot read the data. Containers and builds see modes of their own, below a closed folder."""
+    open_to_others = []
+    for parent, folders, files in os.walk(data):
+        folders[:] = [name for name in folders if Path(parent, name) != data / "podman"]
+        paths = [Path(parent, name) for name in (*folders, *files)]
+        open_to_others += [path for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077]
+    assert open_to_others == []
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (data, data / "podman")] == [0o700, 0o700]
 
 
 def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> None:
@@ -218,7 +231,7 @@ def test_an_unknown_key_is_reported_with_its_line(live: Live) -> None:
 
 
 def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> None:
-    work = set_up_clone(live, "sick")
+    work = set_up_clone(live, "sick", count=1)
     live.apply(SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 3s"))
     application(work, "2.0", greeting="well")
     assert push_version(work, 1)["execution"]["state"] == "Succeeded"  # type: ignore[index]
@@ -243,17 +256,3 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     assert live.get("/services/sick")["service"] == service
     assert "not healthy after 2 s" in live.get("/services/sick")["rollouts"][0]["reason"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "well"
-
-
-def test_other_users_cannot_read_the_data_folder(live: Live) -> None:
-    """Containers and builds see modes of their own, below a closed folder."""
-    work = set_up_clone(live, "modes")
-    application(work, "2.0")
-    push_version(work, 1)
-    open_to_others = []
-    for parent, folders, files in os.walk(live.data):
-        folders[:] = [name for name in folders if Path(parent, name) != live.data / "podman"]
-        paths = [Path(parent, name) for name in (*folders, *files)]
-        open_to_others += [path for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077]
-    assert open_to_others == []
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (live.data, live.data / "podman")] == [0o700, 0o700]
