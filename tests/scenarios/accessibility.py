@@ -8,20 +8,58 @@ from playwright.sync_api import Page
 
 # Without the windows of the whole browser, it takes a fifth less of the processor.
 CHROMIUM = Path(__file__).with_name("chromium_without_netlink.py")
-RUN_AXE = """
-    options => axe.run(document, options).then(
-        results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`))
-"""
 # The scheme and the width in pixels. Another scheme has other contrasts; a narrow window has other elements.
 LOOKS = (("light", 1440), ("dark", 360))
-# Contrasts take most of axe's time, and the rows of a table look alike.
+# Rules take a time for each element, and the rows of a table look alike.
 ROWS = 4
-WITHOUT_CONTRAST = {"rules": {"color-contrast": {"enabled": False}}}
 KEEP_ROWS = """count => document.querySelectorAll("tbody").forEach(
     body => [...body.rows].slice(count).forEach(row => row.remove()))"""
+DESCRIBE_VIOLATIONS = """
+    results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`)"""
+# Every rule but that of contrasts. None of them reads style sheets, which axe would load once more ("preload").
+RUN_AXE = f"""() => axe.run(document, {{
+    resultTypes: ["violations"], preload: false, rules: {{"color-contrast": {{enabled: false}}}}
+}}).then({DESCRIBE_VIOLATIONS})"""
+# Whether an element is visible that was not when this was asked of the page before.
+SHOWS_MORE = """() => {
+    const seenElements = window.seenElements ??= new Set()
+    const count = seenElements.size
+    document.querySelectorAll("body *").forEach(element => element.checkVisibility() && seenElements.add(element))
+    return seenElements.size > count
+}"""
+# Contrasts take axe most of its time. It follows from the colours, size and weight of a text, and from what is behind
+# it: of texts that are the same in that, axe looks at the first one in a tab.
+RUN_AXE_ON_CONTRASTS = f"""() => {{
+    const backgrounds = new Map([[null, ""]])
+    function describeBackground(element) {{
+        if (!backgrounds.has(element)) {{
+            const {{ backgroundColor, backgroundImage, opacity }} = getComputedStyle(element)
+            const own = [backgroundColor, backgroundImage, opacity].join(" ")
+            const behind = describeBackground(element.parentElement)
+            backgrounds.set(element, own === "rgba(0, 0, 0, 0) none 1" ? behind : `${{behind}}, ${{own}}`)
+        }}
+        return backgrounds.get(element)
+    }}
+    function describeLook(element) {{
+        const {{ color, fontSize, fontWeight, textShadow }} = getComputedStyle(element)
+        const isDisabled = element.matches(":disabled, [aria-disabled=true]")
+        return [color, fontSize, fontWeight, textShadow, isDisabled, describeBackground(element)].join(" ")
+    }}
+    const hasText = element => element.matches("input, select, textarea")
+        || [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim())
+    const looks = new Set(JSON.parse(sessionStorage.examinedLooks ?? "[]"))
+    const elements = [...document.body.querySelectorAll("*")].filter(element => {{
+        if (!hasText(element) || !element.checkVisibility()) return false
+        const count = looks.size
+        return looks.add(describeLook(element)).size > count
+    }})
+    sessionStorage.examinedLooks = JSON.stringify([...looks])
+    const options = {{ resultTypes: ["violations"], runOnly: ["color-contrast"] }}
+    return elements.length ? axe.run({{ include: elements }}, options).then({DESCRIBE_VIOLATIONS}) : []
+}}"""
 WIDTHS = (1440, 1100, 768, 360)
 # Widths at which the text is made twice as large: nothing may leave its box then, or make the page scroll sideways.
-ENLARGED_WIDTHS = (1440, 360)
+ENLARGED_WIDTHS = (360, 1440)
 SPILLING = """() => [...document.querySelectorAll("td, button, .button, .answer, .panel, .chip, .severity, .top")]
     .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 3)
     .filter(box => getComputedStyle(box).overflowX === "visible")
@@ -62,41 +100,55 @@ SMALL = """least => [...document.querySelectorAll("a[href], button, summary, inp
     .map(target => target.outerHTML.slice(0, 150))"""
 
 
-def list_faults(page: Page) -> Iterator[str]:
-    """The faults of the page that is open: it is not opened again, but its scheme, width and rows change.
+MEASURE_EXCESS = """() => {
+    const excess = document.documentElement.scrollWidth - document.documentElement.clientWidth
+    return excess > 0 ? [`${excess} pixels too wide`] : []
+}"""
+# What is wrong in a window of one width, whose targets are at least so high and wide (None: any size).
+LIST_FAULTS_OF_WIDTH = f"""least => [
+    ...({MEASURE_EXCESS})(),
+    ...({BROKEN_TIMES})().slice(0, 3).map(text => `a time in two lines: ${{text}}`),
+    ...({BROKEN_WORDS})().slice(0, 3).map(word => `a word in two lines: ${{word}}`),
+    ...(least ? ({SMALL})(least).slice(0, 3).map(target => `less than ${{least}} pixels: ${{target}}`) : []),
+]"""
+LIST_FAULTS_OF_ENLARGED_TEXT = f"""() => [
+    ...({MEASURE_EXCESS})(), ...({SPILLING})().slice(0, 3).map(box => `leaves its box: ${{box}}`)
+]"""
+HEIGHT = 900
+# Nothing that is measured depends on the height of the window, and a low one is painted faster.
+LOW_HEIGHT = 200
 
-    With a query it is a page that was seen in every look, filtered or sorted: axe looks once, and not at contrasts.
-    """
+
+def list_faults(page: Page) -> Iterator[str]:
+    """The faults of the page that is open: it is not opened again, but its scheme, width and rows change."""
+    yield from list_layout_faults(page)
+    yield from list_axe_faults(page)
+
+
+def list_layout_faults(page: Page) -> Iterator[str]:
+    """What does not fit the page in windows of several widths. The window is then as wide as it was at first."""
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        yield from (f"{page.url}: {width} px: {fault}" for fault in _measure_excess(page))
-        times = page.evaluate(BROKEN_TIMES)
-        yield from (f"{page.url}: {width} px: a time in two lines: {text}" for text in times[:3])
-        words = page.evaluate(BROKEN_WORDS)
-        yield from (f"{page.url}: {width} px: a word in two lines: {word}" for word in words[:3])
-        if least := TARGETS.get(width):
-            small = page.evaluate(SMALL, least)
-            yield from (f"{page.url}: {width} px: less than {least} pixels: {target}" for target in small[:3])
+        page.set_viewport_size({"width": width, "height": LOW_HEIGHT})
+        for fault in page.evaluate(LIST_FAULTS_OF_WIDTH, TARGETS.get(width)):
+            yield f"{page.url}: {width} px: {fault}"
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     for width in ENLARGED_WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        faults = [*_measure_excess(page), *(f"leaves its box: {box}" for box in page.evaluate(SPILLING)[:3])]
-        yield from (f"{page.url}: text of 200 %, {width} px: {fault}" for fault in faults)
+        page.set_viewport_size({"width": width, "height": LOW_HEIGHT})
+        for fault in page.evaluate(LIST_FAULTS_OF_ENLARGED_TEXT):
+            yield f"{page.url}: text of 200 %, {width} px: {fault}"
     page.evaluate("document.documentElement.style.fontSize = ''")
+    page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+
+
+def list_axe_faults(page: Page) -> Iterator[str]:
+    """What axe finds in the page, of whose tables only the first rows stay."""
     page.evaluate(KEEP_ROWS, ROWS)
     if not page.evaluate("'axe' in window"):
         page.context.add_init_script(AXE_SCRIPT)  # the pages that follow load it without receiving it again
         page.evaluate(AXE_SCRIPT)
-    has_query = "?" in page.url
-    options = WITHOUT_CONTRAST if has_query else {}
-    for scheme, width in LOOKS[:1] if has_query else LOOKS:
+    for scheme, width in LOOKS:
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_viewport_size({"width": width, "height": 900})
-        faults = page.evaluate(RUN_AXE, {"resultTypes": ["violations"], **options})
-        yield from (f"{page.url}: {scheme}, {width} px: {fault}" for fault in faults)
-
-
-def _measure_excess(page: Page) -> Iterator[str]:
-    excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    if excess > 0:
-        yield f"{excess} pixels too wide"
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        faults = page.evaluate(RUN_AXE) if page.evaluate(SHOWS_MORE) else []
+        for fault in faults + page.evaluate(RUN_AXE_ON_CONTRASTS):
+            yield f"{page.url}: {scheme}, {width} px: {fault}"

@@ -1,7 +1,7 @@
 """A walk through the console in a real browser, by the links of its pages."""
 
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from playwright.sync_api import Page
 from tests.scenarios.planned_images import make_advisory
@@ -15,37 +15,43 @@ START = (
     *("/images/r", "/images/r/api/app"),
     *("/pipelines/web/definition", "/new/pipeline?repository=web&service=web", "/vulnerabilities/CVE-1999-1"),
     *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
-    *("/vex", "/workers", "/attestation-keys", "/gc"),
+    *("/vex", "/workers", "/attestation-keys", "/gc", "/repositories/api/files/Dockerfile?at=main"),
+    # Lists that are filtered and sorted: with rows, and empty.
+    *("/images?status=Rejected&repository=api/*&sort=name", "/pipelines?result=InProgress&sort=-name"),
+    *("/waivers?state=Active&owner=ana&ending=true&sort=created", "/audit?result=Done&by=ada&sort=at"),
 )
-# Pages of one walk: the first of each kind are reached long before.
-MAX_PAGES = 75
+# The parameters whose values choose what a page shows; others sort, filter or page it.
+CHOICES = ("tab", "replay")
+# Links that lead out of the console, and files.
+OTHER_PATHS = ("/api", "/static", "/signin/provider")
+LIST_LINKS = """() => [...document.querySelectorAll("a[href^='/']:not([download])")].map(
+    link => link.getAttribute("href"))"""
 
 
 def walk_pages(page: Page) -> Iterator[str]:
     """Open a page of every kind that links lead to."""
     waiting, seen_kinds = list(START), {_classify_path(path) for path in START}
-    for _ in range(MAX_PAGES):
-        if not waiting:
-            return
+    while waiting:
         path = waiting.pop(0)
         answer = page.goto(path)
         assert answer is not None
         if "text/html" not in answer.headers.get("content-type", ""):
             continue
+        links = page.evaluate(LIST_LINKS)
         yield path
-        for link in page.locator("a[href^='/']:not([download])").evaluate_all(
-            "links => links.map(link => link.getAttribute('href'))"
-        ):
+        for link in links:
             target = link.partition("#")[0]
             kind = _classify_path(target)
-            if kind not in seen_kinds and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
+            if kind not in seen_kinds and not target.startswith(OTHER_PATHS) and not target.endswith("/raw"):
                 seen_kinds.add(kind)
                 waiting.append(target)
 
 
-def _classify_path(path: str) -> tuple[str, int, tuple[str, ...]]:
-    """Pages with the same first part of their path, as many parts, the same parameters and tab are of one kind."""
+def _classify_path(path: str) -> tuple[str, ...]:
+    """Pages with the same first part of their path, as many parts, a last part of one scheme and the same choices are
+    of one kind."""
     parts = urlsplit(path)
-    fields = parse_qsl(parts.query, keep_blank_values=True)
-    names = sorted({f"tab={value}" if name == "tab" else name for name, value in fields})
-    return parts.path.split("/")[1], parts.path.count("/"), tuple(names)
+    _, first, *names = unquote(parts.path).split("/")
+    scheme = names[-1].partition(":")[0] if names and ":" in names[-1] else ""
+    choices = sorted({f"{name}={value}" for name, value in parse_qsl(parts.query) if name in CHOICES})
+    return (first, str(len(names)), scheme, *choices)

@@ -14,41 +14,46 @@ LIST_CONTROLS = """part => {
     window.controls = [...root.querySelectorAll(selector)].filter(isUsable)
     return window.controls.length
 }"""
-# The number of the control that has the focus, and what is wrong with how it shows that. Nothing may cover it, such as
-# a header that stays in its place.
-DESCRIBE_FOCUS = """() => {
-    const control = document.activeElement
-    const style = getComputedStyle(control)
-    const faults = []
-    // The browser itself marks the part of a date that has the focus.
-    const isMarked = control.type === "date" || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0)
-    if (!isMarked) faults.push("no outline")
-    const box = control.getClientRects()[0]
-    const [x, y] = [box.left + Math.min(box.width, 8) / 2, box.top + Math.min(box.height, 8) / 2]
-    const top = document.elementFromPoint(x, y)
-    if (!top || !(control.contains(top) || top.contains(control))) faults.push("covered, or outside of the window")
-    return [window.controls.indexOf(control), faults]
+# Notes, whenever a key is pressed, which control has had the focus, and what was wrong with how it showed that.
+# Nothing may cover it, such as a header that stays in its place.
+NOTE_FOCUS = """() => {
+    window.reachedControls = new Set()
+    window.focusFaults = []
+    window.noteFocus = () => {
+        const control = document.activeElement
+        const number = window.controls.indexOf(control)
+        if (number < 0) return
+        window.reachedControls.add(number)
+        const style = getComputedStyle(control)
+        // The browser itself marks the part of a date that has the focus.
+        const hasOutline = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0
+        if (control.type !== "date" && !hasOutline) window.focusFaults.push([number, "no outline"])
+        const box = control.getClientRects()[0]
+        const [x, y] = [box.left + Math.min(box.width, 8) / 2, box.top + Math.min(box.height, 8) / 2]
+        const top = document.elementFromPoint(x, y)
+        if (!top || !(control.contains(top) || top.contains(control)))
+            window.focusFaults.push([number, "covered, or outside of the window"])
+    }
+    document.addEventListener("keydown", window.noteFocus, true)
 }"""
-DESCRIBE_CONTROL = """number => {
+# Notes where the focus is now, and returns how many controls were reached.
+COUNT_REACHED = "() => { window.noteFocus(); return window.reachedControls.size }"
+LIST_FAULTS = """() => [
+    ...window.focusFaults,
+    ...[...window.controls.keys()].filter(number => !window.reachedControls.has(number)).map(
+        number => [number, "not reached"])
+].map(([number, fault]) => {
     const control = window.controls[number]
-    return `${control.tagName} ${control.name || ""} ${control.textContent.trim().slice(0, 40)}`
-}"""
+    return `${control.tagName} ${control.name || ""} ${control.textContent.trim().slice(0, 40)}: ${fault}`
+})"""
 
 
 def list_focus_faults(page: Page, part: str) -> list[str]:
     """Press the tabulator until every control within `part`, a selector, was reached, and list what is wrong."""
     count = page.evaluate(LIST_CONTROLS, part)
-    reached_numbers: set[int] = set()
-    faults = []
-    for _ in range(count + DATE_PARTS):
+    page.evaluate(NOTE_FOCUS)
+    for press in range(count + DATE_PARTS):
         page.keyboard.press("Tab")
-        number, problems = page.evaluate(DESCRIBE_FOCUS)
-        if number >= 0:
-            reached_numbers.add(number)
-            faults += [f"{page.url}: {page.evaluate(DESCRIBE_CONTROL, number)}: {problem}" for problem in problems]
-        if len(reached_numbers) == count:
+        if press >= count - 1 and page.evaluate(COUNT_REACHED) == count:
             break
-    missing_numbers = sorted(set(range(count)) - reached_numbers)
-    return faults + [
-        f"{page.url}: not reached: {page.evaluate(DESCRIBE_CONTROL, number)}" for number in missing_numbers
-    ]
+    return [f"{page.url}: {fault}" for fault in page.evaluate(LIST_FAULTS)]
