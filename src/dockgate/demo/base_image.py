@@ -14,7 +14,8 @@ PACKAGES = ("ca-certificates", "python3", "python3-pip")
 def build_command(into: Path) -> list[str]:
     """The mmdebstrap command that writes the image's only layer, as a tar file, to `into`."""
     packages = f"--include={','.join(PACKAGES)}"
-    return ["mmdebstrap", "--quiet", "--variant=minbase", packages, SUITE, str(into), *list_apt_sources()]
+    fast = "--dpkgopt=force-unsafe-io"  # as in images of Debian: an unfinished one is made again
+    return ["mmdebstrap", "--quiet", "--variant=minbase", fast, packages, SUITE, str(into), *list_apt_sources()]
 
 
 def list_apt_sources() -> list[str]:
