@@ -184,15 +184,18 @@ class ServerSystem:
         self.background.close()
         self.store.close()
 
+    def discard(self) -> None:
+        """Close it, and leave its database empty for the next one."""
+        self.close()
+        drop_database(self.folder)
+
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for event in self.scan_may_end.values():
             event.set()
         self.client.close()
         self.web.should_exit = True
         self.thread.join()
-        self.background.close()
-        self.store.close()
-        drop_database(self.folder)
+        self.discard()
 
     def _read_attachments(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image, in every repository unless there is more under `REPOSITORY@DIGEST`.
@@ -277,13 +280,12 @@ class ServerSystem:
         return None if state == "Waiting" else state
 
     def read_summary(self, execution: str) -> str:
-        summary: str = self._find_approval(execution)["summary"]
-        return summary
+        return str(self._find_approval(execution)["summary"])
 
     def count_answers(self, execution: str) -> int:
         approval = self._find_approval(execution)
-        records = self.get(f"/images/{approval['image']}")["verdicts"]
-        return sum(record["cause"] == approval["id"] for record in records)
+        verdicts = self.get(f"/images/{approval['image']}")["verdicts"]
+        return [verdict["cause"] for verdict in verdicts].count(approval["id"])
 
     def count_expired_rows(self) -> int:
         self.clock.ahead += timedelta(days=91)
@@ -296,8 +298,8 @@ class ServerSystem:
         wait_until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
 
     def publish_advisory(self, image: str) -> None:
-        name, _ = self.plans[image]
-        self.advisories.advisories = [*self.advisories.advisories, make_advisory(name, Severity.CRITICAL, "2")]
+        advisory = make_advisory(self.plans[image][0], Severity.CRITICAL, "2")
+        self.advisories.advisories = [*self.advisories.advisories, advisory]
 
     def is_at_risk(self, image: str) -> bool:
         name, _ = self.plans[image]
@@ -310,10 +312,9 @@ class ServerSystem:
         return [task["digest"] for task in tasks if task["state"] == "RUNNING"] == [image]
 
     def redeploy_image(self, image: str) -> str:
-        execution: str = self.post(f"/pipelines/{self.plans[image][0]}/executions")["id"]
+        execution = self.post(f"/pipelines/{self.plans[image][0]}/executions")["id"]
         wait_until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
-        state = self.get(f"/executions/{execution}")["execution"]["state"]
-        return "Deployed" if state == "Succeeded" else "Refused"
+        return "Deployed" if self.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded" else "Refused"
 
     def list_notifications(self, kind: str) -> dict[str, Message]:
         """What the log got by the built-in rule of events of a kind, by their ids."""

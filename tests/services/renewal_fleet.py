@@ -178,7 +178,7 @@ def open_fleet(folder: Path, database: str) -> Iterator[Fleet]:
     try:
         yield Fleet(system, Feeds(system.clock))
     finally:
-        system.close()
+        system.discard()
 
 
 def require_valid(events: Iterable[StoredEvent]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.postgres import drop_database, open_postgres
+from tests.postgres import open_postgres
 from tests.scenarios.planned_images import make_advisory
 from tests.services.pipeline_steps import NOW, Steps
 from tests.store.factories import FACTORIES
@@ -26,8 +26,7 @@ from dockgate.vulnerabilities.model import Severity
 def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path, request.param)
     yield result
-    result.system.close()
-    drop_database(tmp_path)
+    result.system.discard()
 
 
 def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(steps: Steps) -> None:

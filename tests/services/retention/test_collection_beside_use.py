@@ -18,7 +18,7 @@ from dockgate.shared.errors import BusyError
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path, request.param)
     yield site
-    site.system.close()
+    site.system.discard()
 
 
 def use_image(site: Site, use: str, digest: str) -> None:

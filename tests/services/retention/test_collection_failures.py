@@ -14,7 +14,7 @@ from dockgate.shared.errors import UnavailableError
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path, request.param)
     yield site
-    site.system.close()
+    site.system.discard()
 
 
 @pytest.mark.parametrize("moment", ["before delete", "after delete", "before remove"])

@@ -21,7 +21,7 @@ from dockgate.store.schema.fleet import fleet_tags
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path, request.param)
     yield site
-    site.system.close()
+    site.system.discard()
 
 
 def test_an_unused_image_goes_with_its_blobs_and_rows(site: Site) -> None:

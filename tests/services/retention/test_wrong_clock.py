@@ -64,7 +64,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path, request.param)
     site.system.use_cases.purge.run()
     yield site
-    site.system.close()
+    site.system.discard()
 
 
 def test_a_clock_that_is_right_is_believed(host: Host) -> None:
