@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockgate.events import dockgate_events
@@ -212,6 +212,7 @@ _FIELDS = st.sampled_from(
 
 
 @given(detail=st.dictionaries(_FIELDS, _JSON) | _JSON)
+@settings(max_examples=40)
 def test_any_detail_is_described_and_grouped(detail: object) -> None:
     event = {"id": "1", "detail-type": "x", "detail": detail}
     read_summary(event)
