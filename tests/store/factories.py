@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from tests.postgres import drop_database, open_postgres
 from tests.sqlite import open_sqlite
 
@@ -36,6 +37,14 @@ FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "postgre
 NOW = "2026-11-24T10:00:00.000Z"
 LATER = "2026-11-24T11:00:00.000Z"
 IMAGE = "sha256:" + "a" * 64
+
+
+def limit_to_sqlite(fixture: str) -> pytest.MarkDecorator:
+    """Run a test with this fixture's store on SQLite only.
+
+    For decisions, not for storage: other tests send the same statements to Postgres.
+    """
+    return pytest.mark.parametrize(fixture, ["sqlite"], indirect=True)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Finding, Matches, Rating, Severity
 
+NAMES = [f"image{number}" for number in range(8)]
+
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
@@ -58,7 +60,7 @@ def publish_another(world: World, package: str = "a") -> None:
 @pytest.fixture
 def further(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FurtherRepositories]:
     with open_fleet(tmp_path, "sqlite") as fleet:
-        world = World(fleet, Random(4))  # noqa: S311 - the same images each time
+        world = World(fleet, Random(4), NAMES)  # noqa: S311 - the same images each time
         world.renewal.renew()
         further = FurtherRepositories(world, getattr(request, "param", ("strict", "timed")))
         further.review()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 from tests.services.renewal_fleet import NAMES, Fleet, open_fleet, require_valid
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Waiver
@@ -26,6 +26,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
+@limit_to_sqlite("fleet")
 def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) -> None:
     fleet.publish("api", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -39,6 +40,7 @@ def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) 
     assert fleet.list_vulnerabilities()[3:] == [(f"team/{name}", []) for name in ("web", "api", "job")]
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Fleet, is_known: bool) -> None:
     fleet.publish("web", Severity.LOW)
@@ -53,6 +55,7 @@ def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Flee
     assert fleet.list_vulnerabilities() == [("team/web", [name])]
 
 
+@limit_to_sqlite("fleet")
 def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -> None:
     fleet.publish("web", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -63,6 +66,7 @@ def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -
     assert fleet.list_vulnerabilities() == [("team/web", [fleet.feeds.advisories[0].id])]
 
 
+@limit_to_sqlite("fleet")
 def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(fleet: Fleet) -> None:
     """Also if the advisory comes and goes."""
     fleet.verdict_renewal.renew()
@@ -82,6 +86,7 @@ def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(f
     require_valid(fleet.system.store.event_log.read(limit=1000))
 
 
+@limit_to_sqlite("fleet")
 def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced_once(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()
@@ -111,6 +116,7 @@ def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock
     assert detail["vulnerabilities"] == [{"id": name, "severity": "LOW"}]
 
 
+@limit_to_sqlite("fleet")
 def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     until = format_time(fleet.system.clock() + timedelta(days=1))

@@ -26,7 +26,7 @@ from dockgate.web.api.images import read_image_view
 def promoted_image(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promoted]:
     result = Promoted(tmp_path, request.param)
     yield result
-    result.system.close()
+    result.system.discard()
 
 
 def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst(promoted_image: Promoted) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.planned_images import MissingAdvisories, OldAdvisories
 from tests.services.fleet.promoted_image import ASSIGNMENT, IMAGE, LAX, STRICT, Promoted
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.delivery.registry_access import OPERATOR
@@ -24,9 +24,10 @@ from dockgate.vulnerabilities.model import Severity
 def promoted_image(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promoted]:
     result = Promoted(tmp_path, request.param)
     yield result
-    result.system.close()
+    result.system.discard()
 
 
+@limit_to_sqlite("promoted_image")
 def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.judge()
@@ -42,6 +43,7 @@ def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted_imag
     assert change["vulnerabilities"] == [{"id": new, "severity": "LOW"}]
 
 
+@limit_to_sqlite("promoted_image")
 def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, LAX, ASSIGNMENT.replace("strict", "lax"))
     promoted_image.publish(Severity.LOW)
@@ -63,6 +65,7 @@ def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_
     assert len(promoted_image.system.store.verdicts.list_of_image(IMAGE)) == 5
 
 
+@limit_to_sqlite("promoted_image")
 def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_repository(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, LAX, ASSIGNMENT)
     promoted_image.publish(Severity.LOW)
@@ -79,6 +82,7 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     assert promoted_image.list_changes() == []
 
 
+@limit_to_sqlite("promoted_image")
 def test_owners_are_notified_of_the_changed_verdict_on_what_was_approved_in_their_repository(
     promoted_image: Promoted,
 ) -> None:
@@ -118,6 +122,7 @@ def test_what_is_not_followed_any_more_is_judged_like_other_images(promoted_imag
     assert promoted_image.list_statuses()["prod/app"] == "Rejected"
 
 
+@limit_to_sqlite("promoted_image")
 def test_the_end_of_a_watch_is_announced_once_in_each_repository(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, f"{ASSIGNMENT}watch: 2d after push\n")
     promoted_image.publish(Severity.LOW)
@@ -131,6 +136,7 @@ def test_the_end_of_a_watch_is_announced_once_in_each_repository(promoted_image:
     assert [(end["repository"], end["policy"], end["status"]) for end in ends] == [("prod/app", "strict", "Rejected")]
 
 
+@limit_to_sqlite("promoted_image")
 def test_an_image_whose_approval_was_rejected_in_a_repository_is_judged_there_again(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.judge()
@@ -147,6 +153,7 @@ def test_an_image_whose_approval_was_rejected_in_a_repository_is_judged_there_ag
     assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected"), ("prod/app", "Rejected", "Approved")]
 
 
+@limit_to_sqlite("promoted_image")
 def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.judge()
@@ -167,6 +174,7 @@ def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(
     assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
 
 
+@limit_to_sqlite("promoted_image")
 def test_an_approved_image_that_was_rejected_is_reported_once_though_the_database_file_vanishes(
     promoted_image: Promoted,
 ) -> None:
@@ -186,6 +194,7 @@ def test_an_approved_image_that_was_rejected_is_reported_once_though_the_databas
     assert (followed_image.status, followed_image.changes) == ("Rejected", 1)
 
 
+@limit_to_sqlite("promoted_image")
 @pytest.mark.parametrize(("after", "changes"), [(False, []), (True, [("prod/app", "Approved", "Rejected")])])
 def test_stale_advisories_announce_nothing_but_what_is_judged_after_them(
     promoted_image: Promoted, after: bool, changes: list[tuple[str, str, str]]
@@ -220,6 +229,7 @@ def test_an_image_that_is_watched_again_in_a_repository_is_judged_there_at_once(
     assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
 
 
+@limit_to_sqlite("promoted_image")
 def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted_image: Promoted) -> None:
     promoted_image.judge()
     promoted_image.waive_in_dev()
@@ -230,6 +240,7 @@ def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted_image: Pro
     assert ("prod/app", "Approved", "Rejected") in promoted_image.list_changes()
 
 
+@limit_to_sqlite("promoted_image")
 def test_the_waivers_of_a_built_repository_count_once_the_server_pushed_the_image(promoted_image: Promoted) -> None:
     store = promoted_image.system.store
     waiver = Waiver("w1", "ana", "Not here.", package="pkg:deb/debian/app", repository="prod/*", until="2099-01-01")
@@ -246,6 +257,7 @@ def test_the_waivers_of_a_built_repository_count_once_the_server_pushed_the_imag
     assert promoted_image.list_statuses()["prod/app"] == "Approved"
 
 
+@limit_to_sqlite("promoted_image")
 def test_a_verdict_that_was_not_requested_approves_no_deploy(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.judge()

@@ -10,7 +10,7 @@ import pytest
 from tests.scenarios.planned_images import make_advisory, make_package
 from tests.services.changing_fleet import World, check_random_changes
 from tests.services.renewal_fleet import Fleet, open_fleet
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.delivery.registry_access import OPERATOR
@@ -74,6 +74,7 @@ def list_images_with(world: World, package: str) -> set[str]:
     }
 
 
+@limit_to_sqlite("fleet")
 def test_a_waiver_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     store, clock = fleet.system.store, fleet.system.clock
@@ -105,6 +106,7 @@ def test_a_waiver_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
     assert list_judged(world) >= holders
 
 
+@limit_to_sqlite("fleet")
 def test_who_pushed_an_image_renews_its_verdict_for_the_waivers_of_its_repository(fleet: Fleet) -> None:
     store, images, waivers = fleet.system.store, fleet.system.store.images, fleet.system.store.waivers
     now = format_time(fleet.system.clock())
@@ -125,6 +127,7 @@ def test_who_pushed_an_image_renews_its_verdict_for_the_waivers_of_its_repositor
     assert fleet.is_consistent()
 
 
+@limit_to_sqlite("fleet")
 def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_images(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     store, digest = fleet.system.store, world.digest
@@ -161,6 +164,7 @@ def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_image
         assert list_judged(world) == names, uploaded_statement
 
 
+@limit_to_sqlite("fleet")
 def test_many_waivers_of_packages_renew_what_they_touch(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     until = format_time(fleet.system.clock() + timedelta(hours=1))
@@ -175,6 +179,7 @@ def test_many_waivers_of_packages_renew_what_they_touch(fleet: Fleet) -> None:
     assert list_judged(world) == set(world.names)
 
 
+@limit_to_sqlite("fleet")
 def test_a_vex_document_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     vex = fleet.system.store.vex

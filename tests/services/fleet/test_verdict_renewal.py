@@ -12,7 +12,7 @@ import pytest
 from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_advisory, make_package
 from tests.services.renewal_fleet import NAMES, Fleet, open_fleet, require_valid
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate.model import ExternalReport, Waiver
 from dockgate.gate.policy_reference import PolicyReference
@@ -48,6 +48,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
+@limit_to_sqlite("fleet")
 def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()
@@ -56,6 +57,7 @@ def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fle
     assert fleet.list_changes() == []  # nothing has changed: these are the first verdicts
 
 
+@limit_to_sqlite("fleet")
 def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: Fleet) -> None:
     """What runs is judged by a task of its own, which may come first."""
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
@@ -69,6 +71,7 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
 
+@limit_to_sqlite("fleet")
 def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_changes_the_verdict(fleet: Fleet) -> None:
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
     verdicts = replace(verdicts, case_builder=replace(verdicts.case_builder, advisories=fleet.feeds))
@@ -82,6 +85,7 @@ def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_ch
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]  # of job this is the first verdict
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is_known: bool) -> None:
     fleet.verdict_renewal.renew()
@@ -94,6 +98,7 @@ def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is
     assert fleet.is_consistent()
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 def test_an_advisory_that_names_no_version_renews_verdicts_when_it_comes_and_goes(fleet: Fleet, is_known: bool) -> None:
     fleet.verdict_renewal.renew()
@@ -130,6 +135,7 @@ def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
     assert moments == ["before rematch", "after rematch"]
 
 
+@limit_to_sqlite("fleet")
 def test_a_change_of_a_policy_waiver_or_vex_document_has_an_event(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.publish("web")
@@ -155,6 +161,7 @@ def test_a_change_of_a_policy_waiver_or_vex_document_has_an_event(fleet: Fleet) 
     require_valid(events)
 
 
+@limit_to_sqlite("fleet")
 def test_an_advisory_database_that_comes_back_has_an_event_each_time(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     digests = [fleet.feeds().digest]
@@ -170,6 +177,7 @@ def test_an_advisory_database_that_comes_back_has_an_event_each_time(fleet: Flee
     assert [entry.get("previous") for entry in details] == [None, *digests[:-1]]
 
 
+@limit_to_sqlite("fleet")
 def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     before = fleet.list_details("advisories.changed")
@@ -180,6 +188,7 @@ def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fl
     assert fleet.list_details("advisories.changed") == before
 
 
+@limit_to_sqlite("fleet")
 def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_verdict(fleet: Fleet) -> None:
     unfixed_advisory, fixed = (make_advisory("shared", Severity.CRITICAL, version) for version in ("", "2"))
     fleet.feeds.advisories = [unfixed_advisory]
@@ -293,6 +302,7 @@ def scan_again(fleet: Fleet, name: str, *packages: str) -> None:
     store.images.finish_scan(image, scan.number, list_platforms(inventory), None, now)
 
 
+@limit_to_sqlite("fleet")
 def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     for findings, status in (((make_finding("web"),), "Rejected"), ((), "Approved")):
@@ -326,6 +336,7 @@ def test_what_comes_while_its_image_is_judged_renews_the_verdict_again(fleet: Fl
     fleet.process(meanwhile=pytest.fail).renew()
 
 
+@limit_to_sqlite("fleet")
 def test_a_provenance_statement_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     store, image, now = fleet.system.store, fleet.images["web"], format_time(fleet.system.clock())
@@ -342,6 +353,7 @@ def test_a_provenance_statement_renews_the_verdict_on_its_image(fleet: Fleet) ->
         fleet.verdict_renewal.renew()
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     fleet.publish("new")
     fleet.verdict_renewal.renew()

@@ -13,7 +13,7 @@ from tests.fakes.event_target import MemoryEventTarget
 from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import AdvisoryDatabase
 from tests.services.image_fleet import search
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.events.cloudevents import CloudEventsMode, make_http_message
 from dockgate.events.delivery_times import DailySummary, QuietHours
@@ -91,6 +91,7 @@ def publish_verdict(server: Server, status: str, image: str = "sha256:a") -> int
     return len(server.claim_messages())
 
 
+@limit_to_sqlite("server")
 def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejection_was(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -102,6 +103,7 @@ def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejecti
     assert publish_verdict(server, "Approved") == 0
 
 
+@limit_to_sqlite("server")
 def test_a_part_of_a_feed_that_fails_later_is_announced(server: Server) -> None:
     server.add_target()
     server.add_rule("feed.failed")
@@ -112,6 +114,7 @@ def test_a_part_of_a_feed_that_fails_later_is_announced(server: Server) -> None:
         server.advance_time(hours=1)
 
 
+@limit_to_sqlite("server")
 def test_a_task_that_is_unhealthy_again_after_a_day_is_announced_again(server: Server) -> None:
     server.add_target()
     server.add_rule("service.unhealthy")
@@ -123,6 +126,7 @@ def test_a_task_that_is_unhealthy_again_after_a_day_is_announced_again(server: S
     assert messages == [1, *[0] * 29, 1, 0]
 
 
+@limit_to_sqlite("server")
 def test_an_execution_that_fails_again_when_it_is_retried_is_announced_again(server: Server) -> None:
     server.add_target()
     server.add_rule("execution.failed")
@@ -132,6 +136,7 @@ def test_an_execution_that_fails_again_when_it_is_retried_is_announced_again(ser
         server.advance_time(hours=1)
 
 
+@limit_to_sqlite("server")
 def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -142,6 +147,7 @@ def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Se
     assert messages == [1, 1, *[0] * 58]
 
 
+@limit_to_sqlite("server")
 def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_settled(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -162,6 +168,7 @@ def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_sett
     assert publish_verdict(server, "Approved") == 1
 
 
+@limit_to_sqlite("server")
 def test_the_last_message_is_true_of_a_verdict_that_alternates_between_two_bad_states(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -213,6 +220,7 @@ def read_announced_statuses(entries: list[OutboxEntry]) -> dict[str, str]:
     return statuses
 
 
+@limit_to_sqlite("server")
 def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -251,6 +259,7 @@ def test_what_a_clock_announced_that_was_ahead_is_announced_at_its_time_and_take
     assert len(server.claim_messages()) == 1
 
 
+@limit_to_sqlite("server")
 def test_a_target_is_notified_of_the_verdicts_on_each_image_by_itself(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -259,6 +268,7 @@ def test_a_target_is_notified_of_the_verdicts_on_each_image_by_itself(server: Se
     assert [publish_verdict(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 0]
 
 
+@limit_to_sqlite("server")
 def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -275,6 +285,7 @@ def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server
     assert publish_verdict(server, "Approved") == 0
 
 
+@limit_to_sqlite("server")
 def test_a_service_that_recovers_again_is_announced(server: Server) -> None:
     server.add_target()
     server.add_rule("service.at_risk", "service.recovered")
@@ -323,6 +334,7 @@ def test_a_clock_that_goes_back_sends_no_summary_again(server: Server) -> None:
         assert len(server.claim_messages()) == summaries, (days, server.now)
 
 
+@limit_to_sqlite("server")
 def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_stay_the_same(server: Server) -> None:
     server.advance_time(days=-1)
     server.add_target(summary=DailySummary("12:00"))

@@ -8,7 +8,7 @@ import pytest
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import AdvisoryDatabase, digest, make_package
 from tests.services.image_fleet import judge, push, search
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
@@ -54,6 +54,7 @@ def test_all_is_well_while_every_image_is_approved(fleet: Fleet) -> None:
     assert render_summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
 
 
+@limit_to_sqlite("fleet")
 def test_rejected_images_are_counted_once_and_named(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.REJECTED, 1)
     judge(fleet, "theirs", Status.APPROVED)
@@ -63,6 +64,7 @@ def test_rejected_images_are_counted_once_and_named(fleet: Fleet) -> None:
     assert text.count("- team/app:") == 1
 
 
+@limit_to_sqlite("fleet")
 def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.UNDETERMINED)
     judge(fleet, "theirs", Status.APPROVED)
@@ -70,6 +72,7 @@ def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
     assert title == "1 image undetermined"
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_whose_policy_is_not_clear_is_undetermined_as_in_lists(fleet: Fleet) -> None:
     approve_all(fleet)
     for name in ("a", "b"):
@@ -88,6 +91,7 @@ def test_owners_get_the_summary_of_their_own_images(fleet: Fleet) -> None:
     assert "1 of 2 images rejected" in render_summary(fleet, "all")[0]
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize(
     ("repository", "is_theirs"), [(None, True), ("**", True), ("team/app", True), ("*/app", True), ("other/*", False)]
 )
@@ -102,6 +106,7 @@ def test_owners_are_notified_of_the_waivers_that_apply_in_their_repositories(
     assert ("- w-1 of ann expires at 2026-11-29T00:00:00.000Z" in render_summary(fleet, "team")[1]) is is_theirs
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     store = fleet.store
@@ -122,6 +127,7 @@ def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Flee
     assert "- other/app:1: undetermined" in text
 
 
+@limit_to_sqlite("fleet")
 def test_what_is_no_image_needs_no_verdict(fleet: Fleet) -> None:
     approve_all(fleet)
     store = fleet.store
@@ -131,6 +137,7 @@ def test_what_is_no_image_needs_no_verdict(fleet: Fleet) -> None:
     assert render_summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
 
 
+@limit_to_sqlite("fleet")
 def test_a_verdict_from_before_feeds_became_stale_is_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     judge(fleet, "theirs", Status.APPROVED, cannot_judge_since=format_day(13))
@@ -139,6 +146,7 @@ def test_a_verdict_from_before_feeds_became_stale_is_not_well(fleet: Fleet) -> N
     assert f"- other/app:1: advisories are stale or missing since {format_day(13)}" in text
 
 
+@limit_to_sqlite("fleet")
 def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
     approve_all(fleet)
     fleet.store.images.add_push(PushedImage("third/app", "1", digest("ours"), format_day(12)))
@@ -148,6 +156,7 @@ def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
     assert "- third/app:1: not judged yet" in text
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_is_no_longer_watched_is_neither_approved_nor_a_worry(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     brief = PolicyAssignment("other", ("other/*",), "default", watch=Watch(WatchStart.PUSH, 86400))
@@ -158,6 +167,7 @@ def test_an_image_that_is_no_longer_watched_is_neither_approved_nor_a_worry(flee
     )
 
 
+@limit_to_sqlite("fleet")
 def test_stale_or_missing_advisories_are_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     title, text = render_summary(fleet, "all", NOW + timedelta(days=30))
@@ -169,6 +179,7 @@ def test_stale_or_missing_advisories_are_not_well(fleet: Fleet) -> None:
     assert "- there is no advisory database." in text
 
 
+@limit_to_sqlite("fleet")
 def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     task = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/app", digest("ours")))
@@ -180,6 +191,7 @@ def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
     assert "- shop: advisories are stale" in text
 
 
+@limit_to_sqlite("fleet")
 def test_the_deadline_of_a_service_at_risk_is_to_come_or_has_passed(fleet: Fleet) -> None:
     approve_all(fleet)
     task = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/app", digest("ours")))
@@ -191,6 +203,7 @@ def test_the_deadline_of_a_service_at_risk_is_to_come_or_has_passed(fleet: Fleet
     assert f"- shop: replace it: its deadline passed at {deadline}" in later_text
 
 
+@limit_to_sqlite("fleet")
 def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     suspect = {"osv": "the newest record of osv: PyPI is of 2026-09-01"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.planned_images import make_advisory
 from tests.services.pipeline_steps import Steps
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.delivery.service_model import Service
@@ -31,7 +31,7 @@ def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path, request.param)
     result.deploy_image("first")
     yield result
-    result.system.close()
+    result.system.discard()
 
 
 def add_service(steps: Steps, name: str) -> None:
@@ -49,6 +49,7 @@ def forget_execution(steps: Steps) -> None:
     steps.store.services.set_revision("web", steps.store.services.get("web").revision, ExecutionId("web/999"))
 
 
+@limit_to_sqlite("steps")
 def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Steps) -> None:
     for name in ("api", "zzz"):
         add_service(steps, name)
@@ -58,6 +59,7 @@ def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Step
     assert all(steps.store.services.get(name).at_risk for name in ("api", "web", "zzz"))
 
 
+@limit_to_sqlite("steps")
 def test_a_service_whose_execution_is_gone_is_deployed_and_only_what_is_approved(steps: Steps) -> None:
     forget_execution(steps)
     key = steps.prepare_deploy("second")
@@ -70,6 +72,7 @@ def test_a_service_whose_execution_is_gone_is_deployed_and_only_what_is_approved
     assert steps.list_running_images() == ["second"]
 
 
+@limit_to_sqlite("steps")
 def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps) -> None:
     for name in ("api", "zzz"):
         add_service(steps, name)
@@ -112,6 +115,7 @@ def count_judged(risk: ServiceRisk) -> tuple[ServiceRisk, list[str]]:
     return replace(risk, verdicts=verdicts), judged_services
 
 
+@limit_to_sqlite("steps")
 def test_services_are_judged_once_when_something_has_changed(steps: Steps) -> None:
     add_service(steps, "api")
     risk, judged_services = count_judged(steps.use_cases.service_risk)
@@ -145,6 +149,7 @@ def add_vex_document(steps: Steps, product: str) -> None:
     steps.store.vex.add(record, data, [statement])
 
 
+@limit_to_sqlite("steps")
 def test_a_vex_document_has_only_the_services_judged_again_whose_images_it_names(steps: Steps) -> None:
     risk, judged_services = count_judged(steps.use_cases.service_risk)
     steps.use_cases.fleet_index.add_missing()
@@ -213,6 +218,7 @@ def test_a_deadline_that_a_clock_announced_which_was_ahead_is_announced_when_it_
         assert count_passed_deadlines() == times
 
 
+@limit_to_sqlite("steps")
 def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_and_is_named(steps: Steps) -> None:
     """The service is at risk before, because of another vulnerability."""
     publish(steps)
@@ -233,6 +239,7 @@ def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_a
     assert [entry["severity"] for entry in moved_deadline] == ["HIGH", "CRITICAL"]
 
 
+@limit_to_sqlite("steps")
 def test_a_more_severe_vulnerability_of_a_rejected_image_is_announced_once_and_named(steps: Steps) -> None:
     """Its time is as long as that of the other one, so it moves no deadline."""
     steps.system.advisories.advisories.append(make_advisory("first", Severity.HIGH, "2", "high"))
@@ -250,6 +257,7 @@ def test_a_more_severe_vulnerability_of_a_rejected_image_is_announced_once_and_n
     assert events[0]["detail"]["deadline"] == events[1]["detail"]["deadline"]
 
 
+@limit_to_sqlite("steps")
 def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:
     add_service(steps, "api")
     definition = steps.store.services.get_definition("web", steps.store.services.get("web").revision)

@@ -27,6 +27,8 @@ from dockgate.store.records import PushedImage, ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
+NAMES = [f"image{number}" for number in range(8)]
+
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
@@ -43,7 +45,7 @@ def test_services_are_those_of_judging_all_images_again_whatever_changes(fleet: 
 @pytest.fixture
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningServices]:
     with open_fleet(tmp_path, "sqlite") as fleet:
-        world = World(fleet, Random(4))  # noqa: S311 - the same images each time
+        world = World(fleet, Random(4), NAMES)  # noqa: S311 - the same images each time
         world.renewal.renew()
         services = RunningServices(world, getattr(request, "param", ("plain", "timed")))
         services.review()
