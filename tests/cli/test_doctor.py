@@ -2,11 +2,11 @@
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
+from tests.forks import ForkedProcess, Surroundings
 from tests.ports import find_free_port
 from tests.postgres import drop_database, make_database_url, open_postgres
 
@@ -18,14 +18,10 @@ pytestmark = pytest.mark.real
 
 def run_doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
     ports = {"DOCKGATE_PORT": str(find_free_port()), "DOCKGATE_REGISTRY_PORT": str(find_free_port())}
-    result = subprocess.run(
-        [sys.executable, "-m", "dockgate", "doctor", *options],
-        env={"PATH": "/usr/bin:/bin", "DOCKGATE_DATA": str(data), **ports, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.returncode, result.stdout + result.stderr
+    variables = {"PATH": "/usr/bin:/bin", "DOCKGATE_DATA": str(data), **ports, **environment}
+    with NamedTemporaryFile("r") as log:
+        code = ForkedProcess("dockgate", ("doctor", *options), Surroundings(variables, Path(log.name))).wait(60)
+        return code, log.read()
 
 
 def test_a_complete_host_passes_and_its_sandbox_is_tried(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Mortal(Live):
                 if self.is_alive() and time.monotonic() > end:
                     raise
             assert time.monotonic() < end, f"not ready within {seconds} s: {self.read_output()}"
-            time.sleep(0.05)
+            time.sleep(0.3)  # each attempt takes the server's time
 
     def read_state(self, execution: str) -> str:
         state: str = self.get(f"/executions/{execution}")["execution"]["state"]

@@ -206,7 +206,7 @@ class Live:
             is_over = answer.is_success and answer.json()["execution"]["state"] in ("Succeeded", "Failed", "Stopped")
             return answer.json() if is_over else None
 
-        return wait_until(read_ended_execution, seconds)
+        return wait_until(read_ended_execution, seconds, every=0.4)
 
 
 @dataclass

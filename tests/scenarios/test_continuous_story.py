@@ -7,6 +7,7 @@ server.
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ CVE = "CVE-2026-2000"
 RISK = "service.at_risk"
 # The machine may be busy; the server itself needs a few seconds.
 PATIENCE = 240
+wait = partial(wait_until, seconds=PATIENCE, every=0.5)
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -47,7 +49,7 @@ def live(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]
     server = Live(tmp_path_factory.mktemp("live"), environment=feeds)
     try:
         server.start()
-        wait_until(lambda: "coverage" in server.get("/status")["database"], PATIENCE)
+        wait(lambda: "coverage" in server.get("/status")["database"])
         yield server
     finally:
         server.purge()
@@ -97,7 +99,7 @@ def tag(live: Live, repository: str, digest: str, name: str) -> None:
         images = live.get("/images?limit=1000")["images"]
         return any(image["tag"] == name and image["digest"] == digest for image in images)
 
-    wait_until(is_listed, PATIENCE)
+    wait(is_listed)
 
 
 def list_events(live: Live, kind: str) -> list[Any]:
@@ -120,7 +122,7 @@ def wait_for_fix(live: Live, kind: str) -> Any:
         fixes = live.get("/pipelines/shop/fixes")[:1]
         return next((fix for fix in fixes if (fix["kind"], fix["state"]) == (kind, "Offered")), None)
 
-    return wait_until(find_newest_fix, PATIENCE)
+    return wait(find_newest_fix)
 
 
 def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site: Site) -> None:
@@ -154,17 +156,15 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
         # One more record is published.
         record = advisories.record(CVE, "demo", "3.0")
         site.files[EXPORT] = export(advisories.DEMO, record)
-        wait_until(lambda: live.get("/services/shop")["service"]["at_risk"], PATIENCE)
+        wait(lambda: live.get("/services/shop")["service"]["at_risk"])
         touched_images = {running, passing, old_base}
-        wait_until(
-            lambda: {event["image"] for event in list_events(live, "verdict.changed")} == touched_images, PATIENCE
-        )
+        wait(lambda: {event["image"] for event in list_events(live, "verdict.changed")} == touched_images)
         assert untouched_image not in touched_images
         assert {event["status"] for event in list_events(live, "verdict.changed")} == {"Rejected"}
         assert answer_of(live, "shop") == "shop"
 
         # People are notified once, and find both images.
-        wait_until(lambda: len(receiver.requests) == 1 and len(mailbox.mails) == 1, PATIENCE)
+        wait(lambda: len(receiver.requests) == 1 and len(mailbox.mails) == 1)
         (path, headers, body) = receiver.requests[0]
         assert Webhook(SECRET).verify(body.decode(), headers)["data"]["detail"]["service"] == "shop", path
         assert b"shop runs an image that would no longer be approved" in mailbox.mails[0].content
@@ -197,9 +197,9 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
         shop.push()
         fixed_image = wait_for_success(live, "shop-2")
         assert fixed_image not in touched_images
-        wait_until(lambda: [task["digest"] for task in live.get("/services/shop")["tasks"]] == [fixed_image], PATIENCE)
+        wait(lambda: [task["digest"] for task in live.get("/services/shop")["tasks"]] == [fixed_image])
         assert answer_of(live, "shop") == "shop"
-        wait_until(lambda: not live.get("/services/shop")["service"]["at_risk"], PATIENCE)
-        wait_until(lambda: live.get("/pipelines/shop/fixes")[0]["state"] == "Applied", PATIENCE)
+        wait(lambda: not live.get("/services/shop")["service"]["at_risk"])
+        wait(lambda: live.get("/pipelines/shop/fixes")[0]["state"] == "Applied")
 
         assert (len(receiver.requests), len(mailbox.mails)) == (1, 1)

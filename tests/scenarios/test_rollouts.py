@@ -125,7 +125,7 @@ def test_a_hung_task_is_restarted_and_notified(server: ServerSystem, target: Mem
     server.deploy_image(image)
     (task,) = server.get("/services/hung")["tasks"]
     target.hang_task(task["id"])
-    wait_until(lambda: server.get("/services/hung")["events"], seconds=20)
+    wait_until(lambda: server.get("/services/hung")["events"], seconds=20, every=0.5)
     (event,) = server.get("/services/hung")["events"]
     assert "health checks in a row failed" in event["message"]
     (message,) = wait_until(lambda: server.list_notifications("service.unhealthy"), seconds=20).values()

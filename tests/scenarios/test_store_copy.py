@@ -1,11 +1,11 @@
 """A server that was killed in the middle of its work, and goes on from a copy of its tables on another database."""
 
-import subprocess
-import sys
+import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from tests.forks import ForkedProcess, Surroundings
 from tests.parts import wait_until
 from tests.postgres import make_database_url
 from tests.scenarios.defects import PlannedFindings
@@ -22,13 +22,15 @@ def _has_succeeded(system: ServerSystem, execution: str) -> bool:
 
 
 def kill_server_in_the_middle(folder: Path) -> None:
-    command = [sys.executable, "-m", "tests.scenarios.server_until_killed", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            assert server.stdout.readline() == "ready\n"
-        finally:
-            server.kill()
+    log = folder / "killed.log"
+    log.touch()
+    server = ForkedProcess("tests.scenarios.server_until_killed", (str(folder),), Surroundings(dict(os.environ), log))
+    try:
+        wait_until(lambda: log.read_text().endswith("ready\n") or server.poll() is not None)
+        assert server.poll() is None, log.read_text()
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_again(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ import queue
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.forks import ForkedProcess, Surroundings
 from tests.parts import run_host, wait_until, write
 from tests.ports import find_free_port
 
@@ -167,30 +166,21 @@ def test_the_registry_notifies_of_a_push_until_it_is_acknowledged(tmp_path: Path
 
 # --- dying and cleaning up ---------------------------------------------------------------------------------------
 
-SERVER = """
-import sys, time
-from pathlib import Path
-from dockgate.server.local_programs import LocalPrograms
-from dockgate.config import Settings
-data, port, registry_port = sys.argv[1:]
-settings = Settings(Path(data), Path(data) / "cache", port=int(port), registry_port=int(registry_port))
-with LocalPrograms(settings, "secret", "http://127.0.0.1:9") as services:
-    print("ready", flush=True)
-    time.sleep(600)
-"""
-
 
 @contextmanager
-def run_server(data: Path) -> Iterator["subprocess.Popen[str]"]:
+def run_server(data: Path) -> Iterator[ForkedProcess]:
     """The children under a process that can be killed as a server would be."""
-    command = [sys.executable, "-c", SERVER, str(data), str(find_free_port()), str(find_free_port())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.kill()
+    log = data.parent / "server.log"
+    log.write_text("")
+    arguments = (str(data), str(find_free_port()), str(find_free_port()))
+    process = ForkedProcess("tests.server.programs_process", arguments, Surroundings(dict(os.environ), log))
+    try:
+        wait_until(lambda: log.read_text().endswith("ready\n") or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def list_children(pid: int) -> list[int]:
