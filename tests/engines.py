@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+_IS_UNSYNCED = "is_unsynced"
+
 
 class StatementCache(dict[Any, Any]):
     """Compiled statements by their keys, which dialects of one type share."""
@@ -52,5 +54,8 @@ def _share_key(key: Any) -> Any:
 
 
 def _leave_unsynced(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":
+    """When a connection is first used: the product's own settings are made when it is opened."""
+    connection_info = connection.connection.info
+    if connection.dialect.name == "sqlite" and _IS_UNSYNCED not in connection_info:
         connection.connection.cursor().execute("PRAGMA synchronous = OFF")
+        connection_info[_IS_UNSYNCED] = True

@@ -36,7 +36,7 @@ from tests.scenarios.recorded_branches import record_branch
 from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.assemble import assemble
-from dockgate.bootstrap.dependencies import Adapters, Options
+from dockgate.bootstrap.dependencies import PAUSE_SECONDS, Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import AnswerSender, Clock, FindingsSource
@@ -79,7 +79,7 @@ class ServerSystem:
         policy: Callable[[str], Policy] | None = None,
         *,
         port: int | None = None,
-        sweep_seconds: float = 1.0,
+        sweep_seconds: float = PAUSE_SECONDS,
         webhooks: Webhooks | None = None,
         answer_senders: Mapping[str, AnswerSender] | None = None,
         findings: FindingsSource | None = None,

@@ -49,7 +49,7 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
         faults.append(FailsAtFirst(values[part], method, times=2))
         return Store(**{**values, part: faults[-1]})
 
-    with ServerSystem(tmp_path, alter) as system:
+    with ServerSystem(tmp_path, alter, sweep_seconds=0.5) as system:
         image = system.plan_image("unlucky", PlannedFindings())
         host = system.services.sources.host
         host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]

@@ -35,7 +35,8 @@ def inspector_account() -> Iterator[Aws]:
 @pytest.fixture
 def server(inspector_account: Aws, tmp_path: Path) -> Iterator[ServerSystem]:
     source = InspectorFindings(["*/dockgate-*"], inspector_account.make_client, lambda: system.clock().timestamp())
-    system = ServerSystem(tmp_path, findings=source)
+    # Inspector is asked again every 15 rounds.
+    system = ServerSystem(tmp_path, findings=source, sweep_seconds=0.2)
     with system:
         yield system
 

@@ -16,7 +16,7 @@ from tests.store.factories import FACTORIES
 
 @pytest.fixture(scope="module", params=FACTORIES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param, sweep_seconds=0.5) as system:
         yield system
 
 
