@@ -1,5 +1,6 @@
 """Stores of each database for the contract suites, and small values to put into them."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -40,11 +41,12 @@ IMAGE = "sha256:" + "a" * 64
 
 
 def limit_to_sqlite(fixture: str) -> pytest.MarkDecorator:
-    """Run a test with this fixture's store on SQLite only.
+    """Run a test with this fixture's store on SQLite only, but in `make slow` on each database.
 
     For decisions, not for storage: other tests send the same statements to Postgres.
     """
-    return pytest.mark.parametrize(fixture, ["sqlite"], indirect=True)
+    kinds = list(FACTORIES) if "DOCKGATE_TEST_EACH_DATABASE" in os.environ else ["sqlite"]
+    return pytest.mark.parametrize(fixture, kinds, indirect=True)
 
 
 @contextmanager
