@@ -173,17 +173,14 @@ LAYERS: dict[str, tuple[bytes, str, tuple[str, ...], str]] = {
 def test_a_layer_with_another_diff_id_is_never_approved(check: Check, name: str) -> None:
     blob, media_type, diff_ids, complaint = LAYERS[name]
     reference = add_layer(check, blob, media_type, *diff_ids)
-    first = check.run_within_bounds("scan", reference)
     for _ in range(2):  # read, then out of the cache
         result = check.run_within_bounds("gate", reference)
         assert result.code == 3, result.err
         assert complaint in result.out
-    assert first.code in (0, 3)
 
 
 def test_a_layer_with_its_diff_id_is_approved(check: Check) -> None:
     for compression, kind in (("gzip", GZIP), ("zstd", ZSTD), ("none", PLAIN)):
         reference = add_layer(check, make.compress(ADDED, compression), kind, make.compute_sha256(ADDED))  # type: ignore[arg-type]
         assert check.run_within_bounds("scan", reference).code == 0
-        assert check.run_within_bounds("gate", reference).code == 0
         assert check.run_within_bounds("gate", reference).code == 0

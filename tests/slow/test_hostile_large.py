@@ -13,6 +13,7 @@ from tests.cli import layouts
 from tests.hostile.images import ZSTD, Check, pack_zip, write_layout
 from tests.hostile.running import Dockgate
 from tests.hostile.test_contents import make_asar
+from tests.hostile.test_layers import check_layers_of_one_distribution
 from tests.scanner.images.pieces import END, make_header, pad_block
 
 STATUS = "var/lib/dpkg/status"
@@ -138,3 +139,7 @@ def test_more_packages_than_there_is_room_for(check: Check) -> None:
     content = make_asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
     broken_layers = check.scan_layers({f"{at}/a.asar": content for at in range(20)}).broken_layers
     assert any("too many packages" in reason for reason in broken_layers.values())
+
+
+def test_900_layers_that_name_the_distribution_are_compared(check: Check) -> None:
+    check_layers_of_one_distribution(check, 900)
