@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from typing import Self
 
 import httpx
+from tests.parts import NO_AUTHORITIES
 from tests.scenarios.server import ServerSystem
 
 FROM_PAGE = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
@@ -19,7 +20,8 @@ class Browser(httpx.Client):
     """A browser: keeps cookies, asks for HTML, and says that forms come from the server's own pages."""
 
     def __init__(self, server: ServerSystem, token: str = "") -> None:
-        super().__init__(base_url=server.url, timeout=30, headers={"Accept": "text/html,*/*;q=0.8"})
+        headers = {"Accept": "text/html,*/*;q=0.8"}
+        super().__init__(base_url=server.url, timeout=30, headers=headers, verify=NO_AUTHORITIES)
         self.token = token
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.fakes.target import MemoryTarget
 from tests.fakes.webhooks import MemoryWebhooks
-from tests.parts import wait_until
+from tests.parts import NO_AUTHORITIES, wait_until
 from tests.ports import find_free_port
 from tests.postgres import drop_database
 from tests.scenarios import slow_http
@@ -170,7 +170,7 @@ class ServerSystem:
             )
         )
         self.thread = threading.Thread(target=self.web.run, name="web")
-        self.client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30)
+        self.client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30, verify=NO_AUTHORITIES)
 
     def __enter__(self) -> Self:
         self.background.launch()
