@@ -1,13 +1,16 @@
 """A browser without scripts, for the console's scenarios."""
 
 import re
-from html.parser import HTMLParser
+from html import unescape
 from typing import Self
 
 import httpx
 from tests.parts import NO_AUTHORITIES
 from tests.scenarios.server import ServerSystem
 
+# Start tags of the templates, whose values are all in quotation marks.
+START_TAG = re.compile(r"<(form|a)\b([^>]*)>")
+ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 FROM_PAGE = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
 
 
@@ -34,18 +37,15 @@ class Browser(httpx.Client):
         return self.post(path, data=fields, headers=FROM_PAGE)
 
 
-class Forms(HTMLParser):
+class Forms:
     """The actions of a page's forms that change something, and the texts of its links."""
 
     def __init__(self, html: str) -> None:
-        super().__init__()
         self.actions: set[str] = set()
         self.links: set[str] = set()
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag == "form" and values.get("method") == "post":
-            self.actions.add(values["action"] or "")
-        if tag == "a" and (href := values.get("href")) and href.startswith("/"):
-            self.links.add(href)
+        for tag, text in START_TAG.findall(html):
+            values = {name: unescape(value) for name, value in ATTRIBUTE.findall(text)}
+            if tag == "form" and values.get("method") == "post":
+                self.actions.add(values.get("action", ""))
+            if tag == "a" and values.get("href", "").startswith("/"):
+                self.links.add(values["href"])

@@ -15,10 +15,10 @@ Pages = list[tuple[str, httpx.Response]]
 FILTER_LIMIT = 2
 
 
-def fetch_linked_pages(browser: Browser, start: Sequence[str] = START + MORE, filter_limit: int | None = None) -> Pages:
+def fetch_linked_pages(browser: Browser, start: Sequence[str] = START + MORE) -> Pages:
     """The pages that links lead to, with one filter or order at most: all sets of them are too many.
 
-    `filter_limit` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
+    `FILTER_LIMIT` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
     """
     waiting, seen_links, pages = [*start], {*start}, []
     kinds: Counter[tuple[str, int, str]] = Counter()
@@ -27,7 +27,7 @@ def fetch_linked_pages(browser: Browser, start: Sequence[str] = START + MORE, fi
         plain, _, query = path.partition("?")
         kind = (plain.split("/")[1], plain.count("/"), query.partition("=")[0])
         kinds[kind] += 1
-        if path not in start and filter_limit and kinds[kind] > filter_limit:
+        if path not in start and kinds[kind] > FILTER_LIMIT:
             continue
         answer = browser.get(path)
         pages.append((path, answer))

@@ -12,7 +12,7 @@ from tests.fakes.target import MemoryTarget
 from tests.parts import wait_until
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.page_links import FILTER_LIMIT, MORE, START, Pages, fetch_linked_pages
+from tests.scenarios.page_links import MORE, START, Pages, fetch_linked_pages
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent
@@ -50,7 +50,6 @@ def pages(site: Site) -> Callable[[Role], Pages]:
             return fetch_linked_pages(
                 browser,
                 (*START, *MORE, f"/executions/{site.execution}", f"/images/{site.approved_image}", "/running/web"),
-                FILTER_LIMIT,
             )
 
     return fetch

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.page_links import FILTER_LIMIT, MORE, START, fetch_linked_pages
+from tests.scenarios.page_links import MORE, START, fetch_linked_pages
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
@@ -53,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReachedPages]:
             "/events/deliveries",
         )
         with Browser(server, site.tokens[Role.ADMIN]) as browser:
-            yield ReachedPages(site, browser, dict(fetch_linked_pages(browser, paths, FILTER_LIMIT)))
+            yield ReachedPages(site, browser, dict(fetch_linked_pages(browser, paths)))
 
 
 def test_every_page_names_its_call(pages: ReachedPages) -> None:

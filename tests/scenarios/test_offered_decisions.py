@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from sqlalchemy import insert
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
@@ -19,6 +20,8 @@ from dockgate.delivery.source_ports import RefUpdate
 from dockgate.gate.policy_reference import PolicyReference
 from dockgate.services.approvals.decidable_approvals import BATCHES, MAX_LISTED
 from dockgate.shared.timestamps import format_time
+from dockgate.store.queries import make_row
+from dockgate.store.schema.delivery import approvals
 
 IMAGE = f"sha256:{1:064}"
 UNKNOWN = "the pusher of the commit {} of {} is unknown"
@@ -147,10 +150,12 @@ def add_urgent(eyes: FourEyes, count: int, name: str, committers: tuple[str, ...
     now = eyes.server.clock()
     times = format_time(now), format_time(now + timedelta(days=1))
     policy, approvers = PolicyReference("default"), Approvers((name,))
-    for number in range(count):
-        approval_id = ApprovalId(f"external/{name}-{number}")
-        approval = Approval(approval_id, "token", IMAGE, "other/app", policy, "", *times, approvers=approvers)
-        eyes.server.store.approvals.add(replace(approval, committers=committers))
+    first = Approval(ApprovalId(""), "token", IMAGE, "other/app", policy, "", *times, approvers=approvers)
+    waiting = [
+        replace(first, id=ApprovalId(f"external/{name}-{number}"), committers=committers) for number in range(count)
+    ]
+    with eyes.server.store.database.write() as connection:
+        connection.execute(insert(approvals), [make_row(approval) for approval in waiting])
 
 
 def test_the_overview_has_what_a_person_may_decide_behind_many_that_they_may_not(eyes: FourEyes) -> None:
