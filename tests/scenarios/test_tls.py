@@ -135,7 +135,7 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
         work.push()
         assert "main" in live.run_dockgate("repository", "list")
         image = push_image(live, "web/app")
-        wait_until(lambda: image[7:19] in live.run_dockgate("image", "list"), seconds=10)
+        wait_until(lambda: image[7:19] in live.run_dockgate("image", "list"), seconds=10, every=0.5)
         assert pull_over_tls(live, "web/app", token) == image
         assert "git-receive-pack" in live.run_dockgate("audit")
         live.stop()
