@@ -42,7 +42,8 @@ class NotifyingServer(ServerSystem):
     def __init__(self, folder: Path) -> None:
         self.queue = Queue()
         webhooks = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=2), lambda: datetime.now(UTC))
-        super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)])
+        adapters = [self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)]
+        super().__init__(folder, target_adapters=adapters, sweep_seconds=0.3)  # tests wait for many attempts
 
     def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
         self.store.event_log.record([self.make_event(kind, subject, key, **detail)])
