@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console")), sweep_seconds=3600) as server:
         yield Site(server)
 
 

@@ -33,7 +33,7 @@ CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("lists"))) as server:
+    with ServerSystem(Path(tmp_path_factory.mktemp("lists")), sweep_seconds=3600) as server:
         site_of_server = Site(server)
         wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
         yield site_of_server

@@ -48,7 +48,7 @@ class SlowForm:
 
 @pytest.fixture(scope="module", params=FACTORIES)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as server:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param, sweep_seconds=3600) as server:
         yield Site(server)
 
 

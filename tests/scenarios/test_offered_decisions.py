@@ -29,7 +29,7 @@ UNKNOWN = "the pusher of the commit {} of {} is unknown"
 
 @pytest.fixture(scope="module")
 def eyes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FourEyes]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), sweep_seconds=3600) as server:
         yield FourEyes(server)
 
 

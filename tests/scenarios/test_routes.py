@@ -133,7 +133,7 @@ class Callers:
 
 @pytest.fixture(scope="module")
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), sweep_seconds=3600) as server:
         callers_of_server = Callers(server)
         yield callers_of_server
         callers_of_server.client.close()
