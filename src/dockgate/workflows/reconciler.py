@@ -30,8 +30,9 @@ class TaskGroup:
     is_exclusive: bool = True
 
 
-# Between the starts of two groups' threads: the first rounds of all at once would need a database connection each.
-STAGGER_SECONDS = 0.01
+# Between the starts of two groups, at most. Their rounds are spread evenly over the pause: all at once would need a
+# database connection each, and delay what people wait for.
+MAX_STAGGER_SECONDS = 0.1
 
 
 class Reconciler:
@@ -44,9 +45,10 @@ class Reconciler:
         self._locks = locks
         self._pause_seconds = pause_seconds
         self._closing = threading.Event()
+        stagger_seconds = min(MAX_STAGGER_SECONDS, pause_seconds / max(len(groups), 1))
         self._threads = [
             threading.Thread(
-                target=self._repeat, args=(group, number * STAGGER_SECONDS), name=f"reconcile {group.name}", daemon=True
+                target=self._repeat, args=(group, number * stagger_seconds), name=f"reconcile {group.name}", daemon=True
             )
             for number, group in enumerate(groups)
         ]
