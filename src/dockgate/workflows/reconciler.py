@@ -30,8 +30,8 @@ class TaskGroup:
     is_exclusive: bool = True
 
 
-# Between the starts of two groups, at most. Their rounds are spread evenly over the pause: all at once would need a
-# database connection each, and delay what people wait for.
+# Between the starts of two groups, at most; all have started within one pause. All at once would need a database
+# connection each, and delay what people wait for.
 MAX_STAGGER_SECONDS = 0.1
 
 
