@@ -12,6 +12,8 @@ from dockgate.shared.digest import get_hex
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.files import replace_file
 
+# The name of the folder, in the data folder.
+KEYS = "keys"
 _PRIVATE = "attestation.pem"
 _PUBLIC = ".pub"
 _ADVICE = "Check owner, permissions and free space of the folder."

@@ -43,7 +43,7 @@ from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mappin
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
-from dockgate.services.verdicts.attestations import KEYS
+from dockgate.attestations.keys import KEYS
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import make_console_url

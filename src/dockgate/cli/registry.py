@@ -161,12 +161,12 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     This needs no server, but access to the server's folder (DOCKGATE_DATA). Other users log in with their token:
     `podman login --tls-verify=false 127.0.0.1:7421`.
     """
-    from dockgate.services.registry import registry_tokens
+    from dockgate.services.registry import registry_logins
 
     settings = from_environment()
     address = settings.registry_address
-    login = registry_tokens.make_operator_login(settings.shared_data, repository, can_push=push)
-    registry_tokens.write_authfile(file, address, login)
+    login = registry_logins.make_operator_login(settings.shared_data, repository, can_push=push)
+    registry_logins.write_authfile(file, address, login)
     print_text(f"{file}: can {'push to' if push else 'pull from'} {address}/{repository} for one hour.")
 
 

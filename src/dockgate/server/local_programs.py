@@ -11,7 +11,7 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service, registry_service
 from dockgate.server.registry_storage import DistributionStorage
 from dockgate.server.supervisor import ChildProcess
-from dockgate.services.verdicts.attestations import KEYS
+from dockgate.attestations.keys import KEYS
 from dockgate.shared.addresses import LOOPBACK
 
 

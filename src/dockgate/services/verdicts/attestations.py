@@ -15,8 +15,6 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.records import OutboxKind
 
-# The folder of the signing key, in the data folder.
-KEYS = "keys"
 # Attestations of an image that are listed.
 MAX_LISTED = 100
 # Returns the digest of the image that a reference names, and the envelopes attached to it.
