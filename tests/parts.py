@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import shutil
 import ssl
 import subprocess
 import threading
@@ -18,17 +17,18 @@ from typing import Literal, TypeVar
 import uvicorn
 from fastapi import FastAPI, Request
 from tests.ports import find_free_port
+from tests.pushed_images import push_busybox_image
 
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.registry_images import RegistryBuildImages
 from dockgate.delivery.builders.sandbox.runner import Job, Limits, Runner
 from dockgate.delivery.builders.sandbox.sandbox import PODMAN
 from dockgate.delivery.builders.workspaces import Workspaces
-from dockgate.delivery.ports import BuildRequest
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, grant, parse_scopes
 from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference, parse_remote
@@ -204,27 +204,31 @@ class Host:
         file.write_text(make_authfile(self.registry.address, self.issue_login(image)))
         return self.podman.try_run("pull", "--quiet", f"--authfile={file}", image)
 
-    def push_image(self, folder: Path, page: str, program: str = SERVE) -> str:
-        """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
-        context = write(folder / page, {"Dockerfile": render_dockerfile(program), "page": page})
-        shutil.copy(BUSYBOX, context / "busybox")
-        digest = self.make_builder().build(BuildRequest(f"key-{page}", "web", context), lambda lines: None).digest
+    @property
+    def issuers(self) -> Issuers:
+        """The issuers of tokens for the registry."""
+        return {self.registry.address: self.access.tokens.issue_repository_token}
+
+    def push_base(self, repository: str, tag: str, files: Mapping[str, str]) -> str:
+        """Pushes an image of busybox and files, for builds to start from; its digest."""
+        return push_busybox_image(RegistryReference(self.registry.address, repository, tag), self.issuers, files)
+
+    def push_image(self, page: str, program: str = SERVE) -> str:
+        """Pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
+        command = ["/bin/busybox", "sh", "-c", program]
+        reference = RegistryReference(self.registry.address, "web", f"key-{page}")
+        config = {"Cmd": command, "Volumes": {"/www": {}}}
+        digest = push_busybox_image(reference, self.issuers, {"www/index.html": page}, config)
         return f"{self.registry.address}/web@{digest}"
 
     def push_annotated_image(self, image: str, annotations: Mapping[str, str], tag: str) -> str:
         """Pushes the image under a tag, with these annotations in its manifest; the new reference by digest."""
         source = parse_remote(image)
-        issuers = {self.registry.address: self.access.tokens.issue_repository_token}
-        with closing(open_registry_source(source, issuers=issuers)) as origin:
+        with closing(open_registry_source(source, issuers=self.issuers)) as origin:
             data = json.dumps(json.loads(origin.read_root()[1]) | {"annotations": dict(annotations)}).encode()
-        with Pusher(RegistryReference(self.registry.address, source.repository, tag), issuers=issuers) as pusher:
+        with Pusher(RegistryReference(self.registry.address, source.repository, tag), issuers=self.issuers) as pusher:
             pusher.push_manifest(data, has_digest_name=False)
         return f"{self.registry.address}/{source.repository}@{compute_digest(data)}"
-
-
-def render_dockerfile(program: str) -> str:
-    command = json.dumps(["/bin/busybox", "sh", "-c", program])
-    return f"FROM scratch\nCOPY busybox /bin/busybox\nCOPY page /www/index.html\nVOLUME /www\nCMD {command}\n"
 
 
 @contextmanager

@@ -217,7 +217,7 @@ def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_sta
 
 def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
     with run_host(tmp_path) as host:
-        image = host.push_image(tmp_path, "page")
+        image = host.push_image("page")
         podman = host.podman
         options = ("--detach", "--name=web", f"--network={podman.network}", "--publish=127.0.0.1::8080")
         host.pull(image)

@@ -14,9 +14,8 @@ def ecs() -> Iterator[InEcs]:
 
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    folder = tmp_path_factory.mktemp("targets")
-    with run_host(folder) as host:
-        yield Podman(host, folder)
+    with run_host(tmp_path_factory.mktemp("targets")) as host:
+        yield Podman(host)
 
 
 @pytest.fixture(params=["memory", "ecs", pytest.param("podman", marks=pytest.mark.real)])

@@ -52,13 +52,11 @@ class Memory:
 class Podman:
     is_restarted_by_us = True
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.target = host.make_target()
-        self.first_image, self.second_image = host.push_image(folder, "one"), host.push_image(folder, "two")
-        self.sick = host.push_image(
-            folder, "sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!"
-        )
+        self.first_image, self.second_image = host.push_image("one"), host.push_image("two")
+        self.sick = host.push_image("sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!")
 
     def make_unreachable(self) -> Target:
         return PodmanTarget(f"unix://{self.host.data}/missing.sock", self.host.podman.network)

@@ -97,10 +97,10 @@ def test_a_task_that_needs_more_memory_than_its_limit_is_ended_and_says_so(
 
 @pytest.mark.real
 def test_an_image_with_an_annotation_for_the_runtime_is_not_run(
-    podman: Podman, target: PodmanTarget, tmp_path: Path
+    podman: Podman, target: PodmanTarget
 ) -> None:
     """Each has a config of its own: podman keeps the annotations of one manifest for a config."""
-    directing, describing = (podman.host.push_image(tmp_path, page) for page in ("directing", "describing"))
+    directing, describing = (podman.host.push_image(page) for page in ("directing", "describing"))
     image = podman.host.push_annotated_image(
         directing, {"vendor": "me", "run.oci.seccomp.plugins": "/evil.so"}, "directing"
     )
@@ -186,13 +186,14 @@ def test_a_program_that_ends_is_reported_with_its_code_and_last_output(podman: P
 
 @pytest.mark.real
 def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, target: PodmanTarget) -> None:
-    writes = "/bin/busybox yes 0123456789 | /bin/busybox head -n 1300000; echo last; exec /bin/busybox sleep 99"
+    line = "0123456789" * 10
+    writes = f"/bin/busybox yes {line} | /bin/busybox head -n 140000; echo last; exec /bin/busybox sleep 99"
     command = ("/bin/busybox", "sh", "-c", writes)
     (task,) = target.deploy(
         make_service(1, 1), replace(make_definition(1, podman.first_image, None), command=command), None
     )
     log = wait_until(lambda: (text := target.read_log("web", task.id, 3)) and text.endswith("last\n") and text)
-    assert log == "0123456789\n0123456789\nlast\n"
+    assert log == f"{line}\n{line}\nlast\n"
     assert len(target.read_log("web", task.id, 10**6) or "") == LOG_LIMIT
     files = list((podman.host.data / "podman").rglob("ctr.log"))
     assert files

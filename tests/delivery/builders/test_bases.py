@@ -11,7 +11,6 @@ from tests.parts import Host
 
 from dockgate.delivery.builders.registry_images import require_no_hidden_source
 from dockgate.delivery.ports import BaseImage, BuildRequest
-from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference
@@ -26,44 +25,40 @@ def build_image(host: Host, source: Path, repository: str, key: str = "key", **a
     return host.make_builder().build(BuildRequest(key, repository, source, args=arguments), lambda lines: None)
 
 
-def make_issuers(host: Host) -> Issuers:
-    return {host.registry.address: host.access.tokens.issue_repository_token}
-
-
 def list_layers(host: Host, repository: str, digest: str) -> list[str]:
     reference = RegistryReference(host.registry.address, repository, digest=digest)
-    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
+    with closing(open_registry_source(reference, issuers=host.issuers)) as origin:
         return [layer["digest"] for layer in json.loads(origin.read_root()[1])["layers"]]
 
 
 def retag_image(host: Host, repository: str, tag: str, new_tag: str, change: str = "") -> None:
     """Puts an image of the repository under another tag; with a `change`, another image of the same layers."""
     reference = RegistryReference(host.registry.address, repository, tag)
-    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
+    with closing(open_registry_source(reference, issuers=host.issuers)) as origin:
         manifest = json.loads(origin.read_root()[1])
     if change:
         manifest["annotations"] = {"change": change}
-    with Pusher(RegistryReference(host.registry.address, repository, new_tag), issuers=make_issuers(host)) as pusher:
+    with Pusher(RegistryReference(host.registry.address, repository, new_tag), issuers=host.issuers) as pusher:
         pusher.push_manifest(json.dumps(manifest).encode(), has_digest_name=False)
 
 
 def push_as_docker(host: Host, repository: str, tag: str, new_tag: str) -> None:
     """Puts an image under another tag, with a manifest of Docker's Image Manifest V2, Schema 2."""
     reference = RegistryReference(host.registry.address, repository, tag)
-    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
+    with closing(open_registry_source(reference, issuers=host.issuers)) as origin:
         manifest = json.loads(origin.read_root()[1])
     docker = "application/vnd.docker"
     manifest["mediaType"] = f"{docker}.distribution.manifest.v2+json"
     manifest["config"]["mediaType"] = f"{docker}.container.image.v1+json"
     for layer in manifest["layers"]:
         layer["mediaType"] = f"{docker}.image.rootfs.diff.tar.gzip"
-    with Pusher(RegistryReference(host.registry.address, repository, new_tag), issuers=make_issuers(host)) as pusher:
+    with Pusher(RegistryReference(host.registry.address, repository, new_tag), issuers=host.issuers) as pusher:
         pusher.push_manifest(json.dumps(manifest).encode(), has_digest_name=False, kind=manifest["mediaType"])
 
 
 def test_a_base_image_in_dockers_own_format_is_used(host: Host, source: Source) -> None:
     """docker pushed nothing else before version 29, nor does skopeo from an archive of docker."""
-    build_image(host, source("echo 1 >/first"), "docker-form/base", "oci")
+    host.push_base("docker-form/base", "oci", {"/first": "1"})
     push_as_docker(host, "docker-form/base", "oci", "docker")
     name = f"{host.registry.address}/docker-form/base"
     folder = source("true")
@@ -82,8 +77,8 @@ def test_a_base_image_in_dockers_own_format_is_used(host: Host, source: Source) 
 
 def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
     address = host.registry.address
-    first = build_image(host, source("echo 1 >/first"), "bases/first", "v1").digest
-    second = build_image(host, source("echo 2 >/second"), "bases/second", "v1").digest
+    first = host.push_base("bases/first", "v1", {"/first": "1"})
+    second = host.push_base("bases/second", "v1", {"/second": "2"})
     folder = source("true")
     (folder / "Dockerfile").write_text(
         f"ARG PLACE={address}/bases\nARG TAG=wrong\n"
@@ -112,20 +107,16 @@ def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: S
 def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Source) -> None:
     base = f"{host.registry.address}/moving/base:latest"
     for number in range(2):
-        digest = build_image(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
-        retag_image(host, "moving/base", f"v{number}", "latest")
-        at = host.registry.resolve("moving/base", "latest")
-        assert at is not None
+        digest = host.push_base("moving/base", "latest", {"/number": str(number)})
         folder = source("true")
         (folder / "Dockerfile").write_text(f'FROM {base}\nRUN ["/bin/sh", "-c", "test $(cat /number) = {number}"]\n')
         result = build_image(host, folder, "moving/app", f"key-{number}")
-        assert result.bases == (BaseImage(base, at),)
-        assert digest
+        assert result.bases == (BaseImage(base, digest),)
 
 
 def test_an_image_inherits_no_annotation_of_its_base_that_a_runtime_would_obey(host: Host, source: Source) -> None:
     """podman 4 hands the annotations of an image to the OCI runtime: crun loads a library that one of them names."""
-    base = build_image(host, source("true"), "annotated/base", "v1").digest
+    base = host.push_base("annotated/base", "v1", {})
     annotations_of_base = {
         "org.opencontainers.image.vendor": "me",
         "run.oci.seccomp.plugins": "/evil.so",
@@ -136,7 +127,7 @@ def test_an_image_inherits_no_annotation_of_its_base_that_a_runtime_would_obey(h
     (folder / "Dockerfile").write_text(f"FROM {reference}\nLABEL name=app\n")
     result = build_image(host, folder, "annotated/app")
     built_image = RegistryReference(host.registry.address, "annotated/app", digest=result.digest)
-    with closing(open_registry_source(built_image, issuers=make_issuers(host))) as origin:
+    with closing(open_registry_source(built_image, issuers=host.issuers)) as origin:
         annotations = json.loads(origin.read_root()[1])["annotations"]
     assert annotations["org.opencontainers.image.vendor"] == "me"
     assert not [name for name in annotations if not name.startswith("org.opencontainers.image.")]
@@ -146,7 +137,7 @@ def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_ke
     host: Host, source: Source
 ) -> None:
     base = f"{host.registry.address}/record/base:v1"
-    build_image(host, source("true"), "record/base", "v1")
+    host.push_base("record/base", "v1", {})
     folder = source("true")
     (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
     result = build_image(host, folder, "record/app")
@@ -173,39 +164,30 @@ def test_a_base_image_at_a_private_address_is_refused_unless_it_is_listed(
         build_image(host, folder, "private")
 
 
-def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
-    """Each build finds the images that it names, and those of the build before are gone by name."""
-    registry = f"{host.registry.address}/bases"
-    digest = build_image(host, source("echo 1 >/which"), "bases/pinned", "v1").digest
-    build_image(host, source("echo 2 >/which"), "bases/tagged", "v1")
-    folder = source("true")
-    for key, base in (
-        ("a", f"{registry}/pinned@{digest}"),
-        ("b", f"{registry}/tagged:v1"),
-        ("c", f"{registry}/pinned@{digest}"),
-    ):
-        (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {json.dumps(['/bin/sh', '-c', 'cat /which'])}\n")
-        result = build_image(host, folder, "bases/changing", key)
-        assert [image.reference for image in result.bases] == [base]
-
-
-def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_name(host: Host, source: Source) -> None:
+def test_builds_may_change_their_bases_and_find_none_that_they_do_not_name(host: Host, source: Source) -> None:
     """podman finds images by their ids, which everybody can compute: those of bases, and of earlier builds."""
     registry = f"{host.registry.address}/bases"
-    other_base = build_image(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
-    build_image(host, source("echo clean >/clean"), "bases/clean", "v1")
+    digest = host.push_base("bases/pinned", "v1", {"/which": "pinned"})
+    host.push_base("bases/tagged", "v1", {"/which": "tagged"})
     folder = source("true")
     stored_images = []
-    for key, base in (("a", "hidden"), ("b", "clean")):
-        (folder / "Dockerfile").write_text(f"FROM {registry}/{base}:v1\nLABEL key={key}\n")
-        build_image(host, folder, "bases/hiding", key)
-        stored_images.append(set(host.list_stored_images("bases/hiding", "--all", "--no-trunc")))
-    reference = RegistryReference(host.registry.address, "bases/hidden", digest=other_base)
-    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
-        image = json.loads(origin.read_root()[1])["config"]["digest"]
-    assert image in stored_images[0]
-    assert len(stored_images[0]) == len(stored_images[1]) == 2
-    assert not stored_images[0] & stored_images[1]
+    for key, name, base in (
+        ("a", "pinned", f"{registry}/pinned@{digest}"),
+        ("b", "tagged", f"{registry}/tagged:v1"),
+        ("c", "pinned", f"{registry}/pinned@{digest}"),
+    ):
+        test = json.dumps(["/bin/sh", "-c", f'test "$(cat /which)" = {name}'])
+        (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {test}\nLABEL key={key}\n")
+        result = build_image(host, folder, "bases/changing", key)
+        assert [image.reference for image in result.bases] == [base]
+        stored_images.append(set(host.list_stored_images("bases/changing", "--all", "--no-trunc")))
+    reference = RegistryReference(host.registry.address, "bases/pinned", digest=digest)
+    with closing(open_registry_source(reference, issuers=host.issuers)) as origin:
+        pinned_image = json.loads(origin.read_root()[1])["config"]["digest"]
+    assert [pinned_image in images for images in stored_images] == [True, False, True]
+    assert {len(images) for images in stored_images} == {len(stored_images[0])}
+    assert stored_images[0] & stored_images[2] == {pinned_image}
+    assert not stored_images[1] & (stored_images[0] | stored_images[2])
 
 
 @pytest.mark.parametrize(
