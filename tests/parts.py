@@ -33,8 +33,8 @@ from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.registry_reference import RegistryReference, parse_remote
 from dockgate.server import podman_service, registry_service
+from dockgate.server.registry_logins import make_authfile
 from dockgate.server.supervisor import ChildProcess
-from dockgate.services.registry.registry_logins import make_authfile
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import parse_repository

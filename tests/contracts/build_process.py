@@ -11,10 +11,10 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     data, address, context = sys.argv[1:]
     tokens = RegistryTokens(Path(data, "keys"))
     registry = DistributionRegistry(address, lambda access: tokens.issue_token("test", access))
     builder = make_podman_builder(podman_service.prepare(Path(data), address), registry)
-    builder.build(
-        BuildRequest("key", "killed", Path(context)), lambda lines: print(*lines, sep="\\n", flush=True)
-    )
+    request = BuildRequest("key", "killed", Path(context))
+    builder.build(request, lambda lines: sys.stdout.writelines(f"{line}\n" for line in lines))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from dockgate.attestations.keys import Keys
+from dockgate.attestations.keys import KEYS, Keys
 from dockgate.aws.inspector_findings import InspectorFindings
 from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
@@ -43,7 +43,6 @@ from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mappin
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
-from dockgate.attestations.keys import KEYS
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import make_console_url

@@ -161,7 +161,7 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     This needs no server, but access to the server's folder (DOCKGATE_DATA). Other users log in with their token:
     `podman login --tls-verify=false 127.0.0.1:7421`.
     """
-    from dockgate.services.registry import registry_logins
+    from dockgate.server import registry_logins
 
     settings = from_environment()
     address = settings.registry_address

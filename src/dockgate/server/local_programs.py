@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from dockgate.attestations.keys import KEYS
 from dockgate.config import Settings
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service, registry_service
 from dockgate.server.registry_storage import DistributionStorage
 from dockgate.server.supervisor import ChildProcess
-from dockgate.attestations.keys import KEYS
 from dockgate.shared.addresses import LOOPBACK
 
 

@@ -1,7 +1,6 @@
 """The targets and their engines, each with images to deploy; and what tests deploy, and look at afterwards."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 import boto3

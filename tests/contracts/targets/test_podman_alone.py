@@ -96,9 +96,7 @@ def test_a_task_that_needs_more_memory_than_its_limit_is_ended_and_says_so(
 
 
 @pytest.mark.real
-def test_an_image_with_an_annotation_for_the_runtime_is_not_run(
-    podman: Podman, target: PodmanTarget
-) -> None:
+def test_an_image_with_an_annotation_for_the_runtime_is_not_run(podman: Podman, target: PodmanTarget) -> None:
     """Each has a config of its own: podman keeps the annotations of one manifest for a config."""
     directing, describing = (podman.host.push_image(page) for page in ("directing", "describing"))
     image = podman.host.push_annotated_image(

@@ -234,8 +234,7 @@ def _load_signer(settings: Settings) -> "Signer":
 
     Raises UnavailableError if the folder of several servers is set, and has no files of a server: it is not mounted.
     """
-    from dockgate.attestations.keys import Keys
-    from dockgate.attestations.keys import KEYS
+    from dockgate.attestations.keys import KEYS, Keys
     from dockgate.shared.folder_mark import require_any_mark
 
     def require_folder() -> None:
