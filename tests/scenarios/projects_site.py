@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 from tests.parts import wait_until
 from tests.scenarios import slow_http
+from tests.scenarios.app_transport import AppTransport
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.route_table import V
@@ -51,7 +52,7 @@ class Projects:
 
     def __init__(self, server: ServerSystem) -> None:
         self.server = server
-        self.client = httpx.Client(base_url=server.url, timeout=60)
+        self.client = httpx.Client(base_url=server.url, transport=AppTransport(server.app, server.web))
         self.values: dict[str, dict[str, str]] = {}
         for document in (POLICY, ASSIGNMENT, GATED):
             server.apply(document)

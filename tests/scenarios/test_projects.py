@@ -6,6 +6,7 @@ Some images are in both projects; an external pipeline of `bravo` calls itself `
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -144,8 +145,8 @@ def test_the_state_of_the_feeds_is_shown_to_every_reader(projects: Projects, who
 
 def test_an_admin_sees_every_project(projects: Projects) -> None:
     """What the test above looks for is there."""
-    count = sum("bravo" in projects.get(path, "admin").text for path in dict.fromkeys(iterate_paths(projects)))
-    assert count > 50
+    paths = (path for path in dict.fromkeys(iterate_paths(projects)) if "bravo" in projects.get(path, "admin").text)
+    assert len(list(islice(paths, 51))) > 50
 
 
 @pytest.mark.parametrize("who", ["repository token", "token", "project"])
