@@ -8,7 +8,7 @@ from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -27,6 +27,7 @@ def test_filters_of_images_may_be_repeated_and_other_parameters_may_not(server: 
     assert "limit" in response.text
 
 
+@limit_to_sqlite("server")
 def test_a_body_that_can_be_read_in_two_ways_is_refused(server: ServerSystem) -> None:
     body = '{"name": "eve", "roles": ["viewer"], "roles": ["admin"]}'
     answer = server.client.post("/principals", content=body, headers={"Content-Type": "application/json"})
@@ -35,6 +36,7 @@ def test_a_body_that_can_be_read_in_two_ways_is_refused(server: ServerSystem) ->
     assert server.get("/principals") == []
 
 
+@limit_to_sqlite("server")
 def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem) -> None:
     document = server.get("/openapi.json")
     operations = [operation for path in document["paths"].values() for operation in path.values()]
@@ -49,6 +51,7 @@ def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem
         )
 
 
+@limit_to_sqlite("server")
 def test_scripts_of_other_origins_are_refused(server: ServerSystem) -> None:
     url = f"{server.url}/api/v1/apply"
     document = "kind: Repository\nname: theirs\n"
@@ -58,6 +61,7 @@ def test_scripts_of_other_origins_are_refused(server: ServerSystem) -> None:
     assert slow_http.post(url, content=document, headers={"Origin": server.url}).status_code == 200
 
 
+@limit_to_sqlite("server")
 def test_an_endless_body_is_refused(server: ServerSystem) -> None:
     def send_endlessly() -> Iterator[bytes]:
         for _ in range(64):
@@ -68,12 +72,14 @@ def test_an_endless_body_is_refused(server: ServerSystem) -> None:
     assert "body" in answer.json()["error"]
 
 
+@limit_to_sqlite("server")
 def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:
     image = server.plan_image("unsigned", PlannedFindings())
     assert server.notify_push(image, "forged", secret="guess").status_code == 403
     assert all(entry["digest"] != image for entry in server.get("/images?limit=1000")["images"])
 
 
+@limit_to_sqlite("server")
 def test_errors_have_advice(server: ServerSystem) -> None:
     cases = {
         "/pipelines/none": 404,
@@ -92,6 +98,7 @@ def test_errors_have_advice(server: ServerSystem) -> None:
     assert wrong.json()["error"].startswith("mine.yaml:2: nmae")
 
 
+@limit_to_sqlite("server")
 def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: ServerSystem) -> None:
     image = server.plan_image("by-hand", PlannedFindings())
     execution = server.request_approval(image)
@@ -111,6 +118,7 @@ def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: Serv
     server.end_scan(image)
 
 
+@limit_to_sqlite("server")
 def test_a_stopped_execution_cancels_its_approval_and_can_be_retried(server: ServerSystem) -> None:
     image = server.plan_image("stopped", PlannedFindings())
     execution = server.request_approval(image)
@@ -149,6 +157,7 @@ def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: Ser
     assert server.is_running(image)
 
 
+@limit_to_sqlite("server")
 def test_another_artifact_in_the_registry_is_not_listed_as_a_failed_scan(server: ServerSystem) -> None:
     image = server.plan_image("chart", PlannedFindings(status="ARTIFACT"))
     server.end_scan(image)

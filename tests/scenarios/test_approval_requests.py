@@ -18,7 +18,7 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval, ApprovalId
@@ -127,6 +127,7 @@ def test_an_idempotency_key_returns_the_first_approval_after_the_tag_moved(serve
     assert "idempotency key 'one'" in second_response.json()["error"]
 
 
+@limit_to_sqlite("server")
 def test_an_idempotency_key_works_after_its_policy_was_removed(server: ServerSystem) -> None:
     image = server.plan_foreign_image("outlived", PlannedFindings())
     server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
@@ -144,6 +145,7 @@ def test_an_idempotency_key_works_after_its_policy_was_removed(server: ServerSys
     )
 
 
+@limit_to_sqlite("server")
 def test_a_scanned_image_is_answered_at_once(server: ServerSystem) -> None:
     image = server.plan_image("earlier", PlannedFindings({"HIGH": 1}))
     server.end_scan(image)
@@ -154,6 +156,7 @@ def test_a_scanned_image_is_answered_at_once(server: ServerSystem) -> None:
     assert server.get(f"/verdicts/{request['approval']['verdict']}")["status"] == "Rejected"
 
 
+@limit_to_sqlite("server")
 def test_a_requester_cannot_choose_the_repository_of_an_image(server: ServerSystem) -> None:
     """Waivers and baselines may be of one repository alone."""
     image = server.plan_foreign_image("special", PlannedFindings({"CRITICAL": 1}))
@@ -169,6 +172,7 @@ def test_a_requester_cannot_choose_the_repository_of_an_image(server: ServerSyst
     assert promoted_request["approval"]["state"] == "Rejected"
 
 
+@limit_to_sqlite("server")
 def test_a_poll_ends_with_the_decision_or_its_timeout(server: ServerSystem) -> None:
     image = server.plan_foreign_image("polled", PlannedFindings())
     request = ask(server, "polled")
@@ -184,6 +188,7 @@ def test_a_poll_ends_with_the_decision_or_its_timeout(server: ServerSystem) -> N
     assert time.monotonic() - begin < POLL
 
 
+@limit_to_sqlite("server")
 def test_polls_hold_no_threads(server: ServerSystem) -> None:
     image = server.plan_foreign_image("crowded", PlannedFindings())
     requests = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
@@ -198,6 +203,7 @@ def test_polls_hold_no_threads(server: ServerSystem) -> None:
         assert {poll.result()["state"] for poll in answers} == {"Approved"}
 
 
+@limit_to_sqlite("server")
 def test_a_poll_ends_when_its_client_hangs_up(server: ServerSystem) -> None:
     server.plan_foreign_image("abandoned", PlannedFindings())
     approval_id = ask(server, "abandoned")["approval"]["id"]
@@ -210,6 +216,7 @@ def test_a_poll_ends_when_its_client_hangs_up(server: ServerSystem) -> None:
     assert count_polls(server) == 0
 
 
+@limit_to_sqlite("server")
 def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSystem) -> None:
     image = server.plan_foreign_image("many", PlannedFindings())
     approval_id = ask(server, "many")["approval"]["id"]
@@ -248,6 +255,7 @@ def test_a_decision_is_posted_once_and_signed(server: ServerSystem) -> None:
     assert len(list_callbacks(server, request)) == 1
 
 
+@limit_to_sqlite("server")
 def test_a_webhook_without_secret_gets_one(server: ServerSystem) -> None:
     image = server.plan_foreign_image("unsaid", PlannedFindings())
     request = ask(server, "unsaid", callback={"url": URL})
@@ -257,6 +265,7 @@ def test_a_webhook_without_secret_gets_one(server: ServerSystem) -> None:
     assert Webhook(request["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
 
 
+@limit_to_sqlite("server")
 def test_secrets_are_never_returned_later(server: ServerSystem) -> None:
     server.plan_foreign_image("secret", PlannedFindings())
     request = ask(server, "secret", callback={"url": URL, "secret": SECRET})
@@ -265,6 +274,7 @@ def test_secrets_are_never_returned_later(server: ServerSystem) -> None:
         assert request["token"] not in repr(document)
 
 
+@limit_to_sqlite("server")
 def test_an_undecided_approval_expires(server: ServerSystem) -> None:
     image = server.plan_foreign_image("late", PlannedFindings())
     request = ask(server, "late", timeout=1)
@@ -325,6 +335,7 @@ def list_readable_texts(server: ServerSystem, *wanted_texts: str) -> list[str]:
     return [text for text in wanted_texts if any(text.encode() in value for value in values)]
 
 
+@limit_to_sqlite("server")
 @pytest.mark.parametrize(
     ("wrong", "status", "expected"),
     [

@@ -12,7 +12,7 @@ from tests.scenarios.defects import (
 )
 from tests.scenarios.reference import Reference, SpentTokenError
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 # How the reference solution fails, where that is not a wrong answer and not none at all either.
 BREAKS: dict[Case, type[Exception]] = {
@@ -31,6 +31,7 @@ def name(case: Case) -> str:
     return case.__name__
 
 
+@limit_to_sqlite("server")
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_each_defect_is_fixed(case: Case, server: ServerSystem) -> None:
     case(server)

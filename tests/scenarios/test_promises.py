@@ -10,13 +10,15 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate import rules
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
+
+pytestmark = limit_to_sqlite("server")
 
 
 @pytest.fixture(scope="module", params=FACTORIES)

@@ -11,7 +11,9 @@ from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
+
+pytestmark = limit_to_sqlite("server")
 
 
 @pytest.fixture(scope="module", params=FACTORIES)

@@ -16,7 +16,7 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 THREADS = 8
 APPROVERS = "\n        approvers: {approvers}\n  - name: Deploy"
@@ -86,6 +86,7 @@ def voting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Voting(server)
 
 
+@limit_to_sqlite("voting")
 def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
     execution, image = voting.start_waiting_execution("both", "{principals: [ann, ben], count: 2}")
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
@@ -100,6 +101,7 @@ def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
     assert voting.vote("p0", execution).status_code in (403, 409)
 
 
+@limit_to_sqlite("voting")
 def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
     execution, image = voting.start_waiting_execution("bad", "{count: 1}", PlannedFindings({"CRITICAL": 1}))
     assert voting.vote("ann", execution).is_success
@@ -111,6 +113,7 @@ def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
     )
 
 
+@limit_to_sqlite("voting")
 def test_one_rejecting_vote_rejects_before_the_scan(voting: Voting) -> None:
     execution, _ = voting.start_waiting_execution("unwanted", "{count: 2}")
     assert voting.vote("ann", execution).is_success
@@ -120,6 +123,7 @@ def test_one_rejecting_vote_rejects_before_the_scan(voting: Voting) -> None:
     assert voting.wait_for_end(execution) == "Failed"
 
 
+@limit_to_sqlite("voting")
 def test_a_refused_vote_has_a_reason(voting: Voting) -> None:
     execution, _ = voting.start_waiting_execution("strict", "{principals: [ann, ada, dev]}")
     committers = voting.server.get(f"/approvals/{voting.get_approval(execution)['id']}")["committers"]
@@ -138,6 +142,7 @@ def test_a_refused_vote_has_a_reason(voting: Voting) -> None:
     assert "no e-mail" in voting.vote("mailless", own_execution).json()["error"]
 
 
+@limit_to_sqlite("voting")
 def test_an_approval_without_approvers_takes_no_votes(voting: Voting) -> None:
     image = voting.server.plan_image("plain", PlannedFindings())
     execution = voting.server.request_approval(image)
@@ -202,6 +207,7 @@ def override(voting: Voting, who: str, execution: str, **body: str) -> httpx.Res
     )
 
 
+@limit_to_sqlite("voting")
 def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) -> None:
     execution, image = reject(voting, "urgent", PlannedFindings({"CRITICAL": 1, "HIGH": 2}))
     old = voting.get_approval(execution)
@@ -235,6 +241,7 @@ def _get_verdict(voting: Voting, execution: str) -> str | None:
     return verdict
 
 
+@limit_to_sqlite("voting")
 def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voting: Voting) -> None:
     before = len(voting.server.get("/waivers"))
     execution, _ = reject(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
@@ -253,6 +260,7 @@ def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voti
     assert len(voting.server.get("/waivers")) == before
 
 
+@limit_to_sqlite("voting")
 def test_an_override_does_not_cover_new_findings(voting: Voting) -> None:
     execution, image = reject(voting, "moving", PlannedFindings({"CRITICAL": 1}))
     voting.server.publish_advisory(image)
