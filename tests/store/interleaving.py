@@ -15,6 +15,8 @@ from dockgate.store.engine import Database
 Outcome = Any
 # Statements of the longest transaction that is stopped after each of its statements.
 LONGEST = 40
+# The first statement of a transaction that writes to SQLite.
+BEGIN = "BEGIN IMMEDIATE"
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class Pair:
 def run_interleaved(databases: tuple[Database, Database], pair: Pair, statement: int) -> bool:
     """Stop the first call after so many statements, run the second until it ends or is blocked, and let both end.
 
-    Returns whether the first call has so many statements. Both outcomes are checked in any case.
+    On SQLite, only the beginnings of transactions count: nothing else is written until a transaction has ended,
+    wherever it is stopped. Returns whether the first call has so many statements. Both outcomes are checked in any
+    case.
     """
     first, second = databases
     is_stopped, may_go_on = threading.Event(), threading.Event()
     counts: list[None] = []
 
-    def stop(connection: Connection, *_: object) -> None:
+    def stop(connection: Connection, _cursor: object, command: str, *_: object) -> None:
         if not connection.get_execution_options().get("write") or is_stopped.is_set():
+            return
+        if first.is_sqlite and command != BEGIN:
             return
         counts.append(None)
         if len(counts) == statement:
@@ -75,7 +81,7 @@ class _watching:  # noqa: N801 - a context manager
             event.remove(self._database.engine, "before_cursor_execute", self._note)
 
     def _note(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if statement == "BEGIN IMMEDIATE":
+        if statement == BEGIN:
             self._begins.append(statement)
 
     def _is_blocked(self) -> bool:
