@@ -81,12 +81,12 @@ class RunningServices:
             self.put_policy(name, POLICY_TEXTS[name][0])
         for policy in policies:
             self.assign(policy, policy)
-        for number in range(SERVICES):
-            policy, image = policies[number % len(policies)], world.digest(world.names[number])
+        for number, name in enumerate(world.names[:SERVICES]):
+            policy, image = policies[number % len(policies)], world.digest(name)
             self.approve(f"x/{policy}", image, policy)
             definition = TaskDefinition(self._name(number), 0, "app", self._make_reference(f"x/{policy}", image))
             self.store.services.put(Service(self._name(number), "podman", 1, 0), definition)
-        self.names = [self._name(number) for number in range(SERVICES)]
+        self.names = [self._name(number) for number in range(len(world.names[:SERVICES]))]
         self.processes = [self.start_process(), self.start_process()]
         self.leader = self.processes[0]
 

@@ -40,13 +40,19 @@ LATER = "2026-11-24T11:00:00.000Z"
 IMAGE = "sha256:" + "a" * 64
 
 
-def limit_to_sqlite(fixture: str) -> pytest.MarkDecorator:
-    """Run a test with this fixture's store on SQLite only, but in `make slow` on each database.
+# The databases of tests of decisions, not of storage: others send the same statements to Postgres.
+# `make slow` runs them on each.
+DECISION_KINDS = list(FACTORIES) if "DOCKGATE_TEST_EACH_DATABASE" in os.environ else ["sqlite"]
 
-    For decisions, not for storage: other tests send the same statements to Postgres.
-    """
-    kinds = list(FACTORIES) if "DOCKGATE_TEST_EACH_DATABASE" in os.environ else ["sqlite"]
-    return pytest.mark.parametrize(fixture, kinds, indirect=True)
+
+def limit_to_sqlite(fixture: str) -> pytest.MarkDecorator:
+    """Run a test of a decision on DECISION_KINDS, though this fixture has a store on each database."""
+    return pytest.mark.parametrize(fixture, DECISION_KINDS, indirect=True)
+
+
+def use_each_database(fixture: str) -> pytest.MarkDecorator:
+    """Run a test on each database, though this fixture has a store on DECISION_KINDS."""
+    return pytest.mark.parametrize(fixture, FACTORIES, indirect=True)
 
 
 @contextmanager

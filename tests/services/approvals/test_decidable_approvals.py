@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
-from tests.store.factories import FACTORIES, LATER, NOW, make_approval, open_store_of_kind
+from tests.store.factories import FACTORIES, LATER, NOW, limit_to_sqlite, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Approval, Approvers, Vote
 from dockgate.identity.model import LOCAL, Caller, Permission, Principal, ProjectRole, RepositoryScope, Role, Token
@@ -70,6 +70,7 @@ def test_what_others_decide_hides_nothing(store: Store) -> None:
         assert list_ids(store, Caller(ANN)) == [named_approval.id, role_approval.id], name
 
 
+@limit_to_sqlite("store")
 def test_what_the_person_or_another_with_their_mailbox_has_voted_on_hides_nothing(store: Store) -> None:
     twin = Principal("ann-twin", (Role.APPROVER,), "ANN+work@example.org")
     store.principals.add(twin)
@@ -116,6 +117,7 @@ def test_what_a_token_does_not_reach_hides_nothing(store: Store) -> None:
     assert all(external.id not in ids for ids in listed_ids)
 
 
+@limit_to_sqlite("store")
 def test_a_local_caller_may_decide_on_all(store: Store) -> None:
     add(store, "web-1/Gate/Approve/1", approvers=Approvers(("ben_b",)))
     assert list_ids(store, Caller(LOCAL)) == ["web-1/Gate/Approve/1"]
@@ -130,6 +132,7 @@ def test_of_more_than_can_be_listed_the_most_urgent_come_first(store: Store) -> 
     assert not decidable.is_complete
 
 
+@limit_to_sqlite("store")
 def test_the_work_for_a_list_is_bounded_and_the_list_says_so(store: Store) -> None:
     add_many(store, sum(BATCHES), committers=("ann",))
     assert list_ids(store, Caller(ANN)) == []

@@ -11,7 +11,7 @@ from tests.fakes.attestor import MemoryAttestor
 from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_advisory, make_package
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES, NOW, limit_to_sqlite, make_approval
+from tests.store.factories import DECISION_KINDS, NOW, make_approval, use_each_database
 
 from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
@@ -53,14 +53,13 @@ class FailingVerdicts:
         raise UnavailableError("the registry does not answer")
 
 
-@pytest.fixture(params=sorted(FACTORIES))
+@pytest.fixture(params=DECISION_KINDS)
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSystem]:
     result = ServerSystem(tmp_path, database=request.param)
     yield result
     result.discard()
 
 
-@limit_to_sqlite("system")
 def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerSystem) -> None:
     with system.store.database.write() as connection:
         policy = PolicyReference("default")
@@ -130,7 +129,6 @@ def count_judged(system: ServerSystem, judged_images: list[str]) -> FollowedImag
     return replace(system.use_cases.approved_images, verdicts=counting)
 
 
-@limit_to_sqlite("system")
 def test_only_advisories_about_its_packages_have_an_image_judged_again(system: ServerSystem) -> None:
     Followed(system)
     judged_images: list[str] = []
@@ -146,7 +144,6 @@ def test_only_advisories_about_its_packages_have_an_image_judged_again(system: S
         assert judged_images == images
 
 
-@limit_to_sqlite("system")
 def test_another_status_and_a_renewed_attestation_have_the_image_judged_once(system: ServerSystem) -> None:
     followed_image = Followed(system)
     judged_images: list[str] = []
@@ -208,6 +205,7 @@ def renew_attestation(system: ServerSystem, days: float) -> tuple[OutboxEntry, O
     return first_entry, renewed_entry, make_handler(system, MemoryAttestor())
 
 
+@use_each_database("system")
 def test_a_renewal_that_came_too_late_is_made_as_soon_as_the_image_is_approved_again(system: ServerSystem) -> None:
     followed_image, store = Followed(system), system.store
     system.use_cases.fleet_index.add_missing()
@@ -233,7 +231,6 @@ def test_a_renewal_that_came_too_late_is_made_as_soon_as_the_image_is_approved_a
     handler.send(renewed_entry)
 
 
-@limit_to_sqlite("system")
 def test_a_vex_document_about_another_image_has_no_image_judged_again(system: ServerSystem) -> None:
     Followed(system)
     system.use_cases.fleet_index.add_missing()
@@ -256,7 +253,6 @@ def test_a_vex_document_about_another_image_has_no_image_judged_again(system: Se
 REJECTED, RECOVERED = ("Approved", "Rejected"), ("Rejected", "Approved")
 
 
-@limit_to_sqlite("system")
 def test_a_callback_hears_once_of_an_advisory_that_appears_and_disappears_every_hour(system: ServerSystem) -> None:
     followed_image = Followed(system)
     for _ in range(5):
@@ -365,7 +361,6 @@ def test_an_approval_is_not_taken_back_by_what_was_known_before_it(system: Serve
     assert followed_image.list_messages("two") == []
 
 
-@limit_to_sqlite("system")
 @pytest.mark.parametrize("is_image", [True, False])
 def test_a_newer_scan_that_fails_ends_an_approval(system: ServerSystem, is_image: bool) -> None:
     followed_image = Followed(system)

@@ -15,7 +15,7 @@ from tests.services.fleet.test_index import (
     digest,
     make_package,
 )
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus, Waiver
@@ -57,6 +57,7 @@ def list_digests(exposure: Exposure) -> list[str]:
     return [image.digest for image in exposure.images]
 
 
+@limit_to_sqlite("fleet")
 def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fleet: Fleet) -> None:
     for name in ("a", "b", "c"):
         fleet.push(name, f"team/{name}", "1", make_package("idna", "3.6"))
@@ -105,6 +106,7 @@ WAIVED = {
 }
 
 
+@limit_to_sqlite("fleet")
 def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(fleet: Fleet) -> None:
     _push_five(fleet)
     for kind, changes in WAIVERS.items():
@@ -143,6 +145,7 @@ VEX_STATEMENTS: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
+@limit_to_sqlite("fleet")
 def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_which_it_counts(fleet: Fleet) -> None:
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
@@ -177,6 +180,7 @@ def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(
         assert [fleet.find_exposure("CVE-2026-1", as_of=time).waived for time in times] == [0, 1, 1, 0, 0]
 
 
+@limit_to_sqlite("fleet")
 def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     fleet.ungrouped_limit = 10
     for number in range(30):
@@ -212,6 +216,7 @@ def test_a_running_image_without_location_is_waived_by_the_repository_where_it_w
         assert [service.repository for service in exposure.services] == ["team/a"]
 
 
+@limit_to_sqlite("fleet")
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
     fleet.store.policy_assignments.put(PolicyAssignment("secret", ("secret/*",), "strict"), "test", format_day(1))
     image = fleet.push("a", "secret/web", "1", make_package("idna", "3.6"))
@@ -223,6 +228,7 @@ def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet:
     assert fleet.find_exposure("CVE-2026-1").rejected == 1
 
 
+@limit_to_sqlite("fleet")
 def test_vex_statements_excuse_a_vulnerability_in_their_images(fleet: Fleet) -> None:
     for number in range(6):
         fleet.push(f"image-{number}", f"team/{number}", "1", make_package("idna", "3.6"))
@@ -249,6 +255,7 @@ def test_vex_statements_excuse_a_vulnerability_in_their_images(fleet: Fleet) -> 
     assert sum("vex_documents" in statement for statement in statements) == 4
 
 
+@limit_to_sqlite("fleet")
 def test_whether_it_blocks_is_unknown_where_the_recorded_verdict_is_older_than_it(fleet: Fleet) -> None:
     fleet.push("a", "team/a", "1", make_package("idna", "3.6"))
     judge(fleet, "default", Status.REJECTED, "a")
@@ -293,6 +300,7 @@ def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Flee
         assert sum("FROM policy_assignment" in statement for statement in statements) <= 3
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_is_undetermined_where_two_assignments_match_equally_well(fleet: Fleet) -> None:
     for name, policy in (("a", "default"), ("b", "strict")):
         fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", format_day(1))

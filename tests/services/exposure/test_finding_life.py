@@ -13,7 +13,7 @@ from tests.services.fleet.test_index import (
     digest,
     make_package,
 )
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.gate.model import VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import list_vex_authors, make_policy
@@ -34,6 +34,7 @@ def list_life(fleet: Fleet, as_of: int | None = None) -> list[tuple[int, bool, s
     return [(int(step.at[8:10]), step.is_open, str(step.why)) for step in package.life]
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize(
     ("later_packages", "expected"),
     [
@@ -71,6 +72,7 @@ def test_a_life_is_closed_while_the_tag_names_another_image(fleet: Fleet) -> Non
     assert (entry.since, entry.until) == (format_day(15), None)
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_was_always_in_a_repository_is_exposed_since_its_first_tag(fleet: Fleet) -> None:
     for fleet.today, name, tag in ((10, "a", "latest"), (12, "a", "1"), (15, "b", "latest")):
         fleet.push(name, "team/web", tag, make_package("idna", "3.6" if name == "a" else "3.7"))
@@ -80,6 +82,7 @@ def test_an_image_that_was_always_in_a_repository_is_exposed_since_its_first_tag
         assert [step.why for step in entry.life] == ["first seen"]
 
 
+@limit_to_sqlite("fleet")
 def test_an_exposure_that_ended_before_its_advisory_came_back_has_its_own_times(fleet: Fleet) -> None:
     for fleet.today, name, version in ((10, "a", "3.6"), (12, "b", "3.7")):
         fleet.push(name, "team/web", "1", make_package("idna", version))
@@ -90,6 +93,7 @@ def test_an_exposure_that_ended_before_its_advisory_came_back_has_its_own_times(
     assert (entry.since, entry.until, entry.ended_by) == (format_day(10), format_day(12), "package upgraded")
 
 
+@limit_to_sqlite("fleet")
 def test_a_finding_that_became_known_after_its_tag_had_moved_is_closed(fleet: Fleet) -> None:
     fleet.database.advisories = [FLASK]
     for fleet.today, name, version in ((10, "a", "3.6"), (12, "b", "3.7")):
@@ -101,6 +105,7 @@ def test_a_finding_that_became_known_after_its_tag_had_moved_is_closed(fleet: Fl
     assert (entry.since, entry.until, entry.ended_by) == (format_day(12), format_day(12), "package upgraded")
 
 
+@limit_to_sqlite("fleet")
 def test_a_life_has_the_changes_of_advisories(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
@@ -112,6 +117,7 @@ def test_a_life_has_the_changes_of_advisories(fleet: Fleet) -> None:
     assert (list_life(fleet, 11), list_life(fleet, 15)) == (steps[:1], steps)
 
 
+@limit_to_sqlite("fleet")
 def test_a_life_closes_while_a_waiver_counts_and_opens_again_when_it_ends(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
@@ -133,6 +139,7 @@ def test_a_life_closes_while_a_waiver_counts_and_opens_again_when_it_ends(fleet:
     assert (entry.until, entry.ended_by) == (None, None)  # the image has it all the time
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize(
     ("until", "is_accepted"), [(13, False), (15, False), (28, True)], ids=["before", "while it is closed", "later"]
 )
@@ -152,6 +159,7 @@ def test_an_advisory_that_comes_back_opens_a_life_again_whatever_ended_before(
     assert steps[-1] == ((16, False, "waived") if is_accepted else (16, True, "advisory changed"))
 
 
+@limit_to_sqlite("fleet")
 def test_a_waiver_of_one_repository_does_not_close_a_life_in_another(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
@@ -163,6 +171,7 @@ def test_a_waiver_of_one_repository_does_not_close_a_life_in_another(fleet: Flee
     assert list_life(fleet) == [(10, True, "first seen")]
 
 
+@limit_to_sqlite("fleet")
 def test_a_waiver_until_a_fix_closes_a_life_until_there_is_one(fleet: Fleet) -> None:
     fleet.database.advisories = [replace(IDNA, published=format_day(15), modified=format_day(15))]
     fleet.today = 10
@@ -172,6 +181,7 @@ def test_a_waiver_until_a_fix_closes_a_life_until_there_is_one(fleet: Fleet) -> 
     assert list_life(fleet) == [(10, True, "first seen"), (12, False, "waived"), (15, True, "waiver ended")]
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("image", [None, digest("a")])
 def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str | None) -> None:
     fleet.today = 10
@@ -190,6 +200,7 @@ def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str | N
         assert list_life(fleet, 13) == closed_life[:2]
 
 
+@limit_to_sqlite("fleet")
 def test_the_findings_of_a_deleted_image_end_because_it_is_gone(fleet: Fleet) -> None:
     fleet.today = 10
     image = fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
@@ -207,6 +218,7 @@ def test_the_findings_of_a_deleted_image_end_because_it_is_gone(fleet: Fleet) ->
 TRUSTING = make_policy("house", {"vex": [{"authors": [{"name": "Vendor"}]}]})
 
 
+@limit_to_sqlite("fleet")
 def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_that_time(fleet: Fleet) -> None:
     selection = fleet.use_stored_policies()
     fleet.store.policies.put(TRUSTING, "1", "ana", format_day(10))
@@ -234,6 +246,7 @@ def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_
     assert not list_vex_authors(selection.read_timeline().find_policy("team/a", None))
 
 
+@limit_to_sqlite("fleet")
 def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its_author(fleet: Fleet) -> None:
     fleet.use_stored_policies()
     fleet.today = 10

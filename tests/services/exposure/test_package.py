@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.services.exposure.package import find_package
 from dockgate.store.exposure.records import ExposureScope
@@ -109,6 +109,7 @@ def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
     assert count(VulnerabilityFilter(is_fixable=True, start="CVE-2026-1"), 10) == 1
 
 
+@limit_to_sqlite("fleet")
 def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:
     entries = make_lists(fleet).list_open_vulnerabilities(VulnerabilityFilter(), 10, scope=NOW_TAGGED)
     packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries], scope=NOW_TAGGED)
@@ -201,6 +202,7 @@ def test_images_are_counted_by_component_and_location(fleet: Fleet) -> None:
     assert exposures.count_images_by_component([], everywhere) == {}
 
 
+@limit_to_sqlite("fleet")
 def test_a_version_that_was_not_matched_with_all_advisories_says_why(fleet: Fleet) -> None:
     search, of_debian = fleet.make_search(), replace(make_package("bash", "5"), ecosystem="Debian:13")
     fleet.push("c", "team/shell", "1", of_debian, make_package("idna", "not a version"))

@@ -14,7 +14,7 @@ from tests.services.fleet.test_index import (
     make_advisory,
     make_package,
 )
-from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.service_model import Service, TaskDefinition
@@ -45,6 +45,7 @@ def list_locations(exposure: Exposure) -> list[str]:
     return [f"{location.repository}:{location.tag}" for image in exposure.images for location in image.places]
 
 
+@limit_to_sqlite("fleet")
 def test_a_package_of_an_image_says_whether_its_layer_is_of_the_base_if_that_is_known(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"), make_package("idna", "3.5"))
     fleet.push("b", "team/api", "1", make_package("idna", "3.6"), base_layers=0)
@@ -52,6 +53,7 @@ def test_a_package_of_an_image_says_whether_its_layer_is_of_the_base_if_that_is_
     assert origins == {(digest("a"), "base"), (digest("a"), "own"), (digest("b"), "unknown")}
 
 
+@limit_to_sqlite("fleet")
 def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"))
     fleet.push("b", "team/api", "1", make_package("idna", "3.7"))
@@ -73,6 +75,7 @@ def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
     assert exposure.unknown.total == 0
 
 
+@limit_to_sqlite("fleet")
 def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.push("b", "team/api", "1", make_package("idna", "3.7"))
@@ -92,6 +95,7 @@ def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
         assert all(entry.vulnerability is None for image in exposure.images for entry in image.packages)
 
 
+@limit_to_sqlite("fleet")
 def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     assert fleet.find_exposure("CVE-2026-1").state is ExposureState.ABSENT
@@ -103,6 +107,7 @@ def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
         assert fleet.find_exposure(question).state is ExposureState.ABSENT
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize(
     ("question", "advice"),
     [
@@ -120,6 +125,7 @@ def test_what_is_no_name_of_a_vulnerability_or_package_is_refused(fleet: Fleet, 
     assert advice in refusal.value.full_message
 
 
+@limit_to_sqlite("fleet")
 def test_a_wrong_question_is_refused(fleet: Fleet) -> None:
     for question in ("", "  ", "x" * 1001, "pkg:", "pkg:nothing"):
         with pytest.raises(UsageError):
@@ -152,6 +158,7 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
     }
 
 
+@limit_to_sqlite("fleet")
 def test_a_version_that_cannot_be_compared_is_unknown(fleet: Fleet) -> None:
     fleet.push("odd", "team/odd", "1", make_package("idna", "not a version"))
     exposure = fleet.find_exposure("CVE-2026-1")
@@ -174,6 +181,7 @@ def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
     assert fleet.find_exposure("idna").total == 1
 
 
+@limit_to_sqlite("fleet")
 def test_waivers_name_their_owner(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.push("b", "team/api", "1", make_package("idna", "3.6"))
@@ -223,6 +231,7 @@ def test_pages_have_every_image_once(fleet: Fleet) -> None:
     assert sorted(unknown_seen) == sorted(unknown)
 
 
+@limit_to_sqlite("fleet")
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     image = fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("secret/web", "1", image, format_day(20)))
@@ -291,6 +300,7 @@ def list_ends(exposure: Exposure) -> dict[str, str | None]:
     return {names[image.digest]: entry.ended_by for image in exposure.images for entry in image.packages}
 
 
+@limit_to_sqlite("fleet")
 def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet: Fleet) -> None:
     fleet.push("a", "team/a", "1", make_package("idna", "3.6"))
     fleet.push("b", "team/b", "1", make_package("idna", "3.7"))

@@ -13,7 +13,7 @@ from tests.services.fleet.test_index import (
     digest,
     make_package,
 )
-from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, make_approval, open_store_of_kind
 
 from dockgate.services.exposure.conclusion import ExposureState
 from dockgate.store.records import PushedImage
@@ -26,6 +26,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
 
 
+@limit_to_sqlite("fleet")
 def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
@@ -73,6 +74,7 @@ def test_a_time_before_the_history_is_unknown_and_not_no_image(fleet: Fleet) -> 
     )
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("include_moved", [False, True])
 def test_an_image_that_was_scanned_later_is_unknown_at_its_push(fleet: Fleet, include_moved: bool) -> None:
     fleet.today = 8
@@ -88,6 +90,7 @@ def test_an_image_that_was_scanned_later_is_unknown_at_its_push(fleet: Fleet, in
     assert unknown == {9: [], 12: [("team/web", "it was not scanned yet at that time")], 15: []}
 
 
+@limit_to_sqlite("fleet")
 def test_an_answer_about_the_past_names_what_had_happened_by_then(fleet: Fleet) -> None:
     fleet.database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", exploited=format_day(24)[:10], epss=0.5)}
     fleet.push("a", "team/a", "1", make_package("idna", "3.6"))

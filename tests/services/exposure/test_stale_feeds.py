@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_package
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
@@ -30,6 +30,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
 
 
+@limit_to_sqlite("fleet")
 def test_stale_feeds_are_no_all_clear(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     exposure = fleet.find_exposure("CVE-2026-1")
@@ -70,6 +71,7 @@ def make_limited_caller(pattern: str) -> Caller:
     return Caller(Principal("ana", (Role.VIEWER,)), token)
 
 
+@limit_to_sqlite("fleet")
 def test_a_question_about_a_package_does_not_depend_on_feeds(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     fleet.checked_on = 10
@@ -77,6 +79,7 @@ def test_a_question_about_a_package_does_not_depend_on_feeds(fleet: Fleet) -> No
     assert (exposure.feeds, exposure.caveats, exposure.conclusion.is_all_clear) == ([], [], True)
 
 
+@limit_to_sqlite("fleet")
 def test_a_question_about_the_past_depends_on_the_age_of_feeds_at_that_time(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     fleet.checked_on, fleet.today = 20, 29
@@ -84,6 +87,7 @@ def test_a_question_about_the_past_depends_on_the_age_of_feeds_at_that_time(flee
     assert fleet.find_exposure("CVE-2026-1", as_of=28).conclusion.certainty is Certainty.PARTIAL
 
 
+@limit_to_sqlite("fleet")
 def test_the_vulnerabilities_of_a_version_are_undetermined_while_its_feed_is_stale(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     (version,) = find_package(fleet.make_search(), "idna", None).versions
@@ -93,6 +97,7 @@ def test_the_vulnerabilities_of_a_version_are_undetermined_while_its_feed_is_sta
     assert version.undetermined == "the feed of its ecosystem is stale"
 
 
+@limit_to_sqlite("fleet")
 def test_a_version_that_was_not_matched_or_compared_says_so(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     search = fleet.make_search()

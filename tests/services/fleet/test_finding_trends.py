@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, update
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.scanner.model import Package
 from dockgate.services.clock import ServerClock
@@ -43,6 +43,7 @@ def compute_trend(fleet: Fleet, severity: Severity = Severity.HIGH) -> SeverityT
     return next(entry for entry in trends.severities if entry.severity is severity)
 
 
+@limit_to_sqlite("fleet")
 def test_a_vulnerability_is_open_until_no_tag_names_an_image_with_it(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
@@ -58,6 +59,7 @@ def test_a_vulnerability_is_open_until_no_tag_names_an_image_with_it(fleet: Flee
     assert compute_trend(fleet).fixes == {30: Fixes(1, 6.0), 90: Fixes(1, 6.0)}
 
 
+@limit_to_sqlite("fleet")
 def test_a_withdrawn_advisory_closes_a_vulnerability_and_is_no_fix(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
@@ -68,17 +70,20 @@ def test_a_withdrawn_advisory_closes_a_vulnerability_and_is_no_fix(fleet: Fleet)
     assert compute_trend(fleet).fixes[90] == Fixes(0, None)
 
 
+@limit_to_sqlite("fleet")
 def test_a_vulnerability_in_two_packages_counts_once(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"), make_package("idna", "3.5"))
     assert compute_trend(fleet).open[-1] == 1
 
 
+@limit_to_sqlite("fleet")
 def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> None:
     trends = compute_trends(fleet.store, fleet.make_clock()())
     assert trends.begins_on is None
     assert all(entry.open == [None] * 90 for entry in trends.severities)
 
 
+@limit_to_sqlite("fleet")
 def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
     start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=20.0)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
@@ -89,6 +94,7 @@ def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
     assert reader.read()[0].begins_on == format_day(10)[:10]
 
 
+@limit_to_sqlite("fleet")
 def test_trends_that_are_quickly_computed_are_computed_again_soon(fleet: Fleet) -> None:
     start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=0.01)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
@@ -114,6 +120,7 @@ def test_times_count_on_the_days_at_whose_end_they_last(times: list[tuple[str, s
     assert count_open(times, ["2026-11-01", "2026-11-02", "2026-11-03"]) == counts
 
 
+@limit_to_sqlite("fleet")
 def test_the_trend_of_a_tag_counts_the_image_that_it_named_each_day(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
@@ -128,6 +135,7 @@ def test_the_trend_of_a_tag_counts_the_image_that_it_named_each_day(fleet: Fleet
     assert findings.digests[0].until is None
 
 
+@limit_to_sqlite("fleet")
 def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "web-1", make_package("idna", "3.6"))
     fleet.push("other", "team/api", "1", make_package("idna", "3.6"))
@@ -146,6 +154,7 @@ def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
     assert fleet.store.tag_history.summarize_repositories(["team/web", "none"]) == {"team/web": (4, format_day(13))}
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize(
     ("later_packages", "expected"),
     [
@@ -164,6 +173,7 @@ def test_a_tag_says_how_findings_of_its_earlier_image_ended(
     assert [entry.ended for entry in findings.digests] == [{}, expected]
 
 
+@limit_to_sqlite("fleet")
 def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Fleet) -> None:
     from dockgate.store.records import PushedImage
 
@@ -173,6 +183,7 @@ def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Flee
     assert [entry.counts for entry in findings.digests] == [None]
 
 
+@limit_to_sqlite("fleet")
 def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -> None:
     fleet.database.advisories.append(make_advisory("CVE-2026-9", "six", "2"))
     image = fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"), make_package("six", "1"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from tests.scanned_platforms import list_platforms
-from tests.store.factories import FACTORIES, NOW, open_store_of_kind
+from tests.store.factories import FACTORIES, NOW, limit_to_sqlite, open_store_of_kind
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package
@@ -144,6 +144,7 @@ def list_findings(store: Store) -> dict[str, tuple[str, str | None]]:
 IDNA, FLASK = make_advisory("CVE-2026-1", "idna", "3.7"), make_advisory("CVE-2026-2", "flask", "")
 
 
+@limit_to_sqlite("store")
 def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
@@ -164,6 +165,7 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
     assert (period.repository, period.tag, period.until) == ("team/web", None, None)
 
 
+@limit_to_sqlite("store")
 def test_a_known_component_is_not_matched_again(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
@@ -173,6 +175,7 @@ def test_a_known_component_is_not_matched_again(store: Store) -> None:
     assert database.requested == ["flask"]
 
 
+@limit_to_sqlite("store")
 def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
     index = index_of(store, AdvisoryDatabase([]))
     store.images.request_scan(digest("a"), "team/a", NOW)
@@ -183,6 +186,7 @@ def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
     assert list(store.fleet.iterate_images()) == []
 
 
+@limit_to_sqlite("store")
 def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
     for number in range(3):
         scan_image(store, f"web-{number}", make_package("idna", f"3.{number}"))
@@ -193,6 +197,7 @@ def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
     assert len(list_findings(store)) == 3
 
 
+@limit_to_sqlite("store")
 def test_without_an_advisory_database_components_wait_for_one(store: Store) -> None:
     database = AdvisoryDatabase([IDNA], fails=True)
     index = index_of(store, database)
@@ -204,6 +209,7 @@ def test_without_an_advisory_database_components_wait_for_one(store: Store) -> N
     assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
 
 
+@limit_to_sqlite("store")
 def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
@@ -217,6 +223,7 @@ def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
     assert index.is_current(database)
 
 
+@limit_to_sqlite("store")
 def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
@@ -245,6 +252,7 @@ def test_kev_and_epss_are_stored_without_matching(store: Store) -> None:
     assert (vulnerability.exploited, vulnerability.epss) == ("2026-11-01", 0.9)
 
 
+@limit_to_sqlite("store")
 @pytest.mark.parametrize(
     ("before", "after", "severity"),
     [

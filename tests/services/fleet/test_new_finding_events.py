@@ -102,6 +102,7 @@ def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced
     assert [(entry["exploitAvailable"], entry["status"]) for entry in findings] == [("YES", "ACTIVE")]
 
 
+@limit_to_sqlite("fleet")
 def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock_that_was_ahead(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.system.clock.ahead += timedelta(days=365)
@@ -130,6 +131,7 @@ def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     assert [entry["status"] for entry in fleet.list_details("Inspector2 Finding")] == ["SUPPRESSED"]
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> None:
     store, now = fleet.system.store, format_time(fleet.system.clock())
     for name in ("web", "api"):

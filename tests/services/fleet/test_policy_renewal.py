@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.planned_images import make_advisory
 from tests.services.renewal_fleet import NAMES, CrashError, Fleet, open_fleet
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.shared.timestamps import format_time
@@ -23,6 +23,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
+@limit_to_sqlite("fleet")
 def test_two_assignments_that_match_equally_well_leave_only_their_repository_unjudged(fleet: Fleet) -> None:
     fleet.system.services.policies.policies.put("strict", STRICT, "ana")
     for name, policy in (("a", "default"), ("b", "strict")):
@@ -36,6 +37,7 @@ def test_two_assignments_that_match_equally_well_leave_only_their_repository_unj
     assert fleet.list_verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
+@limit_to_sqlite("fleet")
 def test_a_changed_policy_or_assignment_renews_verdicts(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -48,6 +50,7 @@ def test_a_changed_policy_or_assignment_renews_verdicts(fleet: Fleet) -> None:
     assert fleet.list_verdicts().keys() == {"api", "job"}
 
 
+@limit_to_sqlite("fleet")
 def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -71,6 +74,7 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
     assert (fleet.list_verdicts(), fleet.list_verdicts("a-strict")) == ({}, {})
 
 
+@limit_to_sqlite("fleet")
 def test_a_clock_that_jumps_ahead_and_back_leaves_the_verdicts_of_the_present(fleet: Fleet) -> None:
     """The advisory is in its grace period, which has ended for the clock that is ahead."""
     grace = STRICT.replace("LOW: 0", "LOW: 0, grace_days: 30")

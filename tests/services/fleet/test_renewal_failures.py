@@ -16,7 +16,7 @@ from tests.services.renewal_fleet import (
     failing_images,
     open_fleet,
 )
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -30,6 +30,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -58,6 +59,7 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
     assert fleet.list_verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
+@limit_to_sqlite("fleet")
 def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_findings(
     fleet: Fleet, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_fin
     assert fleet.list_verdicts() == {"api": "Rejected", "job": "Rejected"}
 
 
+@limit_to_sqlite("fleet")
 def test_feeds_that_become_stale_are_noticed_within_the_hour(fleet: Fleet) -> None:
     clock = fleet.system.clock
     clock.ahead += timedelta(minutes=61 - clock().minute)
@@ -110,6 +113,7 @@ def test_feeds_that_become_stale_during_a_renewal_are_noticed_by_the_next_one(fl
     assert fleet.list_failing_since() != {None}
 
 
+@limit_to_sqlite("fleet")
 def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()
@@ -129,6 +133,7 @@ def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> Non
     assert fleet.list_changes() == [("team/api", "Approved", "Rejected")]
 
 
+@limit_to_sqlite("fleet")
 def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.feeds.is_missing = True
@@ -145,6 +150,7 @@ def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
     assert fleet.list_changes() == []
 
 
+@limit_to_sqlite("fleet")
 def test_images_that_came_before_the_first_advisories_are_undetermined_and_then_change(fleet: Fleet) -> None:
     fleet.feeds.is_missing = True
     for _ in range(2):

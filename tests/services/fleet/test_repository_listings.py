@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.planned_images import make_advisory
 from tests.services.fleet.promoted_image import ASSIGNMENT, IMAGE, LAX, STRICT, Promoted
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_reference import PolicyReference
@@ -29,6 +29,7 @@ def promoted_image(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[P
     result.system.discard()
 
 
+@limit_to_sqlite("promoted_image")
 def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.publish(Severity.LOW)
@@ -49,6 +50,7 @@ def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst
         assert list_differing_statuses(view.places) == {"dev/app": "Approved", "prod/app": "Rejected"}
 
 
+@limit_to_sqlite("promoted_image")
 def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_later(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, LAX, ASSIGNMENT.replace("prod", "dev"), ASSIGNMENT.replace("strict", "lax"))
     promoted_image.publish(Severity.LOW)
@@ -99,6 +101,7 @@ def test_what_holds_a_vulnerability_is_rejected_where_the_policy_of_its_reposito
     assert find(limit_to(f"{strict}/*")) == (0, [], [])
 
 
+@limit_to_sqlite("promoted_image")
 def test_every_repository_shows_policy_counts_and_since_when(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.publish(Severity.LOW)
@@ -147,6 +150,7 @@ def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promo
     assert counts == [("prod/app", 1), ("dev/app", 0), ("dev/app", 0)]
 
 
+@limit_to_sqlite("promoted_image")
 def test_a_summary_names_no_reasons_of_a_former_verdict(promoted_image: Promoted) -> None:
     rules = STRICT + "  forbidden_packages: {packages: ['pkg:deb/debian/app']}\n"
     promoted_image.apply(rules, ASSIGNMENT.replace("prod", "dev"))

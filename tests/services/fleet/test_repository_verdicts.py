@@ -108,6 +108,7 @@ def test_owners_are_notified_of_the_changed_verdict_on_what_was_approved_in_thei
     assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected"), ("prod/app", "Rejected", "Approved")]
 
 
+@limit_to_sqlite("promoted_image")
 def test_what_is_not_followed_any_more_is_judged_like_other_images(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT)
     promoted_image.judge()
@@ -217,6 +218,7 @@ def test_stale_advisories_announce_nothing_but_what_is_judged_after_them(
     assert promoted_image.list_changes() == changes
 
 
+@limit_to_sqlite("promoted_image")
 def test_an_image_that_is_watched_again_in_a_repository_is_judged_there_at_once(promoted_image: Promoted) -> None:
     promoted_image.apply(STRICT, ASSIGNMENT + "watch: 2d after pull\n")
     promoted_image.judge()

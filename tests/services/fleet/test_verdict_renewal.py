@@ -125,6 +125,7 @@ def test_a_feed_that_ends_or_begins_renews_the_verdicts_that_need_it(fleet: Flee
         assert fleet.is_consistent()
 
 
+@limit_to_sqlite("fleet")
 def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     moments: list[str] = []
@@ -260,6 +261,7 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     assert reasons == [None, f"the waiver w1 ended at {until}"]
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_could_not_be_read_again_is_undetermined_until_it_is(fleet: Fleet) -> None:
     images, image, now = fleet.system.store.images, fleet.images["web"], format_time(fleet.system.clock())
     platforms = list_platforms(*images.list_inventories(image))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.renewal_fleet import NAMES, Fleet, open_fleet
-from tests.store.factories import FACTORIES, make_approval
+from tests.store.factories import FACTORIES, limit_to_sqlite, make_approval
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.identity.model import LOCAL, Caller
@@ -49,6 +49,7 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("days", [-400, 400])
 def test_a_clock_that_is_wrong_for_a_while_ends_no_watch_and_announces_no_end_twice(fleet: Fleet, days: int) -> None:
     clock, image = fleet.system.clock, fleet.images["web"]
@@ -70,6 +71,7 @@ def test_a_clock_that_is_wrong_for_a_while_ends_no_watch_and_announces_no_end_tw
     assert len(fleet.list_details("watch.ended")) == 2
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("restart", ["pull", "push", "approval", "run", "setting"])
 def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_one(fleet: Fleet, restart: str) -> None:
     system, store, image = fleet.system, fleet.system.store, fleet.images["web"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
-from tests.store.factories import FACTORIES, NOW, open_store_of_kind
+from tests.store.factories import FACTORIES, NOW, limit_to_sqlite, open_store_of_kind
 
 from dockgate.services.images.image_presence import ImagePresence
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError
@@ -70,6 +70,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         yield Server(store)
 
 
+@limit_to_sqlite("server")
 def test_an_image_that_is_missing_twice_is_recorded_as_gone(server: Server) -> None:
     server.push("web", 1, 2, 3, 4)
     server.push("quay.example/team/app", 5)
@@ -82,6 +83,7 @@ def test_an_image_that_is_missing_twice_is_recorded_as_gone(server: Server) -> N
     assert f"quay.example/team/app@{digest(5)}" in server.registries.questions
 
 
+@limit_to_sqlite("server")
 def test_an_image_that_was_put_back_stays(server: Server) -> None:
     server.push("web", 1, 2, 3)
     server.run(2)
@@ -92,6 +94,7 @@ def test_an_image_that_was_put_back_stays(server: Server) -> None:
     assert server.removed == []
 
 
+@limit_to_sqlite("server")
 def test_a_registry_that_misses_all_images_loses_none(server: Server) -> None:
     """Its storage may not be mounted."""
     server.push("web", 1, 2, 3, 4)
@@ -104,6 +107,7 @@ def test_a_registry_that_misses_all_images_loses_none(server: Server) -> None:
     assert server.removed == [("web", digest(2))]
 
 
+@limit_to_sqlite("server")
 def test_the_only_image_of_a_registry_stays(server: Server) -> None:
     server.push("web", 1)
     server.push("quay.example/team/app", 2)
@@ -113,6 +117,7 @@ def test_the_only_image_of_a_registry_stays(server: Server) -> None:
     assert server.removed == []
 
 
+@limit_to_sqlite("server")
 @pytest.mark.parametrize("error", [UnavailableError("no answer"), DeniedError("this server reads no images there")])
 def test_an_image_of_a_registry_that_does_not_say_stays(server: Server, error: DockgateError) -> None:
     server.push("quay.example/team/app", 1, 2)

@@ -16,7 +16,7 @@ from tests.services.fleet.test_index import (
     make_inventory,
     make_package,
 )
-from tests.store.factories import FACTORIES, NOW, open_store_of_kind
+from tests.store.factories import FACTORIES, NOW, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Package, ScannedPlatform
@@ -112,6 +112,7 @@ def get_scanner_version(store: Store, image: str) -> str | None:
     return scan.scanner
 
 
+@limit_to_sqlite("store")
 def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
     image = scan_image(store, "web", OLD)
     assert list_findings(store) == {}
@@ -153,6 +154,7 @@ def test_running_images_come_first_then_the_newest(store: Store) -> None:
     assert Server(store, Registry()).run_until_done() == ["running", "newest", "oldest"]
 
 
+@limit_to_sqlite("store")
 def test_reading_is_limited_by_the_minute_also_after_a_pause(store: Store) -> None:
     for number in range(BURST + 4):
         scan_image(store, f"app-{number}", OLD)
@@ -161,11 +163,13 @@ def test_reading_is_limited_by_the_minute_also_after_a_pause(store: Store) -> No
     assert len(server.run(after=3600)) == BURST
 
 
+@limit_to_sqlite("store")
 def test_a_rate_of_zero_reads_nothing(store: Store) -> None:
     scan_image(store, "web", OLD)
     assert Server(store, Registry(), per_minute=0).run_until_done() == []
 
 
+@limit_to_sqlite("store")
 def test_reading_goes_on_after_a_restart(store: Store) -> None:
     for number in range(3):
         scan_image(store, f"app-{number}", OLD)
@@ -188,6 +192,7 @@ def test_one_of_several_servers_reads_until_it_ends(store: Store) -> None:
     assert first.run(after=1) == []
 
 
+@limit_to_sqlite("store")
 def test_a_server_with_a_newer_scanner_reads_instead_of_the_one_that_did(store: Store) -> None:
     for number in range(2):
         scan_image(store, f"app-{number}", OLD, day=20 - number)
@@ -200,6 +205,7 @@ def test_a_server_with_a_newer_scanner_reads_instead_of_the_one_that_did(store: 
     assert new.run(after=1) == ["app-1"]
 
 
+@limit_to_sqlite("store")
 def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:
     removed_image = scan_image(store, "gone", OLD)
     store.image_removals.remove("gone", removed_image, NOW)
@@ -208,6 +214,7 @@ def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:
     assert Server(store, Registry()).run_until_done() == []
 
 
+@limit_to_sqlite("store")
 def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store: Store) -> None:
     image = scan_image(store, "down.example/a", OLD, day=20)
     scan_image(store, "down.example/b", OLD, day=19)
@@ -224,6 +231,7 @@ def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store
     assert server.run(after=REGISTRY_RETRIES.first_pause) == ["down.example/a", "down.example/b"]
 
 
+@limit_to_sqlite("store")
 def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images(store: Store) -> None:
     """Nothing else is read meanwhile."""
     for number in range(3):
@@ -239,6 +247,7 @@ def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images
     assert server.run(after=1) == ["slow.example/2"]
 
 
+@limit_to_sqlite("store")
 def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_day(store: Store) -> None:
     image = scan_image(store, "web", OLD, make_package("idna", "3.6"))
     server = Server(store, Registry(errors={"web": NotFoundError("there is no such image", "")}))

@@ -7,7 +7,7 @@ import pytest
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import digest, make_package
 from tests.services.image_fleet import BASE, judge, list_images, list_repository_names, open_image_fleet, push, search
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate import evaluate
@@ -75,6 +75,7 @@ def test_an_image_of_an_unknown_base_has_its_findings_neither_in_the_base_nor_in
         assert list_repository_names(fleet, severities=[Severity.CRITICAL], origin=origin) == expected
 
 
+@limit_to_sqlite("fleet")
 def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) -> None:
     assert list_repository_names(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
     judge(fleet, "base", Status.REJECTED, 1)
@@ -90,6 +91,7 @@ def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) 
     assert list_repository_names(fleet, statuses=["NotJudged"]) == []
 
 
+@limit_to_sqlite("fleet")
 def test_what_is_waived_in_the_current_verdict_is_listed_beside_it(fleet: Fleet) -> None:
     judge(fleet, "base", Status.APPROVED, waived_count=3)
     judge(fleet, "clean", Status.APPROVED)
@@ -102,6 +104,7 @@ def test_an_image_that_is_judged_at_any_moment_is_not_judged_yet(fleet: Fleet) -
     assert list_repository_names(fleet, statuses=["NotJudged"]) == ["new"]
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_is_not_watched_any_more_is_undetermined(fleet: Fleet) -> None:
     watch = Watch(WatchStart.PUSH, 2 * 86_400)
     fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", watch=watch), "test", format_day(1))
@@ -147,12 +150,14 @@ def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Flee
     ]
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
     fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), format_day(18)))
     (image,) = list_images(fleet, repository="team/new")
     assert (image.scan, image.status, image.counts, image.scanner) == (None, None, None, None)
 
 
+@limit_to_sqlite("fleet")
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     token = Token("t", "ana", "", format_day(1), format_day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
@@ -166,6 +171,7 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     assert search(fleet).list_repositories(caller) == ["team/base", "team/own"]
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -> None:
     """The fleet judges `clean` in `other/clean`: there it is approved."""
     for name in ("base", "own", "both", "clean"):
@@ -206,6 +212,7 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
     ]
 
 
+@limit_to_sqlite("fleet")
 def test_an_approved_image_with_findings_says_that_the_policy_allows_them(fleet: Fleet) -> None:
     judge(fleet, "base", Status.APPROVED, 1, 2)
     judge(fleet, "own", Status.APPROVED, 1, cannot_judge_since=format_day(19))
@@ -215,6 +222,7 @@ def test_an_approved_image_with_findings_says_that_the_policy_allows_them(fleet:
     ]
 
 
+@limit_to_sqlite("fleet")
 def test_an_undetermined_image_without_counts_says_why(fleet: Fleet) -> None:
     judge(fleet, "base", Status.UNDETERMINED, cannot_judge_since=format_day(19))
     judge(fleet, "own", Status.UNDETERMINED)

@@ -9,7 +9,7 @@ import pytest
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import digest, make_package
 from tests.services.image_fleet import judge, list_repository_names, open_image_fleet, push, search
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -125,6 +125,7 @@ WRONG_CURSORS: tuple[object, ...] = (
 )
 
 
+@limit_to_sqlite("fleet")
 def test_a_wrong_cursor_is_refused(fleet: Fleet) -> None:
     encoded_cursors = [base64.urlsafe_b64encode(json.dumps(value).encode()).decode() for value in WRONG_CURSORS]
     for cursor in ("x", "é", *encoded_cursors):

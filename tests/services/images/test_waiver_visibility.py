@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import IDNA, AdvisoryDatabase, digest, make_package
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -38,6 +38,7 @@ def add_waiver(fleet: Fleet, waiver_id: str, repository: str | None = None, imag
     fleet.store.waivers.add(waiver)
 
 
+@limit_to_sqlite("fleet")
 def test_a_limited_caller_sees_the_waivers_that_count_in_its_images(fleet: Fleet) -> None:
     for name, repository in (("web", "team/web"), ("api", "secret/api")):
         fleet.push(name, repository, "1", make_package("idna", "3.6"))

@@ -5,7 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, add_to_outbox, make_approval, open_store_of_kind
+from tests.store.factories import (
+    FACTORIES,
+    IMAGE,
+    LATER,
+    NOW,
+    add_to_outbox,
+    limit_to_sqlite,
+    make_approval,
+    open_store_of_kind,
+)
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
@@ -82,6 +91,7 @@ def test_a_delivery_says_what_it_is_about_and_why_it_failed(store: Store, delive
     assert deliveries.list(10, (change.due_since, change.kind, change.key, change.receiver)) == [answer]
 
 
+@limit_to_sqlite("store")
 def test_the_last_changed_verdict_is_sent_again_and_no_earlier_one(store: Store, deliveries: FailedDeliveries) -> None:
     approve(store)
     change_status(store, Status.UNDETERMINED)
@@ -94,6 +104,7 @@ def test_the_last_changed_verdict_is_sent_again_and_no_earlier_one(store: Store,
     assert [entry.key for entry in store.outbox.claim(CHANGE, LATER, "a server", 10, 10)] == [second]
 
 
+@limit_to_sqlite("store")
 def test_an_image_that_is_not_approved_any_more_is_not_attested(store: Store, deliveries: FailedDeliveries) -> None:
     approve(store)
     key = give_up(store, ATTESTATION, "own registry")

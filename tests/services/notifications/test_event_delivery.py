@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.event_target import MemoryEventTarget
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.events.model import Target, TargetType
 from dockgate.events.subject import EventSubject
@@ -58,6 +58,7 @@ def hook(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hook]:
         yield Hook(store)
 
 
+@limit_to_sqlite("hook")
 def test_a_target_that_answered_gone_gets_nothing_more_and_shows_it(hook: Hook) -> None:
     hook.error = ReceiverGoneError("hook.example refused further messages (410)", "Give another URL.")
     with pytest.raises(UndeliverableError, match="410"):

@@ -234,6 +234,7 @@ def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server
     assert server.claim_messages() == []
 
 
+@limit_to_sqlite("server")
 def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -242,6 +243,7 @@ def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server)
     assert len(server.claim_messages()) == 1
 
 
+@limit_to_sqlite("server")
 def test_what_a_clock_announced_that_was_ahead_is_announced_at_its_time_and_taken_back(server: Server) -> None:
     server.add_target()
     server.add_rule("waiver.expired", "waiver.restored", "image.judged")
@@ -314,6 +316,7 @@ def test_what_waits_for_the_end_of_the_quiet_hours_is_listed(server: Server) -> 
     assert [entry.key for entry in server.claim_messages()] == [message.key]
 
 
+@limit_to_sqlite("server")
 def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:
     server.advance_time(days=-1)
     server.add_target(quiet_hours=QuietHours("11:00", "13:00"), summary=DailySummary("12:00"))
@@ -326,6 +329,7 @@ def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:
     assert len(server.claim_messages()) == 1
 
 
+@limit_to_sqlite("server")
 def test_a_clock_that_goes_back_sends_no_summary_again(server: Server) -> None:
     server.advance_time(days=-5)
     server.add_target(summary=DailySummary("12:00"))

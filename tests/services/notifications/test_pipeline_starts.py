@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, NOW, PIPELINE, open_store_of_kind
+from tests.store.factories import FACTORIES, NOW, PIPELINE, limit_to_sqlite, open_store_of_kind
 
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.model import Message, Target, TargetType
@@ -52,6 +52,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         yield Server(store)
 
 
+@limit_to_sqlite("server")
 def test_a_target_that_starts_an_unknown_pipeline_is_refused_until_it_is_applied(server: Server) -> None:
     definition = TargetDefinition(START, {})
     with pytest.raises(UsageError, match="there is no pipeline") as error_info:
@@ -62,6 +63,7 @@ def test_a_target_that_starts_an_unknown_pipeline_is_refused_until_it_is_applied
     assert server.targets.apply(definition, "ann")[1] == "created"
 
 
+@limit_to_sqlite("server")
 def test_starts_of_an_unknown_pipeline_fail_and_do_not_count(server: Server) -> None:
     for _ in range(3):
         with pytest.raises(MessageRefusedError, match="there is no pipeline"):

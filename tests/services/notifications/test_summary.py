@@ -49,6 +49,7 @@ def approve_all(fleet: Fleet) -> None:
     judge(fleet, "theirs", Status.APPROVED)
 
 
+@limit_to_sqlite("fleet")
 def test_all_is_well_while_every_image_is_approved(fleet: Fleet) -> None:
     approve_all(fleet)
     assert render_summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
@@ -118,6 +119,7 @@ def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
     assert "- team/app:3: its scan has failed" in text
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     fleet.store.images.add_push(PushedImage("team/app", "3", digest("new"), format_day(12)))

@@ -10,7 +10,7 @@ import pytest
 from tests.postgres import open_postgres
 from tests.scenarios.planned_images import make_advisory
 from tests.services.pipeline_steps import NOW, Steps
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.bootstrap.use_cases import make_use_cases
 from dockgate.delivery.service_model import Rollout
@@ -66,6 +66,7 @@ def test_two_servers_deploy_to_one_service_one_after_the_other(steps: Steps, tmp
     assert steps.list_running_images() == ["newer"]
 
 
+@limit_to_sqlite("steps")
 def test_what_the_database_forbids_by_now_is_not_deployed_though_it_was_approved(steps: Steps) -> None:
     key = steps.prepare_deploy("late")
     definition = steps.deployments.register_revision(key)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.repository_files import MemoryFiles
 from tests.services.pipelines.fix_site import CHANGE, IMAGE, NEXT, REBUILD, Site
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.fixes import FixChange, FixKind, FixPlan, FixState, LockUpdate
 from dockgate.delivery.model import FixAction
@@ -83,6 +83,7 @@ def test_a_branch_that_moves_after_a_crash_gets_a_commit_on_its_new_head(store: 
     assert site.files.read("shop", fix.branch, "x") == b"y"
 
 
+@limit_to_sqlite("store")
 def test_a_remediation_that_changed_while_the_server_was_down_is_not_offered(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
 
@@ -99,6 +100,7 @@ def test_a_remediation_that_changed_while_the_server_was_down_is_not_offered(sto
     assert store.event_log.read() == []
 
 
+@limit_to_sqlite("store")
 def test_nothing_is_done_while_the_pipeline_delivers(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     delivery, site.search.delivery = site.search.delivery, None
@@ -110,6 +112,7 @@ def test_nothing_is_done_while_the_pipeline_delivers(store: Store) -> None:
     assert site.get_fix().state is FixState.OFFERED
 
 
+@limit_to_sqlite("store")
 def test_the_search_is_made_once_for_the_same_inputs(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     server = site.start_server()
@@ -124,6 +127,7 @@ def test_the_search_is_made_once_for_the_same_inputs(store: Store) -> None:
     assert len(store.event_log.read()) == 1
 
 
+@limit_to_sqlite("store")
 def test_a_rebuild_of_a_branch_that_moved_on_is_left_to_people(store: Store) -> None:
     site = Site(store, FixAction.REBUILD, REBUILD)
     site.host.push("shop", {"requirements.txt": "flask==1.0\n", "x": "y"})
@@ -134,6 +138,7 @@ def test_a_rebuild_of_a_branch_that_moved_on_is_left_to_people(store: Store) -> 
     assert store.executions.list_for_pipeline("shop") == []
 
 
+@limit_to_sqlite("store")
 def test_a_rebuild_is_of_the_commit_that_was_judged_and_starts_once(store: Store) -> None:
     site = Site(store, FixAction.REBUILD, REBUILD)
     site.start_server().review()
@@ -166,6 +171,7 @@ def test_a_fix_ends_when_its_image_is_replaced_or_accepted(store: Store) -> None
     assert (oldest_fix.image, oldest_fix.state) == (IMAGE, FixState.OFFERED)  # it is delivered and rejected again
 
 
+@limit_to_sqlite("store")
 def test_a_fix_of_an_image_that_is_rejected_again_is_open_again_and_announced_once(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     site.start_server().review()
@@ -180,6 +186,7 @@ def test_a_fix_of_an_image_that_is_rejected_again_is_open_again_and_announced_on
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"]
 
 
+@limit_to_sqlite("store")
 def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_it(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     site.start_server().review()
@@ -196,6 +203,7 @@ def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_
     assert [event.detail_type for event in store.event_log.read()].count("fix.available") == 1
 
 
+@limit_to_sqlite("store")
 @pytest.mark.parametrize("action", [FixAction.BRANCH, FixAction.NOTIFY])
 def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(store: Store, action: FixAction) -> None:
     site = Site(store, action, CHANGE, per_day=9)
@@ -211,6 +219,7 @@ def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(sto
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"] * 2
 
 
+@limit_to_sqlite("store")
 def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     second_plan = replace(CHANGE, changes=(FixChange("flask", "1.0", "3.0"),))
@@ -223,6 +232,7 @@ def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: S
     assert open_fix.details.changes == second_plan.describe_changes()
 
 
+@limit_to_sqlite("store")
 def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_not_needed(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
 
@@ -242,6 +252,7 @@ def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_no
     assert review_version("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0")]
 
 
+@limit_to_sqlite("store")
 def test_a_withheld_fix_is_not_listed_any_more_once_its_pipeline_wants_none(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     for version in ("2.0", "3.0"):
@@ -254,6 +265,7 @@ def test_a_withheld_fix_is_not_listed_any_more_once_its_pipeline_wants_none(stor
     assert [fix.state for fix in store.fixes.list("shop")] == [FixState.SUPERSEDED]
 
 
+@limit_to_sqlite("store")
 def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     site.now += timedelta(days=40)
@@ -266,6 +278,7 @@ def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store:
     assert open_fix.details.changes == site.search.plan.describe_changes()
 
 
+@limit_to_sqlite("store")
 def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(store: Store) -> None:
     locks = (LockUpdate("", "package-lock.json", (("lodash", "4.17.21"),)),)
     plan = FixPlan(FixKind.CHANGE, (FixChange("lodash", "4.17.20", "4.17.21"),), {"package.json": "{}\n"}, locks)
@@ -281,6 +294,7 @@ def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(
     assert event.body["detail"]["obstacles"][0].startswith(note)
 
 
+@limit_to_sqlite("store")
 def test_a_pipeline_whose_search_fails_keeps_no_other_from_its_fix(store: Store) -> None:
     """Its repository and its image are what developers pushed: what they break is their own."""
     site = Site(store, FixAction.NOTIFY, CHANGE)
@@ -303,6 +317,7 @@ class FailingFiles(MemoryFiles):
         return super().prepare_files(repository, edit, at)
 
 
+@limit_to_sqlite("store")
 def test_a_fix_is_made_when_git_answers_again(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     site.files = files = FailingFiles(site.host)
@@ -322,6 +337,7 @@ def test_a_fix_is_made_when_git_answers_again(store: Store) -> None:
     assert len(store.event_log.read()) == 1
 
 
+@limit_to_sqlite("store")
 def test_a_fix_fails_if_git_does_not_answer_for_a_day(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     site.files = files = FailingFiles(site.host)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.repository_host import MemoryHost
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.source_ports import RefUpdate
@@ -137,6 +137,7 @@ def push_branch(pushes: GitPushes, host: MemoryHost, repository: str, branch: st
     return commit
 
 
+@limit_to_sqlite("store")
 def test_branches_of_many_repositories_are_listed_without_git(store: Store) -> None:
     host = CountingHost()
     pushes = make_pushes(store, host)
@@ -152,6 +153,7 @@ def test_branches_of_many_repositories_are_listed_without_git(store: Store) -> N
     assert {entry.problem for entry in branches.values()} == {None}
 
 
+@limit_to_sqlite("store")
 def test_a_deleted_branch_is_not_listed(store: Store) -> None:
     host = CountingHost()
     pushes = make_pushes(store, host)
@@ -163,6 +165,7 @@ def test_a_deleted_branch_is_not_listed(store: Store) -> None:
     assert pushes.list_branches(["web"])["web"].heads == {"main": commit}
 
 
+@limit_to_sqlite("store")
 def test_git_is_asked_for_a_repository_with_a_push_that_is_not_recorded(store: Store) -> None:
     host = CountingHost()
     pushes = make_pushes(store, host)
@@ -182,6 +185,7 @@ def test_git_is_asked_for_a_repository_with_a_push_that_is_not_recorded(store: S
     assert host.call_count == 0
 
 
+@limit_to_sqlite("store")
 def test_git_is_asked_after_an_error_and_after_a_start_until_the_branches_are_recorded(store: Store) -> None:
     failures = ["before heads"]
 

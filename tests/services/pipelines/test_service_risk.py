@@ -168,6 +168,7 @@ def test_a_vex_document_has_only_the_services_judged_again_whose_images_it_names
         assert judged_services == services, product
 
 
+@limit_to_sqlite("steps")
 def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
     def review() -> tuple[bool, list[str]]:
         steps.use_cases.service_risk.review()
@@ -205,6 +206,7 @@ def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
     assert review() == (True, ["service.at_risk", "service.recovered", "service.at_risk"])
 
 
+@limit_to_sqlite("steps")
 def test_a_deadline_that_a_clock_announced_which_was_ahead_is_announced_when_it_passes(steps: Steps) -> None:
     def count_passed_deadlines() -> int:
         steps.use_cases.service_risk.review()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.registry import MemoryRegistry
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.events.pushes.distribution import MANIFESTS
 from dockgate.services.clock import ServerClock
@@ -92,6 +92,7 @@ def own_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Own
         yield OwnRegistry(store, tmp_path)
 
 
+@limit_to_sqlite("own_registry")
 @pytest.mark.parametrize("at", ["2026-11-28T11:00:00Z", "2026-11-28T12:02:02.5Z", "2999-01-01T00:00:00Z", "unknown"])
 def test_a_late_notification_of_our_own_registry_moves_no_tag_back(own_registry: OwnRegistry, at: str) -> None:
     """Whatever time it claims: the registry decides."""
@@ -113,6 +114,7 @@ def test_two_notifications_in_the_wrong_order_leave_the_tag_as_the_registry_has_
     assert (own_registry.find_digest(), own_registry.list_tag_moves()) == (SECOND, [])
 
 
+@limit_to_sqlite("own_registry")
 def test_a_tag_that_was_pushed_back_moves_back(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND, FIRST):
         own_registry.push(digest)
@@ -121,6 +123,7 @@ def test_a_tag_that_was_pushed_back_moves_back(own_registry: OwnRegistry) -> Non
     assert own_registry.list_tag_moves() == [(FIRST, SECOND), (SECOND, FIRST)]
 
 
+@limit_to_sqlite("own_registry")
 def test_our_own_registry_is_asked_only_about_a_tag_that_moves(own_registry: OwnRegistry) -> None:
     own_registry.push(FIRST)
     own_registry.report(FIRST)
@@ -132,6 +135,7 @@ def test_our_own_registry_is_asked_only_about_a_tag_that_moves(own_registry: Own
     assert own_registry.questions == ["before resolve"]
 
 
+@limit_to_sqlite("own_registry")
 def test_a_push_that_our_registry_has_counts_though_the_clock_was_set_back(own_registry: OwnRegistry) -> None:
     own_registry.push(FIRST)
     own_registry.report(FIRST)
@@ -141,6 +145,7 @@ def test_a_push_that_our_registry_has_counts_though_the_clock_was_set_back(own_r
     assert (own_registry.find_digest(), own_registry.list_tag_moves()) == (SECOND, [(FIRST, SECOND)])
 
 
+@limit_to_sqlite("own_registry")
 def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_soon(own_registry: OwnRegistry) -> None:
     own_registry.push(FIRST)
     own_registry.report(FIRST)
@@ -153,6 +158,7 @@ def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_so
     assert own_registry.find_digest() == SECOND
 
 
+@limit_to_sqlite("own_registry")
 def test_a_push_whose_tag_is_written_after_its_server_ended_has_it_soon(own_registry: OwnRegistry) -> None:
     """Another server goes on: it had its own look at all tags when it started."""
     other_server = own_registry.start_server()
@@ -171,6 +177,7 @@ def test_a_push_whose_tag_is_written_after_its_server_ended_has_it_soon(own_regi
     assert own_registry.list_tag_moves() == [(FIRST, SECOND)]
 
 
+@limit_to_sqlite("own_registry")
 def test_a_moved_tag_is_compared_until_it_is_settled(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND):
         own_registry.push(digest)
@@ -182,6 +189,7 @@ def test_a_moved_tag_is_compared_until_it_is_settled(own_registry: OwnRegistry) 
     assert own_registry.questions == ["before resolve"]
 
 
+@limit_to_sqlite("own_registry")
 def test_no_tag_moves_while_our_registry_does_not_answer(own_registry: OwnRegistry) -> None:
     def fail(_: str) -> None:
         raise UnavailableError("no answer")
@@ -203,6 +211,7 @@ def test_no_tag_moves_while_our_registry_does_not_answer(own_registry: OwnRegist
     assert pushers == {FIRST: None, SECOND: "ben", THIRD: "carl"}
 
 
+@limit_to_sqlite("own_registry")
 def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND):
         own_registry.push(digest)

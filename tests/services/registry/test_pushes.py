@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 from tests.services.registry.notified_server import FIRST, REPOSITORY, SECOND, THIRD, UNKNOWN, Registry
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError
 from dockgate.store.images.reported_pushes import MOST_OF_A_REGISTRY
@@ -21,6 +21,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
         yield Registry(store, tmp_path)
 
 
+@limit_to_sqlite("registry")
 @pytest.mark.parametrize("order", [(FIRST, SECOND), (SECOND, FIRST)])
 def test_of_two_pushes_in_one_second_the_registry_says_which_has_the_tag(
     registry: Registry, order: tuple[str, str]
@@ -39,6 +40,7 @@ def test_of_two_pushes_in_one_second_the_registry_says_which_has_the_tag(
     assert sorted(registry.list_actions()) == [("PUSH", "a"), ("PUSH", "b")]
 
 
+@limit_to_sqlite("registry")
 def test_the_registry_is_asked_only_about_pushes_that_would_move_a_tag(registry: Registry) -> None:
     registry.push(FIRST)
     registry.report_push(FIRST)
@@ -48,6 +50,7 @@ def test_the_registry_is_asked_only_about_pushes_that_would_move_a_tag(registry:
     assert registry.list_tag_moves() == [(FIRST, SECOND)]
 
 
+@limit_to_sqlite("registry")
 @pytest.mark.parametrize("at", ["2026-11-28T11:00:00Z", "2026-11-28T13:00:00Z", "at noon"])
 @pytest.mark.parametrize("digest", [SECOND, UNKNOWN])
 def test_a_push_that_the_registry_does_not_have_under_the_tag_moves_no_tag(
@@ -63,6 +66,7 @@ def test_a_push_that_the_registry_does_not_have_under_the_tag_moves_no_tag(
     assert [scan.image for scan in registry.started] == ([FIRST, SECOND] if digest == SECOND else [FIRST])
 
 
+@limit_to_sqlite("registry")
 @pytest.mark.parametrize("error", [UnavailableError("no answer"), DeniedError("no access")])
 @pytest.mark.parametrize("has_tag", [True, False])
 def test_a_forged_push_is_not_believed_while_its_registry_is_away(
@@ -82,6 +86,7 @@ def test_a_forged_push_is_not_believed_while_its_registry_is_away(
     assert registry.store.reported_pushes.list(10) == []
 
 
+@limit_to_sqlite("registry")
 def test_a_push_is_recorded_once_its_registry_answers_again(registry: Registry) -> None:
     registry.push(FIRST)
     registry.error = UnavailableError("no answer")
@@ -99,6 +104,7 @@ def test_a_push_is_recorded_once_its_registry_answers_again(registry: Registry) 
     assert registry.store.reported_pushes.list(10) == []
 
 
+@limit_to_sqlite("registry")
 def test_two_pushes_that_are_confirmed_later_are_each_recorded_once(registry: Registry) -> None:
     registry.error = UnavailableError("no answer")
     registry.push(FIRST, "2026-11-28T10:00:00Z")
@@ -127,6 +133,7 @@ def test_a_tag_that_was_pushed_back_has_its_pushes_in_the_reported_order(registr
     ]
 
 
+@limit_to_sqlite("registry")
 def test_a_registry_that_is_away_is_asked_once_a_round(registry: Registry) -> None:
     registry.error = UnavailableError("no answer")
     for tag in ("1", "2", "3"):
@@ -142,6 +149,7 @@ def test_a_registry_that_is_away_is_asked_once_a_round(registry: Registry) -> No
     assert [registry.find_digest(tag) for tag in ("1", "2", "3")] == [FIRST] * 3
 
 
+@limit_to_sqlite("registry")
 def test_a_tag_is_taken_from_the_registry_where_a_report_names_a_former_image(registry: Registry) -> None:
     """The report of the present image is lost."""
     registry.push(FIRST)
@@ -155,6 +163,7 @@ def test_a_tag_is_taken_from_the_registry_where_a_report_names_a_former_image(re
     assert {scan.image for scan in registry.started} == {FIRST, SECOND, THIRD}
 
 
+@limit_to_sqlite("registry")
 def test_a_push_that_is_reported_before_the_tag_is_written_has_it_soon(registry: Registry) -> None:
     registry.report_push(FIRST)
     assert registry.find_digest() is None
@@ -169,6 +178,7 @@ def test_an_image_whose_tag_was_deleted_meanwhile_is_there_by_its_digest(registr
     assert list_current_tags(registry, FIRST) == {None: True}
 
 
+@limit_to_sqlite("registry")
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_an_answer_that_comes_late_moves_no_tag_back(registry: Registry, *, is_deleted: bool) -> None:
     """Another server, or thread, records the next push before."""
@@ -182,6 +192,7 @@ def test_an_answer_that_comes_late_moves_no_tag_back(registry: Registry, *, is_d
     assert [period.digest for period in periods] == [FIRST, SECOND, THIRD]
 
 
+@limit_to_sqlite("registry")
 def test_a_push_that_has_its_tag_counts_whatever_time_it_reports(registry: Registry) -> None:
     """Of two hosts of a registry, the clock of one may be wrong."""
     registry.push(FIRST)
@@ -189,6 +200,7 @@ def test_a_push_that_has_its_tag_counts_whatever_time_it_reports(registry: Regis
     assert registry.find_digest() == SECOND
 
 
+@limit_to_sqlite("registry")
 def test_too_many_unconfirmed_pushes_are_reported_again_later(registry: Registry) -> None:
     registry.error = UnavailableError("no answer")
     registry.report_push(FIRST)
@@ -217,6 +229,7 @@ def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Reg
     ]
 
 
+@limit_to_sqlite("registry")
 def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Registry) -> None:
     registry.push(FIRST)
     registry.stored_digests.discard(FIRST)
@@ -234,6 +247,7 @@ def list_current_tags(registry: Registry, digest: str) -> dict[str | None, bool]
     return {entry.tag: entry.until is None for entry in registry.store.tag_history.list_periods([digest])}
 
 
+@limit_to_sqlite("registry")
 def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer(registry: Registry) -> None:
     for tag in ("1", "2"):
         registry.push(FIRST, tag=tag)
@@ -251,6 +265,7 @@ def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer
     ]
 
 
+@limit_to_sqlite("registry")
 @pytest.mark.parametrize("is_push_reported", [True, False])
 def test_a_deleted_tag_names_no_former_image_if_the_push_of_its_last_is_not_reported_yet(
     registry: Registry, is_push_reported: bool
@@ -268,6 +283,7 @@ def test_a_deleted_tag_names_no_former_image_if_the_push_of_its_last_is_not_repo
     assert list_current_tags(registry, FIRST) == {"1": False, None: True}
 
 
+@limit_to_sqlite("registry")
 def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Registry) -> None:
     registry.push(FIRST)
     registry.tags.clear()
@@ -279,6 +295,7 @@ def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Re
     assert list_current_tags(registry, FIRST) == {"1": False, None: False}
 
 
+@limit_to_sqlite("registry")
 def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: Registry) -> None:
     registry.push(FIRST)
     registry.push(SECOND, "2026-11-28T10:00:01Z")
@@ -292,6 +309,7 @@ def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: R
     ] == ["PUSH", "PUSH"]
 
 
+@limit_to_sqlite("registry")
 def test_a_deletion_that_the_registry_does_not_confirm_changes_nothing(registry: Registry) -> None:
     """It was forged, or the image has been pushed again since."""
     registry.push(FIRST)
@@ -299,6 +317,7 @@ def test_a_deletion_that_the_registry_does_not_confirm_changes_nothing(registry:
     assert registry.find_digest() == FIRST
 
 
+@limit_to_sqlite("registry")
 def test_a_deletion_is_reported_again_while_the_registry_cannot_be_asked(registry: Registry) -> None:
     registry.push(FIRST)
     registry.error = UnavailableError("no answer")

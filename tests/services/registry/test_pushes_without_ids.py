@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
@@ -76,6 +76,7 @@ def quay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Quay]:
         yield Quay(store, tmp_path)
 
 
+@limit_to_sqlite("quay")
 def test_a_tag_that_is_pushed_back_names_the_former_image_again(quay: Quay) -> None:
     for count, digest in enumerate((FIRST, SECOND, FIRST, SECOND), start=1):
         quay.push(digest, minutes=5)
@@ -91,6 +92,7 @@ def test_a_tag_that_was_deleted_meanwhile_keeps_no_other_from_being_recorded(qua
     assert quay.store.reported_pushes.list(10) == []
 
 
+@limit_to_sqlite("quay")
 def test_a_push_is_recorded_once_the_registry_answers_again(quay: Quay) -> None:
     quay.is_away = True
     quay.push(FIRST)
@@ -102,6 +104,7 @@ def test_a_push_is_recorded_once_the_registry_answers_again(quay: Quay) -> None:
     assert (quay.count_reported(), quay.store.reported_pushes.list(10)) == (1, [])
 
 
+@limit_to_sqlite("quay")
 def test_an_image_that_was_deleted_and_is_pushed_again_is_back(quay: Quay) -> None:
     quay.push(FIRST)
     quay.store.image_removals.remove(REPOSITORY, FIRST, quay.clock.now())
@@ -111,6 +114,7 @@ def test_an_image_that_was_deleted_and_is_pushed_again_is_back(quay: Quay) -> No
     assert quay.count_reported() == 2
 
 
+@limit_to_sqlite("quay")
 def test_an_image_that_is_pushed_again_later_is_watched_from_then_on(quay: Quay) -> None:
     quay.push(FIRST)
     quay.push(FIRST, times=3, days=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.events.model import NewEvent
 from dockgate.services.clock import ServerClock
@@ -39,6 +39,7 @@ def list_event_details(store: Store) -> list[dict[str, Any]]:
     return [event.body["detail"] for event in store.event_log.read()]
 
 
+@limit_to_sqlite("store")
 def test_a_client_that_retries_every_second_makes_one_event_an_hour_that_counts(store: Store) -> None:
     clock = Clock()
     pulls = RefusedPulls(store.event_log.record, ServerClock(clock))
@@ -61,6 +62,7 @@ def test_a_client_that_retries_every_second_makes_one_event_an_hour_that_counts(
     }
 
 
+@limit_to_sqlite("store")
 def test_each_repository_image_and_caller_has_its_own_event(store: Store) -> None:
     pulls = RefusedPulls(store.event_log.record, ServerClock(Clock()))
     for refused_pull in (pull(), pull("prod/api"), pull(image=SECOND_IMAGE), pull(by="laptop"), pull()):

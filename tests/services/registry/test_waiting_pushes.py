@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 from tests.identity.test_model import ANN, make_token
 from tests.services.registry.notified_server import FIRST, REPOSITORY, SECOND, THIRD, Registry
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.identity.model import Caller
 from dockgate.services.registry.push_confirmation import PUSHES_OF_A_ROUND
@@ -24,6 +24,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
         yield Registry(store, tmp_path)
 
 
+@limit_to_sqlite("registry")
 def test_tags_that_the_registry_fails_for_keep_no_other_waiting(registry: Registry) -> None:
     """Such as those of a repository that the registry mirrors from another, which is away."""
     registry.error = UnavailableError("no answer")
@@ -46,6 +47,7 @@ def test_a_tag_whose_image_is_broken_keeps_no_other_of_its_repository_waiting(re
     assert registry.find_digest() == FIRST
 
 
+@limit_to_sqlite("registry")
 def test_many_pushes_of_one_registry_keep_none_of_another_waiting(registry: Registry) -> None:
     registry.report_push(FIRST)
     (stored_push,) = registry.store.reported_pushes.list(10)
@@ -86,6 +88,7 @@ def test_many_pushes_to_other_repositories_hide_none_that_a_caller_may_see(regis
     assert (push.repository, push.digest) == (REPOSITORY, FIRST)
 
 
+@limit_to_sqlite("registry")
 def test_a_slow_registry_is_asked_little_in_a_notification_and_in_a_round(registry: Registry) -> None:
     registry.seconds_of_a_question = 59
     tags = {f"{number}": THIRD for number in range(10)}
@@ -102,6 +105,7 @@ def test_a_slow_registry_is_asked_little_in_a_notification_and_in_a_round(regist
     assert {registry.find_digest(tag) for tag in tags} == {THIRD}
 
 
+@limit_to_sqlite("registry")
 def test_a_push_that_is_not_stored_keeps_no_other_of_its_notification_waiting(registry: Registry) -> None:
     registry.report_push(FIRST)
     (stored_push,) = registry.store.reported_pushes.list(10)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.collection_site import Site
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.shared.errors import UnavailableError
 
@@ -56,6 +56,7 @@ def fail(moment: str) -> Callable[[str], None]:
     return fail_at_moment
 
 
+@limit_to_sqlite("site")
 @pytest.mark.parametrize("moment", ["before tags", "before manifest", "before delete"])
 def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site, moment: str) -> None:
     old = site.push("1", b"old")
@@ -70,6 +71,7 @@ def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site
     assert site.store.push_barrier.enter(site.now, site.now)
 
 
+@limit_to_sqlite("site")
 def test_nothing_is_removed_while_a_target_does_not_say_what_runs(site: Site) -> None:
     old, running = site.push("1", b"old"), site.push("2", b"running")
     site.add_service("web", running)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.collection_site import REPOSITORY, Site
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.services.retention.collection_plans import MAX_IMAGES, RENEWED_AFTER_HOURS, CollectionPlans
 from dockgate.shared.errors import UnavailableError
@@ -23,6 +23,7 @@ def plans(site: Site) -> CollectionPlans:
     return site.system.services.upkeep.collection_plans
 
 
+@limit_to_sqlite("site")
 def test_a_plan_is_stored_with_its_time_and_removes_nothing(site: Site, plans: CollectionPlans) -> None:
     assert plans.find() is None
     old = site.push("1", b"old")
@@ -37,6 +38,7 @@ def test_a_plan_is_stored_with_its_time_and_removes_nothing(site: Site, plans: C
     assert site.list_manifests() == {old, new}
 
 
+@limit_to_sqlite("site")
 def test_a_plan_names_some_images_and_counts_all(site: Site, plans: CollectionPlans) -> None:
     for number in range(MAX_IMAGES + 1):
         site.push(str(number), str(number).encode())
@@ -45,6 +47,7 @@ def test_a_plan_names_some_images_and_counts_all(site: Site, plans: CollectionPl
     assert (plan.image_count, len(plan.images)) == (MAX_IMAGES + 1, MAX_IMAGES)
 
 
+@limit_to_sqlite("site")
 def test_a_plan_is_made_if_there_is_none_if_it_is_old_and_after_a_collection(
     site: Site, plans: CollectionPlans
 ) -> None:
@@ -71,6 +74,7 @@ def test_a_plan_is_made_if_there_is_none_if_it_is_old_and_after_a_collection(
     assert make_due() == third
 
 
+@limit_to_sqlite("site")
 def test_a_plan_stays_while_the_registry_does_not_answer(site: Site, plans: CollectionPlans) -> None:
     site.push("1", b"old")
     site.advance_clock(days=40)
@@ -85,6 +89,7 @@ def test_a_plan_stays_while_the_registry_does_not_answer(site: Site, plans: Coll
     assert plans.find() == plan
 
 
+@limit_to_sqlite("site")
 def test_a_collection_keeps_what_was_used_after_the_plan(site: Site, plans: CollectionPlans) -> None:
     used, never_used = site.push("1", b"used"), site.push("2", b"other")
     site.advance_clock(days=40)

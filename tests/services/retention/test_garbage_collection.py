@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from tests.fakes.registry import push_image, push_index
 from tests.services.collection_site import REPOSITORY, Site
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
@@ -42,6 +42,7 @@ def test_an_unused_image_goes_with_its_blobs_and_rows(site: Site) -> None:
     assert until <= site.now
 
 
+@limit_to_sqlite("site")
 def test_what_runs_waits_is_watched_recent_or_may_return_is_kept(site: Site) -> None:
     names = ("before", "running", "task", "waits", "pulled", "watched", "unused")
     images = {
@@ -69,6 +70,7 @@ def test_what_runs_waits_is_watched_recent_or_may_return_is_kept(site: Site) -> 
     assert site.list_manifests("other/app") == {images["watched"]}
 
 
+@limit_to_sqlite("site")
 def test_of_old_revisions_only_the_last_are_kept(site: Site) -> None:
     site.collection.registry_reader.retention = Retention(keep_days=30, keep_images=0, keep_revisions=1)
     images = [site.push(str(number), str(number).encode()) for number in range(4)]
@@ -78,6 +80,7 @@ def test_of_old_revisions_only_the_last_are_kept(site: Site) -> None:
     assert site.list_manifests() == set(images[2:])
 
 
+@limit_to_sqlite("site")
 def test_an_index_goes_with_what_is_in_it_and_what_is_attached(site: Site) -> None:
     children = [site.push("", name) for name in (b"amd64", b"arm64")]
     index = site.record(push_index(site.registry, REPOSITORY, "1", *children), "1")
@@ -98,6 +101,7 @@ def test_an_index_that_the_registry_would_read_otherwise_is_unreadable(names: by
     assert not read_manifest(data.replace(b'"schemaVersion"', names)).is_readable
 
 
+@limit_to_sqlite("site")
 def test_what_is_attached_to_a_kept_image_stays(site: Site) -> None:
     image, unused_image = site.push("1", b"a"), site.push("2", b"b")
     attached_image = push_image(site.registry, REPOSITORY, f"sha256-{image[7:]}", b"statement")
@@ -109,6 +113,7 @@ def test_what_is_attached_to_a_kept_image_stays(site: Site) -> None:
     assert unused_image not in site.list_manifests()
 
 
+@limit_to_sqlite("site")
 def test_a_tag_of_attachments_on_an_image_that_runs_removes_nothing(site: Site) -> None:
     old, running = site.push("1", b"old"), site.push("2", b"running")
     site.registry.digests[REPOSITORY, f"sha256-{old[7:]}.att"] = running
@@ -118,6 +123,7 @@ def test_a_tag_of_attachments_on_an_image_that_runs_removes_nothing(site: Site) 
     assert running in site.list_manifests()
 
 
+@limit_to_sqlite("site")
 def test_an_image_whose_push_is_not_recorded_is_kept_with_what_is_in_it(site: Site) -> None:
     old, child = site.push("1", b"old"), site.push("", b"child")
     site.advance_clock(days=40)
@@ -127,6 +133,7 @@ def test_an_image_whose_push_is_not_recorded_is_kept_with_what_is_in_it(site: Si
     assert old not in site.list_manifests()
 
 
+@limit_to_sqlite("site")
 def test_an_old_image_that_was_pushed_again_is_kept_before_that_is_recorded(site: Site) -> None:
     by_tag, by_digest, unused_image = (site.push(name, name.encode()) for name in ("1", "2", "3"))
     site.advance_clock(days=40)
@@ -151,6 +158,7 @@ def test_an_old_image_that_was_pushed_again_is_kept_before_that_is_recorded(site
     assert unused_image not in site.list_manifests()
 
 
+@limit_to_sqlite("site")
 def test_a_collection_starts_by_itself_after_so_many_hours(site: Site) -> None:
     site.collection.run_due()
     assert not site.store.collections.list()

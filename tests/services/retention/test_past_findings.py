@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, make_package
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.retention import Retention
 from dockgate.services.durable_effects import Effects
@@ -41,6 +41,7 @@ def count_past_findings(fleet: Fleet) -> int:
         return connection.scalar(select(func.count()).select_from(fleet_past_findings)) or 0
 
 
+@limit_to_sqlite("fleet")
 def test_a_finding_that_comes_and_goes_has_no_more_rows_than_the_retention_has_days(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     for begin in (2, 12):
@@ -51,6 +52,7 @@ def test_a_finding_that_comes_and_goes_has_no_more_rows_than_the_retention_has_d
         assert collect(fleet, 4)["ended findings"] == 0
 
 
+@limit_to_sqlite("fleet")
 def test_within_the_retention_the_past_is_as_before(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"), make_package("flask", "3.0.0"))
     publish_and_withdraw(fleet, range(2, 22))
@@ -66,6 +68,7 @@ def test_within_the_retention_the_past_is_as_before(fleet: Fleet) -> None:
     assert compute_trends(fleet.store, fleet.make_clock()()).begins_on == format_day(17)[:10]
 
 
+@limit_to_sqlite("fleet")
 def test_questions_about_the_time_of_a_deleted_image_are_not_answered_without_it(fleet: Fleet) -> None:
     fleet.push("old", "team/api", "1", make_package("flask", "3.0.0"))
     gone_image = fleet.push("a", "team/web", "1", make_package("idna", "3.6"))

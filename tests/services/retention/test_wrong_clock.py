@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.collection_site import Site
-from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
+from tests.store.factories import FACTORIES, add_to_outbox, limit_to_sqlite, open_store_of_kind
 
 from dockgate.delivery.registry_access import PERMIT_SECONDS
 from dockgate.delivery.retention import Retention
@@ -67,12 +67,14 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site.system.discard()
 
 
+@limit_to_sqlite("store")
 def test_a_clock_that_is_right_is_believed(host: Host) -> None:
     for _ in range(50):
         host.time += timedelta(days=1)
         assert host.retention_clock() == host.time
 
 
+@limit_to_sqlite("store")
 def test_a_clock_that_is_ahead_for_a_while_counts_only_the_time_that_has_passed(host: Host) -> None:
     host.wait(timedelta(hours=1))
     host.wrong_by = JUMP
@@ -84,6 +86,7 @@ def test_a_clock_that_is_ahead_for_a_while_counts_only_the_time_that_has_passed(
     assert not host.retention_clock.is_behind()
 
 
+@limit_to_sqlite("store")
 def test_a_clock_that_jumps_again_and_again_is_not_believed(host: Host) -> None:
     for jump in range(20):
         host.wrong_by = JUMP * jump
@@ -91,6 +94,7 @@ def test_a_clock_that_jumps_again_and_again_is_not_believed(host: Host) -> None:
     assert host.retention_clock() == host.time
 
 
+@limit_to_sqlite("store")
 def test_a_clock_that_stays_ahead_is_believed_after_a_day(host: Host) -> None:
     host.wrong_by = JUMP
     host.wait(MINUTE)
@@ -100,6 +104,7 @@ def test_a_clock_that_stays_ahead_is_believed_after_a_day(host: Host) -> None:
     assert host.retention_clock() == host.time + JUMP
 
 
+@limit_to_sqlite("store")
 def test_a_clock_that_is_behind_deletes_nothing_more_and_is_noticed(host: Host) -> None:
     host.wrong_by = -JUMP
     assert host.retention_clock() == host.time - JUMP
@@ -114,6 +119,7 @@ def test_a_clock_that_is_behind_deletes_nothing_more_and_is_noticed(host: Host) 
     assert not host.retention_clock.is_behind()
 
 
+@limit_to_sqlite("store")
 def test_a_server_that_starts_while_the_clock_is_ahead_does_not_believe_it(host: Host) -> None:
     host.time += timedelta(hours=1)
     host.wrong_by = JUMP
@@ -163,6 +169,7 @@ def test_processes_that_record_in_turn_believe_the_clock_together(host: Host, da
         host.wait(timedelta(hours=6), 10 * MINUTE)
 
 
+@limit_to_sqlite("store")
 def test_reading_the_time_writes_nothing_while_the_clock_is_right(host: Host) -> None:
     before = host.store.retention_times.change(lambda last_record: last_record or RetentionTime("", ""))
     host.time += timedelta(days=100)
@@ -170,6 +177,7 @@ def test_reading_the_time_writes_nothing_while_the_clock_is_right(host: Host) ->
     assert host.store.retention_times.change(lambda last_record: last_record or RetentionTime("", "")) == before
 
 
+@limit_to_sqlite("site")
 def test_nothing_is_lost_while_the_clock_is_ahead(site: Site) -> None:
     purge = site.system.use_cases.purge
     old = site.push("1", b"old")
@@ -197,6 +205,7 @@ def test_nothing_is_lost_while_the_clock_is_ahead(site: Site) -> None:
     assert site.list_manifests() == {old} == site.list_pushed_images()
 
 
+@limit_to_sqlite("site")
 def test_messages_that_wait_keep_their_age_while_the_clock_is_behind(site: Site) -> None:
     purge, now = site.system.use_cases.purge, site.now
     add_to_outbox(site.store, [OutboxEntry(OutboxKind.EVENT, "1", "log", {}, due_since=now, next_at=now)])

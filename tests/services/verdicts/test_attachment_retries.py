@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.gate.model import Policy, VexStatus
 from dockgate.services.clock import ServerClock
@@ -90,6 +90,7 @@ def registries(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Regis
         yield Registries(store)
 
 
+@limit_to_sqlite("registries")
 @pytest.mark.parametrize("kind", ["provenance", "vex"])
 def test_each_registry_that_is_away_gets_one_request_in_a_round(registries: Registries, kind: str) -> None:
     registries.away = {"one", "two"}
@@ -104,6 +105,7 @@ def test_each_registry_that_is_away_gets_one_request_in_a_round(registries: Regi
     assert registries.list_due() == set()
 
 
+@limit_to_sqlite("registries")
 @pytest.mark.parametrize("kind", ["provenance", "vex"])
 def test_a_fetch_that_failed_by_a_clock_that_was_ahead_is_repeated(registries: Registries, kind: str) -> None:
     registries.away = {"one", "two"}
@@ -113,6 +115,7 @@ def test_a_fetch_that_failed_by_a_clock_that_was_ahead_is_repeated(registries: R
     assert registries.retry(minutes=11) == []
 
 
+@limit_to_sqlite("registries")
 def test_provenance_and_vex_of_a_registry_that_is_away_are_one_request(registries: Registries) -> None:
     registries.away = {"one", "two"}
     registries.fetch_all("provenance")
@@ -120,6 +123,7 @@ def test_provenance_and_vex_of_a_registry_that_is_away_are_one_request(registrie
     assert registries.retry(minutes=11) == [IMAGES[0], IMAGES[2]]
 
 
+@limit_to_sqlite("registries")
 @pytest.mark.parametrize("kind", ["provenance", "vex"])
 def test_a_refused_repository_and_a_defect_keep_no_other_from_being_asked(registries: Registries, kind: str) -> None:
     registries.away = {"one", "two"}
@@ -134,6 +138,7 @@ def test_a_refused_repository_and_a_defect_keep_no_other_from_being_asked(regist
     assert registries.retry(minutes=11) == [IMAGES[0]]
 
 
+@limit_to_sqlite("registries")
 def test_a_registry_that_is_back_has_its_images_judged_again(registries: Registries) -> None:
     registries.away = {"one", "two"}
     registries.fetch_all("provenance")
@@ -168,6 +173,7 @@ def test_a_request_to_read_attached_documents_fails_while_the_registry_does_not_
     assert registries.retry(minutes=11) == []
 
 
+@limit_to_sqlite("registries")
 def test_a_retraction_that_could_not_be_fetched_counts_when_the_registry_is_back(registries: Registries) -> None:
     location = IMAGES[0]
     registries.documents[location] = make_vex("not_affected")
@@ -183,6 +189,7 @@ def test_a_retraction_that_could_not_be_fetched_counts_when_the_registry_is_back
     assert registries.retry(minutes=11) == []
 
 
+@limit_to_sqlite("registries")
 def test_failed_fetches_of_absent_images_are_forgotten(registries: Registries) -> None:
     registries.away = {"one", "two"}
     registries.fetch_all("provenance")

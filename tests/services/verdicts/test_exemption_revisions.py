@@ -8,7 +8,7 @@ import pytest
 from tests.scenarios.planned_images import make_advisory
 from tests.services.changing_fleet import PACKAGES, World
 from tests.services.renewal_fleet import Fleet, open_fleet
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import ExternalReport
@@ -62,12 +62,13 @@ def check_revisions(fleet: Fleet, seed: int, steps: int) -> None:
     assert same_count > changed_count
 
 
+@limit_to_sqlite("fleet")
 def test_an_image_whose_revision_stays_is_judged_as_before(fleet: Fleet) -> None:
-    # More seeds and steps: tests/slow/test_touched_images.py.
-    seed, steps = (0, 25) if fleet.system.store.database.is_sqlite else (1, 12)
-    check_revisions(fleet, seed, steps)
+    # More seeds and steps, on each database: tests/slow/test_touched_images.py.
+    check_revisions(fleet, seed=0, steps=20)
 
 
+@limit_to_sqlite("fleet")
 def test_other_contents_of_an_image_change_its_revision(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     exemptions = ExemptionRevisions(fleet.system.store)
@@ -79,6 +80,7 @@ def test_other_contents_of_an_image_change_its_revision(fleet: Fleet) -> None:
     assert exemptions.compute([location], world.now) != before
 
 
+@limit_to_sqlite("fleet")
 def test_every_document_changes_the_revision_of_an_image_that_is_not_indexed_or_has_a_report(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     store, digest = fleet.system.store, world.digest("image1")

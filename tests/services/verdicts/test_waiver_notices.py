@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.store.factories import FACTORIES, limit_to_sqlite, open_store_of_kind
 
 from dockgate.gate.model import Waiver
 from dockgate.services.clock import ServerClock
@@ -40,18 +40,22 @@ def get_time(day: float) -> str:
     return format_time(START + timedelta(days=day))
 
 
+@limit_to_sqlite("store")
 def test_a_waiver_that_expires_is_announced_once(store: Store) -> None:
     assert list_announcements(store, 1, 14, 15) == [get_time(14)]
 
 
+@limit_to_sqlite("store")
 def test_a_waiver_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_time(store: Store) -> None:
     assert list_announcements(store, 13.5, 1, 2, 14, 15) == [get_time(13.5), get_time(14)]
 
 
+@limit_to_sqlite("store")
 def test_the_end_of_a_waiver_is_announced_once(store: Store) -> None:
     assert list_announcements(store, 19, 21, 22, kind="waiver.expired") == [get_time(21)]
 
 
+@limit_to_sqlite("store")
 def test_the_end_of_a_waiver_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_there(store: Store) -> None:
     assert list_announcements(store, 21, 15, 20, 21, kind="waiver.expired") == [get_time(21), get_time(20)]
 
@@ -60,12 +64,14 @@ def test_an_end_that_a_clock_announced_which_was_ahead_is_taken_back_once(store:
     assert list_announcements(store, 21, 15, 16, 20, kind="waiver.restored") == [get_time(15)]
 
 
+@limit_to_sqlite("store")
 def test_what_a_clock_announced_which_was_ahead_is_not_announced_again_if_it_is_so_by_now(store: Store) -> None:
     assert list_announcements(store, 19, 14, 15) == [get_time(19)]
     assert list_announcements(store, 30, 21, 22, kind="waiver.expired") == [get_time(30)]
     assert list_announcements(store, kind="waiver.restored") == []
 
 
+@limit_to_sqlite("store")
 def test_the_end_of_a_waiver_names_another_one_that_accepts_the_same(store: Store) -> None:
     store.waivers.add(
         Waiver("w2", "ana", "It is still never called.", "CVE-2024-1", until=get_time(90), created_by="ana")
@@ -76,12 +82,14 @@ def test_the_end_of_a_waiver_names_another_one_that_accepts_the_same(store: Stor
     assert [(detail["waiver"], detail.get("covered_by")) for detail in details] == [("w1", "w2")] * 2
 
 
+@limit_to_sqlite("store")
 def test_a_revoked_waiver_has_no_end_to_announce(store: Store) -> None:
     assert list_announcements(store, 1) == []
     store.waivers.revoke("w1", "ana", get_time(2))
     assert list_announcements(store, 21, kind="waiver.expired") == []
 
 
+@limit_to_sqlite("store")
 def test_the_waivers_that_ended_are_read_once_for_all_images(store: Store) -> None:
     for name, repository, image in (("all", None, None), ("web", "team/*", None), ("one", None, "sha256:1")):
         store.waivers.add(
