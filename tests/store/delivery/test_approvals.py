@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from tests.store.factories import (
     FACTORIES,
     IMAGE,
@@ -26,6 +27,8 @@ from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
 from dockgate.store.delivery.waiting_approvals import VoterFilter, WaitingApproval
+from dockgate.store.queries import BATCH, make_row
+from dockgate.store.schema.delivery import approvals
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 WAITING = replace(APPROVED, state=ApprovalState.WAITING)
@@ -362,9 +365,9 @@ def test_a_verdict_is_stored_with_the_answer_or_not_at_all(store: Store) -> None
 def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: Store) -> None:
     settled_ids: list[str] = []
     store.approvals.watch(settled_ids.extend)
-    names = [f"{number}" for number in range(1200)]
-    for name in names:
-        store.approvals.add(make_approval(name))
+    names = [f"{number}" for number in range(BATCH + 100)]
+    with store.database.write() as connection:
+        connection.execute(insert(approvals), [make_row(make_approval(name)) for name in names])
     store.approvals.settle(ApprovalId("7"), APPROVED, NOW)
     assert answer_by_verdict(store, names, APPROVED, LATER) == APPROVED
     assert answer_by_verdict(store, names, REJECTED) is None

@@ -7,7 +7,14 @@ from sqlalchemy import ColumnElement, delete, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database
-from dockgate.store.queries import is_one_of_texts, make_prefix_conditions, make_row, select_as, split_into_batches
+from dockgate.store.queries import (
+    is_among_texts,
+    is_one_of_texts,
+    make_prefix_conditions,
+    make_row,
+    select_as,
+    split_into_batches,
+)
 from dockgate.store.schema.delivery import pushed_commits, pushes
 from dockgate.store.statements import insert_all_new, insert_if_new
 
@@ -50,17 +57,12 @@ class Pushes:
     def _add_commits(self, record: PushRecord, commits: Sequence[str]) -> None:
         row = {"repository": record.repository, "principal": record.principal, "email": record.email or ""}
         with self._database.write() as connection:
-            stored_commits = {
-                commit
-                for batch in split_into_batches(commits)
-                for commit in connection.scalars(
-                    select(pushed_commits.c.commit).where(
-                        pushed_commits.c.repository == record.repository,
-                        pushed_commits.c.principal == record.principal,
-                        pushed_commits.c.commit.in_(batch),
-                    )
-                )
-            }
+            query = select(pushed_commits.c.commit).where(
+                pushed_commits.c.repository == record.repository,
+                pushed_commits.c.principal == record.principal,
+                is_among_texts(pushed_commits.c.commit, commits),
+            )
+            stored_commits = set(connection.scalars(query))
             rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored_commits]
             insert_all_new(connection, pushed_commits, rows)
 
@@ -114,13 +116,12 @@ class Pushes:
     def list_pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
         """Return who brought each of these commits. A commit without a known pusher has no entry."""
         pushers: dict[str, list[Pusher]] = {}
+        query = select(pushed_commits).where(
+            pushed_commits.c.repository == repository, is_among_texts(pushed_commits.c.commit, commits)
+        )
         with self._database.read() as connection:
-            for batch in split_into_batches(commits):
-                query = select(pushed_commits).where(
-                    pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(batch)
-                )
-                for row in connection.execute(query.order_by(pushed_commits.c.principal)):
-                    pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email or None))
+            for row in connection.execute(query.order_by(pushed_commits.c.principal)):
+                pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email or None))
         return pushers
 
 
