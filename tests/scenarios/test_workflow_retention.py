@@ -148,25 +148,33 @@ def test_ids_in_stored_results_are_plain_text(server: ServerSystem) -> None:
     assert not [result for result in results if b"ExecutionId" in result or b"ApprovalId" in result]
 
 
-@pytest.mark.parametrize("kind", FACTORIES)
-def test_workflows_of_several_batches_and_old_approvals_shrink_to_none(tmp_path: Path, kind: str) -> None:
-    with ServerSystem(tmp_path, database=kind, sweep_seconds=0.1) as server:  # it deletes in every 30th round
-        server.deploy_image(server.plan_image("shop", PlannedFindings()))
-        database = server.store.database
+def add_ended_workflows(database: Database, number: int) -> None:
+    """Add copies of a workflow that has ended, with the results of its steps."""
+    with database.write() as connection:
         statuses, outputs = (
-            Table(name, MetaData(), autoload_with=database.engine, schema=get_schema(database))
+            Table(name, MetaData(), autoload_with=connection, schema=get_schema(database))
             for name in ("workflow_status", "operation_outputs")
         )
-        with database.write() as connection:
-            workflow = connection.scalar(select(func.min(outputs.c.workflow_uuid)))
-            for table in (statuses, outputs):
-                row = (
-                    connection.execute(select(table).where(table.c.workflow_uuid == workflow).limit(1)).mappings().one()
-                )
-                rows = [{**row, "workflow_uuid": f"{workflow}/{number}"} for number in range(2 * DELETE_BATCH + 1)]
-                connection.execute(insert(table), rows)
-        assert count(database) > 2 * DELETE_BATCH
+        workflow = connection.scalar(select(func.min(outputs.c.workflow_uuid)))
+        for table in (statuses, outputs):
+            row = connection.execute(select(table).where(table.c.workflow_uuid == workflow).limit(1)).mappings().one()
+            connection.execute(insert(table), [{**row, "workflow_uuid": f"{workflow}/{i}"} for i in range(number)])
+
+
+def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> None:
+    server.deploy_image(server.plan_image("shop", PlannedFindings()))
+    database = server.store.database
+    add_ended_workflows(database, 2 * DELETE_BATCH + 1)
+    assert count(database) > 2 * DELETE_BATCH
+    server.clock.ahead += timedelta(days=2)
+    delete_until(server, lambda: count(database) == 0)
+    assert count(database, "operation_outputs") == 0
+
+
+def test_a_server_deletes_workflows_and_old_approvals_by_itself(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path, sweep_seconds=0.1) as server:  # it deletes in every 30th round
+        server.deploy_image(server.plan_image("shop", PlannedFindings()))
+        assert count(server.store.database)
         assert server.get("/approvals")
         server.clock.ahead += timedelta(days=91)
-        wait_until(lambda: count(database) == 0 and not server.get("/approvals"), seconds=240)
-        assert count(database, "operation_outputs") == 0
+        wait_until(lambda: count(server.store.database) == 0 and not server.get("/approvals"), seconds=240)
