@@ -1,7 +1,8 @@
 """What comes to a server by queues of Amazon SQS."""
 
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
+from dockgate.events.ports import QueueMessage
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
+from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
 
 ACCOUNT = "123456789012"
@@ -57,12 +60,21 @@ class Cloud:
         return sum(int(answer["Attributes"][name]) for name in names)
 
 
+class PacedQueue(SqsQueue):
+    """A queue that is asked 20 times a second. Moto never waits for a message."""
+
+    @override
+    def receive(self) -> Sequence[QueueMessage]:
+        time.sleep(0.05)
+        return super().receive()
+
+
 @contextmanager
 def open_cloud(receive: Callable[[str], None], hidden_seconds: str = "30") -> Iterator[Cloud]:
     """A queue whose messages are received."""
     with mock_aws():
         new_cloud = Cloud(hidden_seconds)
-        queue = SqsQueue(lambda: new_cloud.sqs, "events", ACCOUNT, wait_seconds=0)
+        queue = PacedQueue(lambda: new_cloud.sqs, "events", ACCOUNT, wait_seconds=0)
         poller = Poller(queue, receive, RetrySchedule(first_pause=0.05, longest_pause=0.05))
         poller.start()
         try:
