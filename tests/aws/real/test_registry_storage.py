@@ -78,10 +78,14 @@ def list_blobs(layout: Path) -> dict[str, int]:
 
 
 def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) -> None:
-    content = os.urandom(14 * MEGABYTE)
-    layers = [{"etc/os-release": b"ID=debian\n", "large": content}, {"larger": content + content[::-1] + content[::-2]}]
-    digest = make.write_image_layout(tmp_path / "image", layers)
-    assert max(list_blobs(tmp_path / "image").values()) > 32 * MEGABYTE  # what S3 copies in parts
+    content = os.urandom(11 * MEGABYTE)
+    release = {"etc/os-release": b"ID=debian\n"}
+    layers = [release, {"large": content + content[::-1] + content}]
+    digests = [
+        make.write_image_layout(tmp_path / f"image-{number}", image)
+        for number, image in enumerate((layers, [release]))
+    ]
+    assert max(list_blobs(tmp_path / "image-0").values()) > 32 * MEGABYTE  # what S3 copies in parts
     public = live.environment["DOCKGATE_REGISTRY_LISTEN"]
     inside = f"127.0.0.1:{live.registry_port}"
     for number, address in enumerate((public, inside)):
@@ -93,14 +97,14 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
             "--dest-registry-token",
             issue_token(live, f"team/app{number}"),
         )
-        run_skopeo(live, *push, f"oci:{tmp_path / 'image'}", target)
+        run_skopeo(live, *push, f"oci:{tmp_path / f'image-{number}'}", target)
     live.stop()
     live.start()
     for number, address in enumerate((inside, public)):
-        source, pulled_layout = f"docker://{address}/team/app{number}@{digest}", tmp_path / f"pulled-{number}"
+        source, pulled_layout = f"docker://{address}/team/app{number}@{digests[number]}", tmp_path / f"pulled-{number}"
         pull = ("copy", "--src-tls-verify=false", "--src-registry-token", issue_token(live, f"team/app{number}"))
         run_skopeo(live, *pull, source, f"oci:{pulled_layout}")
-        assert list_blobs(pulled_layout) == list_blobs(tmp_path / "image")
+        assert list_blobs(pulled_layout) == list_blobs(tmp_path / f"image-{number}")
     stored_keys = [item["Key"] for item in aws.get_client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert stored_keys
     assert all(key.startswith(f"{PREFIX}/docker/registry/v2/") for key in stored_keys), stored_keys
