@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from tests.namespaces import enter_network, take_host_name
 
@@ -29,12 +30,16 @@ FORKS.set_forkserver_preload(
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a process is started in. Its output is appended to `log`; `network` is a namespace of `ip netns`."""
+    """What a process is started in.
+
+    Its output is appended to `log`, its errors to `errors` or to `log`, too. `network` is a namespace of `ip netns`.
+    """
 
     environment: Mapping[str, str]
     log: Path
     network: str | None = None
     host_name: str | None = None
+    errors: Path | None = None
 
 
 class ForkedProcess:
@@ -75,12 +80,22 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
+def run_forked(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Run a module to its end, as `subprocess.run` would run `python -m MODULE ARGUMENTS`."""
+    with NamedTemporaryFile() as output, NamedTemporaryFile() as errors:
+        surroundings = Surroundings(environment, Path(output.name), errors=Path(errors.name))
+        code = ForkedProcess(module, arguments, surroundings).wait()
+        return subprocess.CompletedProcess(module, code, output.read().decode(), errors.read().decode())
+
+
 def _run(module: str, arguments: Sequence[str], surroundings: Surroundings, folder: Path) -> None:
     gc.freeze()  # what was imported is no garbage
     os.setsid()
-    with surroundings.log.open("ab") as log:
+    with surroundings.log.open("ab") as log, (surroundings.errors or surroundings.log).open("ab") as errors:
         os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+        os.dup2(errors.fileno(), 2)
     if surroundings.network is not None:
         enter_network(surroundings.network)
     if surroundings.host_name is not None:

@@ -3,14 +3,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.forks import ForkedProcess, Surroundings
+from tests.forks import ForkedProcess, Surroundings, run_forked
 from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.scenarios import slow_http
@@ -135,9 +134,7 @@ class Live:
 
     def run_dockgate(self, *arguments: str, code: int | None = 0) -> str:
         """Runs the command; its standard output. `code` None takes any exit."""
-        result = subprocess.run(
-            [sys.executable, "-m", "dockgate", *arguments], env=self.env, capture_output=True, text=True, check=False
-        )
+        result = run_forked("dockgate", arguments, self.env)
         assert code is None or result.returncode == code, f"{arguments}: {result.stdout}{result.stderr}"
         return result.stdout
 

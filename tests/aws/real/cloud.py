@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from tests.aws.account import PIPELINE, REGION, Account, scan_event
 from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import serve_service
 from tests.docker_registry import make_certificates
+from tests.forks import run_forked
 from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[3]
@@ -48,11 +48,7 @@ class Cloud:
 
     def run_dockgate(self, *arguments: str) -> str:
         """The command as people run it; returns what it says."""
-        command = [sys.executable, "-c", "from dockgate.cli.main import main; main()", "aws", *arguments]
-        path = {"PYTHONPATH": str(ROOT / "src")}
-        result = subprocess.run(
-            command, env={**os.environ, **self.environment, **path}, capture_output=True, text=True, check=False
-        )
+        result = run_forked("dockgate", ["aws", *arguments], {**os.environ, **self.environment})
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 

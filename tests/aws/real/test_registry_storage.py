@@ -82,8 +82,7 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
     release = {"etc/os-release": b"ID=debian\n"}
     layers = [release, {"large": content + content[::-1] + content}]
     digests = [
-        make.write_image_layout(tmp_path / f"image-{number}", image)
-        for number, image in enumerate((layers, [release]))
+        make.write_image_layout(tmp_path / f"image-{number}", image) for number, image in enumerate((layers, [release]))
     ]
     assert max(list_blobs(tmp_path / "image-0").values()) > 32 * MEGABYTE  # what S3 copies in parts
     public = live.environment["DOCKGATE_REGISTRY_LISTEN"]
