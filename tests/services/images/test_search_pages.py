@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -27,25 +28,25 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield image_fleet
 
 
-@pytest.mark.parametrize("sort", list(ImageSort))
-def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort) -> None:
+def test_pages_have_every_image_once_in_each_order(fleet: Fleet) -> None:
     for name, counts in (("base", (1, 0)), ("own", (0, 2)), ("both", (1, 5)), ("clean", (0, 0))):
         judge(fleet, name, Status.REJECTED, *counts)
-    expected = {
+    orders = {
         ImageSort.PUSHED: ["clean", "both", "own", "base"],
         ImageSort.SEVERITY: ["both", "base", "own", "clean"],
         ImageSort.NAME: ["both", "clean", "base", "own"],
-    }[sort]
-    assert list_repository_names(fleet, sort=sort) == expected
-    repositories: list[str] = []
-    cursors: list[str | None] = [None]
-    for number in range(4):
-        query = ImageQuery(sort=sort, limit=1, after=cursors[-1])
-        images = search(fleet).list_counted_images(query, 10)
-        repositories += [image.repository.rpartition("/")[2] for image in images.page.images]
-        assert images.previous == (cursors[-2] if number else None)
-        cursors.append(images.page.next)
-    assert (repositories, cursors[-1]) == (expected, None)
+    }
+    for sort in ImageSort:
+        assert list_repository_names(fleet, sort=sort) == orders[sort]
+        repositories: list[str] = []
+        cursors: list[str | None] = [None]
+        for number in range(4):
+            query = ImageQuery(sort=sort, limit=1, after=cursors[-1])
+            images = search(fleet).list_counted_images(query, 10)
+            repositories += [image.repository.rpartition("/")[2] for image in images.page.images]
+            assert images.previous == (cursors[-2] if number else None)
+            cursors.append(images.page.next)
+        assert (repositories, cursors[-1]) == (orders[sort], None)
 
 
 def test_images_are_counted_unless_verdicts_or_findings_must_be_read_for_it(fleet: Fleet) -> None:
@@ -56,12 +57,10 @@ def test_images_are_counted_unless_verdicts_or_findings_must_be_read_for_it(flee
     assert count(statuses=["Rejected"]) is count(severities=[Severity.LOW]) is count(origin=Origin.OWN) is None
 
 
-@pytest.mark.parametrize("wide", [1, 2, 3, 100])
-def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wide: int) -> None:
+def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet) -> None:
     for name, counts in (("base", (1, 0)), ("own", (0, 2)), ("both", (1, 5)), ("clean", (0, 0))):
         judge(fleet, name, Status.REJECTED, *counts)
     push(fleet, "unjudged", "late/unjudged", make_package("idna", "3.6"))
-    listing = ImageListing(fleet.store.database, wide)
     pages = [
         (ImageFilter(severities=[Severity.CRITICAL]), ImageSort.SEVERITY, ["both", "base", "unjudged"]),
         (ImageFilter(severities=[Severity.CRITICAL]), ImageSort.PUSHED, ["unjudged", "both", "base"]),
@@ -70,7 +69,8 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
         (ImageFilter(severities=[Severity.LOW], statuses=[None]), ImageSort.SEVERITY, []),
         (ImageFilter(["team/own", "other/both"], is_exploited=True), ImageSort.SEVERITY, ["both", "own"]),
     ]
-    for query, sort, expected in pages:
+    for wide, (query, sort, expected) in product((1, 2, 3, 100), pages):
+        listing = ImageListing(fleet.store.database, wide)
         for limit in (1, 2, 10):
             repositories: list[str] = []
             ends: list[Sequence[str | int] | None] = [None]
@@ -81,7 +81,7 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
                     break
                 assert listing.find_previous_position(query, sort, end, limit, format_day(1)) == ends[-1]
                 ends.append(end)
-            assert repositories == expected, (query, sort, limit)
+            assert repositories == expected, (wide, query, sort, limit)
 
 
 def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(fleet: Fleet) -> None:
