@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ REGISTRY = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
+@cache
+def open_session() -> boto3.Session:
+    """A session, which reads a megabyte of endpoints for its first client."""
+    return boto3.Session(**KEYS)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
@@ -35,7 +42,7 @@ class Cloud:
     """Moto's queue, with one for what came too often behind it, and a topic before it."""
 
     def __init__(self, hidden_seconds: str) -> None:
-        self.sqs, self.sns = boto3.client("sqs", **KEYS), boto3.client("sns", **KEYS)
+        self.sqs, self.sns = open_session().client("sqs"), open_session().client("sns")
         self.dead = self.sqs.create_queue(QueueName="dead")["QueueUrl"]
         policy = json.dumps({"deadLetterTargetArn": self._get_arn(self.dead), "maxReceiveCount": 2})
         attributes = {"VisibilityTimeout": hidden_seconds, "RedrivePolicy": policy}

@@ -136,7 +136,7 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
 def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
     image = server.plan_image("flapping", PlannedFindings())
     server.deploy_image(image)
-    for _ in range(4):
+    for _ in range(2):
         publish(server, "flapping", Severity.HIGH)
         wait_until(lambda: get_service(server, "flapping")["at_risk"], seconds=40)
         withdraw(server, "flapping")
