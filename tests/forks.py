@@ -18,14 +18,7 @@ from tempfile import NamedTemporaryFile
 from tests.namespaces import enter_network, take_host_name
 
 FORKS = multiprocessing.get_context("forkserver")
-# With what a server imports once it starts: its routes, and the library of its migrations.
-FORKS.set_forkserver_preload(
-    [
-        *("dockgate.bootstrap.serve", "dockgate.cli.main", "dockgate.web.routes"),
-        *("alembic.context", "alembic.op", "anyio._core._sockets", "anyio._core._streams"),
-        "tests.workflows.engine_process",
-    ]
-)
+FORKS.set_forkserver_preload(["tests.preloaded", "tests.hostile.watching", "tests.workflows.engine_process"])
 
 
 @dataclass(frozen=True, slots=True)

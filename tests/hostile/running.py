@@ -1,24 +1,17 @@
-"""`dockgate` as a user runs it, watched: what it says, how long it takes, and how much memory it ever had."""
+"""`dockgate` as a user runs it, watched: what it says, how long it takes, and how much memory it ever had.
+
+It is forked from a process that has imported it: most of a command's time would go into its imports.
+"""
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-# Between pytest and the child, because a child's peak memory includes that of its parent.
-WATCH = """
-import json, os, signal, sys
-report_fd, patience, *command = sys.argv[1:]
-child = os.posix_spawn(command[0], command, os.environ)
-signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-signal.alarm(int(patience))
-_, status, used = os.wait4(child, 0)
-seconds = used.ru_utime + used.ru_stime
-os.write(int(report_fd), json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]).encode())
-"""
+from tests.forks import FORKS
+from tests.hostile.watching import watch
 
 
 @dataclass(frozen=True)
@@ -60,26 +53,17 @@ class Dockgate:
     cache: Path
     patience: int = 120
 
-    def __call__(self, *arguments: str, stdin: Path | None = None) -> Ran:
+    def __call__(self, *arguments: str) -> Ran:
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "DOCKGATE_DATA": str(self.data),
             "DOCKGATE_CACHE": str(self.cache),
         }
-        reading, writing = os.pipe()
-        watch = [sys.executable, "-I", "-S", "-c", WATCH, str(writing), str(self.patience)]
-        with os.fdopen(reading) as output, (stdin or Path(os.devnull)).open("rb") as source:
-            try:
-                result = subprocess.run(
-                    [*watch, sys.executable, "-m", "dockgate", *arguments],
-                    stdin=source,
-                    capture_output=True,
-                    env=environment,
-                    pass_fds=(writing,),
-                    check=True,
-                )
-            finally:
-                os.close(writing)
-            code, seconds, peak = json.loads(output.read())
-        return Ran(code, result.stdout.decode(), result.stderr.decode(), seconds, peak / 1024)
+        with TemporaryDirectory() as name:
+            watcher = FORKS.Process(target=watch, args=(arguments, environment, name, self.patience))
+            watcher.start()
+            watcher.join()
+            folder = Path(name)
+            code, seconds, peak = json.loads((folder / "usage").read_text("utf-8"))
+            out, err = (folder.joinpath(stream).read_text("utf-8") for stream in ("out", "err"))
+        return Ran(code, out, err, seconds, peak / 1024)
