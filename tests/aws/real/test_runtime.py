@@ -94,14 +94,16 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         assert cloud.fakes.list_faults() == []
 
 
-def test_the_archive_answers_events(runtime: Runtime) -> None:
+@pytest.fixture(scope="module")
+def sweep(runtime: Runtime) -> Iterator[Function]:
+    with runtime.run_function("sweep") as function:
+        yield function
+
+
+def test_the_archive_answers_events(runtime: Runtime, sweep: Function) -> None:
     image, fakes = digest_of(1), runtime.aws.fakes
     token = fakes.ask(image)
-    with (
-        runtime.run_function("record") as record,
-        runtime.run_function("judge") as judge,
-        runtime.run_function("sweep") as sweep,
-    ):
+    with runtime.run_function("record") as record, runtime.run_function("judge") as judge:
         assert record(make_approval_event(token, image=image, expires=EXPIRES)) == {"batchItemFailures": []}
         assert sweep(CLOCK) == {"waiting": 1}
         fakes.complete_scan(image, make_finding(image, "CRITICAL"))
@@ -113,7 +115,7 @@ def test_the_archive_answers_events(runtime: Runtime) -> None:
     assert fakes.approvals.refused == 0
 
 
-def test_an_error_of_a_function_is_raised_as_lambda_expects(runtime: Runtime) -> None:
+def test_an_error_of_a_function_is_raised_as_lambda_expects(runtime: Runtime, sweep: Function) -> None:
     """The error envelope: Lambda tries such an event again, and then sets it aside."""
     image, fakes = digest_of(2), runtime.aws.fakes
     fakes.complete_scan(image)
@@ -124,15 +126,14 @@ def test_an_error_of_a_function_is_raised_as_lambda_expects(runtime: Runtime) ->
     assert output["errorType"] == "NoSuchKey"
     assert any("dockgate/aws/functions/verdicts.py" in line for line in output["stackTrace"])
     assert token not in json.dumps(output)
-    with runtime.run_function("sweep", DOCKGATE_TABLE="") as sweep:
-        output = sweep(CLOCK)
+    with runtime.run_function("sweep", DOCKGATE_TABLE="") as sweep_without_table:
+        output = sweep_without_table(CLOCK)
     assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set")
-    with runtime.run_function("sweep") as sweep:
-        assert sweep(CLOCK) == {"waiting": 0}
+    assert sweep(CLOCK) == {"waiting": 0}
     assert fakes.list_answers(token) == ["Approved"]
 
 
-def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runtime) -> None:
+def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runtime, sweep: Function) -> None:
     """CodePipeline does not answer in time, and has taken the answer nevertheless."""
     image, fakes = digest_of(3), runtime.aws.fakes
     fakes.complete_scan(image)
@@ -157,7 +158,6 @@ def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runt
     assert table.get_item(TableName="approvals", Key=key)["Item"]["state"] == {"S": "ANSWERING"}
     change = {"ExpressionAttributeValues": {":past": {"N": "1"}}, "UpdateExpression": "SET lease = :past"}
     table.update_item(TableName="approvals", Key=key, **change)
-    with runtime.run_function("sweep") as sweep:
-        assert sweep(CLOCK) == {"waiting": 0}
+    assert sweep(CLOCK) == {"waiting": 0}
     assert table.get_item(TableName="approvals", Key=key)["Item"]["status"] == {"S": "Settled"}
     assert (fakes.list_answers(token), fakes.approvals.refused) == (["Approved"], 1)

@@ -42,7 +42,7 @@ def run_attacks(folder: Path, kind: str) -> str:
 
 
 def read_results(log: str) -> Mapping[str, str]:
-    """The worst result of each attack in both builds."""
+    """The worst result of each attack in all builds."""
     outcomes: dict[str, str] = {}
     for name, result in re.findall(r"ATTACK (\S+) (\w+)", log):
         outcomes[name] = "SUCCEEDED" if "SUCCEEDED" in (result, outcomes.get(name)) else result

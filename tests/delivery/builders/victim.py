@@ -2,7 +2,8 @@
 
     unshare --net python -m tests.delivery.builders.victim FOLDER boxed|unboxed
 
-It prints the log of two builds of one repository, and then what is left of them: "LEFT …" for each process.
+It prints the log of a build, and then what is left of it: "LEFT …" for each process. In the box, a second build of the
+repository follows, which looks for what the first has left.
 """
 
 import ctypes
@@ -191,7 +192,7 @@ def main(folder: Path, kind: str) -> None:
             }
             builder = host.make_builder(unsafe=kind == "unboxed")
             source = write_context(folder / "source", secrets)
-            for number in range(2):
+            for number in range(2 if kind == "boxed" else 1):
                 write(source, {"wanted.json": json.dumps({**secrets, "number": number})})
                 say(f"BUILD {number}")
                 builder.build(BuildRequest(f"key-{number}", "attacker", source), lambda lines: say("\n".join(lines)))
