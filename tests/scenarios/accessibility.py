@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
@@ -16,6 +17,13 @@ KEEP_ROWS = """count => document.querySelectorAll("tbody").forEach(
     body => [...body.rows].slice(count).forEach(row => row.remove()))"""
 DESCRIBE_VIOLATIONS = """
     results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`)"""
+# The address of the window that has axe: each new document would compile it again.
+EXAMINER_PATH = "/copy-for-axe"
+COPY_PAGE = """() => {
+    const copy = document.cloneNode(true)
+    copy.querySelectorAll("script").forEach(script => script.remove())
+    return `<!doctype html>${copy.documentElement.outerHTML}`
+}"""
 # Every rule but that of contrasts. None of them reads style sheets, which axe would load once more ("preload").
 RUN_AXE = f"""() => axe.run(document, {{
     resultTypes: ["violations"], preload: false, rules: {{"color-contrast": {{enabled: false}}}}
@@ -28,7 +36,7 @@ SHOWS_MORE = """() => {
     return seenElements.size > count
 }"""
 # Contrasts take axe most of its time. It follows from the colours, size and weight of a text, and from what is behind
-# it: of texts that are the same in that, axe looks at the first one in a tab.
+# it: of texts that are the same in that, axe looks at the first one in its window.
 RUN_AXE_ON_CONTRASTS = f"""() => {{
     const backgrounds = new Map([[null, ""]])
     function describeBackground(element) {{
@@ -47,13 +55,12 @@ RUN_AXE_ON_CONTRASTS = f"""() => {{
     }}
     const hasText = element => element.matches("input, select, textarea")
         || [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim())
-    const looks = new Set(JSON.parse(sessionStorage.examinedLooks ?? "[]"))
+    const looks = window.examinedLooks ??= new Set()
     const elements = [...document.body.querySelectorAll("*")].filter(element => {{
         if (!hasText(element) || !element.checkVisibility()) return false
         const count = looks.size
         return looks.add(describeLook(element)).size > count
     }})
-    sessionStorage.examinedLooks = JSON.stringify([...looks])
     const options = {{ resultTypes: ["violations"], runOnly: ["color-contrast"] }}
     return elements.length ? axe.run({{ include: elements }}, options).then({DESCRIBE_VIOLATIONS}) : []
 }}"""
@@ -141,14 +148,28 @@ def list_layout_faults(page: Page) -> Iterator[str]:
 
 
 def list_axe_faults(page: Page) -> Iterator[str]:
-    """What axe finds in the page, of whose tables only the first rows stay."""
+    """What axe finds in a copy of the page, of whose tables only the first rows stay."""
     page.evaluate(KEEP_ROWS, ROWS)
-    if not page.evaluate("'axe' in window"):
-        page.context.add_init_script(AXE_SCRIPT)  # the pages that follow load it without receiving it again
-        page.evaluate(AXE_SCRIPT)
+    examiner = _find_examiner(page) or _open_examiner(page)
+    examiner.set_content(page.evaluate(COPY_PAGE))
     for scheme, width in LOOKS:
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_viewport_size({"width": width, "height": HEIGHT})
-        faults = page.evaluate(RUN_AXE) if page.evaluate(SHOWS_MORE) else []
-        for fault in faults + page.evaluate(RUN_AXE_ON_CONTRASTS):
+        examiner.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        examiner.set_viewport_size({"width": width, "height": HEIGHT})
+        faults = examiner.evaluate(RUN_AXE) if examiner.evaluate(SHOWS_MORE) else []
+        for fault in faults + examiner.evaluate(RUN_AXE_ON_CONTRASTS):
             yield f"{page.url}: {scheme}, {width} px: {fault}"
+
+
+def _find_examiner(page: Page) -> Page | None:
+    return next((window for window in page.context.pages if window.url.endswith(EXAMINER_PATH)), None)
+
+
+def _open_examiner(page: Page) -> Page:
+    """A window of the page's origin that loads axe once, for the copies of all pages of a context."""
+    examiner = page.context.new_page()
+    address = urljoin(page.url, EXAMINER_PATH)
+    examiner.route(address, lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    examiner.goto(address)
+    examiner.unroute(address)
+    examiner.evaluate(AXE_SCRIPT)
+    return examiner

@@ -53,7 +53,8 @@ def list_focus_faults(page: Page, part: str) -> list[str]:
     count = page.evaluate(LIST_CONTROLS, part)
     page.evaluate(NOTE_FOCUS)
     for press in range(count + DATE_PARTS):
-        page.keyboard.press("Tab")
+        page.keyboard.down("Tab")  # without its release, it repeats
         if press >= count - 1 and page.evaluate(COUNT_REACHED) == count:
             break
+    page.keyboard.up("Tab")
     return [f"{page.url}: {fault}" for fault in page.evaluate(LIST_FAULTS)]

@@ -21,7 +21,7 @@ from dockgate.reports import _exposure_html
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
-REMOVE_SURROUNDINGS = "document.querySelectorAll('svg.icons, .rail li, .menu li').forEach(part => part.remove())"
+REMOVE_SURROUNDINGS = "document.querySelectorAll('svg.icons, .rail li, .menu').forEach(part => part.remove())"
 
 
 def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> None:
