@@ -273,7 +273,8 @@ def test_a_form_that_another_server_refused_is_handled(store: Store) -> None:
 
 def test_one_server_handles_a_form_whose_server_does_not_answer(store: Store) -> None:
     async def play() -> None:
-        silent_page, pages = Page(store), [Page(store, wait_seconds=0) for _ in range(4)]
+        # Each page waits long enough that all have asked, and the one that handles the form has answered.
+        silent_page, pages = Page(store), [Page(store, wait_seconds=1) for _ in range(4)]
         silent_page.may_answer.clear()
         first = asyncio.create_task(silent_page.send())
         await _wait_until(lambda: silent_page.count > 0)
