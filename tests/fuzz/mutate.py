@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -173,7 +173,6 @@ def mutate_value(document: Any, chance: Random, basic: Mutate) -> Any:
 
 def make_edit_form(bases: Sequence[bytes]) -> Form:
     """Make a form for inputs that are edits of a base file (`apply_edits`)."""
-    busy = [_list_busy_positions(base) for base in bases]
 
     def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         if not data:
@@ -182,7 +181,7 @@ def make_edit_form(bases: Sequence[bytes]) -> Form:
             at = chance.randrange(1, len(data))
             return data[:at]
         base = data[0] % len(bases)
-        positions = busy[base]
+        positions = _list_busy_positions(bases[base])
         at = chance.choice(positions) if positions and chance.random() < 0.95 else chance.randrange(1 << 24)
         size = chance.choice((1, 1, 1, 2, 4, 4, 8))
         value = chance.choice((b"\0", b"\xff", b"\x7f", b"\x80", b"\1")) * size
@@ -215,7 +214,7 @@ def apply_edits(bases: Sequence[bytes], data: bytes) -> bytes:
     return bytes(content)
 
 
-@lru_cache(8)
+@cache
 def _list_busy_positions(base: bytes) -> list[int]:
     """Positions at and around bytes that are not zero, at most 50,000."""
     positions = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
