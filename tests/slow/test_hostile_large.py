@@ -115,7 +115,7 @@ def test_evidence_without_end_is_unread(check: Check) -> None:
     names = (b"app/node_modules/p%07d/package.json" % at for at in range(300_000))
     pieces = (piece for name in names for piece in (make_header(name, b"2"), pad_block(b"{}")))
     assert (
-        "more than 100000 files that may name packages"
+        "more than 100000 files that may list packages"
         in check.scan_blobs(compress_pieces([*pieces, END])).unread_paths["/"]
     )
 
