@@ -211,6 +211,7 @@ def test_a_command_loads_only_what_it_needs() -> None:
         "dockgate.scanner.ecosystems.load()\n"
         f"print(sorted(set({FORBIDDEN_IN_A_SCAN!r}) & set(sys.modules)))\n"
         "import dockgate.cli.registry, dockgate.server.registry_logins\n"  # `registry authfile`
+        "import dockgate.cli.up, dockgate.server.daemon, dockgate.shared.addresses\n"  # `up --detach`
         "print(sorted({'httpx', 'pydantic', 'sqlalchemy'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

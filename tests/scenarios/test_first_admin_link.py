@@ -10,7 +10,8 @@ from tests.scenarios import slow_http
 from tests.scenarios.browser import FROM_PAGE, Browser
 from tests.scenarios.server import ServerSystem
 
-from dockgate.services.identity.first_admin import LINK_MINUTES, LINK_PATH, FirstAdmin
+from dockgate.identity.model import FIRST_ADMIN_LINK_MINUTES
+from dockgate.services.identity.first_admin import LINK_PATH, FirstAdmin
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_the_link_expires(server: ServerSystem) -> None:
     with Browser(server) as browser:
         address = link(server)
         browser.get(address)
-        server.clock.ahead += timedelta(minutes=LINK_MINUTES, seconds=1)
+        server.clock.ahead += timedelta(minutes=FIRST_ADMIN_LINK_MINUTES, seconds=1)
         assert browser.get(address).status_code == 403
         assert browser.send_form(LINK_PATH, key=_get_key(address), name="eve", email="").status_code == 403
         assert not server.store.principals.has_any()

@@ -9,6 +9,7 @@ import click
 
 from dockgate.cli.output import print_text
 from dockgate.config import Settings, from_environment
+from dockgate.identity.model import FIRST_ADMIN_LINK_MINUTES
 
 
 @click.command()
@@ -18,7 +19,10 @@ from dockgate.config import Settings, from_environment
 @click.option(
     "--registry-port", type=click.IntRange(1, 65535), help="The registry's port.  [default: DOCKGATE_REGISTRY_PORT]"
 )
-def command(detach: bool, host: str | None, port: int | None, registry_port: int | None) -> None:
+@click.option("--link-descriptor", type=int, hidden=True, help="The file descriptor to which the link is written.")
+def command(
+    detach: bool, host: str | None, port: int | None, registry_port: int | None, link_descriptor: int | None
+) -> None:
     """Start the server on this machine.
 
     The server includes a git host and a registry, and starts podman's service. Run it as root: builds need that. It
@@ -38,8 +42,7 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
     else:
         from dockgate.bootstrap import serve
 
-        # Not into a file: the link is a secret.
-        serve.run(settings, on_ready=partial(_print_link, settings) if sys.stdout.isatty() else lambda: None)
+        serve.run(settings, on_ready=partial(_announce_link, settings, link_descriptor))
 
 
 def _start_in_background(settings: Settings) -> None:
@@ -47,10 +50,11 @@ def _start_in_background(settings: Settings) -> None:
     from dockgate.server.bind_config import read_listen_address
     from dockgate.shared.addresses import make_console_url
 
-    daemon.start(settings)
+    link = daemon.start(settings)
     url = read_listen_address(settings).url
     print_text(f"Dockgate runs at {make_console_url(url)}")
-    _print_link(settings)
+    if link:
+        _print_link(link)
     for line in list_next_steps(settings, url, is_root=os.geteuid() == 0):
         print_text(f"  {line}")
 
@@ -74,13 +78,26 @@ def list_next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[
     yield "dockgate down            stops it"
 
 
-def _print_link(settings: Settings) -> None:
-    """Print the link for the first administrator, if the server has no principals."""
+def _announce_link(settings: Settings, descriptor: int | None) -> None:
+    """Write the link for the first administrator to the descriptor, or print it to a terminal.
+
+    It is a secret: it goes into no file. If the server has a principal, the descriptor gets a blank line.
+    """
     from dockgate.server.bind_config import read_listen_address
-    from dockgate.services.identity.first_admin import LINK_MINUTES, make_link
+    from dockgate.services.identity.first_admin import make_link
     from dockgate.shared.addresses import make_console_url
 
+    if descriptor is None and not sys.stdout.isatty():
+        return
     link = make_link(settings, make_console_url(read_listen_address(settings).url))
-    if link:
-        print_text(f"  {link}")
-        print_text(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")
+    if descriptor is not None:
+        with os.fdopen(descriptor, "w") as pipe:
+            print(link or "", file=pipe)
+    elif link:
+        _print_link(link)
+
+
+def _print_link(link: str) -> None:
+    print_text(f"  {link}")
+    minutes = FIRST_ADMIN_LINK_MINUTES
+    print_text(f"  Open this link within {minutes} minutes to become the administrator. It works once.")

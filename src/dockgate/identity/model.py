@@ -372,6 +372,8 @@ def read_roles(texts: Iterable[str]) -> tuple[tuple[Role, ...], tuple[ProjectRol
 
 # The caller on loopback while no principals exist.
 LOCAL = Principal("local", (Role.ADMIN,))
+# How long the link is valid that adds the first administrator.
+FIRST_ADMIN_LINK_MINUTES = 60
 
 
 def hash_secret(secret: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from dockgate.config import Settings
 from dockgate.server import log_tail, podman_service
@@ -22,10 +23,11 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 
 
-def start(settings: Settings, patience: float = START_SECONDS) -> None:
-    """Start the server in the background, and return when it answers.
+def start(settings: Settings, patience: float = START_SECONDS) -> str | None:
+    """Start the server in the background, and return the first administrator's link when it answers.
 
-    If it does not answer within `patience` seconds, it is stopped. Raises UnavailableError.
+    The link is None if there is a principal. If the server does not answer within `patience` seconds, it is stopped.
+    Raises UnavailableError.
     """
     read_listen_address(settings)
     if _find_running_pid(settings.data) is not None:
@@ -34,19 +36,7 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
     log = settings.data / "logs" / "server.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_start = log_tail.read_size(log)
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "dockgate", "up"),
-                *("--host", settings.host),
-                *("--port", str(settings.port)),
-                *("--registry-port", str(settings.registry_port)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process, links = _launch(settings, log)
 
     def is_ready() -> bool:
         if process.poll() is not None:
@@ -57,11 +47,13 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
         return _find_running_pid(settings.data) == process.pid
 
     try:
-        _wait_until(
-            is_ready,
-            patience,
-            f"the server did not answer within {patience:g} seconds, and was ended; its log is {log}",
-        )
+        with links:
+            _wait_until(
+                is_ready,
+                patience,
+                f"the server did not answer within {patience:g} seconds, and was ended; its log is {log}",
+            )
+            return links.readline().strip() or None
     except BaseException:  # an interrupt of the waiting is meant for the server, too
         process.terminate()
         try:
@@ -69,6 +61,27 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
         raise
+
+
+def _launch(settings: Settings, log: Path) -> "tuple[subprocess.Popen[bytes], IO[str]]":
+    """Start the server's process, and return it with what it writes its link to: a pipe, as the link is a secret."""
+    reader, writer = os.pipe()
+    with log.open("a") as output, os.fdopen(writer, "w"):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "dockgate", "up"),
+                *("--host", settings.host),
+                *("--port", str(settings.port)),
+                *("--registry-port", str(settings.registry_port)),
+                *("--link-descriptor", str(writer)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[writer],
+        )
+    return process, os.fdopen(reader)
 
 
 def stop(settings: Settings, should_purge: bool) -> bool:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dockgate.config import Settings
-from dockgate.identity.model import Permission, Token, hash_secret
+from dockgate.identity.model import FIRST_ADMIN_LINK_MINUTES, Permission, Token, hash_secret
 from dockgate.services.identity.people import TOKEN_DAYS, People, make_token_id
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 
 LINK_PATH = "/first-admin"
-LINK_MINUTES = 60
 # Where the form is sent that replaces the first administrator's token, and how long that token can be replaced.
 REPLACEMENT_PATH = "/first-admin/token"
 REPLACEMENT_MINUTES = 10
@@ -31,7 +30,7 @@ class FirstAdmin:
     def create_link(self) -> str | None:
         """Return the secret of a new link, the only one that works from now on; None if there is a principal."""
         secret = secrets.token_urlsafe(32)
-        expires_at = format_time(self.clock() + timedelta(minutes=LINK_MINUTES))
+        expires_at = format_time(self.clock() + timedelta(minutes=FIRST_ADMIN_LINK_MINUTES))
         return secret if self.store.first_admin_links.replace(hash_secret(secret), expires_at) else None
 
     def require(self, secret: str) -> None:
