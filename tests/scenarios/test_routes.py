@@ -5,6 +5,7 @@ token that is limited to some repositories and pipelines reaches it: "never", "a
 token should not know), or when it is limited to the "repository" or the "pipeline" that the call is about.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -148,43 +149,55 @@ def test_every_route_checks_its_permission_before_it_reads_the_body(callers: Cal
         assert isinstance(answer_map[route], GuardedRoute) or row is OPEN, route
 
 
-@pytest.mark.parametrize("state", ["", "expired", "revoked", "disabled", "unknown", "wrong secret", "nonsense"])
-def test_every_route_needs_a_valid_token(callers: Callers, state: str) -> None:
+def test_every_route_needs_a_valid_token(callers: Callers) -> None:
+    """Each next route is called in another state of a token: that all ask the same guard is tested above."""
+    states = itertools.cycle(("expired", "revoked", "disabled", "unknown", "wrong secret", "nonsense"))
     for route, row in ROUTES.items():
         if row is not OPEN:
-            assert callers.ask(route, state) == 401, route
+            for state in ("", next(states)):
+                assert callers.ask(route, state) == 401, (route, state)
 
 
 def test_a_route_accepts_exactly_the_roles_with_its_permission(callers: Callers) -> None:
-    """Of the roles that it accepts, another one calls each next route: the permission that it needs is tested above."""
+    """Each next route is called by another role that it accepts, and by another one that it does not.
+
+    The permission that it needs is tested above.
+    """
     for number, (route, row) in enumerate(ROUTES.items()):
         if row is not OPEN:
             accepted_roles = [role for role in Role if {row.permission, row.alternative} & PERMISSIONS[role]]
-            accepted_role = accepted_roles[number % len(accepted_roles)]
-            for role in (accepted_role, *(set(Role) - set(accepted_roles))):
+            refused_roles = [role for role in Role if role not in accepted_roles]
+            for roles in filter(None, (accepted_roles, refused_roles)):
+                role = roles[number % len(roles)]
                 status = callers.ask(route, role.value)
                 assert status < 500, route
-                assert (status not in (401, 403)) == (role is accepted_role), (route, role, status)
+                assert (status not in (401, 403)) == (role in accepted_roles), (route, role, status)
 
 
 @pytest.mark.parametrize("kind", ["repository", "pipeline"])
 def test_a_limited_token_has_access_to_its_limits_only(callers: Callers, kind: str) -> None:
+    """Of a route that all such tokens reach, one of elsewhere is asked; of one that none reaches, one of this place."""
     for route, row in ROUTES.items():
         if row is not OPEN:
-            assert (callers.ask(route, f"other {kind}") == row.refusal) == (row.reach != ALWAYS), route
-            is_reached = row.reach == ALWAYS or kind in row.reach
-            assert (callers.ask(route, f"this {kind}") not in (403, row.refusal)) == is_reached, route
+            if row.reach == ALWAYS or kind in row.reach:
+                assert (callers.ask(route, f"other {kind}") == row.refusal) == (row.reach != ALWAYS), route
+            if row.reach != ALWAYS:
+                is_reached = kind in row.reach
+                assert (callers.ask(route, f"this {kind}") not in (403, row.refusal)) == is_reached, route
 
 
 def test_a_role_for_a_project_counts_there_only(callers: Callers) -> None:
+    """Of a route that every role reaches, one of elsewhere is asked; of one that none reaches, one of this project."""
     for route, row in ROUTES.items():
         if row is not OPEN:
-            assert (callers.ask(route, "other project") == row.refusal) == (row.reach != ALWAYS), route
             is_granted = row.reach != NEVER and row.permission is not ADMINISTER
-            assert (callers.ask(route, "this project") not in (403, row.refusal)) == is_granted, route
-            may_read = READ in (row.permission, row.alternative)
-            status = callers.ask(route, "reader with roles elsewhere")
-            assert (status != 403) == (may_read or row.reach == ALWAYS), (route, status)
+            if is_granted:
+                assert (callers.ask(route, "other project") == row.refusal) == (row.reach != ALWAYS), route
+            if row.reach != ALWAYS:
+                assert (callers.ask(route, "this project") not in (403, row.refusal)) == is_granted, route
+                may_read = READ in (row.permission, row.alternative)
+                status = callers.ask(route, "reader with roles elsewhere")
+                assert (status != 403) == may_read, (route, status)
 
 
 def test_lists_show_only_what_is_in_the_project(callers: Callers) -> None:
