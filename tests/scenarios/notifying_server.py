@@ -1,6 +1,7 @@
 """A server whose targets are a queue of the test, real webhooks and real apprise."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
+from dockgate.store.records import OutboxKind
 
 
 class Queue(MemoryEventTarget):
@@ -43,7 +45,7 @@ class NotifyingServer(ServerSystem):
         self.queue = Queue()
         webhooks = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=2), lambda: datetime.now(UTC))
         adapters = [self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)]
-        super().__init__(folder, target_adapters=adapters, sweep_seconds=0.3)  # tests wait for many attempts
+        super().__init__(folder, target_adapters=adapters, sweep_seconds=3600)  # see `wait_for`
 
     def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
         self.store.event_log.record([self.make_event(kind, subject, key, **detail)])
@@ -64,7 +66,17 @@ class NotifyingServer(ServerSystem):
     def list_message_keys(self, target: str) -> list[str]:
         return list(self.queue.list_messages(target))
 
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
+        """The first true value of the condition, while rules match and messages are sent without a pause for rounds."""
+
+        def match_and_check() -> Any:
+            self.use_cases.event_matcher.run()
+            self.store.outbox.wake(OutboxKind.EVENT)
+            return condition()
+
+        return wait_until(match_and_check, seconds)
+
     def wait_for_matching(self) -> None:
-        """Waits until the rules have matched everything that has happened."""
+        """Let the rules match everything that has happened."""
         newest_number = self.store.event_log.read_newest_seq()
-        wait_until(lambda: self.store.event_cursor.read_position() >= newest_number, 20)
+        self.wait_for(lambda: self.store.event_cursor.read_position() >= newest_number)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.planned_images import make_advisory
+from tests.scenarios.rounds import NEVER, run_rounds_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.attestations.model import Claim
@@ -22,7 +22,6 @@ from dockgate.vulnerabilities.model import Severity
 
 CHANGED, SETTLED = "dev.dockgate.verdict.changed", "dev.dockgate.approval.settled"
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
-SECONDS = 40
 ASSIGNMENT = """\
 kind: PolicyAssignment
 name: short
@@ -40,7 +39,7 @@ def database() -> str:
 
 @pytest.fixture(scope="module")
 def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database) as system:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database, sweep_seconds=NEVER) as system:
         system.apply(ASSIGNMENT)
         yield system
 
@@ -83,11 +82,11 @@ def withdraw(server: ServerSystem, name: str) -> None:
 def settle(server: ServerSystem, image: str) -> None:
     """Wait until the image is approved again, and until callbacks are notified of it."""
     images = server.store.followed_images
-    wait_until(
+    run_rounds_until(
+        server,
         lambda: (
             {followed_image.status for followed_image in images.list() if followed_image.image == image} == {"Approved"}
         ),
-        seconds=SECONDS,
     )
     server.clock.ahead += timedelta(hours=3)
 
@@ -105,12 +104,12 @@ def count_attestations(server: ServerSystem, image: str) -> int:
 def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None:
     image = approve_image(server, "followed")
     assert approve_image(server, "followed", execution="2") == image
-    wait_until(
-        lambda: list_calls(server, "followed1", SETTLED) and list_calls(server, "followed2", SETTLED), seconds=SECONDS
+    run_rounds_until(
+        server, lambda: list_calls(server, "followed1", SETTLED) and list_calls(server, "followed2", SETTLED)
     )
     add_critical_advisory(server, "followed")
     for host in ("followed1", "followed2"):
-        wait_until(lambda host=host: list_calls(server, host), seconds=SECONDS)  # type: ignore[misc]
+        run_rounds_until(server, lambda host=host: list_calls(server, host))  # type: ignore[misc]
         (body,) = list_calls(server, host)
         data = body["data"]
         assert (data["before"], data["status"], data["image"], data["number"]) == ("Approved", "Rejected", image, 1)
@@ -119,7 +118,7 @@ def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None
         assert SECRET not in json.dumps(body)
     withdraw(server, "followed")
     settle(server, image)
-    wait_until(lambda: len(list_calls(server, "followed1")) == 2, seconds=SECONDS)
+    run_rounds_until(server, lambda: len(list_calls(server, "followed1")) == 2)
     assert [body["data"]["status"] for body in list_calls(server, "followed1")] == ["Rejected", "Approved"]
     ids = [headers["webhook-id"] for url, headers, _ in server.webhooks.calls if "//followed1." in url]
     assert len(set(ids)) == 3
@@ -127,16 +126,16 @@ def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None
 
 def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server: ServerSystem) -> None:
     image = approve_image(server, "attested")
-    wait_until(lambda: count_attestations(server, image) == 1, seconds=SECONDS)
+    run_rounds_until(server, lambda: count_attestations(server, image) == 1)
     first = claim(server, image)
     for number in range(2, 5):
         server.clock.ahead += timedelta(days=1, hours=13)  # longer than half of the three days
-        wait_until(lambda number=number: count_attestations(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
+        run_rounds_until(server, lambda number=number: count_attestations(server, image) == number)  # type: ignore[misc]
         assert claim(server, image).verdict == first.verdict
         entries = server.store.outbox.list_entries(OutboxKind.ATTESTATION, image=image)
         assert len(entries) <= 2
     add_critical_advisory(server, "attested")
-    wait_until(lambda: list_calls(server, "attested1"), seconds=SECONDS)
+    run_rounds_until(server, lambda: list_calls(server, "attested1"))
     count = count_attestations(server, image)
     server.clock.ahead += timedelta(days=3)
     server.use_cases.approved_images.review()
@@ -144,7 +143,7 @@ def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server:
     with pytest.raises(DeniedError, match="expired at"):
         claim(server, image)
     withdraw(server, "attested")
-    wait_until(lambda: count_attestations(server, image) == count + 1, seconds=SECONDS)
+    run_rounds_until(server, lambda: count_attestations(server, image) == count + 1)
     assert claim(server, image).image == image
 
 
@@ -157,34 +156,34 @@ def test_what_was_rejected_while_its_registry_was_away_is_not_attested_afterward
 
     server.attestor.fault = fail_as_unavailable
     image = approve_image(server, "late")
-    wait_until(lambda: [entry.attempts for entry in list_entries()] == [1], seconds=SECONDS)
+    run_rounds_until(server, lambda: [entry.attempts for entry in list_entries()] == [1])
     add_critical_advisory(server, "late")
-    wait_until(lambda: list_calls(server, "late1"), seconds=SECONDS)
+    run_rounds_until(server, lambda: list_calls(server, "late1"))
     server.attestor.fault = lambda moment: None
     server.clock.ahead += timedelta(hours=1)
-    wait_until(lambda: list_entries()[0].next_at is None, seconds=SECONDS)
+    run_rounds_until(server, lambda: list_entries()[0].next_at is None)
     assert count_attestations(server, image) == 0
     assert [entry.last_error for entry in list_entries()] == ["the image is not attested: it is Rejected now"]
     withdraw(server, "late")
-    wait_until(lambda: count_attestations(server, image) == 1, seconds=SECONDS)
+    run_rounds_until(server, lambda: count_attestations(server, image) == 1)
     assert claim(server, image).image == image
 
 
 def test_a_clock_that_was_ahead_ends_no_watch_and_no_attestation_is_longer_valid(server: ServerSystem) -> None:
     image = approve_image(server, "jumped", "short.example")
-    wait_until(lambda: list_calls(server, "jumped1", SETTLED), seconds=SECONDS)
+    run_rounds_until(server, lambda: list_calls(server, "jumped1", SETTLED))
     server.clock.ahead += timedelta(days=40)
-    wait_until(lambda: list_calls(server, "jumped1"), seconds=SECONDS)
+    run_rounds_until(server, lambda: list_calls(server, "jumped1"))
     renewed_image = approve_image(server, "future")
-    wait_until(lambda: count_attestations(server, renewed_image) == 1, seconds=SECONDS)
+    run_rounds_until(server, lambda: count_attestations(server, renewed_image) == 1)
     server.clock.ahead -= timedelta(days=40)
     settle(server, image)
-    wait_until(lambda: len(list_calls(server, "jumped1")) == 2, seconds=SECONDS)
+    run_rounds_until(server, lambda: len(list_calls(server, "jumped1")) == 2)
     assert [body["data"]["status"] for body in list_calls(server, "jumped1")] == ["Undetermined", "Approved"]
-    wait_until(lambda: count_attestations(server, renewed_image) == 2, seconds=SECONDS)
+    run_rounds_until(server, lambda: count_attestations(server, renewed_image) == 2)
     assert claim(server, renewed_image).expires_at < format_time(server.clock() + timedelta(days=4))
     add_critical_advisory(server, "jumped")
-    wait_until(lambda: len(list_calls(server, "jumped1")) == 3, seconds=SECONDS)
+    run_rounds_until(server, lambda: len(list_calls(server, "jumped1")) == 3)
     assert list_calls(server, "jumped1")[-1]["data"]["status"] == "Rejected"
     withdraw(server, "jumped")
 
@@ -192,15 +191,12 @@ def test_a_clock_that_was_ahead_ends_no_watch_and_no_attestation_is_longer_valid
 def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSystem) -> None:
     image = approve_image(server, "unwatched", "short.example")
     server.clock.ahead += timedelta(days=2, hours=2)
-    wait_until(lambda: list_calls(server, "unwatched1"), seconds=SECONDS)
+    run_rounds_until(server, lambda: list_calls(server, "unwatched1"))
     (body,) = list_calls(server, "unwatched1")
     assert body["data"]["status"] == "Undetermined"
     assert "not watched any more since" in body["data"]["summary"]
     server.clock.ahead += timedelta(days=7, hours=1)
-    wait_until(
-        lambda: image not in [entry.image for entry in server.store.followed_images.list()],
-        seconds=SECONDS,
-    )
+    run_rounds_until(server, lambda: image not in [entry.image for entry in server.store.followed_images.list()])
     add_critical_advisory(server, "unwatched")
     server.clock.ahead += timedelta(days=3)
     server.use_cases.approved_images.review()
@@ -223,7 +219,7 @@ def test_an_approval_by_a_replaced_policy_counts_only_while_the_present_policy_a
         server.use_cases.approved_images.review()
         if policy == "lenient again":
             settle(server, image)
-        wait_until(lambda statuses=statuses: len(list_calls(server, "moved1")) == len(statuses), seconds=SECONDS)  # type: ignore[misc]
+        run_rounds_until(server, lambda statuses=statuses: len(list_calls(server, "moved1")) == len(statuses))  # type: ignore[misc]
         assert [body["data"]["status"] for body in list_calls(server, "moved1")] == statuses
     data = list_calls(server, "moved1")[0]["data"]
     assert (data["image"], data["policy"]) == (image, "lenient")

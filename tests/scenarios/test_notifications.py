@@ -12,7 +12,6 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
-from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.notifying_server import NotifyingServer
 from tests.scenarios.planned_images import make_advisory
@@ -40,7 +39,7 @@ def test_an_event_arrives_once_at_each_target_of_each_rule(server: NotifyingServ
     for _ in range(3):
         server.record_event("kind.once", n=7)
     server.record_event("kind.else")
-    wait_until(lambda: len(server.list_message_keys("q1")) == 2 and server.list_message_keys("q2"), 20)
+    server.wait_for(lambda: len(server.list_message_keys("q1")) == 2 and server.list_message_keys("q2"), 20)
     server.wait_for_matching()
     key = "kind.once/service web/1"
     assert sorted(server.list_message_keys("q1")) == [f"another/{key}", f"once/{key}"]
@@ -57,10 +56,10 @@ def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server:
         server.add_rule("real", "kind.real", "hook", {"name": "mail", "group": "1s"})
         for number in range(5):
             server.record_event("kind.real", key=str(number), service=f"web-{number}", status="Rejected")
-        wait_until(lambda: len(receiver.requests) == 5, 30)
+        server.wait_for(lambda: len(receiver.requests) == 5, 30)
         server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
-        wait_until(lambda: mailbox.mails, 30)
+        server.wait_for(lambda: mailbox.mails, 30)
         bodies = [Webhook(SECRET).verify(body.decode(), headers) for _, headers, body in receiver.requests]
         assert [body["data"]["detail"]["service"] for body in bodies] == [f"web-{number}" for number in range(5)]
         (mail,) = mailbox.mails
@@ -99,7 +98,7 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
         server.clock.ahead += timedelta(seconds=5)
 
     update("1")
-    wait_until(lambda: server.list_message_keys("team"), 20)
+    server.wait_for(lambda: server.list_message_keys("team"), 20)
     (message,) = server.queue.list_messages("team").values()
     assert message.title == "CVE-2026-1: 150 images affected"
     assert "and 140 more" in message.text
@@ -109,7 +108,7 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
     server.record_event("verdict.changed", "image x", repository="team/app", image="sha256:x", status="Approved")
     server.wait_for_matching()
     server.clock.ahead += timedelta(seconds=5)
-    wait_until(lambda: len(server.list_message_keys("team")) == 2, 20)
+    server.wait_for(lambda: len(server.list_message_keys("team")) == 2, 20)
     assert list(server.queue.list_messages("team").values())[1].title == "team/app@sha256:x: Approved"
 
 
@@ -127,9 +126,9 @@ def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server:
     server.use_cases.event_matcher.run()
     assert server.list_message_keys("quiet") == []
     server.clock.ahead += timedelta(hours=1, minutes=1)
-    wait_until(lambda: len(server.list_message_keys("quiet")) == 2, 20)
+    server.wait_for(lambda: len(server.list_message_keys("quiet")) == 2, 20)
     server.clock.ahead += timedelta(hours=1)
-    wait_until(lambda: len(server.list_message_keys("quiet")) == 3, 20)
+    server.wait_for(lambda: len(server.list_message_keys("quiet")) == 3, 20)
     assert "All is well" in list(server.queue.list_messages("quiet").values())[2].title
 
 
@@ -140,8 +139,8 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     server.queue.down.add("dead")
     for number in range(8):
         server.record_event("kind.down", f"service {number}")
-    wait_until(lambda: len(server.list_message_keys("alive")) == 8, 30)
-    delivered_messages = wait_until(
+    server.wait_for(lambda: len(server.list_message_keys("alive")) == 8, 30)
+    delivered_messages = server.wait_for(
         lambda: len(messages := server.get("/targets/alive/delivered-messages")) == 8 and messages, 30
     )
     assert [message["rule"] for message in delivered_messages] == ["down"] * 8
@@ -157,7 +156,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
         server.clock.ahead += timedelta(minutes=20)
         return server.get("/targets/dead")
 
-    wait_until(lambda: advance_and_get_target()["is_failing"], 30)
+    server.wait_for(lambda: advance_and_get_target()["is_failing"], 30)
     status = server.get("/targets/dead")
     assert (status["waiting"], status["paused_until"] is not None) == (8, True)
     assert status["last_error"] == "dead is down. Wait."
@@ -178,7 +177,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
         server.services.events.targets.trim()
         return bool(advance_and_get_target()["dead"] == 8)
 
-    wait_until(advance_until_given_up, 120)
+    server.wait_for(advance_until_given_up, 120)
     letters = server.get("/targets/dead/dead-letters")
     assert [letter["rule"] for letter in letters] == ["down"] * 8
     first = server.client.get("/targets/dead/dead-letters?limit=5")
@@ -187,8 +186,8 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     server.queue.down.clear()
     assert server.post("/targets/dead/dead-letters/redeliver", {"keys": [letters[0]["key"]]}) == {"count": 1}
     assert server.post("/targets/dead/dead-letters/redeliver", {}) == {"count": 7}
-    wait_until(lambda: len(server.list_message_keys("dead")) == 8, 30)
-    wait_until(lambda: not server.get("/targets/dead")["failures"], 10)
+    server.wait_for(lambda: len(server.list_message_keys("dead")) == 8, 30)
+    server.wait_for(lambda: not server.get("/targets/dead")["failures"], 10)
 
 
 def test_a_rule_that_its_own_pipeline_triggers_stops(server: NotifyingServer) -> None:
@@ -206,15 +205,15 @@ def test_a_rule_that_its_own_pipeline_triggers_stops(server: NotifyingServer) ->
     transformer = {"inputPathsMap": {"i": "$.detail.image"}, "inputTemplate": '{"IMAGE": "<i>"}'}
     server.add_rule("loop", "kind.loop", {"name": "start", "inputTransformer": transformer})
     server.record_event("kind.loop", "x", image="sha256:1")
-    executions = wait_until(lambda: server.get("/pipelines/looping/executions"), 20)
+    executions = server.wait_for(lambda: server.get("/pipelines/looping/executions"), 20)
     trigger = executions[0]["trigger"]
     assert (trigger["variable.IMAGE"], trigger["cause"]) == ("sha256:1", "the rule loop")
     server.record_event("kind.loop", "x", "2", **{"execution-id": executions[0]["id"]})
-    (letter,) = wait_until(lambda: server.get("/targets/start/dead-letters"), 20)
+    (letter,) = server.wait_for(lambda: server.get("/targets/start/dead-letters"), 20)
     assert "started the execution that this event is about" in letter["error"]
     for number in range(5):
         server.record_event("kind.loop", f"y{number}", image="sha256:2")
-    letters = wait_until(
+    letters = server.wait_for(
         lambda: (letters := server.get("/targets/start/dead-letters")) and len(letters) == 4 and letters, 20
     )
     assert "3 times within an hour" in letters[0]["error"]
@@ -318,7 +317,7 @@ def test_an_unexpected_error_shows_nothing_of_a_target(
     server.add_queue("defective")
     server.add_rule("defective", "kind.defective", "defective")
     server.record_event("kind.defective")
-    status = wait_until(lambda: (view := server.get("/targets/defective"))["failures"] and view, 20)
+    status = server.wait_for(lambda: (view := server.get("/targets/defective"))["failures"] and view, 20)
     assert status["last_error"].startswith("the target defective failed with an internal error: ValueError")
     response = server.client.post("/targets/defective/test")
     assert response.status_code == 502
@@ -359,18 +358,21 @@ def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again
         server.advisories.advisories = [*planned_advisories, *published]
 
         def is_changed() -> bool:
+            server.use_cases.verdict_renewal.renew()
             events = server.store.event_log.read(position, 100)
             return any(event.body["detail"].get("status") == status for event in events)
 
-        wait_until(is_changed, 60)
+        server.wait_for(is_changed, 60)
         server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
         server.use_cases.event_matcher.run()
         return len(server.store.event_cursor.list_groups()) + len(server.list_message_keys("news"))
 
-    wait_until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)
+    server.wait_for(lambda: server.store.images.list_inventories(image), 60)
+    server.use_cases.verdict_renewal.renew()
+    assert server.store.fleet_verdicts.list_of_policy("default")
     counts = [publish_and_count(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]
-    wait_until(lambda: len(server.list_message_keys("news")) == 4, 60)
+    server.wait_for(lambda: len(server.list_message_keys("news")) == 4, 60)
     assert counts[-1] == 4
     texts = [message.text for message in server.queue.list_messages("news").values()]
     expected = first.id, "Approved by default, before: Rejected", second.id, "Approved by default, before: Rejected"

@@ -10,6 +10,7 @@ import pytest
 from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory
+from tests.scenarios.rounds import NEVER, run_rounds_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import StoredEvent
@@ -57,7 +58,7 @@ def database() -> str:
 
 @pytest.fixture(scope="module")
 def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database) as system:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database, sweep_seconds=NEVER) as system:
         system.apply(POLICY)
         system.apply(ASSIGNMENT)
         yield system
@@ -99,7 +100,7 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     server.deploy_image(image)
     began = server.clock()
     publish(server, "staged", Severity.CRITICAL)
-    wait_until(lambda: get_service(server, "staged")["at_risk"], seconds=40)
+    run_rounds_until(server, lambda: get_service(server, "staged")["at_risk"])
     deadline = get_service(server, "staged")["at_risk_until"]
     # The review that finds it may have begun just before.
     assert timedelta(days=3, minutes=-1) <= datetime.fromisoformat(deadline) - began < timedelta(days=3, minutes=5)
@@ -111,9 +112,9 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert detail["owners"] == ["role:security", "target:chat"]
 
     server.clock.ahead += timedelta(days=2, hours=1)
-    wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
+    run_rounds_until(server, lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR])
     server.clock.ahead += timedelta(days=1)
-    wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
+    run_rounds_until(server, lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED])
     assert server.is_running(image)
     assert get_service(server, "staged")["at_risk_until"] == deadline
     vulnerability = detail["vulnerabilities"][0]["id"]
@@ -124,12 +125,12 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
         assert " until <time" not in page, path
 
     withdraw(server, "staged")
-    wait_until(lambda: not get_service(server, "staged")["at_risk"], seconds=40)
+    run_rounds_until(server, lambda: not get_service(server, "staged")["at_risk"])
     assert server.redeploy_image(image) == "Deployed"
     assert list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED]
     server.clock.ahead += timedelta(days=1, hours=1)
-    wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
-    wait_until(lambda: len(list_notice_kinds(server, "staged")) == 4, seconds=40)
+    run_rounds_until(server, lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED])
+    run_rounds_until(server, lambda: len(list_notice_kinds(server, "staged")) == 4)
     assert list_notice_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED]
 
 
@@ -138,20 +139,20 @@ def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
     server.deploy_image(image)
     for _ in range(2):
         publish(server, "flapping", Severity.HIGH)
-        wait_until(lambda: get_service(server, "flapping")["at_risk"], seconds=40)
+        run_rounds_until(server, lambda: get_service(server, "flapping")["at_risk"])
         withdraw(server, "flapping")
-        wait_until(lambda: not get_service(server, "flapping")["at_risk"], seconds=40)
+        run_rounds_until(server, lambda: not get_service(server, "flapping")["at_risk"])
         server.clock.ahead += timedelta(hours=1)
     assert list_announced_kinds(server, "flapping") == [BEGAN]
     server.clock.ahead += timedelta(days=1, hours=1)
-    wait_until(lambda: list_announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
+    run_rounds_until(server, lambda: list_announced_kinds(server, "flapping") == [BEGAN, ENDED])
 
 
 def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
     image = server.plan_image("replaced", PlannedFindings())
     server.deploy_image(image)
     publish(server, "replaced", Severity.CRITICAL)
-    wait_until(lambda: list_announced_kinds(server, "replaced") == [BEGAN], seconds=40)
+    run_rounds_until(server, lambda: list_announced_kinds(server, "replaced") == [BEGAN])
     fixed = server.plan_foreign_image("replaced-fixed", PlannedFindings())
     server.builder.digests["replaced/app"] = fixed
     server.push("replaced")
@@ -159,7 +160,7 @@ def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
     server.scan_may_end[fixed].set()
     execution = server.post("/pipelines/replaced/executions")["id"]
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded", seconds=20)
-    wait_until(lambda: list_announced_kinds(server, "replaced") == [BEGAN, ENDED], seconds=40)
+    run_rounds_until(server, lambda: list_announced_kinds(server, "replaced") == [BEGAN, ENDED])
     assert not get_service(server, "replaced")["at_risk"]
 
 
@@ -172,7 +173,7 @@ def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> N
         server.advisories = UncheckedDatabase(
             server.clock, [*current_advisories.advisories, make_advisory("x", Severity.LOW, "2")], checked_at
         )
-        wait_until(lambda: get_service(server, "stale")["cannot_judge"], seconds=40)
+        run_rounds_until(server, lambda: get_service(server, "stale")["cannot_judge"])
         service_view = get_service(server, "stale")
         assert (service_view["at_risk"], service_view["at_risk_until"]) == (None, None)
         assert "timed: " in service_view["cannot_judge"]
@@ -180,7 +181,7 @@ def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> N
         assert server.redeploy_image(image) == "Refused"
     finally:
         server.advisories = current_advisories
-    wait_until(lambda: not get_service(server, "stale")["cannot_judge"], seconds=40)
+    run_rounds_until(server, lambda: not get_service(server, "stale")["cannot_judge"])
     assert list_announced_kinds(server, "stale") == []
     assert list_notice_kinds(server, "stale") == []
 
@@ -192,6 +193,6 @@ def test_a_violation_counts_although_advisories_are_stale(server: ServerSystem) 
     try:
         advisories = [*current_advisories.advisories, make_advisory("bad-and-stale", Severity.CRITICAL, "2")]
         server.advisories = UncheckedDatabase(server.clock, advisories, format_time(server.clock() - timedelta(days=8)))
-        wait_until(lambda: get_service(server, "bad-and-stale")["at_risk"], seconds=40)
+        run_rounds_until(server, lambda: get_service(server, "bad-and-stale")["at_risk"])
     finally:
         server.advisories = current_advisories
