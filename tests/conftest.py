@@ -8,9 +8,12 @@ from itertools import groupby
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.engines import leave_sqlite_unsynced, share_compiled_statements
+from tests.examples import scale_examples
 
 # A busy machine is slow now and then, which says nothing about our code.
-settings.register_profile("dockgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "dockgate", max_examples=scale_examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("dockgate")
 
 share_compiled_statements()

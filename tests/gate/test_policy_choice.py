@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.samples import ECOSYSTEMS, RULES, judge
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory
 from tests.gate.test_stricter_policies import CASES, draw_requested_policy, draw_server_policy, make_full_policy
@@ -144,7 +145,7 @@ def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:
 @given(
     draw_inventory(), draw_advisories(), draw_server_policy(), draw_server_policy(), draw_requested_policy(), coverage
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_a_provably_stricter_policy_approves_nothing_more(
     inventory: Inventory,
     published: list[Advisory],
@@ -159,7 +160,7 @@ def test_a_provably_stricter_policy_approves_nothing_more(
 
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale_examples(100), deadline=None)
 def test_every_rule_is_covered_by_the_property(case: VerdictCase, second: VerdictCase) -> None:
     if is_stricter(second.policy, case.policy):
         by_other = replace(case, policy=second.policy)

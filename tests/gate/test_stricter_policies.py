@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.rules.policy_cases import list_cases, make_verdict_case
 from tests.gate.samples import ECOSYSTEMS, RULES, build_policy, judge
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory, limits
@@ -56,7 +57,7 @@ def draw_server_policy(draw: st.DrawFn) -> Policy:
 
 
 @given(draw_inventory(), draw_advisories(), draw_server_policy(), draw_requested_policy(), coverage)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=scale_examples(80), deadline=None)
 def test_an_image_that_passes_the_combined_policy_passes_the_servers_own(
     inventory: Inventory,
     published: list[Advisory],
@@ -81,7 +82,7 @@ STRICTER_POLICIES = [
 
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(STRICTER_POLICIES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 def test_every_rule_is_covered_by_the_property(case: VerdictCase, by: VerdictCase, requested_policy: Policy) -> None:
     def judge_under(policy: Policy) -> Status:
         return evaluate.judge(replace(case, policy=policy), ECOSYSTEMS, RULES, should_remediate=False).status
@@ -94,7 +95,7 @@ def test_every_rule_is_covered_by_the_property(case: VerdictCase, by: VerdictCas
 
 
 @given(draw_inventory(), draw_advisories(), draw_requested_policy(), draw_requested_policy(), coverage)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scale_examples(50), deadline=None)
 def test_merging_two_repository_policies_is_as_strict_as_each(
     inventory: Inventory, published: list[Advisory], first: Policy, second: Policy, coverages: tuple[Coverage, ...]
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.samples import (
     COVERED,
     ECOSYSTEMS,
@@ -291,7 +292,7 @@ given_statements = st.lists(
 
 
 @given(draw_inventory(), draw_advisories(), policies, coverage, given_waivers, given_statements)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=scale_examples(80), deadline=None)
 def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
     inventory: Inventory,
     published: list[Advisory],

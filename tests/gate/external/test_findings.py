@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.gate import external as formats
 from dockgate.gate.external._fields import read_digest, read_number, read_severity, read_timestamp
@@ -203,7 +204,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 @given(name=st.sampled_from(sorted(DOCUMENTS)), data=st.data())
 def test_a_changed_document_is_read_or_refused(name: str, data: st.DataObject) -> None:
     """A random value at any place gives an error, or a report that can be stored."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.fleet.fleets import FleetItem
 from tests.gate.fleet.test_fleet_properties import (
     DIGESTS,
@@ -67,7 +68,7 @@ def add(current_waivers: FleetWaivers, new: FleetWaivers) -> FleetWaivers:
 
 
 @given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()), added_exceptions)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_exemptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exemptions: FleetWaivers) -> None:
     """By the counts of the fleet, too."""
     after = replace(fleet, fleet_waivers=add(fleet.fleet_waivers, exemptions))

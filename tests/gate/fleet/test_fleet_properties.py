@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.fleet.fleets import FleetIndex, FleetItem, build_case
 from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, NOW, RULES, build_policy, make_advisory, make_package
 from tests.gate.test_evaluate_properties import NAMES, VERSIONS, draw_advisories
@@ -325,7 +326,7 @@ def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
 
 
 @given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale_examples(100), deadline=None)
 def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
     for item, results in fleet.judge_by_components(NOW):
         event("by sums" if results is not None else "by the gate")

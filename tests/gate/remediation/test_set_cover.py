@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.gate.remediation.set_cover import (
     EXACT_UP_TO,
@@ -34,7 +35,7 @@ def make_acceptance(expected: list[Requirement]) -> Callable[[frozenset[int]], b
 
 
 @given(requirements)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     cover = find_smallest_set(count, expected, make_acceptance(expected), is_counting=True)
@@ -47,7 +48,7 @@ def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement
 
 
 @given(requirements)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale_examples(100), deadline=None)
 def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     existing = [require for number, require in enumerate(expected) if number % 2]
@@ -57,7 +58,7 @@ def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requi
 
 
 @given(requirements)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale_examples(100), deadline=None)
 def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     for members in (
@@ -114,7 +115,7 @@ def test_few_of_many_sets_are_tried_where_counting_does_not_decide(needed_count:
 
 
 @given(st.integers(1, 60), st.sets(st.integers(0, 59)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale_examples(100), deadline=None)
 def test_asking_for_halves_finds_what_asking_one_by_one_finds(count: int, needed_members: set[int]) -> None:
     needed_members = {index for index in needed_members if index < count}
     members = find_irreducible_set(count, (), needed_members.issubset, is_counting=False)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.samples import judge, limit_findings, make_advisory, make_inventory, make_package
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory
 
@@ -63,7 +64,7 @@ def test_the_outcome_of_a_stored_verdict_on_an_unknown_platform_equals_that_of_t
 
 
 @given(draw_inventory(), draw_advisories(), st.integers(0, 3), coverage)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scale_examples(50), deadline=None)
 def test_the_outcome_of_a_stored_verdict_equals_that_of_the_verdict(
     inventory: Inventory, published: list[Advisory], limit: int, coverages: tuple[Coverage, ...]
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.samples import NOW, make_inventory, make_package, read_policy
 
 from dockgate.gate.model import NonBlockingViolation, Violation
@@ -241,7 +242,7 @@ findings_lists = st.lists(
 
 
 @given(expressions, findings_lists, findings_lists)
-@settings_of(max_examples=200, deadline=None)
+@settings_of(max_examples=scale_examples(200), deadline=None)
 def test_an_accepted_expression_stays_true_with_more_findings(
     when: str, findings: list[Finding], added_findings: list[Finding]
 ) -> None:

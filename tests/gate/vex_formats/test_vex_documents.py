@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.gate import vex_formats
 from dockgate.gate.model import VexStatus
@@ -287,7 +288,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(list_documents()), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=scale_examples(80), deadline=None)
 def test_a_document_changed_anywhere_is_read_or_refused(
     document_case: tuple[str, dict[str, Any]], data: st.DataObject
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.apk import ECOSYSTEM, REPOSITORIES, REPOSITORIES_LIMIT, SIZE_LIMIT
 from dockgate.scanner.ecosystems.apk.installed import LINE_LIMIT, PACKAGES_LIMIT
@@ -136,7 +137,7 @@ def test_too_many_packages_are_unreadable() -> None:
 
 
 def test_changed_bytes_are_read_or_unreadable_but_never_crash() -> None:
-    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=scale_examples(300), deadline=None, database=None, derandomize=True)
     @given(st.lists(st.tuples(st.integers(0, len(MADE) - 1), st.integers(0, 255)), min_size=1, max_size=20))
     def check(changes: list[tuple[int, int]]) -> None:
         content = bytearray(MADE)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ports import Extract
@@ -133,7 +134,7 @@ def test_package_url_becomes_a_package() -> None:
         ECOSYSTEM.build_from_purl(Purl("bitnami", "", "redis"), None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([DOCUMENT, LIST]),
     cut=st.integers(0, 3000),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions
 from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
@@ -165,7 +166,7 @@ def test_package_removed_from_the_cache_with_files_left_is_unread() -> None:
     assert f"{PATH} no longer lists zlib 1.2.13" in "".join(entry.reason for entry in inventory.unread)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([(CACHE, PATH), *((item, "conan.lock") for item in LOCKS)]),
     cut=st.integers(0, 28_000),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.conda import ECOSYSTEM, RECORD_LIMIT
 from dockgate.scanner.ports import Extract
@@ -119,7 +120,7 @@ def test_package_url_becomes_a_package() -> None:
         ECOSYSTEM.build_from_purl(Purl("conda", "", "openssl"), None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     cut=st.integers(0, 1500),
     splice=st.binary(max_size=8) | st.sampled_from([b"null", b"[]", b"{}", b'"', b"1e999", b'"\\ud800"', b'"\\u0000"']),

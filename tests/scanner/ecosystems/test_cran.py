@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.layers import (
     DEBIAN,
     make_dpkg_list,
@@ -180,7 +181,7 @@ def test_removed_description_with_code_left_is_unread() -> None:
     assert "commonmark" not in "".join(entry.reason for entry in inventory.unread)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([COMMONMARK, BIOC, LOCK]),
     cut=st.integers(0, 2000),

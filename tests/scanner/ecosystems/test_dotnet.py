@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.dotnet import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ports import Extract
@@ -186,7 +187,7 @@ def test_any_text_is_ordered_or_refused(version: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 def test_broken_files_are_read_or_unreadable(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(("self-contained.deps.json", "packages.lock.json", "packages.config")))
     raw = bytearray((DATA / name).read_bytes())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.layers import (
     DEBIAN,
     make_dpkg_list,
@@ -272,7 +273,7 @@ def test_removed_or_edited_application_with_code_left_is_unread() -> None:
     assert "which was not read" in join_reasons([*base, make_symlink("app/lib/plug-1.0/ebin", "/opt/plug")])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([COWLIB, MIX, REBAR]),
     cut=st.integers(0, 1200),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions
 from tests.scanner.layers import make_file, make_image, make_symlink, read_image
 
@@ -133,7 +134,7 @@ def test_package_url_becomes_a_package() -> None:
             ECOSYSTEM.build_from_purl(purl, None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(cut=st.integers(0, len(LOCAL)), splice=st.binary(max_size=12))
 def test_damaged_databases_are_read_or_unreadable(cut: int, splice: bytes) -> None:
     with suppress(UnreadableError):

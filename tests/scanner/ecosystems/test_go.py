@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.go import ECOSYSTEM, package_symbols
 from dockgate.scanner.ecosystems.go.buildinfo import INFO_LIMIT
@@ -329,7 +330,7 @@ def test_universal_binary_yields_each_module_once() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=scale_examples(120), deadline=None)
 def test_damaged_programs_are_read_or_unreadable(data: st.DataObject) -> None:
     content = bytearray(_read_cached_program(data.draw(st.sampled_from([*PROGRAMS, "go117", "released", "packed"]))))
     middle = max(content.find(MAGIC), 0)

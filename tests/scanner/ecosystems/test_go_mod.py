@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.go import ECOSYSTEM, MOD_LIMIT
 from dockgate.scanner.ports import Extract
@@ -100,7 +101,7 @@ def test_the_largest_file_takes_no_time() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 def test_damaged_files_are_read_or_unreadable(data: st.DataObject) -> None:
     content = bytearray(GO_MOD.encode())
     for at, piece in data.draw(

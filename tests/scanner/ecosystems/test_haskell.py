@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions
 from tests.scanner.layers import DEBIAN, make_file, make_image, make_symlink, make_whiteouts, read_image
 
@@ -159,7 +160,7 @@ def test_removed_or_edited_entry_with_interfaces_left_is_unread() -> None:
     assert "which was not read" in join_reasons([*base, make_symlink("var/lib/ghc/package.conf.d", "/opt/clean")])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([RANDOM, FREEZE, STACK]),
     cut=st.integers(0, 900),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.java import ECOSYSTEM, LOCK_LIMIT, coordinates
 from dockgate.scanner.ports import Extract
@@ -308,7 +309,7 @@ def test_package_url_becomes_a_package() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 def test_broken_archives_are_read_or_unreadable(data: st.DataObject) -> None:
     raw = bytearray(_SEED)
     for _ in range(data.draw(st.integers(1, 6))):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions
 from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
@@ -121,7 +122,7 @@ def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:
     assert f"{PATH} became HTTP 9.9.9" in join_reasons([make_file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([PROJECT, FIRST, SECOND]),
     cut=st.integers(0, 700),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.npm import ECOSYSTEM
 from dockgate.scanner.ecosystems.npm.lock import COUNT_LIMIT, LOCK_LIMIT
@@ -184,7 +185,7 @@ def test_a_hostile_lockfile_takes_little_time(name: str, content: str) -> None:
     assert time.process_time() - before < 3
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=scale_examples(250), deadline=None)
 @given(
     st.sampled_from(sorted(MADE)), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6)
 )

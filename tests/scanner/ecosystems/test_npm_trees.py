@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.layers import make_file, make_image, make_symlink, read_image
 
 from dockgate.scanner.ecosystems import dpkg
@@ -248,7 +249,7 @@ def test_a_member_named_many_times_is_not_inflated_each_time(count: int) -> None
 SEED = (DATA / "is-odd.zip").read_bytes()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scale_examples(200), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.binary(max_size=8)), min_size=1, max_size=8))
 def test_a_damaged_archive_is_read_or_unreadable(edits: list[tuple[int, bytes]]) -> None:
     content = bytearray(SEED)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions
 from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
@@ -131,7 +132,7 @@ def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([DESCRIPTION, STATE, LOCKED]),
     cut=st.integers(0, 200),

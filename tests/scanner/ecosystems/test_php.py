@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions, read_statements
 
 from dockgate.scanner.ecosystems.php import ECOSYSTEM, FILE_LIMIT
@@ -163,7 +164,7 @@ def test_package_url_becomes_a_package() -> None:
         ECOSYSTEM.build_from_purl(Purl("composer", "", "b", "1"), None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([INSTALLED, LOCK]),
     cut=st.integers(0, 3000),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions
 
 from dockgate.scanner.ecosystems.pub import ECOSYSTEM, LOCK_LIMIT, VERSION_LIMIT
@@ -80,7 +81,7 @@ def test_package_url_becomes_a_package() -> None:
         ECOSYSTEM.build_from_purl(Purl("pub", "", "http"), None)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scale_examples(200))
 @given(
     cut=st.integers(0, 1500),
     splice=st.binary(max_size=12) | st.sampled_from([b"\n  a:\n", b"version: ", b"source: git\n", b"{", b"&a "]),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.python import ECOSYSTEM
 from dockgate.scanner.ecosystems.python.lock import COUNT_LIMIT, LOCK_LIMIT
@@ -225,7 +226,7 @@ def test_an_egg_without_metadata_is_unreadable() -> None:
         read("a.egg", content.getvalue())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scale_examples(150), deadline=None)
 @given(
     st.sampled_from([*MADE, "own.egg"]),
     st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.python import ECOSYSTEM
 from dockgate.scanner.ecosystems.python.zip_packages import MEMBER_LIMIT
@@ -121,7 +122,7 @@ def make_decoy(count: int, offset: int, comment: int) -> bytes:
     return names + END + struct.pack("<4H2IH", 0, 0, count, count, len(names), offset, comment)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scale_examples(300), deadline=None)
 @given(
     before=st.binary(max_size=40),
     count=st.integers(-2, 2),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.test_rpm_header import BASH, make_header
 
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM, ndb
@@ -94,7 +95,7 @@ def mutate_database(path: str, changes: list[tuple[int, int]]) -> bytes:
 
 @pytest.mark.parametrize("path", MADE)
 def test_changed_bytes_are_read_or_unreadable_but_never_crash(path: str) -> None:
-    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=scale_examples(300), deadline=None, database=None, derandomize=True)
     @given(st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 255)), min_size=1, max_size=20))
     def check(changes: list[tuple[int, int]]) -> None:
         with suppress(UnreadableError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.ecosystems.orders import compare_versions, read_statements
 
 from dockgate.scanner.ecosystems.ruby import ECOSYSTEM, HEADER_LIMIT, LOCK_LIMIT, VERSION_LIMIT
@@ -214,7 +215,7 @@ def test_a_package_url_may_have_the_platform_in_its_version(purl_version: str, v
         ECOSYSTEM.build_from_purl(Purl("gem", "", "rails"), None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scale_examples(300))
 @given(
     content=st.sampled_from([SPECIFICATION, LOCK]),
     cut=st.integers(0, 700),

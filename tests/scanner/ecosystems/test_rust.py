@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.rust import ECOSYSTEM, LIST_LIMIT, LOCK_LIMIT
 from dockgate.scanner.formats.executable import READ_LIMIT
@@ -226,7 +227,7 @@ def test_a_large_lockfile_takes_little_time(piece: str) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale_examples(100), deadline=None)
 def test_damaged_programs_and_lockfiles_are_read_or_unreadable(data: st.DataObject) -> None:
     crates = [{"name": "a", "version": "1.0.0", "source": "crates.io", "kind": "runtime", "dependencies": [0]}]
     raw = json.dumps({"packages": crates}).encode()

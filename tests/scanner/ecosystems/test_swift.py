@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 
 from dockgate.scanner.ecosystems.swift import ECOSYSTEM, LOCK_LIMIT
 from dockgate.scanner.ports import Extract
@@ -127,7 +128,7 @@ def test_package_url_becomes_a_package() -> None:
             ECOSYSTEM.build_from_purl(purl, None)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scale_examples(200))
 @given(
     content=st.sampled_from(LOCKS),
     cut=st.integers(0, 900),

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.shell import check_words
 
 from dockgate.gate.model import Upgrade
@@ -77,7 +78,7 @@ strange = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @given(name=strange, version=strange, path=strange)
 @example(name="y", version="1.1", path="a'b")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str, version: str, path: str) -> None:
     ecosystem = kind.osv_names[0] if kind.osv_names else ""
     for package_name, at in product(

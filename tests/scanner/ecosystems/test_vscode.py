@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.layers import DEBIAN, make_file, make_image, make_symlink, make_whiteouts, read_image
 
 from dockgate.scanner.ecosystems.vscode import ECOSYSTEM
@@ -196,7 +197,7 @@ def test_no_link_hides_an_extension() -> None:
     assert [package.name for package in inventory.packages] == ["a.b", "ms-vscode.vscode-js-profile-table"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scale_examples(200))
 @given(
     content=st.sampled_from([EXTENSION, PRODUCT, make_manifest()]),
     cut=st.integers(0, 1800),

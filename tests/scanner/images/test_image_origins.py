@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.scanner.images import make
 from tests.scanner.images.client import open_remote
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
@@ -125,7 +126,7 @@ JSON = st.recursive(
 FIELDS = st.sampled_from(["empty_layer", "created_by", "comment", "config", "User", "Labels", "history", "created"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 @given(st.dictionaries(FIELDS, JSON | st.lists(st.dictionaries(FIELDS, JSON))), st.integers(0, 3))
 def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any], layers: int) -> None:
     def fetch(name: str | None, digest: str) -> bytes:

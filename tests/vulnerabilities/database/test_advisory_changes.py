@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.vulnerabilities.database.samples import build_database, make_inventory, make_package, write_folder
 from tests.vulnerabilities.database.updates import EPSS, KEV, LIST, PYPI, VECTOR, make_pypi_record, run_update
 from tests.vulnerabilities.feeds.feed_files import (
@@ -113,7 +114,7 @@ def expand_keys(keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 @given(folders, folders, st.booleans())
 def test_the_comparison_finds_what_reading_everything_finds(
     first: dict[str, object], second: dict[str, object], is_mostly_same: bool

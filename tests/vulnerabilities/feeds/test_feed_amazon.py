@@ -10,6 +10,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.vulnerabilities.feeds.feed_files import make_bulletin, make_repository, pack_updateinfo
 from tests.vulnerabilities.feeds.feed_site import serve_files
 
@@ -104,7 +105,7 @@ def test_documents_of_another_form_and_bombs_are_refused(data: bytes) -> None:
         read(data)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=scale_examples(300), deadline=None, derandomize=True)
 @given(st.integers(0, 2**16), st.binary(max_size=8), st.integers(0, 8))
 def test_a_damaged_document_is_read_or_refused(position: int, put: bytes, cut: int) -> None:
     data = SAMPLE.read_bytes()
