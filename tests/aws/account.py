@@ -16,7 +16,7 @@ from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.inspector import ENDED, Inspector
 from tests.aws.fakes.registry import Registry
-from tests.aws.fakes.server import Service, serve_service
+from tests.aws.fakes.server import Service, make_send_hook
 
 from dockgate.aws.functions.handlers import Functions, make_functions
 from dockgate.aws.functions.settings import from_environment
@@ -62,6 +62,8 @@ TABLE: dict[str, Any] = {
     ],
 }
 """as the template makes it"""
+OURS = r"https://(api\.)?(codepipeline|ecr|inspector2)\."
+"""what moto does not answer"""
 SESSION = boto3.session.Session()
 """keeps the service models that it has read"""
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -203,8 +205,8 @@ def make_custom_data(image: str, **variables: str) -> str:
 
 
 @cache
-def get_moto_client(name: str) -> Any:
-    """A client of moto's, for all accounts, one after another: making one takes as long as twenty calls."""
+def get_shared_client(name: str) -> Any:
+    """A client for all accounts, one after another: making one takes as long as twenty calls."""
     return SESSION.client(name, **KEYS)
 
 
@@ -235,33 +237,34 @@ class Account:
     inspector: Inspector = field(default_factory=Inspector)
     registry: Registry = field(default_factory=Registry)
     services: dict[str, Service] = field(default_factory=dict)
-    urls: dict[str, str] = field(default_factory=dict)
     id: str = ACCOUNT
     now: float = SCANNED + 600
     broken: set[str] = field(default_factory=set)
     """operations that fail ("s3.PutObject")"""
     clients: dict[str, Any] = field(default_factory=dict)
+    hooks: ExitStack = field(default_factory=ExitStack)
+    """what leaves the clients to the next account"""
 
     def __post_init__(self) -> None:
         self.approvals.clock = lambda: self.now
 
     def get_client(self, name: str) -> Any:
         if name not in self.clients:
-            url = self.urls.get(name)
-            new_client = SESSION.client(name, endpoint_url=url, **KEYS) if url else get_moto_client(name)
-            new_client.meta.events.register("before-call", self._fail)
-            self.clients[name] = OneAtATime(new_client) if name == "s3" else new_client
+            client = get_shared_client(name)
+            self._hook(client, "before-call", self._fail)
+            if name in self.services:
+                self._hook(client, f"before-send.{name}", make_send_hook(self.services[name]))
+            self.clients[name] = OneAtATime(client) if name == "s3" else client
         return self.clients[name]
+
+    def _hook(self, client: Any, event: str, handler: Any) -> None:
+        client.meta.events.register_first(event, handler)
+        self.hooks.callback(client.meta.events.unregister, event, handler)
 
     def _fail(self, model: Any, **details: Any) -> None:
         if f"{model.service_model.service_name}.{model.name}" in self.broken:
             error = {"Code": "AccessDeniedException", "Message": "this test does not allow it"}
             raise ClientError({"Error": error}, model.name)
-
-    def close(self) -> None:
-        """Leave the clients to the next account."""
-        for client in self.clients.values():
-            client.meta.events.unregister("before-call", self._fail)
 
     def list_fakes(self) -> dict[str, Service]:
         services = (self.approvals.make_service(), self.inspector.make_service(), self.registry.make_service())
@@ -310,14 +313,11 @@ class Account:
 @contextmanager
 def run_account() -> Iterator[Account]:
     new_account = Account()
-    with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), ExitStack() as open_ones:
-        new_account.urls = {
-            name: open_ones.enter_context(serve_service(service)) for name, service in new_account.list_fakes().items()
-        }
+    with mock_aws(config={"core": {"passthrough": {"urls": [OURS]}}}), new_account.hooks:
+        new_account.list_fakes()
         new_account.get_client("s3").create_bucket(
             Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION}
         )
         new_account.get_client("dynamodb").create_table(**TABLE)
         new_account.put_policy(read_builtin_policy("default", rules.load()))
-        open_ones.callback(new_account.close)
         yield new_account

@@ -1,12 +1,15 @@
-"""HTTP servers on loopback that stand in for AWS services, for clients here and for functions in another process."""
+"""Stand-ins for AWS services: for clients of this process without sockets, or as HTTP servers on loopback for any."""
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from tests.aws.fakes.model import list_faults, load_operation
 
 Answer = tuple[int, dict[str, Any]]
@@ -52,25 +55,36 @@ class Service:
         return 200, answer
 
 
+class _Body(BytesIO):
+    """As urllib3 hands a response's body to botocore."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.getvalue()
+
+
+def make_send_hook(service: Service) -> Callable[..., AWSResponse]:
+    """A hook for a client's `before-send`, which answers its requests as `serve_service` does."""
+    routes = _list_routes(service)
+
+    def answer(request: AWSPreparedRequest, **details: Any) -> AWSResponse:
+        status, headers, body = _answer(service, routes, urlsplit(request.url).path, request.headers, request.body)
+        return AWSResponse(request.url, status, HeadersDict(headers), _Body(body))
+
+    return answer
+
+
 @contextmanager
 def serve_service(service: Service) -> Iterator[str]:
     """The service's URL while it answers: JSON 1.1 by its target header, or REST JSON by the path."""
-    routes = {_make_path(service.name, name): name for name in service.operations}
+    routes = _list_routes(service)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-            name = target or routes.get(self.path.partition("?")[0], "")
-            if name not in service.operations:
-                status, answer = 404, {"__type": "UnknownOperationException", "message": name or self.path}
-            else:
-                status, answer = service.answer(name, json.loads(body or b"{}"))
-            text = json.dumps(answer).encode()
+            status, headers, text = _answer(service, routes, self.path.partition("?")[0], self.headers, body)
             self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            if status != 200:
-                self.send_header("x-amzn-ErrorType", answer["__type"])
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
@@ -89,6 +103,23 @@ def serve_service(service: Service) -> Iterator[str]:
         thread.join()
 
 
-def _make_path(service: str, name: str) -> str:
-    path: str = load_operation(service, name).http["requestUri"].partition("?")[0]
-    return path
+def _list_routes(service: Service) -> dict[str, str]:
+    """path -> name of each operation, for REST"""
+    models = [load_operation(service.name, name) for name in service.operations]
+    return {model.http["requestUri"].partition("?")[0]: model.name for model in models}
+
+
+def _answer(
+    service: Service, routes: Mapping[str, str], path: str, headers: Any, body: bytes | None
+) -> tuple[int, dict[str, str], bytes]:
+    target = headers.get("X-Amz-Target", "")
+    target = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+    name = target or routes.get(path, "")
+    if name not in service.operations:
+        status, answer = 404, {"__type": "UnknownOperationException", "message": name or path}
+    else:
+        status, answer = service.answer(name, json.loads(body or b"{}"))
+    answer_headers = {"Content-Type": "application/x-amz-json-1.1"}
+    if status != 200:
+        answer_headers["x-amzn-ErrorType"] = answer["__type"]
+    return status, answer_headers, json.dumps(answer).encode()
