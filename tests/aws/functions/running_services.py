@@ -3,14 +3,8 @@
 import json
 from typing import Any
 
-from tests.aws.account import (
-    ACCOUNT,
-    REGION,
-    REPOSITORY,
-    Account,
-    digest_of,
-    make_finding,
-)
+from moto.sns import sns_backends
+from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, digest_of, make_finding
 
 from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.table import Table
@@ -21,17 +15,13 @@ DAY = 86400
 
 
 class Running:
-    """Two services, of which one runs the image; who is notices gets messages through a queue."""
+    """Two services, of which one runs the image; what the topic sends is kept by moto."""
 
     def __init__(self, aws: Account, **environment: str) -> None:
         self.aws = aws
         topic = aws.get_client("sns").create_topic(Name="notices")["TopicArn"]
-        self._queue = aws.get_client("sqs").create_queue(
-            QueueName="notices",
-            Attributes={"VisibilityTimeout": "3600"},  # a message is received once
-        )["QueueUrl"]
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:notices"
-        aws.get_client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        self._topic = sns_backends[ACCOUNT][REGION].topics[topic]
+        self._received = 0
         aws.get_client("ecs").create_cluster(clusterName="c")
         aws.complete_scan(IMAGE)
         self.run("web", IMAGE)
@@ -57,8 +47,9 @@ class Running:
 
     def receive_messages(self) -> list[dict[str, Any]]:
         """What the topic has sent since the last call."""
-        result = self.aws.get_client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in result.get("Messages", [])]
+        notifications = self._topic.sent_notifications[self._received :]
+        self._received += len(notifications)
+        return [{"Message": message, "Subject": subject} for _, message, subject, *_ in notifications]
 
     def receive_notices(self) -> list[dict[str, Any]]:
         """The content of the messages since the last call."""
