@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,7 +29,7 @@ class Cloud:
     account: Account
 
     def get_client(self, name: str) -> Any:
-        return _get_session().client(name)
+        return _get_shared_client(name)
 
     def list_operations(self) -> set[str]:
         return {name for _, name, _ in self.formation.called}
@@ -37,9 +37,19 @@ class Cloud:
 
 @contextmanager
 def run_cloud() -> Iterator[Cloud]:
-    with mock_aws():
-        formation = Formation(lambda name: _get_session().client(name))
-        yield Cloud(formation, Account(client=lambda name: _make_watched_client(name, formation)))
+    with mock_aws(), ExitStack() as hooks:
+        formation = Formation(_get_shared_client)
+
+        @cache
+        def get_watched_client(name: str) -> Any:
+            client = _get_shared_client(name, is_watched=True)
+            keep, call = _make_hooks(formation)
+            for event, handler in (("provide-client-params.*", keep), ("before-call.*.*", call)):
+                client.meta.events.register_first(event, handler)
+                hooks.callback(client.meta.events.unregister, event, handler)
+            return client
+
+        yield Cloud(formation, Account(client=get_watched_client))
 
 
 @cache
@@ -48,13 +58,11 @@ def _get_session() -> Any:
     return boto3.session.Session(**KEYS)
 
 
-def _make_watched_client(name: str, formation: Formation) -> Any:
-    """A client whose calls are recorded, may be denied, and go to our CloudFormation where they are for it."""
-    client = _get_session().client(name)
-    keep, call = _make_hooks(formation)
-    client.meta.events.register_first("provide-client-params.*", keep)
-    client.meta.events.register_first("before-call.*.*", call)
-    return client
+@cache
+def _get_shared_client(name: str, is_watched: bool = False) -> Any:
+    """A client for all accounts, one after another. A watched one has the account's hooks: its calls are recorded, may
+    be denied, and go to our CloudFormation where they are for it."""
+    return _get_session().client(name)
 
 
 @contextmanager
