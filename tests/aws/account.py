@@ -251,13 +251,13 @@ class Account:
     def get_client(self, name: str) -> Any:
         if name not in self.clients:
             client = get_shared_client(name)
-            self._hook(client, "before-call", self._fail)
+            self._register_hook(client, "before-call", self._fail)
             if name in self.services:
-                self._hook(client, f"before-send.{name}", make_send_hook(self.services[name]))
+                self._register_hook(client, f"before-send.{name}", make_send_hook(self.services[name]))
             self.clients[name] = OneAtATime(client) if name == "s3" else client
         return self.clients[name]
 
-    def _hook(self, client: Any, event: str, handler: Any) -> None:
+    def _register_hook(self, client: Any, event: str, handler: Any) -> None:
         client.meta.events.register_first(event, handler)
         self.hooks.callback(client.meta.events.unregister, event, handler)
 

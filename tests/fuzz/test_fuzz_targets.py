@@ -53,10 +53,10 @@ def test_damaged_inputs_of_each_part_are_read_or_refused(target: Target) -> None
         chance = Random(part.name)  # noqa: S311 a repeatable sample
         seeds = part.seeds()
         for _ in range(8):
-            part.call(damage_input(chance.choice(seeds), chance))
+            part.call(make_damaged_input(chance.choice(seeds), chance))
 
 
-def damage_input(seed: bytes, chance: Random) -> bytes:
+def make_damaged_input(seed: bytes, chance: Random) -> bytes:
     """Up to six bytes and runs of bytes replaced, removed or inserted, and often the end cut off."""
     data = bytearray(seed)
     for _ in range(chance.randint(0, 6)):

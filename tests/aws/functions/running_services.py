@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from moto.sns import sns_backends
+from moto.sns.models import sns_backends
 from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, digest_of, make_finding
 
 from dockgate.aws.functions.handlers import Functions
@@ -21,7 +21,7 @@ class Running:
         self.aws = aws
         topic = aws.get_client("sns").create_topic(Name="notices")["TopicArn"]
         self._topic = sns_backends[ACCOUNT][REGION].topics[topic]
-        self._received = 0
+        self._received_count = 0
         aws.get_client("ecs").create_cluster(clusterName="c")
         aws.complete_scan(IMAGE)
         self.run("web", IMAGE)
@@ -47,8 +47,8 @@ class Running:
 
     def receive_messages(self) -> list[dict[str, Any]]:
         """What the topic has sent since the last call."""
-        notifications = self._topic.sent_notifications[self._received :]
-        self._received += len(notifications)
+        notifications = self._topic.sent_notifications[self._received_count :]
+        self._received_count += len(notifications)
         return [{"Message": message, "Subject": subject} for _, message, subject, *_ in notifications]
 
     def receive_notices(self) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ it as its input, for ministack takes none from outside.
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,10 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from tests.aws.account import PIPELINE, digest_of, make_approval_message, make_finding
+from tests.aws.account import PIPELINE, make_approval_message
 from tests.aws.page import list_permissions
 from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, run_cloud, wait_until
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import Live
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.queues.sqs import SqsQueue
@@ -208,31 +206,3 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     assert {item["pipeline"] for item in server.get("/approvals")} == {PIPELINE}
     assert aws.fakes.approvals.pipelines.keys() == {PIPELINE}
     assert (aws.fakes.approvals.refused, aws.fakes.list_faults()) == (0, [])
-
-
-def test_a_server_process_answers_from_inspectors_findings_and_ends_at_once(aws: Cloud, tmp_path: Path) -> None:
-    queue, image = Queue(aws, QUEUES), digest_of(77)
-    token = aws.fakes.ask(image)
-    aws.fakes.complete_scan(image, make_finding(image, "CRITICAL"))
-    settings = {
-        "DOCKGATE_APPROVAL_QUEUE": queue.arn,
-        "DOCKGATE_ECR_QUEUE": Queue(aws, QUEUES).arn,
-        "DOCKGATE_INSPECTOR": f"{ACCOUNT_ID}.dkr.ecr.*",
-        "DOCKGATE_BLOBS": "s3://artifacts/live",
-        "DOCKGATE_CACHE": str(tmp_path / "cache"),
-    }
-    live = Live(tmp_path, environment={**aws.environment, **settings})
-    live.start()
-    try:
-        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=make_approval_message(token, image, "2126-07-07T20:22Z"))
-        wait_until(lambda: aws.fakes.approvals.answered.get(token) == "Rejected", "the action is answered")
-        assert "1 CRITICAL finding" in aws.fakes.approvals.summaries[token]
-        wait_until(queue.empty, "the message is deleted")
-        begin = time.monotonic()
-        live.stop()
-        assert time.monotonic() - begin < 15  # though it waits 20 seconds for messages
-    finally:
-        live.purge()
-    log = (tmp_path / "server.log").read_text()
-    assert token not in log
-    assert "Traceback" not in log

@@ -1,18 +1,20 @@
-"""The server's registry with its images in S3, pushed and pulled by skopeo through the proxy and without it.
+"""A server process with its images and artifacts in S3, which takes approvals from a queue and findings from Inspector.
 
-It has the permissions that docs/how-to/aws-adapters.md lists.
+Images are pushed and pulled by skopeo through the proxy and without it. For them the server has the permissions that
+docs/how-to/aws-adapters.md lists; those for queues and artifacts are in `test_adapters`.
 """
 
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.aws.account import REGION
+from tests.aws.account import REGION, digest_of, make_approval_message, make_finding
 from tests.aws.page import list_permissions
-from tests.aws.real.cloud import Cloud, run_cloud
+from tests.aws.real.cloud import ACCOUNT_ID, Cloud, run_cloud, wait_until
 from tests.ports import find_free_port
 from tests.scanner.images import make
 from tests.scenarios.live import Live
@@ -29,30 +31,44 @@ PERMISSIONS = {name for name in list_permissions("Store the registry's images in
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with run_cloud(tmp_path_factory.mktemp("aws")) as cloud:
-        cloud.get_client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        for bucket in (BUCKET, "artifacts"):
+            configuration = {"LocationConstraint": REGION}
+            cloud.get_client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=configuration)
+        for queue in ("approvals", "pushes"):
+            cloud.get_client("sqs").create_queue(QueueName=queue)
         yield cloud
 
 
 def create_access_key(aws: Cloud) -> dict[str, str]:
     """A user's access key, as variables."""
     iam = aws.get_client("iam")
-    iam.create_user(UserName="registry")
+    iam.create_user(UserName="server")
     resources = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/{PREFIX}/*"]
-    statement = {"Effect": "Allow", "Action": sorted(PERMISSIONS), "Resource": resources}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_user_policy(UserName="registry", PolicyName="storage", PolicyDocument=document)
-    access_key = iam.create_access_key(UserName="registry")["AccessKey"]
+    statements = [
+        {"Effect": "Allow", "Action": sorted(PERMISSIONS), "Resource": resources},
+        {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::artifacts", "arn:aws:s3:::artifacts/*"]},
+        {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="server", PolicyName="server", PolicyDocument=document)
+    access_key = iam.create_access_key(UserName="server")["AccessKey"]
     return {"AWS_ACCESS_KEY_ID": access_key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": access_key["SecretAccessKey"]}
 
 
-@pytest.fixture
-def live(aws: Cloud, tmp_path: Path) -> Iterator[Live]:
+@pytest.fixture(scope="module")
+def live(aws: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("server")
     environment = {
         **create_access_key(aws),
+        "DOCKGATE_APPROVAL_QUEUE": f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:approvals",
+        "DOCKGATE_BLOBS": "s3://artifacts/live",
+        "DOCKGATE_CACHE": str(folder / "cache"),
+        "DOCKGATE_ECR_QUEUE": f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:pushes",
+        "DOCKGATE_INSPECTOR": f"{ACCOUNT_ID}.dkr.ecr.*",
         "DOCKGATE_REGISTRY_STORAGE": f"s3://{BUCKET}/{PREFIX}",
         "DOCKGATE_REGISTRY_LISTEN": f"127.0.0.1:{find_free_port()}",
     }
-    server = Live(tmp_path / "server", environment={**aws.environment, **environment})
+    server = Live(folder, environment={**aws.environment, **environment})
     server.start()
     assert server.is_alive(), (server.folder / "server.log").read_text()
     try:
@@ -97,7 +113,9 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
             issue_token(live, f"team/app{number}"),
         )
         run_skopeo(live, *push, f"oci:{tmp_path / f'image-{number}'}", target)
+    begin = time.monotonic()
     live.stop()
+    assert time.monotonic() - begin < 15  # though it waits 20 seconds for messages of its queues
     live.start()
     for number, address in enumerate((inside, public)):
         source, pulled_layout = f"docker://{address}/team/app{number}@{digests[number]}", tmp_path / f"pulled-{number}"
@@ -110,3 +128,21 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
     assert not (live.data / "registry").exists()
     secret = live.environment["AWS_SECRET_ACCESS_KEY"].encode()
     assert not [path for path in live.data.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+def test_an_approval_of_a_queue_is_answered_from_inspectors_findings(aws: Cloud, live: Live) -> None:
+    image, sqs = digest_of(77), aws.get_client("sqs")
+    token = aws.fakes.ask(image)
+    aws.fakes.complete_scan(image, make_finding(image, "CRITICAL"))
+    url = sqs.get_queue_url(QueueName="approvals")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody=make_approval_message(token, image, "2126-07-07T20:22Z"))
+    wait_until(lambda: aws.fakes.approvals.answered.get(token) == "Rejected", "the action is answered")
+    assert "1 CRITICAL finding" in aws.fakes.approvals.summaries[token]
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    wait_until(
+        lambda: {*sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()} == {"0"},
+        "the message is deleted",
+    )
+    log = (live.folder / "server.log").read_text()
+    assert token not in log
+    assert "Traceback" not in log
