@@ -24,7 +24,8 @@ GIGABYTE = 2**30
 def check(tmp_path: Path) -> Check:
     data = tmp_path / "data"
     assert Dockgate(data, data)("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
-    return Check(Dockgate(data, tmp_path / "cache", patience=300), tmp_path / "image", seconds=60)
+    large = Dockgate(data, tmp_path / "cache", patience=300)
+    return Check(large, tmp_path / "image", seconds=60, commands=("scan", "gate"))
 
 
 def compress_pieces(pieces: Iterable[bytes]) -> bytes:
