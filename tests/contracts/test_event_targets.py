@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from typing import Any
-from unittest.mock import ANY
 
 import pytest
 from moto import mock_aws
@@ -104,7 +103,8 @@ def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: Ta
     event = {**EVENT, "detail": {**EVENT["detail"], "summary": summary}}
     message = replace(MESSAGE, event=event, data=json.dumps(event), title=summary, text=summary)
     send(system, message)
-    send(system, replace(message, data=json.dumps({"text": summary}), is_custom=True))
+    if system.target.name != "mail":  # takes a text as it is
+        send(system, replace(message, data=json.dumps({"text": summary}), is_custom=True))
     if system.target.type is not TargetType.PIPELINE:  # takes objects alone
         send(system, replace(message, data=summary, is_custom=True))
     if system.target.name == "hook":
@@ -112,7 +112,7 @@ def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: Ta
         assert [event_data["detail"]["summary"], *custom_data] == [sent_text, {"text": sent_text}, sent_text]
     if system.target.name == "mail":
         contents = [message_from_bytes(mail.original_content, policy=default) for mail in system.arrived()]
-        assert [content.get_content().strip() for content in contents] == [sent_text, ANY, sent_text]
+        assert [content.get_content().strip() for content in contents] == [sent_text, sent_text]
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------------
@@ -209,19 +209,16 @@ def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver) -> Non
 # --- apprise ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_mail_has_the_title_as_its_subject_and_the_text(mailbox: Mailbox) -> None:
+def test_a_mail_has_the_title_as_its_subject_and_the_text_and_the_same_id_when_it_is_sent_again(
+    mailbox: Mailbox,
+) -> None:
     hostile = replace(MESSAGE, title="web is at risk\r\nBcc: everyone@example.org")
-    send(make_mail(mailbox), hostile)
-    (envelope,) = mailbox.mails
-    content = envelope.content.decode()
-    assert envelope.rcpt_tos == ["ops@example.org"]
+    for message in (hostile, hostile, replace(MESSAGE, key="another")):
+        send(make_mail(mailbox), message)
+    content = mailbox.mails[0].content.decode()
+    assert mailbox.mails[0].rcpt_tos == ["ops@example.org"]
     assert "Subject: web is at risk Bcc: everyone@example.org" in content
     assert "CVE-2026-1" in content
-
-
-def test_a_mail_that_is_sent_again_has_the_same_id_and_another_mail_another(mailbox: Mailbox) -> None:
-    for message in (MESSAGE, MESSAGE, replace(MESSAGE, key="another")):
-        send(make_mail(mailbox), message)
     ids = [message_from_bytes(mail.original_content)["message-id"] for mail in mailbox.mails]
     assert ids[0] == ids[1] != ids[2]
     assert ids[0] == f"<{MESSAGE.id}@127.0.0.1>"
