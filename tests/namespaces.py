@@ -14,6 +14,11 @@ def enter_network(name: str) -> None:
         _check(_libc.setns(file.fileno(), _CLONE_NEWNET), "setns")
 
 
+def take_network() -> None:
+    """Get a network namespace of one's own, with nothing but a loopback device that is down."""
+    _check(_libc.unshare(_CLONE_NEWNET), "unshare")
+
+
 def take_host_name(name: str) -> None:
     """Get a namespace of one's own in which the host has this name."""
     _check(_libc.unshare(_CLONE_NEWUTS), "unshare")

@@ -1,12 +1,12 @@
 """A hostile build reaches neither the host, nor its networks, nor another build; without the box it would."""
 
+import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.forks import run_forked
 
 pytestmark = pytest.mark.real
 
@@ -35,8 +35,7 @@ REACHED_WITHOUT_A_BOX = {
 
 
 def run_attacks(folder: Path, kind: str) -> str:
-    command = ["unshare", "--net", "--", sys.executable, "-m", "tests.delivery.builders.victim", str(folder), kind]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    result = run_forked("tests.delivery.builders.victim", [str(folder), kind], dict(os.environ))
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
     return result.stdout
 

@@ -1,6 +1,6 @@
-"""A host that its own builds attack. A program for a fresh network namespace, where it may have any address:
+"""A host that its own builds attack. A program that takes a network namespace, where it may have any address:
 
-    unshare --net python -m tests.delivery.builders.victim FOLDER boxed|unboxed
+    python -m tests.delivery.builders.victim FOLDER boxed|unboxed
 
 It prints the log of a build, and then what is left of it: "LEFT …" for each process. In the box, a second build of the
 repository follows, which looks for what the first has left.
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.namespaces import take_network
 from tests.parts import run_host, wait_until, write
 
 from dockgate.delivery.ports import BuildRequest
@@ -168,6 +169,7 @@ def find_leaks(marker: str) -> list[str]:
 
 
 def main(folder: Path, kind: str) -> None:
+    take_network()
     secret_file = folder / "secret"
     secret_file.write_text(SECRET)
     os.environ["SERVER_SECRET"] = SECRET
