@@ -16,7 +16,7 @@ from tests.scenarios.advisories import record
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import DECISION_KINDS, FACTORIES
 from tests.vulnerabilities.feeds.feed_files import export, make_kev
 from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 
@@ -45,7 +45,7 @@ def make_settings(folder: Path, site: Site, period: float) -> Settings:
     return Settings(folder, folder, feeds=urls, updates=FeedUpdateSettings("auto", periods))
 
 
-@pytest.mark.parametrize("database", FACTORIES)
+@pytest.mark.parametrize("database", DECISION_KINDS)
 def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, site: Site, tmp_path: Path) -> None:
     with ServerSystem(tmp_path, database=database, feeds=make_settings(tmp_path, site, 1.0)) as server:
         wait_until(lambda: "coverage" in server.get("/status")["database"])

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from tests.scenarios import slow_http
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
@@ -91,7 +92,7 @@ def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
             f"/verdicts/{own_verdict}/case",
             f"/verdicts/{own_verdict}/explanation",
         ):
-            assert httpx.get(f"{site.server.url}/api/v1{path}?{query}").status_code == 401
+            assert slow_http.get(f"{site.server.url}/api/v1{path}?{query}").status_code == 401
         response = visitor.get(f"/verdicts/{own_verdict}/link?{query}&against={second}")
         assert second[7:19] not in response.text
         assert visitor.post(f"/verdicts/{own_verdict}/link?{query}").status_code == 405
@@ -142,11 +143,11 @@ def test_only_who_decides_on_the_image_makes_and_revokes_links_and_it_is_recorde
     url = f"{site.server.url}/api/v1/verdicts/{digest}/link"
 
     def ask(method: str, token: str) -> httpx.Response:
-        return httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, json={"days": 1})
+        return slow_http.request(method, url, headers={"Authorization": f"Bearer {token}"}, json={"days": 1})
 
     limited_token = site.issue_token("approver", repositories=["elsewhere/*"])
     for method in ("POST", "DELETE"):
-        assert httpx.request(method, url).status_code == 401
+        assert slow_http.request(method, url).status_code == 401
         for token in (limited_token, site.tokens[Role.VIEWER], site.tokens[Role.DEVELOPER]):
             assert ask(method, token).status_code == 403
     response = ask("POST", site.tokens[Role.APPROVER])

@@ -8,6 +8,7 @@ from threading import Event
 import httpx
 import pytest
 from tests.parts import wait_until
+from tests.scenarios import slow_http
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE
@@ -27,8 +28,8 @@ def reject(voting: Voting, who: str, execution: str) -> httpx.Response:
     """Reject as `dockgate approval reject`: with the approval's token."""
     headers = {"Authorization": f"Bearer {voting.tokens[who]}"}
     path = f"{voting.server.url}/api/v1/approvals/{voting.get_approval(execution)['id']}"
-    token = httpx.get(path, headers=headers).json().get("token")
-    return httpx.post(f"{path}/reject", json={"token": token, "reason": "not now"}, headers=headers)
+    token = slow_http.get(path, headers=headers).json().get("token")
+    return slow_http.post(f"{path}/reject", json={"token": token, "reason": "not now"}, headers=headers)
 
 
 def add_limited(voting: Voting, name: str, repositories: Sequence[str], role: str = "approver") -> None:
@@ -166,7 +167,7 @@ def test_the_link_to_decide_leads_to_the_approval_that_waits(voting: Voting) -> 
     assert first_stage in text
     execution, digest = voting.start_waiting_execution("twice", "{count: 1}")
     voting.server.post(f"/executions/{execution}/stop", {"reason": "another definition"})
-    voting.server.apply(text.replace("  - name: Deploy", f"{second_stage}  - name: Deploy"))
+    voting.server.apply(text.partition("  - name: Deploy")[0] + second_stage)
     second_execution = voting.server.post("/pipelines/twice/executions")["id"]
     voting.server.end_scan(digest)
     approval = f"{second_execution}/Release/People/1"

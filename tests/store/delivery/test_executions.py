@@ -17,7 +17,15 @@ from tests.store.factories import (
     start_execution,
 )
 
-from dockgate.delivery.model import ActionKey, ApprovalId, ApprovalState, ExecutionId, Pipeline, RunState
+from dockgate.delivery.model import (
+    ActionKey,
+    ApprovalId,
+    ApprovalState,
+    ExecutionId,
+    ExecutionResult,
+    Pipeline,
+    RunState,
+)
 from dockgate.delivery.pipeline import Plan, plan_next
 from dockgate.delivery.trigger import list_starters
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -279,3 +287,22 @@ def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> N
     assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) == first
     assert store.executions.find_last_succeeded("web", "Gate", "Second", third) is None
     assert store.executions.find_last_succeeded("other", "Gate", "Approve", third) is None
+
+
+def test_executions_of_several_pipelines_are_listed_by_pipeline_and_state(store: Store) -> None:
+    first, second = start_at_gate(store), start_execution(store, "second")
+    store.pipelines.put(Pipeline("other", PIPELINE.stages), NOW)
+    third = store.executions.start("other", "push", {}, LATER).id
+    store.executions.stop(first, "not needed", LATER)
+    store.pipelines.put(Pipeline("other", PIPELINE.stages[:1]), LATER)
+
+    assert [execution.id for execution in store.executions.list_newest()] == [third, second]
+    assert store.executions.list_newest(ExecutionResult.STOPPED) == []
+    assert [execution.id for execution in store.executions.list_unfinished()] == [second, third]
+    assert [execution.id for execution in store.executions.list_unfinished([first])] == [first, second, third]
+    assert [execution.id for execution in store.executions.list_unfinished(pipelines=["other"])] == [third]
+    runs = store.executions.list_runs_of_executions([first, third])
+    assert runs == {first: store.executions.list_runs(first), third: []}
+    newest_versions = {pipeline.name: pipeline.version for pipeline in store.pipelines.list_newest()}
+    assert newest_versions == store.pipelines.list_newest_versions() == {"other": 2, "web": 1}
+    assert store.pipelines.get("other", 1).stages == PIPELINE.stages
