@@ -1,13 +1,27 @@
 """Package URLs asked in batches: what a batch leaves behind."""
 
 import gc
+import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import pytest
 
 from dockgate.scanner.model import Inventory
 from dockgate.services.packages import check_packages
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve, Range
+
+
+class TracedAdvisory(Advisory):
+    """Leaves a reference that is dead as soon as nothing uses the advisory any more."""
+
+    __slots__ = ("__weakref__",)
+    references: ClassVar[list[weakref.ref["TracedAdvisory"]]] = []
+
+    def __new__(cls, *_values: object, **_fields: object) -> "TracedAdvisory":
+        advisory = super().__new__(cls)
+        cls.references.append(weakref.ref(advisory))
+        return advisory
 
 
 class Reader:
@@ -18,7 +32,7 @@ class Reader:
     def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         events = (("introduced", "0"), ("fixed", "3.7"))
         return AdvisorySnapshot(
-            (Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.list_coverage()
+            (TracedAdvisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.list_coverage()
         )
 
     def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
@@ -45,21 +59,16 @@ class Reader:
 
 @pytest.mark.parametrize("version", ["3.6", "what"])
 def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) -> None:
-    gc.collect()
+    TracedAdvisory.references.clear()
     gc.disable()
-    before = _count_advisories()
     try:
         answers = list(check_packages([[f"pkg:pypi/idna@{version}"] * 2] * 3, Reader()))
-        assert _count_advisories() == before
+        assert [reference() for reference in TracedAdvisory.references] == [None] * 3
     finally:
         gc.enable()
     assert len(answers) == 6
     assert bool(answers[-1].findings) is (version == "3.6")
     assert bool(answers[-1].undetermined) is (version == "what")
-
-
-def _count_advisories() -> int:
-    return sum(isinstance(result, Advisory) for result in gc.get_objects())
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])
