@@ -144,6 +144,7 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
     assert steps.store.services.get("web").at_risk is None
 
 
+@limit_to_sqlite("steps")
 @pytest.mark.parametrize("readings", range(7))
 def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, readings: int) -> None:
     steps.deployments.deploy(first := steps.prepare_deploy("first"), steps.deployments.register_revision(first))

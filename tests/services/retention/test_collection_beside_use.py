@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.registry import push_index
 from tests.services.collection_site import REPOSITORY, Site
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.retention.garbage_collection import BATCH
@@ -87,6 +87,7 @@ def test_a_collection_waits_until_no_token_can_push(site: Site) -> None:
     permits.require()
 
 
+@limit_to_sqlite("site")
 @pytest.mark.parametrize("moment", ["images", "blobs"])
 def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushes(site: Site, moment: str) -> None:
     """A push may rely on a blob that no manifest names any more."""

@@ -131,6 +131,7 @@ def test_a_server_that_starts_while_the_clock_is_ahead_does_not_believe_it(host:
     assert host.retention_clock() == host.time
 
 
+@limit_to_sqlite("store")
 @pytest.mark.parametrize(("duration", "is_believed"), [(LONGEST_STOP, True), (timedelta(days=3), False)])
 def test_a_server_that_was_stopped_for_long_waits_a_day(host: Host, duration: timedelta, *, is_believed: bool) -> None:
     host.time += duration
@@ -150,6 +151,7 @@ def test_another_process_knows_of_a_jump_that_is_not_believed_yet(host: Host) ->
     assert second() == first() == host.time
 
 
+@limit_to_sqlite("store")
 @pytest.mark.parametrize("days", [-40, 40])
 def test_processes_that_record_in_turn_believe_the_clock_together(host: Host, days: int) -> None:
     """The first one records all the time, the second one only reads, now and then."""
