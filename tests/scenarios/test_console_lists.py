@@ -25,7 +25,7 @@ from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.api.search import MAX_NAMES
 from dockgate.web.console.empty_states import EMPTY_STATES
-from dockgate.web.console.pages.events import MAX_READ
+from dockgate.web.console.pages.events import MAX_READ, PAGE_SIZE
 
 pytestmark = pytest.mark.long
 CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
@@ -61,19 +61,18 @@ def test_images_are_filtered_by_epss_on_the_page_and_in_its_call(site: Site, bro
 
 
 def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browser) -> None:
-    for _ in range(PAGE):
-        site.server.post("/pipelines/api/executions", {})
-    first = browser.get("/pipelines/api").text
-    second = browser.get(_find_link(first, "Next")).text
-    assert 'href="/executions/api-1"' in second
-    assert 'href="/executions/api-2"' not in second
+    site.server.apply(PIPELINE.format(name="paged", repository="api", service="api", timeout="7d"))
+    for number in range(PAGE + 1):
+        execution = site.server.store.executions.start("paged", str(number), {}, "2026-11-28T12:00:00.000Z")
+        site.server.store.executions.stop(execution.id, "only listed", "2026-11-28T12:00:01.000Z")
+    second = browser.get(_find_link(browser.get("/pipelines/paged").text, "Next")).text
+    assert re.findall(r'href="/executions/paged-(\d+)"', second) == ["1"]
     assert _find_link(second, "Next") == ""
-    oldest_page = browser.get("/pipelines/api?sort=number").text
-    assert re.findall(r'href="/executions/api-(\d+)"', oldest_page)[:2] == ["1", "2"]
+    oldest_page = browser.get("/pipelines/paged?sort=number").text
+    assert re.findall(r'href="/executions/paged-(\d+)"', oldest_page)[:2] == ["1", "2"]
     second_page = browser.get(_find_link(oldest_page, "Next")).text
-    assert re.findall(r'href="/executions/api-(\d+)"', second_page) == [str(PAGE + 1)]
-    rejected_page = browser.get("/pipelines/api?result=Rejected&sort=number").text
-    assert 'href="/executions/api-1"' in rejected_page
+    assert re.findall(r'href="/executions/paged-(\d+)"', second_page) == [str(PAGE + 1)]
+    assert 'href="/executions/api-1"' in browser.get("/pipelines/api?result=Rejected&sort=number").text
     assert 'href="/executions/api-1"' not in browser.get("/pipelines/api?result=Failed&sort=number").text
     assert str(EMPTY_STATES["executions"].no_match_sentence) in browser.get("/pipelines/api?result=Succeeded").text
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
@@ -139,27 +138,30 @@ def _make_event(service: str, number: int) -> NewEvent:
 
 
 def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) -> None:
-    site.server.store.event_log.record([_make_event("filler", number) for number in range(MAX_READ)])
-    site.server.store.event_log.record([_make_event("order", number) for number in range(250)])
+    log = site.server.store.event_log
+    log.record([_make_event("filler", number) for number in range(MAX_READ)])
+    begin = log.read_newest_seq()
+    log.record([_make_event("order", number) for number in range(350)])
     numbers = {}
-    for sort, title, back in (("-number", "Older", "Newer"), ("number", "Newer", "Older")):
+    for query, title, back in (("sort=-number", "Older", "Newer"), (f"sort=number&after={begin}", "Newer", "Older")):
         listed_numbers: list[int] = []
-        path = f"/events?sort={sort}"
-        while path:
+        path = f"/events?{query}"
+        while path and begin not in listed_numbers:
             html = browser.get(path).text
             assert "1,000+ in all" in html
             listed_numbers += map(int, re.findall(r'<tr id="e(\d+)"', html))
             path = _find_link(html, title)
-        numbers[sort] = listed_numbers
+        numbers[title] = [number for number in listed_numbers if number > begin]
         backwards: list[int] = []  # from the last page to the second one
-        while path := _find_link(html, back):
+        while begin not in backwards and (path := _find_link(html, back)):
             html = browser.get(path).text
             backwards = [*map(int, re.findall(r'<tr id="e(\d+)"', html)), *backwards]
+        backwards = [number for number in backwards if number > begin]
         end = listed_numbers.index(backwards[-1]) + 1
         assert backwards == listed_numbers[end - len(backwards) : end]
-        assert len(backwards) > MAX_READ
-    numbers["number"] = [number for number in numbers["number"] if number <= numbers["-number"][0]]  # others come in
-    assert numbers["number"] == sorted(numbers["number"]) == numbers["-number"][::-1]
+        assert len(backwards) > PAGE_SIZE
+    numbers["Newer"] = [number for number in numbers["Newer"] if number <= numbers["Older"][0]]  # others come in
+    assert numbers["Newer"] == sorted(numbers["Newer"]) == numbers["Older"][::-1]
     pattern = urlencode({"pattern": '{"detail": {"service": ["order"]}}'})
     html = browser.get(f"/events?sort=number&{pattern}").text
     assert 'name="sort" value="number"' in html
@@ -167,10 +169,8 @@ def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) 
         html = browser.get(_find_link(html, "Newer")).text
     assert 'aria-sort="ascending"' in html
     assert html.count("<tr id=") == 100 == browser.get(_find_link(html, "Newer")).text.count("<tr id=")
-    unmatched_pattern = '{"source": ["no-such"]}'
-    assert (
-        "There are newer ones." in browser.get("/events", params={"sort": "number", "pattern": unmatched_pattern}).text
-    )
+    unmatched_query = {"sort": "number", "pattern": '{"source": ["no-such"]}'}
+    assert "There are newer ones." in browser.get("/events", params=unmatched_query).text
 
 
 # A page of each kind with tables of its own, and the names and columns of these.
