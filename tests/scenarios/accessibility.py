@@ -1,6 +1,6 @@
 """What axe finds on a page in a real browser, by scheme and width, and whether the page fits its window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -12,7 +12,7 @@ CHROMIUM = Path(__file__).with_name("chromium_without_netlink.py")
 # The scheme and the width in pixels. Another scheme has other contrasts; a narrow window has other elements.
 LOOKS = (("light", 1440), ("dark", 360))
 # Rules take a time for each element, and the rows of a table look alike.
-ROWS = 4
+ROWS = 2
 KEEP_ROWS = """count => document.querySelectorAll("tbody").forEach(
     body => [...body.rows].slice(count).forEach(row => row.remove()))"""
 DESCRIBE_VIOLATIONS = """
@@ -64,9 +64,11 @@ RUN_AXE_ON_CONTRASTS = f"""() => {{
     const options = {{ resultTypes: ["violations"], runOnly: ["color-contrast"] }}
     return elements.length ? axe.run({{ include: elements }}, options).then({DESCRIBE_VIOLATIONS}) : []
 }}"""
-WIDTHS = (1440, 1100, 768, 360)
+WIDTHS = (1440, 360)
+ALL_WIDTHS = (1440, 1100, 768, 360)
 # Widths at which the text is made twice as large: nothing may leave its box then, or make the page scroll sideways.
-ENLARGED_WIDTHS = (360, 1440)
+ENLARGED_WIDTHS = (360,)
+ALL_ENLARGED_WIDTHS = (360, 1440)
 SPILLING = """() => [...document.querySelectorAll("td, button, .button, .answer, .panel, .chip, .severity, .top")]
     .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 3)
     .filter(box => getComputedStyle(box).overflowX === "visible")
@@ -121,9 +123,8 @@ LIST_FAULTS_OF_WIDTH = f"""least => [
 LIST_FAULTS_OF_ENLARGED_TEXT = f"""() => [
     ...({MEASURE_EXCESS})(), ...({SPILLING})().slice(0, 3).map(box => `leaves its box: ${{box}}`)
 ]"""
-HEIGHT = 900
 # Nothing that is measured depends on the height of the window, and a low one is painted faster.
-LOW_HEIGHT = 200
+HEIGHT = 300
 
 
 def list_faults(page: Page) -> Iterator[str]:
@@ -132,27 +133,29 @@ def list_faults(page: Page) -> Iterator[str]:
     yield from list_axe_faults(page)
 
 
-def list_layout_faults(page: Page) -> Iterator[str]:
+def list_layout_faults(
+    page: Page, widths: Sequence[int] = WIDTHS, enlarged_widths: Sequence[int] = ENLARGED_WIDTHS
+) -> Iterator[str]:
     """What does not fit the page in windows of several widths. The window is then as wide as it was at first."""
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": LOW_HEIGHT})
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": HEIGHT})
         for fault in page.evaluate(LIST_FAULTS_OF_WIDTH, TARGETS.get(width)):
             yield f"{page.url}: {width} px: {fault}"
     page.evaluate("document.documentElement.style.fontSize = '200%'")
-    for width in ENLARGED_WIDTHS:
-        page.set_viewport_size({"width": width, "height": LOW_HEIGHT})
+    for width in enlarged_widths:
+        page.set_viewport_size({"width": width, "height": HEIGHT})
         for fault in page.evaluate(LIST_FAULTS_OF_ENLARGED_TEXT):
             yield f"{page.url}: text of 200 %, {width} px: {fault}"
     page.evaluate("document.documentElement.style.fontSize = ''")
     page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
 
 
-def list_axe_faults(page: Page) -> Iterator[str]:
+def list_axe_faults(page: Page, looks: Sequence[tuple[str, int]] = LOOKS) -> Iterator[str]:
     """What axe finds in a copy of the page, of whose tables only the first rows stay."""
     page.evaluate(KEEP_ROWS, ROWS)
     examiner = _find_examiner(page) or _open_examiner(page)
     examiner.set_content(page.evaluate(COPY_PAGE))
-    for scheme, width in LOOKS:
+    for scheme, width in looks:
         examiner.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         examiner.set_viewport_size({"width": width, "height": HEIGHT})
         faults = examiner.evaluate(RUN_AXE) if examiner.evaluate(SHOWS_MORE) else []

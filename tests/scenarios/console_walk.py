@@ -4,6 +4,16 @@ from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from playwright.sync_api import Page
+from tests.scenarios.accessibility import (
+    ALL_ENLARGED_WIDTHS,
+    ALL_WIDTHS,
+    KEEP_ROWS,
+    LOOKS,
+    ROWS,
+    list_axe_faults,
+    list_layout_faults,
+)
+from tests.scenarios.focus import list_control_forms, list_focus_faults
 from tests.scenarios.planned_images import make_advisory
 
 from dockgate.vulnerabilities.model import Severity
@@ -26,6 +36,35 @@ CHOICES = ("tab", "replay")
 OTHER_PATHS = ("/api", "/static", "/signin/provider")
 LIST_LINKS = """() => [...document.querySelectorAll("a[href^='/']:not([download])")].map(
     link => link.getAttribute("href"))"""
+REMOVE_SURROUNDINGS = "document.querySelectorAll('svg.icons, .rail li, .menu').forEach(part => part.remove())"
+
+
+def list_console_faults(page: Page, *, is_thorough: bool) -> list[str]:
+    """What is wrong with the pages of the console: each is opened once.
+
+    If `is_thorough`, in windows of all widths, in both looks, and of every control. Else a page has one look, the next
+    page the other one, and controls are reached on the pages that have some of a new form.
+    """
+    faults: list[str] = []
+    count = 0
+    seen_forms: set[str] = set()
+    for _ in walk_pages(page):
+        # What surrounds the content is the same on every page.
+        part = "main" if count else "body"
+        faults += list_layout_faults(page, ALL_WIDTHS, ALL_ENLARGED_WIDTHS) if is_thorough else list_layout_faults(page)
+        page.evaluate(KEEP_ROWS, ROWS)
+        forms = list_control_forms(page, part)
+        if is_thorough or not forms <= seen_forms:
+            seen_forms |= forms
+            faults += list_focus_faults(page, part)
+        if count:
+            page.evaluate(REMOVE_SURROUNDINGS)
+        faults += list_axe_faults(page, LOOKS if is_thorough else [LOOKS[count % len(LOOKS)]])
+        count += 1
+        if page.evaluate("document.querySelectorAll('.primary').length") > 1:
+            faults.append(f"{page.url}: more than one primary action")
+    assert count > 50
+    return faults
 
 
 def walk_pages(page: Page) -> Iterator[str]:

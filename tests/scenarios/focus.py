@@ -14,6 +14,14 @@ LIST_CONTROLS = """part => {
     window.controls = [...root.querySelectorAll(selector)].filter(isUsable)
     return window.controls.length
 }"""
+# What controls of a part of a page are, and the elements around them, each form once. Controls that are alike in that
+# are reached alike, and have the same outline.
+LIST_FORMS = """part => {
+    const describe = element => [element.localName, element.className, element.type, element.tabIndex].join(" ")
+    const selector = ":is(a[href], button, input, select, textarea, summary)"
+    return [...new Set([...document.querySelectorAll(`${part} ${selector}`)].map(
+        control => `${describe(control)} in ${describe(control.parentElement)}`))]
+}"""
 # Notes, whenever a key is pressed, which control has had the focus, and what was wrong with how it showed that.
 # Nothing may cover it, such as a header that stays in its place.
 NOTE_FOCUS = """() => {
@@ -58,3 +66,8 @@ def list_focus_faults(page: Page, part: str) -> list[str]:
             break
     page.keyboard.up("Tab")
     return [f"{page.url}: {fault}" for fault in page.evaluate(LIST_FAULTS)]
+
+
+def list_control_forms(page: Page, part: str) -> set[str]:
+    """The forms of the controls within `part`, a selector."""
+    return set(page.evaluate(LIST_FORMS, part))

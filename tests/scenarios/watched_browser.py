@@ -20,9 +20,14 @@ SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console
 
 
 class OpenPage(Protocol):
-    """Opens a page of the console as an administrator, in a window of its own."""
+    """Opens a page of the console as an administrator, in a window of its own.
 
-    def __call__(self, path: str, *, scripts: bool = True, timezone: str | None = None) -> Page: ...
+    Unless `is_shared`, also with cookies, storage and caches of its own.
+    """
+
+    def __call__(
+        self, path: str, *, is_shared: bool = True, scripts: bool = True, timezone: str | None = None
+    ) -> Page: ...
 
 
 class WatchedBrowser:
@@ -71,7 +76,9 @@ def run_watched_chromium() -> Iterator[WatchedBrowser]:
     It runs an event loop in this thread, in which dbos cannot begin: start a server before it.
     """
     with sync_playwright() as playwright:
+        # Windows of a context have one process.
         arguments = ["--no-sandbox", "--in-process-gpu", "--disable-gpu", "--disable-software-rasterizer"]
+        arguments.append("--process-per-site")
         browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=arguments))
         yield browser
         browser.close()

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, StorageState, expect
+from playwright.sync_api import BrowserContext, Page, StorageState, expect
 from tests.scenarios.console_site import Site
 from tests.scenarios.provider_site import ProviderSite
 from tests.scenarios.watched_browser import (
@@ -51,22 +52,33 @@ def session(chromium: WatchedBrowser, site: Site) -> StorageState:
     return state
 
 
-@pytest.fixture
-def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> Iterator[OpenPage]:
-    """Opens a page as that administrator, in a window of its own."""
-    with ExitStack() as contexts:
+@pytest.fixture(scope="package")
+def shared_context(chromium: WatchedBrowser, site: Site, session: StorageState) -> Iterator[BrowserContext]:
+    """The windows of that administrator: what one of them has loaded, the next one has."""
+    context = _make_context(chromium, site, session)
+    yield context
+    context.close()
 
-        def open_page(path: str, *, scripts: bool = True, timezone: str | None = None) -> Page:
-            context = contexts.enter_context(
-                chromium.make_context(
-                    base_url=site.server.console_url,
-                    storage_state=session,
-                    viewport={"width": 1440, "height": 900},
-                    java_script_enabled=scripts,
-                    timezone_id=timezone,
-                )
-            )
+
+def _make_context(chromium: WatchedBrowser, site: Site, session: StorageState, **options: Any) -> BrowserContext:
+    viewport = {"width": 1440, "height": 900}
+    return chromium.make_context(base_url=site.server.console_url, storage_state=session, viewport=viewport, **options)
+
+
+@pytest.fixture
+def open_page(
+    chromium: WatchedBrowser, site: Site, session: StorageState, shared_context: BrowserContext
+) -> Iterator[OpenPage]:
+    """Opens a page as that administrator, in a window of its own."""
+    with ExitStack() as cleanup:
+
+        def open_page(path: str, *, is_shared: bool = True, scripts: bool = True, timezone: str | None = None) -> Page:
+            context = shared_context
+            if not is_shared or not scripts or timezone:
+                options = {"java_script_enabled": scripts, "timezone_id": timezone}
+                context = cleanup.enter_context(_make_context(chromium, site, session, **options))
             page = context.new_page()
+            cleanup.callback(page.close)
             page.goto(path)
             return page
 

@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 from tests.parts import wait_until
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.keyboard import Keyboard
 from tests.scenarios.live import PIPELINE
 from tests.scenarios.watched_browser import OpenPage
 
@@ -76,3 +77,19 @@ def test_a_live_page_offers_no_second_press_while_a_form_is_on_its_way(open_page
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow'))")
     page.evaluate("document.body.dispatchEvent(new Event('refresh', {bubbles: true}))")
     expect(key).not_to_have_value(sent_key)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_is_removed_is_confirmed_by_keyboard(open_page: OpenPage, site: Site, *, scripts: bool) -> None:
+    site.server.apply("kind: Policy\nname: brief\nrules:\n  max_findings: {CRITICAL: 0}\n")
+    site.server.apply("kind: PolicyAssignment\nname: batch\npolicy: brief\nrepositories: ['batch/*']\n")
+    ada = Keyboard(open_page("/policies#assignments", scripts=scripts))
+    ada.reach("Remove batch")  # its summary
+    ada.page.keyboard.press("Enter")
+    ada.press("Remove batch", "brief")
+    ada.reach("Remove brief")
+    ada.page.keyboard.press("Enter")
+    ada.press("Remove brief")
+    ada.expect_text("All repositories are judged by default")
+    assert "brief" not in [policy["name"] for policy in site.server.get("/policies")]
+    assert site.server.get("/policy-assignments") == []

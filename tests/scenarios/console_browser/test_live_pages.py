@@ -97,7 +97,7 @@ def test_a_page_keeps_its_content_while_the_server_is_busy(
 ) -> None:
     """It asks again: for its stream after half a minute, for its content at the next event. Not live, it says so."""
     chromium.expect("503")
-    page = open_page("/signin")
+    page = open_page("/signin", is_shared=False)
     page.clock.install()
     page.route("**/live?*", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
     with page.expect_response("**/live?*"):
@@ -125,7 +125,7 @@ def test_a_page_whose_session_has_ended_leads_to_the_page_to_sign_in(
     open_page: OpenPage, site: Site, chromium: WatchedBrowser
 ) -> None:
     chromium.expect("401")
-    page = open_page("/pipelines?sort=name")
+    page = open_page("/pipelines?sort=name", is_shared=False)
     expect(page.locator("#list")).to_be_visible()
     page.context.clear_cookies()
     site.server.store.event_log.record([_make_event("ended")])
@@ -137,7 +137,7 @@ def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
 ) -> None:
     chromium.expect("401")
     site.server.client.put("/policies/kept", content="max_findings: {LOW: 9}\n").raise_for_status()
-    page = open_page("/policies/kept")
+    page = open_page("/policies/kept", is_shared=False)
     page.get_by_label("Rules, as YAML").fill("max_findings: {LOW: 8}")
     page.get_by_label("Comment").fill("typed comment")
     page.context.clear_cookies()
@@ -173,7 +173,7 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
 ) -> None:
     """Streams end after a while; the next one finds that the session has ended."""
     chromium.expect("401")
-    page = open_page("/signin")
+    page = open_page("/signin", is_shared=False)
 
     def end_session(route: Route) -> None:
         page.context.clear_cookies()
@@ -182,6 +182,12 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
     page.route("**/live?*", end_session, times=1)
     page.goto("/pipelines")
     expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines", timeout=15_000)
+
+
+def test_the_page_of_a_collection_follows_it_to_its_end(open_page: OpenPage, site: Site) -> None:
+    site.server.post("/gc")
+    page = open_page("/gc")
+    expect(page.locator("#runs")).to_contain_text("Succeeded", timeout=30_000)
 
 
 def _make_event(name: str) -> NewEvent:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 from tests.reports.test_exposure import make_exposure
-from tests.scenarios.accessibility import KEEP_ROWS, ROWS, list_axe_faults, list_faults, list_layout_faults
+from tests.scenarios.accessibility import list_faults
 from tests.scenarios.console_site import Site
-from tests.scenarios.console_walk import walk_pages
+from tests.scenarios.console_walk import list_console_faults
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.focus import list_focus_faults
 from tests.scenarios.watched_browser import (
     OpenPage,
     WatchedBrowser,
@@ -21,27 +20,10 @@ from dockgate.reports import _exposure_html
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
-REMOVE_SURROUNDINGS = "document.querySelectorAll('svg.icons, .rail li, .menu').forEach(part => part.remove())"
-
-
 def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> None:
-    """Each page is opened once: the width of its window changes, its controls are reached, and axe looks at it."""
-    page = open_page("/")
-    faults: list[str] = []
-    count = 0
-    for _ in walk_pages(page):
-        faults += list_layout_faults(page)
-        page.evaluate(KEEP_ROWS, ROWS)
-        # What surrounds the content is the same on every page.
-        faults += list_focus_faults(page, "main" if count else "body")
-        if count:
-            page.evaluate(REMOVE_SURROUNDINGS)
-        faults += list_axe_faults(page)
-        count += 1
-        if page.evaluate("document.querySelectorAll('.primary').length") > 1:
-            faults.append(f"{page.url}: more than one primary action")
+    """`make slow` looks at each page in both looks, and in windows of all widths."""
+    faults = list_console_faults(open_page("/"), is_thorough=False)
     assert not faults, "\n".join(faults[:20])
-    assert count > 50
 
 
 LOADING = """() => new Promise(done => {
@@ -198,7 +180,7 @@ def test_a_text_is_checked_while_it_is_typed(open_page: OpenPage) -> None:
 
 
 def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
-    page = open_page("/settings")
+    page = open_page("/settings", is_shared=False)
     page.get_by_label("Single-key shortcuts").select_option("Off")
     page.locator("form[action='/theme'] button").click()
     expect(page.locator("html[data-keys='off']")).to_be_attached()
@@ -264,7 +246,7 @@ def test_a_report_on_exposure_fits_its_window(chromium: WatchedBrowser, tmp_path
 
 
 def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
-    page = open_page("/")
+    page = open_page("/", is_shared=False)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
