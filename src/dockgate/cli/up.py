@@ -92,7 +92,7 @@ def _announce_link(settings: Settings, descriptor: int | None) -> None:
     link = make_link(settings, make_console_url(read_listen_address(settings).url))
     if descriptor is not None:
         with os.fdopen(descriptor, "w") as pipe:
-            print(link or "", file=pipe)
+            pipe.write(f"{link or ''}\n")
     elif link:
         _print_link(link)
 

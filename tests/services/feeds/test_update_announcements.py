@@ -63,7 +63,7 @@ def test_a_faulty_answer_is_announced_once_and_changes_nothing(fault: str, serve
 
 def test_a_feed_is_announced_as_stale_once_until_its_next_success(server: Server, site: Site) -> None:
     server.run(0)
-    site.failing[KEV] = [500] * 1000
+    site.failing[KEV] = [403] * 1000
     for day in range(1, 10):
         server.run(day * 24)
     assert server.list_event_kinds().count("feed.stale") == 1
@@ -139,7 +139,7 @@ def test_a_feed_that_a_clock_announced_as_stale_which_was_ahead_is_announced_whe
     server: Server, site: Site
 ) -> None:
     server.run(0)
-    site.failing[KEV] = [500] * 1000
+    site.failing[KEV] = [403] * 1000
     for day, count in ((1, 0), (9, 1), (10, 1), (2, 1), (6, 1), (7, 2), (8, 2), (12, 2)):
         for hours in (0.1, 2):
             server.run(day * 24 + hours)
