@@ -43,7 +43,6 @@ T = TypeVar("T")
 # For clients of HTTP without TLS: httpx reads the authorities of the system for each client otherwise, in 20 ms.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-BUSYBOX = Path("/usr/bin/busybox")
 # A program for a container that answers on port 8080, and ends on SIGTERM even as process 1.
 SERVE = "trap 'exit 0' TERM; /bin/busybox httpd -p 8080 -h /www; while :; do /bin/busybox sleep 1 & wait $!; done"
 

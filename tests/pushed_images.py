@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.scanner.images.make import make_image
@@ -11,6 +12,7 @@ from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.registry_reference import RegistryReference
 
+BUSYBOX = Path("/usr/bin/busybox")
 PROGRAMS = ("cat", "sh", "test")
 
 
@@ -30,7 +32,7 @@ def _pack_busybox(files: Mapping[str, str]) -> bytes:
     """A layer with /bin/busybox, a few of its programs by their names, and the files."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
-        archive.add("/usr/bin/busybox", "bin/busybox")
+        archive.add(BUSYBOX, "bin/busybox")
         for name in PROGRAMS:
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"

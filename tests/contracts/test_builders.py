@@ -16,8 +16,9 @@ import pytest
 from tests.fakes.builder import MemoryBuilder
 from tests.fakes.registry import MemoryRegistry
 from tests.forks import ForkedProcess, Surroundings
-from tests.parts import BUSYBOX, SMALL, Faults, Host, run_host, wait_until, write
+from tests.parts import SMALL, Faults, Host, run_host, wait_until, write
 from tests.ports import find_free_port
+from tests.pushed_images import BUSYBOX
 
 from dockgate.delivery.builders.sandbox.unboxed import Host as Unboxed
 from dockgate.delivery.ports import Builder, BuildRequest, Registry

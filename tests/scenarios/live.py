@@ -12,12 +12,12 @@ import httpx
 from tests.forks import ForkedProcess, Surroundings, run_forked
 from tests.parts import wait_until
 from tests.ports import find_free_port
+from tests.pushed_images import BUSYBOX
 from tests.scenarios import slow_http
 
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import Access
 
-BUSYBOX = Path("/usr/bin/busybox")
 OS_RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
 PIPELINE = """\
 kind: Pipeline

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from tests.pushed_images import BUSYBOX
 from tests.scenarios import advisories
-from tests.scenarios.live import BUSYBOX, OS_RELEASE, Clone, Live
+from tests.scenarios.live import OS_RELEASE, Clone, Live
 from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, run_watched_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.long]

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,18 @@ _is_watching = threading.Event()
 
 
 def _note_process(event: str, arguments: tuple[object, ...]) -> None:
-    is_of_request = threading.current_thread().name == OF_REQUESTS
-    if event == "subprocess.Popen" and is_of_request and _is_watching.is_set():
+    # The kind of event first: a hook sees every file that is opened, to the end of the process.
+    if event == "subprocess.Popen" and _is_watching.is_set() and threading.current_thread().name == OF_REQUESTS:
         _started_programs.append(str(arguments[1]))
 
 
-sys.addaudithook(_note_process)
+@cache
+def _add_hook() -> None:
+    sys.addaudithook(_note_process)
 
 
 def list_started_programs(call: Callable[[], object]) -> list[str]:
+    _add_hook()
     _started_programs.clear()
     _is_watching.set()
     try:

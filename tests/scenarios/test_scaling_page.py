@@ -161,12 +161,13 @@ def test_each_command_of_the_page_is_run_here() -> None:
 
 def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None:
     node1, admin = site.hosts["node1"], site.hosts["admin"]
-    node1.run(
+    start_output = node1.run(
         "dockgate up --detach\n"
         "printf 'kind: Repository\\nname: shop\\n' > shop.yaml\n"
         "printf 'kind: Target\\nname: hook\\ntype: webhook\\nurl: https://hook.example.org/\\n' > hook.yaml\n"
         "dockgate apply shop.yaml hook.yaml"
     )
+    assert "/first-admin?key=" in start_output
     node1.run(
         "git init -q -b main shop && cd shop && git -c user.name=a -c user.email=a@example.org commit -q --allow-empty "
         "-m first && git push -q http://127.0.0.1:7420/git/shop.git main"
@@ -179,7 +180,7 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     remaining = {path.name for path in (node1.folder / "data").iterdir()}
     assert remaining <= {"podman", "run", "scratch", *(f"dockgate.db{suffix}" for suffix in ("", "-shm", "-wal"))}
     assert (site.folder / "shared" / "secrets.key").exists()
-    site.play("4. Start the servers")
+    assert "/first-admin?key=" not in "".join(site.play("4. Start the servers"))  # ada is one
     (site.folder / "haproxy" / "haproxy.cfg").write_text(site.substitute(read_configuration(), site.hosts["lb"]))
     site.play("5. Balance")
     (result,) = site.play("6. Look at the result")

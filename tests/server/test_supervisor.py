@@ -17,6 +17,7 @@ import pytest
 from tests.forks import ForkedProcess, Surroundings
 from tests.parts import run_host, wait_until, write
 from tests.ports import find_free_port
+from tests.pushed_images import BUSYBOX
 
 from dockgate.delivery.ports import BuildRequest
 from dockgate.server import podman_service, registry_service
@@ -197,7 +198,7 @@ def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_sta
         with run_server(data) as first:
             podman = podman_service.prepare(data, "127.0.0.1:9")
             root = tmp_path / "root"
-            write(root, {"busybox": Path("/usr/bin/busybox").read_bytes()})
+            write(root, {"busybox": BUSYBOX.read_bytes()})
             (root / "busybox").chmod(0o755)
             options = ("--detach", "--name=stays", f"--network={podman.network}")
             podman.run("run", *options, "--rootfs", str(root), "/busybox", "sleep", "4713")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.parts import BUSYBOX, Host, run_host, write
+from tests.parts import Host, run_host, write
+from tests.pushed_images import BUSYBOX
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tests.fakes.registry import MANIFEST, MemoryRegistry
 from tests.fakes.repository_host import MemoryHost
-from tests.parts import BUSYBOX, Host, run_host, write
+from tests.parts import Host, run_host, write
+from tests.pushed_images import BUSYBOX
 
 from dockgate.delivery.fixes import FixChange, FixKind, FixPlan, LockUpdate
 from dockgate.delivery.model import Execution, ExecutionId, Pipeline, RunState
