@@ -131,10 +131,12 @@ class _SenderPool:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _claim_until_stopped(self) -> None:
-        while not self._is_stopping:
+        while True:
+            self.wakeup.clear()
+            if self._is_stopping:  # looked at after `clear`, which may have cleared what `stop` set
+                return
             if not self.handler.is_answer:
                 self.answer_priority.give_way()
-            self.wakeup.clear()
             try:
                 self._claim()
             except Exception as error:
