@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.fakes.event_target import MemoryEventTarget
 from tests.parts import wait_until
+from tests.scenarios.rounds import NEVER
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent, TargetType
@@ -45,7 +46,7 @@ class NotifyingServer(ServerSystem):
         self.queue = Queue()
         webhooks = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=2), lambda: datetime.now(UTC))
         adapters = [self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)]
-        super().__init__(folder, target_adapters=adapters, sweep_seconds=3600)  # see `wait_for`
+        super().__init__(folder, target_adapters=adapters, sweep_seconds=NEVER)  # see `wait_for`
 
     def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
         self.store.event_log.record([self.make_event(kind, subject, key, **detail)])

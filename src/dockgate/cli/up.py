@@ -53,8 +53,7 @@ def _start_in_background(settings: Settings) -> None:
     link = daemon.start(settings)
     url = read_listen_address(settings).url
     print_text(f"Dockgate runs at {make_console_url(url)}")
-    if link:
-        _print_link(link)
+    _print_link(link)
     for line in list_next_steps(settings, url, is_root=os.geteuid() == 0):
         print_text(f"  {line}")
 
@@ -79,25 +78,27 @@ def list_next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[
 
 
 def _announce_link(settings: Settings, descriptor: int | None) -> None:
-    """Write the link for the first administrator to the descriptor, or print it to a terminal.
+    """Write a link for the first administrator to the descriptor, or print it to a terminal.
 
     It is a secret: it goes into no file. If the server has a principal, the descriptor gets a blank line.
     """
+    if descriptor:
+        with os.fdopen(descriptor, "w") as pipe:
+            pipe.write(f"{_make_link(settings) or ''}\n")
+    elif sys.stdout.isatty():
+        _print_link(_make_link(settings))
+
+
+def _make_link(settings: Settings) -> str | None:
     from dockgate.server.bind_config import read_listen_address
     from dockgate.services.identity.first_admin import make_link
     from dockgate.shared.addresses import make_console_url
 
-    if descriptor is None and not sys.stdout.isatty():
-        return
-    link = make_link(settings, make_console_url(read_listen_address(settings).url))
-    if descriptor is not None:
-        with os.fdopen(descriptor, "w") as pipe:
-            pipe.write(f"{link or ''}\n")
-    elif link:
-        _print_link(link)
+    return make_link(settings, make_console_url(read_listen_address(settings).url))
 
 
-def _print_link(link: str) -> None:
-    print_text(f"  {link}")
-    minutes = FIRST_ADMIN_LINK_MINUTES
-    print_text(f"  Open this link within {minutes} minutes to become the administrator. It works once.")
+def _print_link(link: str | None) -> None:
+    if link:
+        minutes = FIRST_ADMIN_LINK_MINUTES
+        print_text(f"  {link}")
+        print_text(f"  Open this link within {minutes} minutes to become the administrator. It works once.")

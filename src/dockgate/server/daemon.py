@@ -26,7 +26,7 @@ STOP_SECONDS = 30
 def start(settings: Settings, patience: float = START_SECONDS) -> str | None:
     """Start the server in the background, and return the first administrator's link when it answers.
 
-    The link is None if there is a principal. If the server does not answer within `patience` seconds, it is stopped.
+    Returns None if there is a principal. If the server does not answer within `patience` seconds, it is stopped.
     Raises UnavailableError.
     """
     read_listen_address(settings)
