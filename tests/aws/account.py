@@ -244,18 +244,21 @@ class Account:
     clients: dict[str, Any] = field(default_factory=dict)
     hooks: ExitStack = field(default_factory=ExitStack)
     """what leaves the clients to the next account"""
+    _making: threading.Lock = field(default_factory=threading.Lock)
+    """taken while a client gets its hooks: with two of a kind a fake would answer each call twice"""
 
     def __post_init__(self) -> None:
         self.approvals.clock = lambda: self.now
 
     def get_client(self, name: str) -> Any:
-        if name not in self.clients:
-            client = get_shared_client(name)
-            self._register_hook(client, "before-call", self._fail)
-            if name in self.services:
-                self._register_hook(client, f"before-send.{name}", make_send_hook(self.services[name]))
-            self.clients[name] = OneAtATime(client) if name == "s3" else client
-        return self.clients[name]
+        with self._making:
+            if name not in self.clients:
+                client = get_shared_client(name)
+                self._register_hook(client, "before-call", self._fail)
+                if name in self.services:
+                    self._register_hook(client, f"before-send.{name}", make_send_hook(self.services[name]))
+                self.clients[name] = OneAtATime(client) if name == "s3" else client
+            return self.clients[name]
 
     def _register_hook(self, client: Any, event: str, handler: Any) -> None:
         client.meta.events.register_first(event, handler)
