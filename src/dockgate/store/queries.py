@@ -34,6 +34,13 @@ from dockgate.store.schema.delivery import pipelines
 
 K = TypeVar("K")
 
+_NEWEST_PIPELINE = (
+    select(pipelines.c.body).where(pipelines.c.name == bindparam("name")).order_by(pipelines.c.version.desc()).limit(1)
+)
+_PIPELINE_VERSION = select(pipelines.c.body).where(
+    pipelines.c.name == bindparam("name"), pipelines.c.version == bindparam("version")
+)
+
 # Values in one statement: databases limit their number.
 BATCH = 500
 
@@ -161,6 +168,11 @@ def is_among_texts(column: ColumnElement[str], values: Collection[str]) -> Colum
     return _IsAmong(column, literal(make_text_list(sorted(values)), _List(Text)))
 
 
+def is_among(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
+    """Return what `is_one_of` returns, for a condition on each of many rows."""
+    return _IsAmong(column, bindparam(parameter, type_=_List(Text)))
+
+
 def is_among_numbers(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
     """Return whether the column is one of the numbers, as `is_among_texts`."""
     return _IsAmong(column, literal(sorted(values), _List(Integer)))
@@ -186,10 +198,11 @@ def make_row(value: Any) -> dict[str, Any]:
 
 def find_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline | None:
     """The newest version of a pipeline, or the given one; None if it does not exist."""
-    query = select(pipelines.c.body).where(pipelines.c.name == name).order_by(pipelines.c.version.desc()).limit(1)
-    if version is not None:
-        query = query.where(pipelines.c.version == version)
-    pipeline: Pipeline | None = connection.scalar(query)
+    pipeline: Pipeline | None
+    if version is None:
+        pipeline = connection.scalar(_NEWEST_PIPELINE, {"name": name})
+    else:
+        pipeline = connection.scalar(_PIPELINE_VERSION, {"name": name, "version": version})
     return pipeline
 
 

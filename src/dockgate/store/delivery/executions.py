@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
 
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import (
@@ -38,9 +38,33 @@ from dockgate.store.queries import (
 from dockgate.store.schema.delivery import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
-EXECUTION = select_as(Execution, executions)
-_ACTION_RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in RunState if not state.is_final]
+EXECUTION = select_as(Execution, executions)
+_EXECUTION_BY_ID = EXECUTION.where(executions.c.id == bindparam("id"))
+_LOCKED_EXECUTION = lock_rows(_EXECUTION_BY_ID)
+_IS_OF_PIPELINE = executions.c.pipeline == bindparam("pipeline")
+_EXECUTION_BY_CAUSE = EXECUTION.where(_IS_OF_PIPELINE, executions.c.cause == bindparam("cause"))
+_LAST_NUMBER = select(func.max(executions.c.number)).where(_IS_OF_PIPELINE)
+_UPDATE_EXECUTION = update(executions).where(executions.c.id == bindparam("of_id"))
+
+_ACTION_RUN = select_as(ActionRun, action_runs)
+_RUN_BY_KEY = _ACTION_RUN.where(action_runs.c.key == bindparam("key"))
+_IS_OF_EXECUTION = action_runs.c.execution == bindparam("execution")
+_RUNS_OF_EXECUTION = _ACTION_RUN.where(_IS_OF_EXECUTION).order_by(action_runs.c.seq)
+_RUNS_OF_EXECUTIONS = _ACTION_RUN.where(is_one_of(action_runs.c.execution, "executions")).order_by(action_runs.c.seq)
+_IS_IN_PROGRESS = action_runs.c.state == RunState.IN_PROGRESS
+_KEYS_IN_PROGRESS = select(action_runs.c.key).where(_IS_OF_EXECUTION, _IS_IN_PROGRESS).order_by(action_runs.c.seq)
+# The actions of a pipeline that have succeeded, the last first, without those of one execution.
+_SUCCEEDED_KEYS = (
+    select(action_runs.c.key)
+    .join(executions, executions.c.id == action_runs.c.execution)
+    .where(_IS_OF_PIPELINE, executions.c.id != bindparam("other_than"))
+    .where(action_runs.c.state == RunState.SUCCEEDED)
+    .order_by(action_runs.c.finished_at.desc(), action_runs.c.seq.desc())
+)
+_IS_KEY = action_runs.c.key == bindparam("of_key")
+_MARK_WAITING = update(action_runs).where(_IS_KEY, _IS_IN_PROGRESS).values(state=RunState.WAITING)
+_FINISH_RUN = update(action_runs).where(_IS_KEY, action_runs.c.state.in_(OPEN))
 _FINISH_RUNS = (
     update(action_runs)
     .where(is_one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
@@ -67,27 +91,25 @@ class ExecutionTable:
         """Start an execution of the newest version of a pipeline, once for each cause."""
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline)
-            is_of_pipeline = executions.c.pipeline == pipeline
-            query = EXECUTION.where(is_of_pipeline, executions.c.cause == cause)
-            present_row = connection.execute(query).mappings().first()
+            values = {"pipeline": pipeline, "cause": cause}
+            present_row = connection.execute(_EXECUTION_BY_CAUSE, values).mappings().first()
             if present_row is not None:
                 return Execution(**present_row)
             version = require_pipeline(connection, pipeline).version
-            number = (connection.scalar(select(func.max(executions.c.number)).where(is_of_pipeline)) or 0) + 1
-            connection.execute(
-                insert(executions).values(
-                    id=ExecutionId.from_number(pipeline, number),
-                    pipeline=pipeline,
-                    number=number,
-                    pipeline_version=version,
-                    state=RunState.IN_PROGRESS,
-                    trigger=dict(trigger),
-                    cause=cause,
-                    reason=None,
-                    started_at=now,
-                )
-            )
-            execution = _get(connection, ExecutionId.from_number(pipeline, number))
+            number = (connection.scalar(_LAST_NUMBER, {"pipeline": pipeline}) or 0) + 1
+            execution_id = ExecutionId.from_number(pipeline, number)
+            row = {
+                "id": execution_id,
+                "pipeline": pipeline,
+                "number": number,
+                "pipeline_version": version,
+                "state": RunState.IN_PROGRESS,
+                "trigger": dict(trigger),
+                "cause": cause,
+                "started_at": now,
+            }
+            connection.execute(insert(executions), row)
+            execution = _get(connection, execution_id)
             append_events(connection, execution_events.make_start_events(execution, now))
             return execution
 
@@ -151,10 +173,9 @@ class ExecutionTable:
 
     def list_runs_of_executions(self, ids: Sequence[ExecutionId]) -> Mapping[ExecutionId, Sequence[ActionRun]]:
         """Every run of every action of several executions, by execution."""
-        query = _ACTION_RUN.where(is_one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
         runs: dict[ExecutionId, list[ActionRun]] = {execution: [] for execution in ids}
         with self._database.read() as connection:
-            for row in connection.execute(query, {"ids": make_text_list(list(ids))}).mappings():
+            for row in connection.execute(_RUNS_OF_EXECUTIONS, {"executions": make_text_list(ids)}).mappings():
                 runs[row["key"].execution].append(ActionRun(**row))
         return runs
 
@@ -180,7 +201,7 @@ class ExecutionTable:
         In each an action is in progress, perhaps beside one that waits, or none waits.
         """
         has_run = exists().where(action_runs.c.execution == executions.c.id)
-        runs = has_run.where(action_runs.c.state == RunState.IN_PROGRESS)
+        runs = has_run.where(_IS_IN_PROGRESS)
         waits = has_run.where(action_runs.c.state == RunState.WAITING)
         query = select(executions.c.id).where(executions.c.state.in_(OPEN), or_(runs, ~waits))
         with self._database.read() as connection:
@@ -189,7 +210,7 @@ class ExecutionTable:
     def list_in_progress(self) -> Sequence[ActionKey]:
         """The actions in progress, of all executions: those that `advance` can return."""
         query = select(action_runs.c.key).join(executions, executions.c.id == action_runs.c.execution)
-        query = query.where(executions.c.state.in_(OPEN), action_runs.c.state == RunState.IN_PROGRESS)
+        query = query.where(executions.c.state.in_(OPEN), _IS_IN_PROGRESS)
         with self._database.read() as connection:
             return connection.scalars(query).all()
 
@@ -210,17 +231,15 @@ class ExecutionTable:
             _start_runs(connection, step.start, now)
             if state is not None:
                 _set_state(connection, execution_id, state, step.reason, now)
-            is_started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
-            keys = connection.scalars(select(action_runs.c.key).where(*is_started).order_by(action_runs.c.seq)).all()
+            keys = connection.scalars(_KEYS_IN_PROGRESS, {"execution": execution_id}).all()
             events = execution_events.advance_events(pipeline, execution, runs, step.start, state, step.reason, now)
             append_events(connection, events)
             return keys
 
     def mark_waiting(self, key: ActionKey) -> None:
         """Mark an action in progress as waiting. Does nothing when it is over."""
-        change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == RunState.IN_PROGRESS)
         with self._database.write() as connection:
-            if connection.execute(change.values(state=RunState.WAITING)).rowcount == 0:
+            if connection.execute(_MARK_WAITING, {"of_key": key}).rowcount == 0:
                 _read_run(connection, key)
 
     def finish(
@@ -234,25 +253,21 @@ class ExecutionTable:
         artifact: str | None = None,
     ) -> bool:
         """End an action. False when it was over already."""
+        values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
         with self._database.write() as connection:
-            if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
-                record_source_commit(connection, key.execution, variables or {})
-                return True
-            _read_run(connection, key)
-            return False
+            if connection.execute(_FINISH_RUN, {"of_key": key, "state": state, **values}).rowcount == 0:
+                _read_run(connection, key)
+                return False
+            append_ends(connection, [key], state, now, reason=reason, variables=variables)
+            record_source_commit(connection, key.execution, variables or {})
+            return True
 
     def find_last_succeeded(
         self, pipeline: str, stage: str, action: str, other_than: ExecutionId
     ) -> ExecutionId | None:
         """The execution, except `other_than`, in which this action succeeded last; None if it never did."""
-        query = (
-            select(action_runs.c.key)
-            .join(executions, executions.c.id == action_runs.c.execution)
-            .where(executions.c.pipeline == pipeline, executions.c.id != other_than)
-            .where(action_runs.c.state == RunState.SUCCEEDED)
-            .order_by(action_runs.c.finished_at.desc(), action_runs.c.seq.desc())
-        )
-        with self._database.read() as connection, connection.execute(query).scalars() as keys:
+        values = {"pipeline": pipeline, "other_than": other_than}
+        with self._database.read() as connection, connection.scalars(_SUCCEEDED_KEYS, values) as keys:
             return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), None)
 
     def retry(self, execution_id: ExecutionId, now: str, by: str | None = None) -> Sequence[ActionKey]:
@@ -273,7 +288,7 @@ class ExecutionTable:
             _start_runs(connection, keys, now)
             _set_state(connection, execution_id, RunState.IN_PROGRESS, None, now)
             trigger = add_retrier(execution.trigger, by)
-            connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
+            connection.execute(_UPDATE_EXECUTION, {"of_id": execution_id, "trigger": trigger})
             append_events(connection, execution_events.retry_events(pipeline, execution, runs, keys, now))
             return keys
 
@@ -306,25 +321,6 @@ class ExecutionTable:
             _set_state(connection, execution_id, RunState.STOPPED, reason, now)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             append_events(connection, execution_events.make_stop_events(pipeline, execution, runs, now))
-
-
-def finish_run(
-    connection: Connection,
-    key: ActionKey,
-    state: RunState,
-    now: str,
-    *,
-    reason: str | None,
-    variables: Mapping[str, str] | None = None,
-    artifact: str | None = None,
-) -> bool:
-    """End the action with this key unless it is over, with its events. Returns whether it did."""
-    change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state.in_(OPEN))
-    values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
-    if connection.execute(change.values(state=state, **values)).rowcount == 0:
-        return False
-    append_ends(connection, [key], state, now, reason=reason, variables=variables)
-    return True
 
 
 def finish_runs(
@@ -361,20 +357,20 @@ def append_ends(
 
 
 def _get(connection: Connection, execution_id: ExecutionId, *, should_lock: bool = False) -> Execution:
-    query = EXECUTION.where(executions.c.id == execution_id)
-    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    query = _LOCKED_EXECUTION if should_lock else _EXECUTION_BY_ID
+    row = connection.execute(query, {"id": execution_id}).mappings().first()
     if row is None:
         raise NotFoundError(f"there is no execution {execution_id!r}", "See `dockgate pipeline executions NAME`.")
     return Execution(**row)
 
 
 def _list_runs(connection: Connection, execution_id: ExecutionId) -> Sequence[ActionRun]:
-    query = _ACTION_RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
-    return [ActionRun(**row) for row in connection.execute(query).mappings()]
+    rows = connection.execute(_RUNS_OF_EXECUTION, {"execution": execution_id}).mappings()
+    return [ActionRun(**row) for row in rows]
 
 
 def _read_run(connection: Connection, key: ActionKey) -> ActionRun:
-    row = connection.execute(_ACTION_RUN.where(action_runs.c.key == key)).mappings().first()
+    row = connection.execute(_RUN_BY_KEY, {"key": key}).mappings().first()
     if row is None:
         raise NotFoundError(
             f"the action {str(key)!r} has not started",
@@ -392,8 +388,8 @@ def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> 
 def _set_state(
     connection: Connection, execution_id: ExecutionId, state: RunState, reason: str | None, now: str
 ) -> None:
-    change = update(executions).where(executions.c.id == execution_id)
-    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else None))
+    values = {"state": state, "reason": reason, "finished_at": now if state.is_final else None}
+    connection.execute(_UPDATE_EXECUTION, {"of_id": execution_id, **values})
 
 
 def _make_advice(execution: Execution) -> str:
