@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import RunState
@@ -11,15 +11,27 @@ from dockgate.delivery.service_model import Rollout, Service, ServiceChange, Tas
 from dockgate.events import dockgate_events
 from dockgate.events.model import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.delivery.services import get_definition, lock_service, make_changed_error, require_service
+from dockgate.store.delivery.services import (
+    UPDATE_SERVICE,
+    get_definition,
+    lock_service,
+    make_changed_error,
+    require_service,
+)
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import make_row, select_as
-from dockgate.store.schema.delivery import rollouts, services
+from dockgate.store.schema.delivery import rollouts
 
 # Rollouts that are kept of each service.
 ROLLOUTS_KEPT = 100
 _ROLLOUT = select_as(Rollout, rollouts)
+_IS_OF_SERVICE = rollouts.c.service == bindparam("service")
+_NEWEST_ROLLOUTS = _ROLLOUT.where(_IS_OF_SERVICE).order_by(rollouts.c.number.desc()).limit(bindparam("limit"))
+_ROLLOUT_BY_NUMBER = _ROLLOUT.where(_IS_OF_SERVICE, rollouts.c.number == bindparam("number"))
+_IS_IN_PROGRESS = rollouts.c.state == RunState.IN_PROGRESS
+_ROLLOUTS_IN_PROGRESS = _ROLLOUT.where(_IS_IN_PROGRESS).order_by(rollouts.c.service)
+_ROLLOUT_IN_PROGRESS = _ROLLOUT.where(_IS_OF_SERVICE, _IS_IN_PROGRESS)
 
 
 class RolloutTable:
@@ -54,7 +66,7 @@ class RolloutTable:
                 started_by=by,
                 is_restart=goal.is_restart,
             )
-            connection.execute(insert(rollouts).values(**make_row(rollout)))
+            connection.execute(insert(rollouts), make_row(rollout))
             old = rollouts.c.service == service, rollouts.c.number <= rollout.number - ROLLOUTS_KEPT
             connection.execute(delete(rollouts).where(*old))
             return rollout
@@ -71,15 +83,14 @@ class RolloutTable:
 
     def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
         """The rollouts of a service, newest first."""
-        query = _ROLLOUT.where(rollouts.c.service == service).order_by(rollouts.c.number.desc()).limit(limit)
         with self._database.read() as connection:
-            return [Rollout(**row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(_NEWEST_ROLLOUTS, {"service": service, "limit": limit}).mappings()
+            return [Rollout(**row) for row in rows]
 
     def list_in_progress(self) -> Sequence[Rollout]:
         """The rollouts in progress of all services."""
-        query = _ROLLOUT.where(rollouts.c.state == RunState.IN_PROGRESS).order_by(rollouts.c.service)
         with self._database.read() as connection:
-            return [Rollout(**row) for row in connection.execute(query).mappings()]
+            return [Rollout(**row) for row in connection.execute(_ROLLOUTS_IN_PROGRESS).mappings()]
 
     def end(
         self,
@@ -113,7 +124,7 @@ class RolloutTable:
                 changes = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if deployed_definition.settings != present_definition.settings:
                     changes |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
-                connection.execute(update(services).where(services.c.name == rollout.service).values(**changes))
+                connection.execute(UPDATE_SERVICE, {"of_name": rollout.service, **changes})
             if event := _make_end_event(rollout, state, revision, reason, now, repository):
                 append_events(connection, [event])
             return True
@@ -145,8 +156,8 @@ def _make_goal(
 ) -> tuple[Rollout | None, Rollout | None]:
     """Return the rollout that the change needs, still without its number, and the one in progress, or None."""
     definition = get_definition(connection, service.name, service.revision)
-    is_in_progress = rollouts.c.state == RunState.IN_PROGRESS
-    current = _read_first(connection, _ROLLOUT.where(rollouts.c.service == service.name).where(is_in_progress))
+    row = connection.execute(_ROLLOUT_IN_PROGRESS, {"service": service.name}).mappings().first()
+    current = None if row is None else Rollout(**row)
     base = current or Rollout(
         service.name, 0, service.target, service.desired_count, definition.settings, started_at=now, started_by=by
     )
@@ -157,18 +168,13 @@ def _make_goal(
     return goal, current
 
 
-def _read_first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout | None:
-    row = connection.execute(query).mappings().first()
-    return None if row is None else Rollout(**row)
-
-
 def _get(connection: Connection, service: str, number: int) -> Rollout:
-    rollout = _read_first(connection, _ROLLOUT.where(rollouts.c.service == service).where(rollouts.c.number == number))
-    if rollout is None:
+    row = connection.execute(_ROLLOUT_BY_NUMBER, {"service": service, "number": number}).mappings().first()
+    if row is None:
         raise NotFoundError(
             f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."
         )
-    return rollout
+    return Rollout(**row)
 
 
 def _with_change(base: Rollout, change: ServiceChange) -> Rollout:

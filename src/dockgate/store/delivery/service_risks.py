@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from dockgate.delivery.service_risk import (
     RecordedRisk,
@@ -15,7 +15,7 @@ from dockgate.delivery.service_risk import (
     advance,
 )
 from dockgate.events.model import NewEvent
-from dockgate.store.delivery.services import lock_service
+from dockgate.store.delivery.services import UPDATE_SERVICE, lock_service
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox
@@ -23,7 +23,17 @@ from dockgate.store.queries import select_as
 from dockgate.store.schema.delivery import services
 from dockgate.store.schema.gate import service_risks
 
-_TIME = select_as(TimeAtRisk, service_risks)
+_TIMES = select_as(TimeAtRisk, service_risks).order_by(service_risks.c.service)
+_IS_OF_SERVICE = service_risks.c.service == bindparam("service")
+_TIME_OF_SERVICE = select_as(TimeAtRisk, service_risks).where(_IS_OF_SERVICE)
+_DELETE_TIME = delete(service_risks).where(_IS_OF_SERVICE)
+_RECORDED_RISKS = select(
+    services.c.name,
+    services.c.at_risk,
+    services.c.at_risk_until,
+    services.c.cannot_judge,
+    service_risks.c.behind_since,
+).outerjoin(service_risks, service_risks.c.service == services.c.name)
 
 # (change, time at risk, the last one if it has ended) -> the events that announce it.
 Announce = Callable[[RiskChange, TimeAtRisk], Sequence[NewEvent]]
@@ -39,15 +49,12 @@ class ServiceRisks:
     def list(self) -> Sequence[TimeAtRisk]:
         """Return the services that are at risk now, each with its times, sorted by service."""
         with self._database.read() as connection:
-            rows = connection.execute(_TIME.order_by(service_risks.c.service)).mappings()
-            return [TimeAtRisk(**row) for row in rows]
+            return [TimeAtRisk(**row) for row in connection.execute(_TIMES).mappings()]
 
     def list_recorded(self) -> Mapping[str, RecordedRisk]:
         """Return the recorded risk of every service, by its name."""
-        columns = services.c.at_risk, services.c.at_risk_until, services.c.cannot_judge, service_risks.c.behind_since
-        query = select(services.c.name, *columns).outerjoin(service_risks, service_risks.c.service == services.c.name)
         with self._database.read() as connection:
-            return {name: RecordedRisk(*values) for name, *values in connection.execute(query)}
+            return {name: RecordedRisk(*values) for name, *values in connection.execute(_RECORDED_RISKS)}
 
     def record(
         self,
@@ -67,7 +74,7 @@ class ServiceRisks:
             present_service = lock_service(connection, service)
             if revision is not None and present_service.revision != revision:
                 return None
-            row = connection.execute(_TIME.where(service_risks.c.service == service)).mappings().first()
+            row = connection.execute(_TIME_OF_SERVICE, {"service": service}).mappings().first()
             before = None if row is None else TimeAtRisk(**row)
             after, changes = advance(service, before, verdict, now, terms)
             if after != before:
@@ -86,7 +93,7 @@ class ServiceRisks:
             if recorded_risk != former_risk:
                 names = "at_risk", "at_risk_until", "cannot_judge"
                 values = {name: getattr(recorded_risk, name) for name in names}
-                connection.execute(update(services).where(services.c.name == service).values(**values))
+                connection.execute(UPDATE_SERVICE, {"of_name": service, **values})
             for change in changes:
                 risk = after or before
                 if risk is not None:
@@ -95,6 +102,6 @@ class ServiceRisks:
 
 
 def _store(connection: Connection, service: str, risk: TimeAtRisk | None) -> None:
-    connection.execute(delete(service_risks).where(service_risks.c.service == service))
+    connection.execute(_DELETE_TIME, {"service": service})
     if risk is not None:
-        connection.execute(insert(service_risks).values(**asdict(risk)))
+        connection.execute(insert(service_risks), asdict(risk))

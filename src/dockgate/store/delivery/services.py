@@ -1,9 +1,9 @@
 """Services and their task definitions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, insert, or_, select, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
 from dockgate.delivery.model import Execution, ExecutionId, RunState
@@ -15,18 +15,53 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.exposure.records import RunningImage
-from dockgate.store.queries import select_as
+from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.schema.delivery import executions, rollouts, service_events, services, task_definitions
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 # Events that are kept of each service.
 EVENTS_KEPT = 100
 _SERVICE = select_as(Service, services)
-_EVENT = select_as(ServiceEvent, service_events)
+_IS_NAMED = services.c.name == bindparam("name")
+_SERVICE_BY_NAME = _SERVICE.where(_IS_NAMED)
+_LOCKED_SERVICE = lock_rows(_SERVICE_BY_NAME)
+_DEPLOYED_BY = select(services.c.deployed_by).where(_IS_NAMED)
+UPDATE_SERVICE = update(services).where(services.c.name == bindparam("of_name"))
+_EVENTS = (
+    select_as(ServiceEvent, service_events)
+    .where(service_events.c.service == bindparam("service"))
+    .order_by(service_events.c.seq.desc())
+)
+_EXECUTIONS_BY_ID = EXECUTION.where(is_one_of(executions.c.id, "ids"))
+
+_DEFINITIONS = select(task_definitions.c.body).where(task_definitions.c.family == bindparam("family"))
+_NEWEST_DEFINITIONS = _DEFINITIONS.order_by(task_definitions.c.revision.desc())
+_DEFINITION = _DEFINITIONS.where(task_definitions.c.revision == bindparam("revision"))
+_DEFINITION_BY_CAUSE = _DEFINITIONS.where(task_definitions.c.cause == bindparam("cause"))
+_NEWEST_REVISION = select(func.max(task_definitions.c.revision)).where(task_definitions.c.family == bindparam("family"))
 
 _IS_ROLLED_OUT = rollouts.c.state == RunState.IN_PROGRESS, rollouts.c.desired_count > 0
 _IS_STARTING = select(rollouts.c.service).where(rollouts.c.service == services.c.name, *_IS_ROLLED_OUT).exists()
-_IS_RUNNING = or_(services.c.desired_count > 0, _IS_STARTING)
+_DEPLOYED_IMAGES = (
+    select(
+        services.c.name,
+        services.c.target,
+        services.c.desired_count,
+        services.c.revision,
+        services.c.deployed_by,
+        task_definitions.c.body,
+        services.c.at_risk,
+        services.c.at_risk_until,
+        services.c.cannot_judge,
+    )
+    .join(
+        task_definitions,
+        and_(task_definitions.c.family == services.c.name, task_definitions.c.revision == services.c.revision),
+    )
+    .order_by(services.c.name)
+)
+_RUNNING_IMAGES = _DEPLOYED_IMAGES.where(or_(services.c.desired_count > 0, _IS_STARTING))
+_RUNNING_IMAGE = _RUNNING_IMAGES.where(_IS_NAMED)
 
 
 class Services:
@@ -49,7 +84,7 @@ class Services:
                 return False
             revision = _add(connection, replace(definition, family=service.name)).revision
             first = replace(service, revision=revision, at_risk=None, at_risk_until=None, cannot_judge=None)
-            connection.execute(insert(services).values(**asdict(first), deployed_by=None))
+            connection.execute(insert(services), {**asdict(first), "deployed_by": None})
             return True
 
     def get(self, name: str) -> Service:
@@ -65,40 +100,20 @@ class Services:
 
     def list_running_images(self) -> Sequence[RunningImage]:
         """Every service that runs an image, by name: it has tasks, or is getting some."""
-        return self._list_images(_IS_RUNNING)
+        return self._list_images(_RUNNING_IMAGES)
 
     def find_running_image(self, service: str) -> RunningImage | None:
         """What a service runs, as `list_running_images`; None if it runs nothing, or is unknown."""
-        return next(iter(self._list_images(and_(services.c.name == service, _IS_RUNNING))), None)
+        return next(iter(self._list_images(_RUNNING_IMAGE, {"name": service})), None)
 
     def list_deployed_images(self) -> Sequence[RunningImage]:
         """Every service that has an image, by name, also with 0 tasks."""
-        return self._list_images(true())
+        return self._list_images(_DEPLOYED_IMAGES)
 
-    def _list_images(self, condition: ColumnElement[bool]) -> Sequence[RunningImage]:
-        definitions = task_definitions.c
-        query = (
-            select(
-                services.c.name,
-                services.c.target,
-                services.c.desired_count,
-                services.c.revision,
-                services.c.deployed_by,
-                definitions.body,
-                services.c.at_risk,
-                services.c.at_risk_until,
-                services.c.cannot_judge,
-            )
-            .join(
-                task_definitions,
-                and_(definitions.family == services.c.name, definitions.revision == services.c.revision),
-            )
-            .where(condition)
-            .order_by(services.c.name)
-        )
+    def _list_images(self, query: Executable, parameters: Mapping[str, str] | None = None) -> Sequence[RunningImage]:
         entries = []
         with self._database.read() as connection:
-            for *fields, deployed_by, body, at_risk, until, cannot_judge in connection.execute(query):
+            for *fields, deployed_by, body, at_risk, until, cannot_judge in connection.execute(query, parameters):
                 definition: TaskDefinition = body
                 if definition.image is not None:
                     image = definition.image
@@ -113,18 +128,15 @@ class Services:
 
     def list_definitions(self, family: str) -> Sequence[TaskDefinition]:
         """The task definitions of a service, newest first."""
-        query = select(task_definitions.c.body).where(task_definitions.c.family == family)
         with self._database.read() as connection:
-            return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
+            return connection.scalars(_NEWEST_DEFINITIONS, {"family": family}).all()
 
     def register(self, service: str, definition: TaskDefinition, cause: RevisionCause) -> TaskDefinition:
         """Store a definition as the service's next revision, once for each cause. The service is not changed."""
-        same_cause = task_definitions.c.family == service, task_definitions.c.cause == str(cause)
+        values = {"family": service, "cause": str(cause)}
         with self._database.write() as connection:
             lock_service(connection, service)
-            definition_of_cause: TaskDefinition | None = connection.scalar(
-                select(task_definitions.c.body).where(*same_cause)
-            )
+            definition_of_cause: TaskDefinition | None = connection.scalar(_DEFINITION_BY_CAUSE, values)
             if definition_of_cause is not None:
                 return definition_of_cause
             return _add(connection, replace(definition, family=service), cause)
@@ -144,16 +156,14 @@ class Services:
             _require_newest(connection, service, by, deployed_by)
             if definition.settings != get_definition(connection, service, present_service.revision).settings:
                 raise make_changed_error(service)
-            connection.execute(
-                update(services)
-                .where(services.c.name == service)
-                .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
-            )
+            no_risk = {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
+            values = {"revision": revision, "deployed_by": by, **no_risk}
+            connection.execute(UPDATE_SERVICE, {"of_name": service, **values})
 
     def find_deployed_by(self, service: str) -> ExecutionId | None:
         """Return the execution that deployed the service's revision, or None."""
         with self._database.read() as connection:
-            row = connection.execute(select(services.c.deployed_by).where(services.c.name == service)).one_or_none()
+            row = connection.execute(_DEPLOYED_BY, {"name": service}).one_or_none()
         if row is None:
             raise make_unknown_service_error(service)
         deployed_by: ExecutionId | None = row.deployed_by
@@ -176,14 +186,13 @@ class Services:
 
     def list_events(self, service: str) -> Sequence[ServiceEvent]:
         """The events of a service, newest first."""
-        query = _EVENT.where(service_events.c.service == service).order_by(service_events.c.seq.desc())
         with self._database.read() as connection:
-            return [ServiceEvent(**row) for row in connection.execute(query).mappings()]
+            return [ServiceEvent(**row) for row in connection.execute(_EVENTS, {"service": service}).mappings()]
 
 
 def _find(connection: Connection, name: str, *, should_lock: bool = False) -> Service | None:
-    query = _SERVICE.where(services.c.name == name)
-    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    query = _LOCKED_SERVICE if should_lock else _SERVICE_BY_NAME
+    row = connection.execute(query, {"name": name}).mappings().first()
     return None if row is None else Service(**row)
 
 
@@ -213,25 +222,25 @@ def make_changed_error(service: str) -> ChangedError:
 
 
 def _find_deployed_by(connection: Connection, service: str) -> ExecutionId | None:
-    deployed_by: ExecutionId | None = connection.scalar(
-        select(services.c.deployed_by).where(services.c.name == service)
-    )
+    deployed_by: ExecutionId | None = connection.scalar(_DEPLOYED_BY, {"name": service})
     return deployed_by
 
 
 def _require_newest(
     connection: Connection, service: str, by: ExecutionId | None, deployed_by: ExecutionId | None
 ) -> None:
-    rows = connection.execute(EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
+    if by is None or deployed_by is None:
+        return
+    rows = connection.execute(_EXECUTIONS_BY_ID, {"ids": make_text_list([by, deployed_by])}).mappings()
     by_id = {row["id"]: Execution(**row) for row in rows}
-    if by in by_id and deployed_by is not None and deployed_by in by_id:
+    if by in by_id and deployed_by in by_id:
         check_not_superseded(by_id[by], by_id[deployed_by], service)
 
 
 def get_definition(connection: Connection, family: str, revision: int) -> TaskDefinition:
     """A task definition. NotFoundError if it does not exist."""
-    is_revision = task_definitions.c.family == family, task_definitions.c.revision == revision
-    definition: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*is_revision))
+    values = {"family": family, "revision": revision}
+    definition: TaskDefinition | None = connection.scalar(_DEFINITION, values)
     if definition is None:
         raise NotFoundError(
             f"there is no revision {revision} of task definition {family!r}",
@@ -242,14 +251,13 @@ def get_definition(connection: Connection, family: str, revision: int) -> TaskDe
 
 def _add(connection: Connection, definition: TaskDefinition, cause: RevisionCause | None = None) -> TaskDefinition:
     """Store a definition as the next revision of its family."""
-    newest_revision = select(func.coalesce(func.max(task_definitions.c.revision), 0))
-    newest_revision = newest_revision.where(task_definitions.c.family == definition.family)
-    new_definition = replace(definition, revision=(connection.scalar(newest_revision) or 0) + 1)
+    newest_revision = connection.scalar(_NEWEST_REVISION, {"family": definition.family}) or 0
+    new_definition = replace(definition, revision=newest_revision + 1)
     row = {
         "family": new_definition.family,
         "revision": new_definition.revision,
         "cause": cause and str(cause),
         "body": new_definition,
     }
-    connection.execute(insert(task_definitions).values(**row))
+    connection.execute(insert(task_definitions), row)
     return new_definition
