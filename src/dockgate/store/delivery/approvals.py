@@ -32,7 +32,16 @@ from dockgate.store.schema.images import scans
 from dockgate.store.statements import delete_unlocked, insert_if_new, lock_rows
 
 _APPROVAL = select_as(Approval, approvals)
+_APPROVAL_BY_ID = _APPROVAL.where(approvals.c.id == bindparam("id"))
+_LOCKED_APPROVAL = lock_rows(_APPROVAL_BY_ID)
 _VOTE = select_as(Vote, votes)
+_IS_ACTION = action_runs.c.key == bindparam("key")
+_STATE_OF_ACTION = select(action_runs.c.state).where(_IS_ACTION)
+_LOCK_EXECUTION_OF_ACTION = lock_rows(
+    select(executions.c.id).where(
+        executions.c.id == select(action_runs.c.execution).where(_IS_ACTION).scalar_subquery()
+    )
+)
 # What waits on an image. Made once, because making a statement costs more than running it.
 _WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
 _UNJUDGED_ID = select(approvals.c.id).where(*_WAITING, approvals.c.verdict.is_(None)).limit(1)
@@ -72,7 +81,7 @@ class Approvals:
         entries = [self._callbacks.make_entry(approval.id, callback)] if callback is not None else []
         with self._database.write() as connection:
             _lock_execution(connection, approval.id)
-            state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval.id))
+            state = connection.scalar(_STATE_OF_ACTION, {"key": approval.id})
             if state is not None and state.is_final:
                 approval = replace(
                     approval,
@@ -298,8 +307,8 @@ def _settle(connection: Connection, approval_id: ApprovalId, answer: Answer, now
 
 
 def _get(connection: Connection, approval_id: ApprovalId, *, should_lock: bool = False) -> Approval:
-    query = _APPROVAL.where(approvals.c.id == approval_id)
-    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    query = _LOCKED_APPROVAL if should_lock else _APPROVAL_BY_ID
+    row = connection.execute(query, {"id": approval_id}).mappings().first()
     if row is None:
         raise make_unknown_approval_error(approval_id)
     return Approval(**row)
@@ -318,5 +327,4 @@ def _lock_execution(connection: Connection, approval_id: ApprovalId) -> None:
 
     Either a stop of the execution then finds the approval, or the approval finds the execution stopped.
     """
-    execution = select(action_runs.c.execution).where(action_runs.c.key == approval_id).scalar_subquery()
-    connection.execute(lock_rows(select(executions.c.id).where(executions.c.id == execution)))
+    connection.execute(_LOCK_EXECUTION_OF_ACTION, {"key": approval_id})

@@ -1,10 +1,10 @@
 """Fixes that were found for pipelines: at most one of each pipeline is open, and a day has a limit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, bindparam, delete, insert, or_, select, update
 
 from dockgate.delivery.fixes import Fix, FixKind, FixState
 from dockgate.events.model import NewEvent
@@ -15,9 +15,26 @@ from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.delivery import fixes
 from dockgate.store.statements import delete_unlocked, lock_name
 
-_FIX = select_as(Fix, fixes)
 _IS_WITHHELD = fixes.c.state == FixState.WITHHELD
-_OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
+_IS_OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
+_IS_BY_HAND = fixes.c.kind == FixKind.BY_HAND
+_IS_OF_PIPELINE = fixes.c.pipeline == bindparam("pipeline")
+
+_FIX = select_as(Fix, fixes)
+_FIX_BY_ID = _FIX.where(fixes.c.id == bindparam("id"))
+_FIXES = _FIX.where(_IS_OF_PIPELINE).order_by(fixes.c.created_at.desc(), fixes.c.id).limit(bindparam("limit"))
+_OPEN_FIX = _FIX.where(_IS_OF_PIPELINE, _IS_OPEN)
+_WITHHELD_FIX = _FIX.where(_IS_OF_PIPELINE, _IS_WITHHELD)
+_RECENT_IDS = select(fixes.c.id).where(
+    _IS_OF_PIPELINE, fixes.c.created_at > bindparam("after"), fixes.c.created_at <= bindparam("until")
+)
+_RECENT_IDS_BY_HAND, _RECENT_IDS_OF_OTHERS = _RECENT_IDS.where(_IS_BY_HAND), _RECENT_IDS.where(~_IS_BY_HAND)
+_PIPELINES = select(fixes.c.pipeline).where(or_(_IS_OPEN, _IS_WITHHELD))
+
+_UPDATE_FIX = update(fixes).where(fixes.c.id == bindparam("of_id"))
+_UPDATE_PLANNED_FIX = _UPDATE_FIX.where(fixes.c.state == FixState.PLANNED)
+_UPDATE_OPEN_FIX = _UPDATE_FIX.where(_IS_OPEN)
+_DELETE_WITHHELD_FIX = delete(fixes).where(_IS_OF_PIPELINE, _IS_WITHHELD)
 
 
 class FixTable:
@@ -41,81 +58,72 @@ class FixTable:
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
-            is_of_pipeline = fixes.c.pipeline == fix.pipeline
-            connection.execute(delete(fixes).where(is_of_pipeline, _IS_WITHHELD))
-            former = _read_first(connection, _FIX.where(fixes.c.id == fix.id))
+            connection.execute(_DELETE_WITHHELD_FIX, {"pipeline": fix.pipeline})
+            former = _read_first(connection, _FIX_BY_ID, {"id": fix.id})
             if former is not None and (former.state is not FixState.SUPERSEDED or former.execution is not None):
                 return None
-            if _read_first(connection, _FIX.where(is_of_pipeline, _OPEN)) is not None:
+            if _read_first(connection, _OPEN_FIX, {"pipeline": fix.pipeline}) is not None:
                 return None
             if former is not None:
                 new_fix = replace(fix, created_at=former.created_at)
                 if former.branch in branches:
                     new_fix = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
-                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**make_row(new_fix)))
+                connection.execute(_UPDATE_FIX, {"of_id": fix.id, **make_row(new_fix)})
                 return new_fix if new_fix.state is FixState.PLANNED else None
-            recent = fixes.c.created_at > since, fixes.c.created_at <= compute_latest_time(fix.created_at)
-            is_by_hand = fixes.c.kind == FixKind.BY_HAND
-            alike = is_by_hand if fix.kind is FixKind.BY_HAND else ~is_by_hand
-            if len(connection.scalars(select(fixes.c.id).where(is_of_pipeline, alike, *recent)).all()) >= limit:
+            period = {"after": since, "until": compute_latest_time(fix.created_at)}
+            recent_ids = _RECENT_IDS_BY_HAND if fix.kind is FixKind.BY_HAND else _RECENT_IDS_OF_OTHERS
+            if len(connection.scalars(recent_ids, {"pipeline": fix.pipeline, **period}).all()) >= limit:
                 reason = f"{limit} of {limit} fixes within a day (fixesPerDay): it is made when this allows it"
                 withheld_fix = replace(fix, state=FixState.WITHHELD, reason=reason)
-                connection.execute(insert(fixes).values(**make_row(withheld_fix)))
+                connection.execute(insert(fixes), make_row(withheld_fix))
                 return None
-            connection.execute(insert(fixes).values(**make_row(fix)))
+            connection.execute(insert(fixes), make_row(fix))
             return fix
 
     def forget_withheld(self, pipeline: str) -> None:
         """Delete the withheld fix of a pipeline, if there is one: nothing asks for it any more."""
-        is_withheld = fixes.c.pipeline == pipeline, _IS_WITHHELD
         with self._database.read() as connection:
-            if _read_first(connection, _FIX.where(*is_withheld)) is None:
+            if _read_first(connection, _WITHHELD_FIX, {"pipeline": pipeline}) is None:
                 return
         with self._database.write() as connection:
             lock_name(connection, fixes, pipeline)
-            connection.execute(delete(fixes).where(*is_withheld))
+            connection.execute(_DELETE_WITHHELD_FIX, {"pipeline": pipeline})
 
     def find_open_fix(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""
         with self._database.read() as connection:
-            return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
+            return _read_first(connection, _OPEN_FIX, {"pipeline": pipeline})
 
     def list_pipelines(self) -> frozenset[str]:
         """The pipelines with an open or a withheld fix."""
         with self._database.read() as connection:
-            return frozenset(connection.scalars(select(fixes.c.pipeline).where(or_(_OPEN, _IS_WITHHELD))))
+            return frozenset(connection.scalars(_PIPELINES))
 
     def list(self, pipeline: str, limit: int = 20) -> Sequence[Fix]:
         """The fixes of a pipeline, newest first."""
-        query = _FIX.where(fixes.c.pipeline == pipeline).order_by(fixes.c.created_at.desc(), fixes.c.id).limit(limit)
         with self._database.read() as connection:
-            return [Fix(**row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(_FIXES, {"pipeline": pipeline, "limit": limit}).mappings()
+            return [Fix(**row) for row in rows]
 
     def set_commit(self, fix: Fix) -> None:
         """Record the commit of a planned fix, before a branch leads to it."""
-        self._change(fix, FixState.PLANNED, ())
+        self._change(_UPDATE_PLANNED_FIX, fix, ())
 
     def offer(self, fix: Fix, events: Sequence[NewEvent]) -> bool:
         """Store a fix as it was offered, with its events.
 
         False if it is not planned any more: nothing changes.
         """
-        return self._change(fix, FixState.PLANNED, events)
+        return self._change(_UPDATE_PLANNED_FIX, fix, events)
 
     def end(self, fix: Fix, events: Sequence[NewEvent] = ()) -> bool:
         """Store a fix as it ended, with its events. False if it has ended before: nothing changes."""
-        return self._change(fix, None, events)
+        return self._change(_UPDATE_OPEN_FIX, fix, events)
 
-    def _change(self, fix: Fix, before: FixState | None, events: Sequence[NewEvent]) -> bool:
-        has_state = _OPEN if before is None else fixes.c.state == before
+    def _change(self, change: Update, fix: Fix, events: Sequence[NewEvent]) -> bool:
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
-            if (
-                connection.execute(
-                    update(fixes).where(fixes.c.id == fix.id, has_state).values(**make_row(fix))
-                ).rowcount
-                == 0
-            ):
+            if connection.execute(change, {"of_id": fix.id, **make_row(fix)}).rowcount == 0:
                 return False
             append_events(connection, events)
             return True
@@ -127,6 +135,6 @@ class FixTable:
             return delete_unlocked(connection, fixes, is_over)
 
 
-def _read_first(connection: Connection, query: Select[Any]) -> Fix | None:
-    row = connection.execute(query).mappings().first()
+def _read_first(connection: Connection, query: Select[Any], values: Mapping[str, str]) -> Fix | None:
+    row = connection.execute(query, values).mappings().first()
     return None if row is None else Fix(**row)

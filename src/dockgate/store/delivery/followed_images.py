@@ -32,6 +32,15 @@ _SCHEMES = ("http", "https")
 ApprovalKey = tuple[ApprovalId, str, str, PolicyReference]
 
 _FOLLOWED_IMAGE = select_as(FollowedImage, followed_images)
+_FOLLOWED_IMAGES = _FOLLOWED_IMAGE.order_by(*followed_images.primary_key.columns)
+_STATUS = select(followed_images.c.status).where(
+    followed_images.c.image == bindparam("image"),
+    followed_images.c.repository == bindparam("repository"),
+    followed_images.c.policy == bindparam("policy"),
+)
+_POLICIES = select(followed_images.c.repository, followed_images.c.image, followed_images.c.policy).where(
+    is_one_of(followed_images.c.image, "images")
+)
 _CALLBACKS = select(outbox.c.key, outbox.c.receiver, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
 )
@@ -57,8 +66,21 @@ _IS_PUSHED_AGAIN = (
     .exists()
 )
 _IMAGES = select(followed_images.c.image)
-# What changes with the scans, reports and pushers of followed images.
-_CONTENTS = (
+_IS_FIRST_DUE = and_(
+    followed_images.c.renew_at.is_(None), followed_images.c.changed_at <= bindparam("first_renewal_of")
+)
+# What changes with the followed images, and with their scans, reports and pushers.
+_REVISIONS = (
+    select(
+        func.count(),
+        func.max(followed_images.c.changed_at),
+        func.sum(followed_images.c.changes),
+        func.count().filter(or_(followed_images.c.renew_at <= bindparam("now"), _IS_FIRST_DUE)),
+    ),
+    *(
+        select(func.count()).select_from(followed_images).where(_UNWATCHED_AT.is_not(None), is_used)
+        for is_used in (_IS_USED_AGAIN, _IS_PUSHED_AGAIN)
+    ),
     select(func.count(), func.sum(scans.c.number)).where(scans.c.finished_at.is_not(None), scans.c.image.in_(_IMAGES)),
     select(func.count(), func.max(reports.c.added_at)).where(reports.c.image.in_(_IMAGES)),
     select(
@@ -83,9 +105,8 @@ class FollowedImages:
 
     def list(self) -> Sequence[FollowedImage]:
         """All followed images, sorted."""
-        key = followed_images.primary_key.columns
         with self._database.read() as connection:
-            return [FollowedImage(**row) for row in connection.execute(_FOLLOWED_IMAGE.order_by(*key)).mappings()]
+            return [FollowedImage(**row) for row in connection.execute(_FOLLOWED_IMAGES).mappings()]
 
     def is_followed(self, image: str, repository: str, policy: PolicyReference) -> bool:
         """Return whether the verdict of this policy on the image in the repository is followed."""
@@ -93,12 +114,9 @@ class FollowedImages:
 
     def find_status(self, image: str, repository: str, policy: PolicyReference) -> Status | None:
         """Return the present status by this policy of the image in the repository, None if it is not followed."""
-        columns = followed_images.c
-        query = select(columns.status).where(
-            columns.image == image, columns.repository == repository, columns.policy == policy
-        )
+        values = {"image": image, "repository": repository, "policy": policy}
         with self._database.read() as connection:
-            status = connection.scalar(query)
+            status = connection.scalar(_STATUS, values)
         return None if status is None else Status(status)
 
     def count_messages(self, approval: ApprovalId) -> int:
@@ -109,10 +127,9 @@ class FollowedImages:
 
     def list_policies(self, images: Collection[str]) -> Mapping[ImageLocation, Collection[str]]:
         """Return the policies whose verdicts on these images are followed, sorted, by repository and image."""
-        columns, policies = followed_images.c, dict[ImageLocation, list[str]]()
-        query = select(columns.repository, columns.image, columns.policy).where(is_one_of(columns.image, "images"))
+        policies: dict[ImageLocation, list[str]] = {}
         with self._database.read() as connection:
-            for row in connection.execute(query, {"images": make_text_list(sorted(images))}):
+            for row in connection.execute(_POLICIES, {"images": make_text_list(sorted(images))}):
                 policies.setdefault(ImageLocation(row.repository, row.image), []).append(str(row.policy))
         return {location: sorted(names) for location, names in policies.items()}
 
@@ -122,16 +139,9 @@ class FollowedImages:
         And when one is scanned again, reported or pushed, or is used again that was not watched any more.
         `first_renewal_of`: attestations of images that were approved until then are due for the first time.
         """
-        columns = followed_images.c
-        is_first_due = and_(columns.renew_at.is_(None), columns.changed_at <= first_renewal_of)
-        due = func.count().filter(or_(columns.renew_at <= now, is_first_due))
-        query = select(func.count(), func.max(columns.changed_at), func.sum(columns.changes), due)
-        used_again = (
-            select(func.count()).select_from(followed_images).where(_UNWATCHED_AT.is_not(None), is_used)
-            for is_used in (_IS_USED_AGAIN, _IS_PUSHED_AGAIN)
-        )
+        values = {"now": now, "first_renewal_of": first_renewal_of}
         with self._database.read() as connection:
-            rows = [connection.execute(statement).one() for statement in (query, *used_again, *_CONTENTS)]
+            rows = [connection.execute(query, values).one() for query in _REVISIONS]
         return "/".join(str(value) for row in rows for value in row)
 
     def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:

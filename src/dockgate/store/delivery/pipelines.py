@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import list_built_repositories
@@ -13,11 +13,24 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ChangedError
 from dockgate.store.engine import Database
 from dockgate.store.fleet.due_images import mark_repository_due
-from dockgate.store.queries import find_pipeline, is_one_of, is_one_of_texts, make_text_list, require_pipeline
+from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
 from dockgate.store.schema.delivery import built_repositories, pipelines, repositories
 from dockgate.store.statements import insert_if_new, lock_name
 
+_NAMES = select(pipelines.c.name).distinct()
+_IS_VERSION = pipelines.c.name == bindparam("of_name"), pipelines.c.version == bindparam("of_version")
+_TEXT = select(pipelines.c.text).where(*_IS_VERSION)
+_UPDATE_TEXT = update(pipelines).where(*_IS_VERSION)
+_VERSIONS = select(pipelines.c.name, pipelines.c.version, pipelines.c.body).where(is_one_of(pipelines.c.name, "names"))
+_NEWEST_VERSIONS = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
+_NEWEST_PIPELINES = (
+    select(pipelines.c.body)
+    .where(tuple_(pipelines.c.name, pipelines.c.version).in_(_NEWEST_VERSIONS))
+    .order_by(pipelines.c.name)
+)
 _BUILT_REPOSITORY = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
+_BUILT_REPOSITORIES = select(built_repositories.c.name).where(is_one_of(built_repositories.c.name, "repositories"))
+_REPOSITORIES = select(repositories.c.name)
 
 
 class PipelineVersion(NamedTuple):
@@ -89,7 +102,7 @@ class Pipelines:
                 present_version = present_pipeline.version if present_pipeline else 0
                 _require_state(pipeline.name, PipelineState.from_text(present_version, present_text), expected_state)
             if present_pipeline is not None and is_same:
-                connection.execute(update(pipelines).where(*_is_version(present_pipeline)).values(text=text))
+                connection.execute(_UPDATE_TEXT, {**_make_version_values(present_pipeline), "text": text})
                 return present_pipeline
             new_version = replace(pipeline, version=1 if present_pipeline is None else present_pipeline.version + 1)
             for repository in sorted(list_built_repositories([new_version])):
@@ -103,7 +116,7 @@ class Pipelines:
                 "text": text,
                 "created_by": by,
             }
-            connection.execute(insert(pipelines).values(**values))
+            connection.execute(insert(pipelines), values)
             return new_version
 
     def get(self, name: str, version: int | None = None) -> Pipeline:
@@ -121,15 +134,14 @@ class Pipelines:
     def find_versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
         """Several versions of pipelines, by name and version. Unknown ones are left out."""
         names = make_text_list(sorted({name for name, _ in versions}))
-        query = select(pipelines.c.name, pipelines.c.version, pipelines.c.body)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(is_one_of(pipelines.c.name, "names")), {"names": names})
+            rows = connection.execute(_VERSIONS, {"names": names})
             return {(name, version): body for name, version, body in rows if (name, version) in versions}
 
     def list_names(self) -> Sequence[str]:
         """The names of all pipelines, sorted."""
         with self._database.read() as connection:
-            return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+            return sorted(connection.scalars(_NAMES))
 
     def list_all(self, count: int | None = None) -> Sequence[Pipeline]:
         """Every version of every pipeline, sorted by name and version. Read again when there is a new one.
@@ -147,16 +159,13 @@ class Pipelines:
 
     def list_newest(self) -> Sequence[Pipeline]:
         """The newest version of each pipeline, sorted by name."""
-        newest_versions = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
-        is_newest = tuple_(pipelines.c.name, pipelines.c.version).in_(newest_versions)
         with self._database.read() as connection:
-            return list(connection.scalars(select(pipelines.c.body).where(is_newest).order_by(pipelines.c.name)))
+            return list(connection.scalars(_NEWEST_PIPELINES))
 
     def list_newest_versions(self) -> Mapping[str, int]:
         """The newest version of each pipeline, by name."""
-        query = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
         with self._database.read() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            return {row[0]: row[1] for row in connection.execute(_NEWEST_VERSIONS)}
 
     def is_built(self, repository: str) -> bool:
         """Return whether any version of any pipeline pushes its builds to this image repository."""
@@ -165,9 +174,9 @@ class Pipelines:
 
     def find_built(self, image_repositories: Collection[str]) -> set[str]:
         """Return those of the image repositories to which a pipeline pushes its builds (`is_built`)."""
-        query = select(built_repositories.c.name).where(is_one_of_texts(built_repositories.c.name, image_repositories))
+        names = make_text_list(sorted(image_repositories))
         with self._database.read() as connection:
-            return set(connection.scalars(query))
+            return set(connection.scalars(_BUILT_REPOSITORIES, {"repositories": names}))
 
 
 class Repositories:
@@ -191,17 +200,17 @@ class Repositories:
         if count is not None and count == len(self._names):
             return self._names
         with self._database.read() as connection:
-            self._names = names = sorted(connection.scalars(select(repositories.c.name)))
+            self._names = names = sorted(connection.scalars(_REPOSITORIES))
         return names
 
 
-def _is_version(pipeline: Pipeline) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return pipelines.c.name == pipeline.name, pipelines.c.version == pipeline.version
+def _make_version_values(pipeline: Pipeline) -> Mapping[str, str | int]:
+    return {"of_name": pipeline.name, "of_version": pipeline.version}
 
 
 def _read_text(connection: Connection, pipeline: Pipeline) -> str | None:
     """Return how the version is written."""
-    text: str | None = connection.scalar(select(pipelines.c.text).where(*_is_version(pipeline)))
+    text: str | None = connection.scalar(_TEXT, _make_version_values(pipeline))
     return text
 
 
