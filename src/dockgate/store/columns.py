@@ -15,6 +15,11 @@ from dockgate.shared.interfaces import override
 from dockgate.shared.text_types import TextType
 
 
+def escape_text(text: str) -> str:
+    """Return the text as `SafeText` stores it."""
+    return as_unicode(text).replace("\0", "\\x00")
+
+
 class SafeText(TypeDecorator[str]):
     """Text from any source, such as a container's output. What UTF-8 or Postgres cannot hold is escaped."""
 
@@ -23,9 +28,7 @@ class SafeText(TypeDecorator[str]):
 
     @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        return as_unicode(value).replace("\0", "\\x00")
+        return None if value is None else escape_text(value)
 
 
 class TypedText(SafeText):

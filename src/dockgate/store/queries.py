@@ -30,6 +30,7 @@ from sqlalchemy.types import TypeEngine
 from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.interfaces import override
+from dockgate.store.columns import escape_text
 from dockgate.store.schema.delivery import pipelines
 
 K = TypeVar("K")
@@ -146,11 +147,12 @@ def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
 
 
 def is_one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """Return whether the column is one of the texts that `make_text_list` gives for this parameter.
+    """Return whether the column is one of a parameter's values: numbers, or texts of `make_text_list`.
 
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
     """
-    return column.bool_op("IN")(_Items(bindparam(parameter, type_=_List(Text))))
+    item = type(column.type) if isinstance(column.type, Integer) else Text
+    return column.bool_op("IN")(_Items(bindparam(parameter, type_=_List(item))))
 
 
 def is_one_of_numbers(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
@@ -180,7 +182,7 @@ def is_among_numbers(column: ColumnElement[int], values: Collection[int]) -> Col
 
 def make_text_list(values: Sequence[str]) -> list[str]:
     """The value of a parameter of `is_one_of`."""
-    return [str(value) for value in values]
+    return [escape_text(str(value)) for value in values]
 
 
 def select_as(kind: type, table: Table) -> Select[Any]:

@@ -360,3 +360,10 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     recent = list_recent_vulnerabilities(store, [IMAGE, SECOND_FACTS.image_digest], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
     assert len(recent[SECOND_FACTS.image_digest]) == VULNERABILITIES_LIMIT
+
+
+def test_texts_that_the_database_cannot_hold_are_found_as_they_are_stored(store: Store) -> None:
+    name = "shop\0\udce4"
+    store.fleet.add(NEW._replace(digest=name))
+    assert [image.digest for image in store.fleet.list_images([name])] == ["shop\\x00\\udce4"]
+    assert not store.fleet_findings.list_vulnerabilities_named([name])
