@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, or_, select
 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import decode, encode
@@ -32,14 +32,58 @@ from dockgate.store.schema.fleet import (
     fleet_images,
     fleet_platforms,
 )
-from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
+from dockgate.store.statements import insert_all_new, insert_if_new, lock_name, update_all
 from dockgate.vulnerabilities.model import Coverage, strip_release
 
-_COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]
+_COMPONENTS = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields)).order_by(
+    fleet_components.c.id
+)
+_COMPONENTS_BY_ID = _COMPONENTS.where(is_one_of(fleet_components.c.id, "values"))
+_ECOSYSTEMS = select(fleet_components.c.ecosystem).distinct()
 _BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(is_one_of(fleet_bundles.c.digest, "digests"))
 _COMPONENT_IDS = select(fleet_components.c.key, fleet_components.c.id).where(is_one_of(fleet_components.c.key, "keys"))
 _IMAGE = select(*(fleet_images.c[name] for name in IndexedImage._fields))
-_IMAGE_OF = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
+_IMAGE_BY_DIGEST = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
+_IMAGES_BY_DIGEST = _IMAGE.where(is_one_of(fleet_images.c.digest, "values"))
+_PRESENT_IMAGES = _IMAGE.where(fleet_images.c.gone_at.is_(None)).order_by(fleet_images.c.id)
+_IMAGE_ID = select(fleet_images.c.id).where(fleet_images.c.digest == bindparam("digest"))
+_IMAGE_IDS_BY_DIGEST = (
+    select(fleet_images.c.id).where(is_one_of(fleet_images.c.digest, "values")),
+    select(fleet_platforms.c.image).where(is_one_of(fleet_platforms.c.manifest, "values")),
+)
+_PLATFORMS = select(
+    fleet_platforms.c.image, fleet_platforms.c.position, fleet_platforms.c.facts, fleet_platforms.c.packages
+).order_by(fleet_platforms.c.image, fleet_platforms.c.position)
+_PLATFORMS_OF_IMAGES = _PLATFORMS.where(is_one_of(fleet_platforms.c.image, "values"))
+_IMAGE_BUNDLE = select(*(fleet_image_bundles.c[name] for name in ImageBundle._fields))
+_IMAGE_BUNDLES = _IMAGE_BUNDLE.order_by(
+    fleet_image_bundles.c.image, fleet_image_bundles.c.platform, fleet_image_bundles.c.position
+)
+_BUNDLES_OF_IMAGES = _IMAGE_BUNDLES.where(is_one_of(fleet_image_bundles.c.image, "values"))
+_CONTENTS_OF_IMAGE = (
+    _IMAGE_BUNDLE.add_columns(fleet_bundles.c.content)
+    .join(fleet_images, fleet_images.c.id == fleet_image_bundles.c.image)
+    .join(fleet_bundles, fleet_bundles.c.id == fleet_image_bundles.c.bundle)
+    .where(fleet_images.c.digest == bindparam("digest"))
+    .order_by(fleet_image_bundles.c.platform, fleet_image_bundles.c.position)
+)
+_BUNDLES = select(fleet_bundles.c.id, fleet_bundles.c.content).order_by(fleet_bundles.c.id)
+_BUNDLES_BY_ID = _BUNDLES.where(is_one_of(fleet_bundles.c.id, "values"))
+_BUNDLE_USES = (
+    select(fleet_bundle_components.c.component, fleet_bundle_components.c.bundle, fleet_bundle_components.c.n)
+    .where(~fleet_bundle_components.c.is_owned, is_one_of(fleet_bundle_components.c.component, "values"))
+    .order_by(fleet_bundle_components.c.component, fleet_bundle_components.c.bundle)
+)
+_IMAGES_WITH_BUNDLES = (
+    select(fleet_image_bundles.c.image)
+    .distinct()
+    .where(is_one_of(fleet_image_bundles.c.bundle, "values"))
+    .order_by(fleet_image_bundles.c.image)
+)
+_DELETE_CONTENTS = tuple(
+    delete(table).where(table.c.image == bindparam("of_image")) for table in (fleet_image_bundles, fleet_platforms)
+)
+_INSERT_PLATFORMS, _INSERT_IMAGE_BUNDLES = insert(fleet_platforms), insert(fleet_image_bundles)
 
 
 class NewBundle(NamedTuple):
@@ -107,8 +151,8 @@ class Fleet:
             content = image.inventories, image.scanner
             if present_image is not None and (present_image.inventories, present_image.scanner) == content:
                 if present_image.scanned_at != image.scanned_at:
-                    change = update(fleet_images).where(fleet_images.c.digest == image.digest)
-                    connection.execute(change.values(scanned_at=image.scanned_at))
+                    row = {"id": present_image.id, "scanned_at": image.scanned_at}
+                    update_all(connection, fleet_images, [row])
                 return []
             bundles = _list_bundle_ids(connection, drafts)
             new = [digest for digest in sorted(drafts) if digest not in bundles]
@@ -127,15 +171,11 @@ class Fleet:
 
     def iterate_images(self) -> Iterator[IndexedImage]:
         """All images that are not gone, in the order of ids."""
-        query = _IMAGE.where(fleet_images.c.gone_at.is_(None)).order_by(fleet_images.c.id)
-        for row in self._iterate_rows(query, fleet_images.c.id, None):
-            yield IndexedImage._make(row)
+        return map(IndexedImage._make, self._iterate_rows(_PRESENT_IMAGES))
 
     def iterate_platforms(self, ids: Collection[int] | None = None) -> Iterator[IndexedImagePlatform]:
         """The platforms of all images, or of these, in the order of images and of their scans."""
-        table = fleet_platforms.c
-        query = select(table.image, table.position, table.facts, table.packages)
-        for row in self._iterate_rows(query.order_by(table.image, table.position), table.image, ids):
+        for row in self._iterate_rows(_PLATFORMS if ids is None else _PLATFORMS_OF_IMAGES, ids):
             yield IndexedImagePlatform(row[0], row[1], decode(Inventory, zlib.decompress(row[2])), row[3])
 
     def iterate_bundles_of_images(self, ids: Collection[int] | None = None) -> Iterator[ImageBundle]:
@@ -143,63 +183,48 @@ class Fleet:
 
         Images without packages have none.
         """
-        table = fleet_image_bundles.c
-        query = select(*(table[name] for name in ImageBundle._fields))
-        for row in self._iterate_rows(query.order_by(table.image, table.platform, table.position), table.image, ids):
-            yield ImageBundle._make(row)
+        query = _IMAGE_BUNDLES if ids is None else _BUNDLES_OF_IMAGES
+        return map(ImageBundle._make, self._iterate_rows(query, ids))
 
     def iterate_contents_of_image(self, digest: str) -> Iterator[tuple[ImageBundle, BundleContent]]:
         """The bundles of the image with their contents, in the order of platforms and positions."""
-        table = fleet_image_bundles.c
-        query = (
-            select(*(table[name] for name in ImageBundle._fields), fleet_bundles.c.content)
-            .join(fleet_images, fleet_images.c.id == table.image)
-            .join(fleet_bundles, fleet_bundles.c.id == table.bundle)
-            .where(fleet_images.c.digest == digest)
-            .order_by(table.platform, table.position)
-        )
-        for *fields, content in self._iterate_rows(query):
-            yield ImageBundle(*fields), content_of_bundles.decode(content)
+        with self._database.read_transaction() as connection:
+            for *fields, content in connection.execute(_CONTENTS_OF_IMAGE, {"digest": digest}):
+                yield ImageBundle(*fields), content_of_bundles.decode(content)
 
     def iterate_bundles(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, BundleContent]]:
         """The content of all bundles, or of these, in the order of ids."""
-        table = fleet_bundles.c
-        for number, content in self._iterate_rows(select(table.id, table.content).order_by(table.id), table.id, ids):
+        for number, content in self._iterate_rows(_BUNDLES if ids is None else _BUNDLES_BY_ID, ids):
             yield number, content_of_bundles.decode(content)
 
     def iterate_bundle_uses(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
         """Find where these components count: (component, bundle, number of paths), without owned ones."""
-        table = fleet_bundle_components.c
-        query = select(table.component, table.bundle, table.n).where(~table.is_owned)
-        for row in self._iterate_rows(query.order_by(table.component, table.bundle), table.component, components):
+        for row in self._iterate_rows(_BUNDLE_USES, components):
             yield row[0], row[1], row[2]
 
     def find_images_with(self, bundles: Collection[int]) -> set[int]:
         """The images that contain one of these bundles."""
-        table = fleet_image_bundles.c
-        query = select(table.image).distinct().order_by(table.image)
-        return {row[0] for row in self._iterate_rows(query, table.bundle, bundles)}
+        return {row[0] for row in self._iterate_rows(_IMAGES_WITH_BUNDLES, bundles)}
 
     def find_images_named(self, digests: Collection[str]) -> set[int]:
         """The images that have one of these digests, themselves or as one of their platforms."""
-        images, platforms = fleet_images.c, fleet_platforms.c
-        columns = (images.id, images.digest), (platforms.image, platforms.manifest)
-        return {row[0] for column, digest in columns for row in self._iterate_rows(select(column), digest, digests)}
+        texts = make_text_list(list(digests))
+        return {row[0] for query in _IMAGE_IDS_BY_DIGEST for row in self._iterate_rows(query, texts)}
 
     def list_images(self, digests: Collection[str]) -> list[IndexedImage]:
         """The images with these digests that are indexed, gone or not."""
-        return [IndexedImage._make(row) for row in self._iterate_rows(_IMAGE, fleet_images.c.digest, digests)]
+        rows = self._iterate_rows(_IMAGES_BY_DIGEST, make_text_list(list(digests)))
+        return list(map(IndexedImage._make, rows))
 
     def iterate_components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
         """All components, or these, in the order of ids."""
-        query = select(fleet_components.c.id, *_COMPONENT_COLUMNS).order_by(fleet_components.c.id)
-        for number, *fields in self._iterate_rows(query, fleet_components.c.id, ids):
+        for number, *fields in self._iterate_rows(_COMPONENTS if ids is None else _COMPONENTS_BY_ID, ids):
             yield number, Component(*fields)
 
     def list_ecosystems(self) -> Sequence[str]:
         """The ecosystems of all components, with their releases, sorted."""
         with self._database.read() as connection:
-            return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
+            return sorted(connection.scalars(_ECOSYSTEMS))
 
     def list_uncovered_components(
         self,
@@ -232,17 +257,15 @@ class Fleet:
         rows = self._iterate_rows(query.order_by(table.id))
         return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, no_digests)]
 
-    def _iterate_rows(
-        self, query: Select[Any], column: Any = None, ids: Collection[Any] | None = None
-    ) -> Iterator[Any]:
-        """The rows of a query, of these values of the column if given, a batch at a time."""
+    def _iterate_rows(self, query: Select[Any], values: Collection[Any] | None = None) -> Iterator[Any]:
+        """The rows of a query, a batch at a time: by these values of its parameter `values`, if it has one."""
         with self._database.read_transaction() as connection:
-            if ids is None:
+            if values is None:
                 for part in connection.execution_options(yield_per=ROWS).execute(query).partitions():
                     yield from part
                 return
-            for numbers in split_into_batches(sorted(ids)):
-                yield from connection.execute(query.where(column.in_(numbers))).all()
+            for batch in split_into_batches(sorted(values)):
+                yield from connection.execute(query, {"values": batch}).all()
 
 
 # Rows that are read at once.
@@ -252,7 +275,7 @@ COLLECTION = "collection"
 
 
 def _find_image(connection: Connection, digest: str) -> IndexedImage | None:
-    row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
+    row = connection.execute(_IMAGE_BY_DIGEST, {"digest": digest}).first()
     return None if row is None else IndexedImage(*row)
 
 
@@ -307,28 +330,39 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
 def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:
     mark_due(connection, image.digest)
     columns = {name: getattr(image, name) for name in IndexedImage._fields if name not in ("id", "gone_at")}
-    if not insert_if_new(connection, fleet_images, columns):
+    is_new = insert_if_new(connection, fleet_images, columns)
+    number = connection.scalar(_IMAGE_ID, {"digest": image.digest})
+    if not is_new:
         changed_columns = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
-        connection.execute(update(fleet_images).where(fleet_images.c.digest == image.digest).values(**changed_columns))
-    number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
-    for table in (fleet_image_bundles, fleet_platforms):
-        connection.execute(delete(table).where(table.c.image == number))
-    for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True)):
-        row = {"platform": platform.facts.platform, "unread": len(platform.facts.unread), "facts": data}
-        row |= {"manifest": platform.facts.image, "base_layers": platform.facts.base_layers}
-        connection.execute(
-            insert(fleet_platforms).values(image=number, position=at, packages=platform.package_count, **row)
-        )
-        rows = [
-            {
-                "image": number,
-                "platform": at,
-                "position": position,
-                "bundle": bundles[bundle.digest],
-                "layer": bundle.layer,
-                "is_in_base": bundle.is_base,
-            }
-            for position, bundle in enumerate(platform.bundles)
-        ]
-        if rows:
-            connection.execute(insert(fleet_image_bundles), rows)
+        update_all(connection, fleet_images, [{"id": number, **changed_columns}])
+        for statement in _DELETE_CONTENTS:
+            connection.execute(statement, {"of_image": number})
+    platform_rows = [
+        {
+            "image": number,
+            "position": at,
+            "platform": platform.facts.platform,
+            "unread": len(platform.facts.unread),
+            "packages": platform.package_count,
+            "manifest": platform.facts.image,
+            "base_layers": platform.facts.base_layers,
+            "facts": data,
+        }
+        for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True))
+    ]
+    if platform_rows:
+        connection.execute(_INSERT_PLATFORMS, platform_rows)
+    bundle_rows = [
+        {
+            "image": number,
+            "platform": at,
+            "position": position,
+            "bundle": bundles[bundle.digest],
+            "layer": bundle.layer,
+            "is_in_base": bundle.is_base,
+        }
+        for at, platform in enumerate(image.platforms)
+        for position, bundle in enumerate(platform.bundles)
+    ]
+    if bundle_rows:
+        connection.execute(_INSERT_IMAGE_BUNDLES, bundle_rows)
