@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Connection, bindparam, or_, select, union, update
+from sqlalchemy import Connection, Integer, bindparam, or_, select, union, update
 
 from dockgate.events.model import PushEvent
 from dockgate.scanner.model import Inventory, ScannedPlatform
@@ -17,7 +17,7 @@ from dockgate.store.images.push_records import write_push, write_pushes
 from dockgate.store.images.scan_contents import ReadPlatform, read_scan, replace_platforms
 from dockgate.store.images.scan_requests import find_newest_scan, lock_scan, request_next_scan, request_scan
 from dockgate.store.images.tag_history import lock_tags
-from dockgate.store.queries import is_one_of, is_one_of_texts, make_prefix_conditions, make_text_list, select_as
+from dockgate.store.queries import is_one_of, make_prefix_conditions, make_text_list, select_as
 from dockgate.store.records import ImageLocation, PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.fleet import fleet_images
 from dockgate.store.schema.gate import verdicts
@@ -33,7 +33,6 @@ _INVENTORIES = (
     .where(scan_inventories.c.image == bindparam("image"))
     .order_by(scan_inventories.c.position)
 )
-_SCAN = select_as(Scan, scans)
 _FINISH_SCAN = update(scans).where(
     scans.c.image == bindparam("of_image"),
     scans.c.number == bindparam("of_number"),
@@ -56,7 +55,54 @@ _PUSHERS_BY_LOCATION = (
     .where(is_one_of(pushed_images.c.digest, "images"))
     .distinct()
 )
-_MOVE = select_as(TagMove, tag_moves)
+_MOVES = (
+    select_as(TagMove, tag_moves)
+    .where(or_(tag_moves.c.digest == bindparam("digest"), tag_moves.c.previous == bindparam("digest")))
+    .order_by(tag_moves.c.seq.desc())
+)
+_UNJUDGED_IMAGES = (
+    select(pushed_images.c.digest)
+    .join(scans, scans.c.image == pushed_images.c.digest)
+    .where(pushed_images.c.judged_at.is_(None), scans.c.state != ScanState.REQUESTED)
+    .distinct()
+    .order_by(pushed_images.c.digest)
+    .limit(bindparam("limit", type_=Integer))
+)
+_UNJUDGED_REPOSITORIES = (
+    select(pushed_images.c.repository)
+    .where(pushed_images.c.digest == bindparam("image"), pushed_images.c.judged_at.is_(None))
+    .distinct()
+    .order_by(pushed_images.c.repository)
+)
+_MARK_JUDGED = (
+    update(pushed_images)
+    .where(pushed_images.c.repository == bindparam("of_repository"), pushed_images.c.digest == bindparam("of_image"))
+    .where(
+        select(scans.c.number)
+        .where(scans.c.image == bindparam("of_image"), scans.c.number == bindparam("of_scan"))
+        .exists()
+    )
+    .values(judged_at=bindparam("now"))
+)
+_SCAN_STATES = select(scans.c.image, scans.c.number, scans.c.state).where(is_one_of(scans.c.image, "images"))
+_REQUESTED_SCANS = (
+    select_as(Scan, scans).where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
+)
+_INVENTORY_DIGESTS = (
+    select(scan_inventories.c.digest)
+    .where(scan_inventories.c.image == bindparam("image"))
+    .order_by(scan_inventories.c.position)
+)
+_UNINDEXED_IMAGES = (
+    select(scans.c.image)
+    .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
+    .where(
+        scans.c.state == ScanState.DONE,
+        or_(fleet_images.c.id.is_(None), fleet_images.c.scanned_at != scans.c.finished_at),
+    )
+    .order_by(scans.c.finished_at, scans.c.image)
+    .limit(bindparam("limit", type_=Integer))
+)
 
 
 class Images:
@@ -104,9 +150,8 @@ class Images:
 
     def list_tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""
-        query = _MOVE.where(or_(tag_moves.c.digest == digest, tag_moves.c.previous == digest))
         with self._database.read() as connection:
-            return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
+            return [TagMove(**row) for row in connection.execute(_MOVES, {"digest": digest}).mappings()]
 
     def list_pushed(self, digest: str | None = None, limit: int | None = None) -> Sequence[PushedImage]:
         """Pushed images, newest first: of one digest if given, at most `limit`."""
@@ -145,30 +190,22 @@ class Images:
 
     def list_unjudged(self, limit: int) -> Sequence[str]:
         """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
-        query = (
-            select(pushed_images.c.digest)
-            .join(scans, scans.c.image == pushed_images.c.digest)
-            .where(pushed_images.c.judged_at.is_(None), scans.c.state != ScanState.REQUESTED)
-        )
         with self._database.read() as connection:
-            return list(connection.scalars(query.distinct().order_by(pushed_images.c.digest).limit(limit)))
+            return list(connection.scalars(_UNJUDGED_IMAGES, {"limit": limit}))
 
     def list_unjudged_repositories(self, image: str) -> Sequence[str]:
         """The repositories in which a pushed image was not judged, sorted."""
-        column = pushed_images.c.repository
-        query = select(column).where(pushed_images.c.digest == image, pushed_images.c.judged_at.is_(None))
         with self._database.read() as connection:
-            return list(connection.scalars(query.distinct().order_by(column)))
+            return list(connection.scalars(_UNJUDGED_REPOSITORIES, {"image": image}))
 
     def mark_judged(self, repository: str, image: str, scan: int, now: str) -> None:
         """Record that a pushed image was judged in a repository.
 
         Unless a scan of another number has been requested.
         """
-        is_scan = select(scans.c.number).where(scans.c.image == image, scans.c.number == scan).exists()
-        is_image = pushed_images.c.repository == repository, pushed_images.c.digest == image
+        parameters = {"of_repository": repository, "of_image": image, "of_scan": scan, "now": now}
         with self._database.write() as connection:
-            connection.execute(update(pushed_images).where(*is_image, is_scan).values(judged_at=now))
+            connection.execute(_MARK_JUDGED, parameters)
 
     def find_newest_scan(self, image: str) -> Scan | None:
         """The newest scan of an image, None without one."""
@@ -180,16 +217,14 @@ class Images:
 
         It also changes with the state of the scan.
         """
-        columns = scans.c.image, scans.c.number, scans.c.state
         with self._database.read() as connection:
-            rows = connection.execute(select(*columns).where(is_one_of_texts(scans.c.image, images)))
+            rows = connection.execute(_SCAN_STATES, {"images": make_text_list(sorted(images))})
             return {image: f"{number} {state}" for image, number, state in rows}
 
     def list_requested_scans(self) -> Sequence[Scan]:
         """The scans that are not done yet, oldest first."""
-        query = _SCAN.where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
         with self._database.read() as connection:
-            return [Scan(**row) for row in connection.execute(query).mappings()]
+            return [Scan(**row) for row in connection.execute(_REQUESTED_SCANS).mappings()]
 
     def finish_scan(
         self,
@@ -229,24 +264,13 @@ class Images:
 
     def list_inventory_digests(self, image: str) -> Sequence[str]:
         """The digests of the image's inventories, in the order of its scan."""
-        query = select(scan_inventories.c.digest).where(scan_inventories.c.image == image)
         with self._database.read() as connection:
-            return list(connection.scalars(query.order_by(scan_inventories.c.position)))
+            return list(connection.scalars(_INVENTORY_DIGESTS, {"image": image}))
 
     def list_unindexed(self, limit: int) -> Sequence[str]:
         """Images whose finished scan is not in the fleet index yet, at most `limit`, the oldest scans first."""
-        query = (
-            select(scans.c.image)
-            .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
-            .where(
-                scans.c.state == ScanState.DONE,
-                or_(fleet_images.c.id.is_(None), fleet_images.c.scanned_at != scans.c.finished_at),
-            )
-            .order_by(scans.c.finished_at, scans.c.image)
-            .limit(limit)
-        )
         with self._database.read() as connection:
-            return list(connection.scalars(query))
+            return list(connection.scalars(_UNINDEXED_IMAGES, {"limit": limit}))
 
     def find_digests(
         self, kind: str, start: str, limit: int, can_see: Callable[[str, str], bool] | None = None

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Executable, bindparam, func, or_, select, upd
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
-from dockgate.store.queries import split_into_batches
+from dockgate.store.queries import is_one_of, make_text_list, split_into_batches
 from dockgate.store.records import ImageLocation, PushedImage
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
@@ -49,6 +49,42 @@ _CHANGE = update(fleet_tags).where(
 )
 _PUSHED_AGAIN = _CHANGE.values(pushed_at=bindparam("at"))
 _END = _CHANGE.values(until=bindparam("at"))
+# Any period of an image in a repository.
+_LOCATION = (
+    select(fleet_tags.c.id)
+    .where(fleet_tags.c.digest == bindparam("digest"), fleet_tags.c.repository == bindparam("repository"))
+    .limit(1)
+)
+_OTHER_REPOSITORIES = (
+    select(fleet_tags.c.repository, fleet_tags.c.digest, scans.c.number)
+    .join(fleet_images, fleet_images.c.digest == fleet_tags.c.digest)
+    .join(scans, scans.c.image == fleet_tags.c.digest)
+    .where(fleet_tags.c.until.is_(None), fleet_images.c.gone_at.is_(None))
+    .where(fleet_tags.c.repository != fleet_images.c.repository)
+    .distinct()
+    .order_by(fleet_tags.c.repository, fleet_tags.c.digest)
+)
+_PUSHED_LOCATIONS = select(pushed_images.c.repository, pushed_images.c.digest).where(
+    is_one_of(pushed_images.c.digest, "digests")
+)
+_TAGGED_LOCATIONS = select(fleet_tags.c.repository, fleet_tags.c.digest).where(
+    is_one_of(fleet_tags.c.digest, "digests"), fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
+)
+# The pushes of earlier versions that have no period yet, some at a time.
+_PUSHES_WITHOUT_PERIOD = (
+    select(*(pushed_images.c[name] for name in ("repository", "tag", "digest", "pushed_at")))
+    .outerjoin(
+        fleet_tags,
+        (fleet_tags.c.digest == pushed_images.c.digest)
+        & (fleet_tags.c.repository == pushed_images.c.repository)
+        & (fleet_tags.c.tag == pushed_images.c.tag),
+    )
+    .where(fleet_tags.c.id.is_(None))
+    .order_by(pushed_images.c.pushed_at, pushed_images.c.digest)
+    .limit(500)
+)
+_GONE_AT = lock_rows(select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("digest")))
+_BRING_BACK = update(fleet_images).where(fleet_images.c.digest == bindparam("of")).values(gone_at=None)
 
 
 class TagHistory:
@@ -82,32 +118,15 @@ class TagHistory:
 
         They are those beside the one where the image was read.
         """
-        query = (
-            select(fleet_tags.c.repository, fleet_tags.c.digest, scans.c.number)
-            .join(fleet_images, fleet_images.c.digest == fleet_tags.c.digest)
-            .join(scans, scans.c.image == fleet_tags.c.digest)
-            .where(fleet_tags.c.until.is_(None), fleet_images.c.gone_at.is_(None))
-            .where(fleet_tags.c.repository != fleet_images.c.repository)
-            .distinct()
-            .order_by(fleet_tags.c.repository, fleet_tags.c.digest)
-        )
         with self._database.read() as connection:
-            return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
+            return [(row.repository, row.digest, row.number) for row in connection.execute(_OTHER_REPOSITORIES)]
 
     def list_untagged_images(self, locations: Collection[ImageLocation]) -> set[ImageLocation]:
         """The locations where a pushed image has no tag now."""
-        with_pushes, with_tags = set[ImageLocation](), set[ImageLocation]()
-        has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
+        parameters = {"digests": make_text_list(sorted({digest for _, digest in locations}))}
         with self._database.read() as connection:
-            for part in split_into_batches(sorted({digest for _, digest in locations})):
-                pushes = select(pushed_images.c.repository, pushed_images.c.digest)
-                with_pushes |= {
-                    ImageLocation(*row) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
-                }
-                tags = select(fleet_tags.c.repository, fleet_tags.c.digest).where(
-                    fleet_tags.c.digest.in_(part), *has_tag
-                )
-                with_tags |= {ImageLocation(*row) for row in connection.execute(tags)}
+            with_pushes = {ImageLocation(*row) for row in connection.execute(_PUSHED_LOCATIONS, parameters)}
+            with_tags = {ImageLocation(*row) for row in connection.execute(_TAGGED_LOCATIONS, parameters)}
         return (with_pushes & set(locations)) - with_tags
 
     def summarize_repositories(self, repositories: Collection[str]) -> Mapping[str, tuple[int, str]]:
@@ -140,29 +159,15 @@ class TagHistory:
         An image that was gone before `since` is back.
         """
         with self._database.write() as connection:
-            periods = select(fleet_tags.c.id).where(
-                fleet_tags.c.digest == digest, fleet_tags.c.repository == repository
-            )
-            if _bring_back(connection, digest, since) or connection.execute(periods.limit(1)).first() is None:
+            is_back = _bring_back(connection, digest, since)
+            if is_back or connection.scalar(_LOCATION, {"digest": digest, "repository": repository}) is None:
                 row = TagPeriod(repository, None, digest, since, since)
                 insert_if_new(connection, fleet_tags, row._asdict())
 
     def add_missing(self) -> int:
         """Record the pushes of earlier versions, which kept no periods. Returns how many it recorded."""
         with self._database.write() as connection:
-            missing_rows = (
-                select(*(pushed_images.c[name] for name in ("repository", "tag", "digest", "pushed_at")))
-                .outerjoin(
-                    fleet_tags,
-                    (fleet_tags.c.digest == pushed_images.c.digest)
-                    & (fleet_tags.c.repository == pushed_images.c.repository)
-                    & (fleet_tags.c.tag == pushed_images.c.tag),
-                )
-                .where(fleet_tags.c.id.is_(None))
-                .order_by(pushed_images.c.pushed_at, pushed_images.c.digest)
-                .limit(500)
-            )
-            pushes = [PushedImage(*row) for row in connection.execute(missing_rows)]
+            pushes = [PushedImage(*row) for row in connection.execute(_PUSHES_WITHOUT_PERIOD)]
             for push in pushes:
                 record_tag(connection, push)
             return len(pushes)
@@ -209,10 +214,10 @@ def record_tag(connection: Connection, image: PushedImage) -> bool:
 
 def _bring_back(connection: Connection, digest: str, since: str | None) -> bool:
     """Mark an image as present that was gone before `since`, or at all (None). Returns whether it was gone."""
-    gone_at = connection.scalar(lock_rows(select(fleet_images.c.gone_at).where(fleet_images.c.digest == digest)))
+    gone_at = connection.scalar(_GONE_AT, {"digest": digest})
     if gone_at is None or (since is not None and gone_at >= since):
         return False
-    connection.execute(update(fleet_images).where(fleet_images.c.digest == digest).values(gone_at=None))
+    connection.execute(_BRING_BACK, {"of": digest})
     return True
 
 
