@@ -7,7 +7,7 @@ are sent; this module reads and stores the topics and states that it decides by.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, or_, select, update
 
 from dockgate.events.topics import GroupedEvent, Reopening, StateKey, TopicSelection, select_new_events
 from dockgate.shared.timestamps import compute_latest_time
@@ -27,6 +27,21 @@ from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
 
 CURSOR = "rules"
 _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSOR)
+_DELETE_POSITION = delete(event_cursors).where(event_cursors.c.name == CURSOR)
+_INSERT_POSITION = insert(event_cursors)
+_DUE_STATES = select(unsettled_states).where(
+    or_(unsettled_states.c.at <= bindparam("before"), unsettled_states.c.at > bindparam("after"))
+)
+_DUE_STATE = _DUE_STATES.limit(1)
+_GROUPS = select(
+    grouped_events.c.target,
+    grouped_events.c.rule,
+    func.count().label("count"),
+    func.max(grouped_events.c.position).label("last_position"),
+    func.min(grouped_events.c.at).label("first_at"),
+    func.max(grouped_events.c.at).label("last_at"),
+    func.max(grouped_events.c.pause_seconds).label("pause_seconds"),
+).group_by(grouped_events.c.target, grouped_events.c.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +88,8 @@ class EventCursor:
             lock_name(connection, event_cursors, CURSOR)
             if (connection.scalar(_POSITION) or 0) != after:
                 return False
-            connection.execute(delete(event_cursors).where(event_cursors.c.name == CURSOR))
-            connection.execute(insert(event_cursors).values(name=CURSOR, position=position))
+            connection.execute(_DELETE_POSITION)
+            connection.execute(_INSERT_POSITION, {"name": CURSOR, "position": position})
             insert_all_new(
                 connection,
                 grouped_events,
@@ -88,29 +103,20 @@ class EventCursor:
 
         They have not changed since `before`. Those that came `after` a time in the future are due, too.
         """
-        is_due = or_(unsettled_states.c.at <= before, unsettled_states.c.at > after)
+        parameters = {"before": before, "after": after}
         with self._database.read() as connection:
-            if connection.execute(select(unsettled_states.c.state).where(is_due).limit(1)).first() is None:
+            if connection.execute(_DUE_STATE, parameters).first() is None:
                 return
         with self._database.write() as connection:
             lock_name(connection, event_cursors, CURSOR)
-            for row in connection.execute(select(unsettled_states).where(is_due)).mappings().all():
+            for row in connection.execute(_DUE_STATES, parameters).mappings().all():
                 _group_contradiction(connection, row, now)
                 _forget_contradictions(connection, [(row["target"], row["state"])])
 
     def list_groups(self) -> Sequence[Group]:
         """Return what waits to become messages."""
-        query = select(
-            grouped_events.c.target,
-            grouped_events.c.rule,
-            func.count().label("count"),
-            func.max(grouped_events.c.position).label("last_position"),
-            func.min(grouped_events.c.at).label("first_at"),
-            func.max(grouped_events.c.at).label("last_at"),
-            func.max(grouped_events.c.pause_seconds).label("pause_seconds"),
-        ).group_by(grouped_events.c.target, grouped_events.c.rule)
         with self._database.read() as connection:
-            return [Group(**row) for row in connection.execute(query).mappings()]
+            return [Group(**row) for row in connection.execute(_GROUPS).mappings()]
 
     def list_grouped_positions(self, target: str, rule: str, limit: int) -> Sequence[int]:
         """The numbers of the events of a group, in order."""

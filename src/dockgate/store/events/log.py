@@ -10,14 +10,15 @@ Events of one subject keep the order of their transactions if these exclude each
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, select, update
 from sqlalchemy.dialects import sqlite
 
 from dockgate.events.model import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import count_rows, is_one_of_texts, select_as
+from dockgate.store.queries import count_rows, is_one_of, make_text_list, select_as
 from dockgate.store.records import OutboxKind
 from dockgate.store.schema.events import event_cursors, event_log, grouped_events, outbox, unsettled_states
 from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
@@ -30,9 +31,43 @@ READ_BATCH = 500
 RECENT, RECENT_OF_PART = 5000, 50_000
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
+_EVENT_OF_ID = _EVENT.where(event_log.c.id == bindparam("id"))
+_EVENTS_AFTER = (
+    _EVENT.where(event_log.c.seq > bindparam("after"))
+    .order_by(event_log.c.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
 _NEWEST_SEQ = select(func.coalesce(func.max(event_log.c.seq), 0))
 # The repository and the pipeline of an event in one text. Texts with a line break are no names.
 _SCOPE = func.coalesce(event_log.c.repository, "") + "\n" + func.coalesce(event_log.c.pipeline, "")
+# The events that `EventLog.list_newest` searches, and their scopes; those of some scopes.
+_IS_RECENT = (
+    event_log.c.seq > _NEWEST_SEQ.scalar_subquery() - bindparam("recent_count", type_=Integer),
+    event_log.c.at >= bindparam("since"),
+    is_one_of(event_log.c.detail_type, "kinds"),
+)
+_RECENT_SCOPES = select(event_log.c.repository, event_log.c.pipeline).where(*_IS_RECENT).distinct()
+_IS_VISIBLE = is_one_of(_SCOPE, "scopes")
+_NEWEST_FIRST = _EVENT.order_by(event_log.c.seq.desc())
+_NEWEST_EVENTS = _NEWEST_FIRST.where(*_IS_RECENT).limit(bindparam("limit", type_=Integer))
+_NEWEST_VISIBLE_EVENTS = _NEWEST_EVENTS.where(_IS_VISIBLE)
+_LAST_SEQS = select(func.max(event_log.c.seq)).where(*_IS_RECENT).group_by(event_log.c.subject)
+_LAST_EVENTS = _NEWEST_FIRST.where(event_log.c.seq.in_(_LAST_SEQS))
+_LAST_VISIBLE_EVENTS = _NEWEST_FIRST.where(event_log.c.seq.in_(_LAST_SEQS.where(_IS_VISIBLE)))
+_UNNUMBERED_POSITION = select(event_log.c.position).where(event_log.c.seq.is_(None)).limit(1)
+_NUMBERS = (
+    select(
+        event_log.c.position,
+        (func.row_number().over(order_by=event_log.c.position) + bindparam("newest_seq", type_=BigInteger)).label(
+            "number"
+        ),
+    )
+    .where(event_log.c.seq.is_(None))
+    .order_by(event_log.c.position)
+    .limit(NUMBER_BATCH)
+    .subquery()
+)
+_ASSIGN_NUMBERS = update(event_log).where(event_log.c.position == _NUMBERS.c.position).values(seq=_NUMBERS.c.number)
 _INSERT_NUMBERED = (
     sqlite.insert(event_log)
     .values(seq=select(func.coalesce(func.max(event_log.c.seq), 0) + 1).scalar_subquery())
@@ -68,9 +103,9 @@ class EventLog:
         No event appears later with a `seq` that was read past.
         """
         self._number_committed_events()
-        query = _EVENT.where(event_log.c.seq > after).order_by(event_log.c.seq).limit(limit)
         with self._database.read() as connection:
-            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(_EVENTS_AFTER, {"after": after, "limit": limit})
+            return [StoredEvent(**row) for row in rows.mappings()]
 
     def list_newest(
         self, kinds: Sequence[str], since: str, limit: int, can_see: CanSee | None = None
@@ -82,18 +117,18 @@ class EventLog:
         """
         self._number_committed_events()
         with self._database.read() as connection:
-            conditions = _make_recent_conditions(connection, kinds, since, can_see)
-            query = _EVENT.where(*conditions).order_by(event_log.c.seq.desc()).limit(limit)
-            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+            parameters = _make_recent_parameters(connection, kinds, since, can_see)
+            query = _NEWEST_EVENTS if can_see is None else _NEWEST_VISIBLE_EVENTS
+            rows = connection.execute(query, {**parameters, "limit": limit})
+            return [StoredEvent(**row) for row in rows.mappings()]
 
     def list_last(self, kinds: Sequence[str], can_see: CanSee | None = None) -> Sequence[StoredEvent]:
         """The last event of these kinds about each subject, newest first, searched as by `list_newest`."""
         self._number_committed_events()
         with self._database.read() as connection:
-            conditions = _make_recent_conditions(connection, kinds, "", can_see)
-            last = select(func.max(event_log.c.seq)).where(*conditions).group_by(event_log.c.subject)
-            query = _EVENT.where(event_log.c.seq.in_(last)).order_by(event_log.c.seq.desc())
-            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+            parameters = _make_recent_parameters(connection, kinds, "", can_see)
+            rows = connection.execute(_LAST_EVENTS if can_see is None else _LAST_VISIBLE_EVENTS, parameters)
+            return [StoredEvent(**row) for row in rows.mappings()]
 
     def read_by_seq(self, numbers: Sequence[int]) -> Iterator[StoredEvent]:
         """The events with these numbers that are still stored, in this order, a few at a time."""
@@ -119,7 +154,7 @@ class EventLog:
         """An event by its id. NotFoundError if it is unknown."""
         self._number_committed_events()
         with self._database.read() as connection:
-            row = connection.execute(_EVENT.where(event_log.c.id == event_id)).mappings().first()
+            row = connection.execute(_EVENT_OF_ID, {"id": event_id}).mappings().first()
         if row is None:
             raise NotFoundError(f"there is no event {event_id!r}", "Old ones are deleted. See `dockgate events list`.")
         return StoredEvent(**row)
@@ -147,31 +182,26 @@ class EventLog:
         """Number the committed events that have no number yet."""
         if not self._database.is_shared:
             return
-        unnumbered_events = select(event_log.c.position).where(event_log.c.seq.is_(None))
         while True:
             with self._database.read() as connection:
-                if connection.scalar(unnumbered_events.limit(1)) is None:
+                if connection.scalar(_UNNUMBERED_POSITION) is None:
                     return
             with self._database.write() as connection:
                 lock_name(connection, event_log, "seq")
                 _assign_numbers(connection)
 
 
-def _make_recent_conditions(
+def _make_recent_parameters(
     connection: Connection, kinds: Sequence[str], since: str, can_see: CanSee | None
-) -> Sequence[ColumnElement[bool]]:
-    """The conditions of events that `EventLog.list_newest` searches, without those that `can_see` refuses."""
+) -> dict[str, Any]:
+    """The parameters of `_IS_RECENT`, with `can_see` also those of `_IS_VISIBLE`."""
     recent_count = RECENT if can_see is None else RECENT_OF_PART
-    conditions = [
-        event_log.c.seq > _NEWEST_SEQ.scalar_subquery() - recent_count,
-        event_log.c.at >= since,
-        event_log.c.detail_type.in_(kinds),
-    ]
-    if can_see is not None:
-        scopes = connection.execute(select(event_log.c.repository, event_log.c.pipeline).where(*conditions).distinct())
-        visible_scopes = [f"{row.repository or ''}\n{row.pipeline or ''}" for row in scopes if can_see(*row)]
-        conditions.append(is_one_of_texts(_SCOPE, visible_scopes))
-    return conditions
+    parameters = {"kinds": make_text_list(kinds), "since": since, "recent_count": recent_count}
+    if can_see is None:
+        return parameters
+    scopes = connection.execute(_RECENT_SCOPES, parameters)
+    visible_scopes = [f"{row.repository or ''}\n{row.pipeline or ''}" for row in scopes if can_see(*row)]
+    return {**parameters, "scopes": make_text_list(sorted(visible_scopes))}
 
 
 def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
@@ -204,17 +234,4 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
 def _assign_numbers(connection: Connection) -> None:
     """Give the next numbers to events without one. Only one transaction at a time may do this."""
     newest_seq = connection.execute(_NEWEST_SEQ).scalar_one()
-    unnumbered_events = (
-        select(
-            event_log.c.position, (func.row_number().over(order_by=event_log.c.position) + newest_seq).label("number")
-        )
-        .where(event_log.c.seq.is_(None))
-        .order_by(event_log.c.position)
-        .limit(NUMBER_BATCH)
-        .subquery()
-    )
-    connection.execute(
-        update(event_log)
-        .where(event_log.c.position == unnumbered_events.c.position)
-        .values(seq=unnumbered_events.c.number)
-    )
+    connection.execute(_ASSIGN_NUMBERS, {"newest_seq": newest_seq})

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Integer,
     Select,
     and_,
@@ -36,11 +37,10 @@ from dockgate.store.queries import (
     make_after_value_conditions,
     make_row,
     make_text_list,
-    split_into_batches,
 )
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema.events import outbox, outbox_receivers
-from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
+from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows, update_all
 
 # The receiver of what is attached to images in our own registry.
 OWN_REGISTRY = "own registry"
@@ -60,6 +60,21 @@ _CONDITIONS: Mapping[EntryState, tuple[ColumnElement[bool], ...]] = {
     EntryState.WAITING: (outbox.c.next_at.is_not(None),),
     EntryState.DELIVERED: (outbox.c.done_at.is_not(None),),
 }
+_CLAIMED_KEYS = (
+    select(*_IDENTITY).where(outbox.c.kind.in_(OutboxKind), outbox.c.claimed_by.is_not(None)).order_by(*_IDENTITY)
+)
+_KEYS_CLAIMED_BY_OWNER = lock_rows(_CLAIMED_KEYS.where(outbox.c.claimed_by == bindparam("owner")))
+_KEYS_CLAIMED_BY_OTHERS = lock_rows(_CLAIMED_KEYS.where(~is_one_of(outbox.c.claimed_by, "owners")))
+_GIVE_BACK = (
+    update(outbox)
+    .where(*(outbox.c[name] == bindparam(f"of_{name}") for name in ("kind", "key", "receiver")))
+    .where(outbox.c.claimed_by.is_not_distinct_from(bindparam("of_owner")), outbox.c.done_at.is_(None))
+    .values(claimed_by=None)
+)
+_COMPLETE = _GIVE_BACK.values(done_at=bindparam("now"), result=bindparam("new_result"), next_at=None, last_error=None)
+_FAIL = _GIVE_BACK.where(outbox.c.attempts < bindparam("new_attempts")).values(
+    attempts=bindparam("new_attempts"), last_error=bindparam("new_error"), next_at=bindparam("new_next_at")
+)
 _ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys"))
 
 
@@ -159,8 +174,10 @@ class Outbox:
         with self._database.write() as connection:
             lock_name(connection, outbox, kind)  # the claims of all owners are counted together
             entries = [OutboxEntry(**row) for row in connection.execute(_NEXT_ENTRIES, parameters).mappings()]
-            identities = [(entry.kind, entry.key, entry.receiver) for entry in entries]
-            connection.execute(update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner))
+            rows = [
+                {"kind": kind, "key": entry.key, "receiver": entry.receiver, "claimed_by": owner} for entry in entries
+            ]
+            update_all(connection, outbox, rows)
             return [replace(entry, claimed_by=owner) for entry in entries]
 
     def complete(self, entry: OutboxEntry, now: str, result: str | None = None) -> None:
@@ -168,9 +185,7 @@ class Outbox:
 
         Does nothing when the entry has been claimed again since: its new owner sends it.
         """
-        self._change(
-            entry, outbox.c.done_at.is_(None), {"done_at": now, "result": result, "next_at": None, "last_error": None}
-        )
+        self._end_claim(entry, _COMPLETE, {"now": now, "new_result": result})
 
     def fail(self, entry: OutboxEntry, error: str, next_at: str | None) -> None:
         """Record one more failed attempt than the entry has, and end its claim.
@@ -178,42 +193,30 @@ class Outbox:
         The entry is due again at `next_at`; None gives it up. Does nothing when the entry is done, this attempt is on
         record, or the entry has been claimed again since.
         """
-        is_open = outbox.c.done_at.is_(None) & (outbox.c.attempts <= entry.attempts)
-        self._change(entry, is_open, {"attempts": entry.attempts + 1, "last_error": error, "next_at": next_at})
+        self._end_claim(entry, _FAIL, {"new_attempts": entry.attempts + 1, "new_error": error, "new_next_at": next_at})
 
     def give_back(self, entry: OutboxEntry) -> None:
         """End the claim of an entry that was not sent."""
-        self._change(entry, outbox.c.done_at.is_(None), {})
+        self._end_claim(entry, _GIVE_BACK, {})
 
-    def _change(self, entry: OutboxEntry, condition: ColumnElement[bool], values: dict[str, Any]) -> None:
-        conditions = (
-            *(outbox.c[name] == getattr(entry, name) for name in ("kind", "key", "receiver")),
-            outbox.c.claimed_by.is_not_distinct_from(entry.claimed_by),
-            condition,
-        )
-        change = update(outbox).where(*conditions).values(**values, claimed_by=None)
-        self._database.group_commit(lambda connection: connection.execute(change))
+    def _end_claim(self, entry: OutboxEntry, change: Executable, values: Mapping[str, Any]) -> None:
+        key = {f"of_{name}": getattr(entry, name) for name in ("kind", "key", "receiver")}
+        parameters = {**key, "of_owner": entry.claimed_by, **values}
+        self._database.group_commit(lambda connection: connection.execute(change, parameters))
 
     def release(self, owner: str) -> None:
         """End all claims of a worker that has died: its entries may be claimed at once."""
-        self._release(outbox.c.claimed_by == owner)
+        self._release(_KEYS_CLAIMED_BY_OWNER, {"owner": owner})
 
     def release_lost(self, owners: Collection[str]) -> None:
         """End all claims of workers that do not exist any more, that is, of all but these."""
-        self._release(outbox.c.claimed_by.not_in(owners))
+        self._release(_KEYS_CLAIMED_BY_OTHERS, {"owners": make_text_list(sorted(owners))})
 
-    def _release(self, is_lost: ColumnElement[bool]) -> None:
-        conditions = outbox.c.kind.in_(OutboxKind), outbox.c.claimed_by.is_not(None), is_lost
+    def _release(self, claimed_keys: Select[Any], parameters: Mapping[str, Any]) -> None:
         with self._database.write() as connection:
-            claimed_keys = connection.execute(
-                lock_rows(select(*_IDENTITY).where(*conditions).order_by(*_IDENTITY))
-            ).all()
-            connection.execute(
-                update(outbox)
-                .where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed_keys]))
-                .values(claimed_by=None)
-            )
-        self.wake(*dict.fromkeys(row.kind for row in claimed_keys))
+            rows = connection.execute(claimed_keys, parameters).mappings().all()
+            update_all(connection, outbox, [{**row, "claimed_by": None} for row in rows])
+        self.wake(*dict.fromkeys(row["kind"] for row in rows))
 
     def list_in_state(
         self,
@@ -244,12 +247,11 @@ class Outbox:
         is_ahead = outbox.c.kind.in_(OutboxKind), outbox.c.next_at > latest_due, outbox.c.claimed_by.is_(None)
         is_paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest_due
         with self._database.write() as connection:
-            rows = connection.execute(lock_rows(select(*_IDENTITY).where(*is_ahead).order_by(*_IDENTITY))).all()
-            for part in split_into_batches(rows):
-                is_in_part = tuple_(*_IDENTITY).in_([tuple(row) for row in part])
-                connection.execute(update(outbox).where(is_in_part).values(next_at=now, due_since=now))
+            ahead_keys = lock_rows(select(*_IDENTITY).where(*is_ahead).order_by(*_IDENTITY))
+            rows = connection.execute(ahead_keys).mappings().all()
+            update_all(connection, outbox, [{**row, "next_at": now, "due_since": now} for row in rows])
             connection.execute(update(outbox_receivers).where(*is_paused).values(paused_until=None))
-        self.wake(*dict.fromkeys(row.kind for row in rows))
+        self.wake(*dict.fromkeys(row["kind"] for row in rows))
         return len(rows)
 
     def purge_delivered(self, kind: OutboxKind, before: str) -> int:

@@ -3,17 +3,22 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from dockgate.events.model import PushEvent, PushKind
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import select_as, split_into_batches
+from dockgate.store.queries import is_one_of, make_text_list, select_as, split_into_batches
 from dockgate.store.schema.events import events
 from dockgate.store.schema.events import heads as heads_table
 from dockgate.store.statements import insert_if_new, lock_name
 
 _EVENT = select_as(PushEvent, events)
+_EVENTS_OF_IDS = _EVENT.where(is_one_of(events.c.id, "ids"))
+_UNHANDLED_EVENTS = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
+_HEADS = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
+    heads_table.c.repository == bindparam("repository")
+)
 
 
 class PushEvents:
@@ -68,9 +73,8 @@ class PushEvents:
                 for branch, commit in heads.items()
                 if recorded_heads.get(branch, ("", 0))[0] == commit
             ]
-            stored_events = {
-                row["id"]: PushEvent(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
-            }
+            rows = connection.execute(_EVENTS_OF_IDS, {"ids": make_text_list(ids)}).mappings()
+            stored_events = {row["id"]: PushEvent(**row) for row in rows}
         return [stored_events[event_id] for event_id in ids if event_id in stored_events]
 
     def get(self, event_id: str) -> PushEvent:
@@ -83,9 +87,8 @@ class PushEvents:
 
     def list_unhandled(self) -> Sequence[PushEvent]:
         """The events that are not handled yet, oldest first."""
-        query = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
         with self._database.read() as connection:
-            return [PushEvent(**row) for row in connection.execute(query).mappings()]
+            return [PushEvent(**row) for row in connection.execute(_UNHANDLED_EVENTS).mappings()]
 
     def mark_handled(self, event_id: str, now: str) -> None:
         """Mark an event as handled. The first time stays. Does nothing for an event that was deleted."""
@@ -96,10 +99,7 @@ class PushEvents:
 
 def _list_heads(connection: Connection, repository: str) -> dict[str, tuple[str | None, int]]:
     """The recorded branches: branch -> (commit, number of moves); no commit for a deleted branch."""
-    query = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
-        heads_table.c.repository == repository
-    )
-    return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
+    return {row.branch: (row.head, row.moves) for row in connection.execute(_HEADS, {"repository": repository})}
 
 
 def _find_moves(

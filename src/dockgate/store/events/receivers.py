@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
 from dockgate.shared.retry import RECEIVER_PAUSES
 from dockgate.shared.timestamps import format_time
@@ -47,6 +47,20 @@ class QueueLength:
 
     waiting: int = 0
     dead: int = 0
+
+
+_STATES = select_as(ReceiverState, outbox_receivers).where(outbox_receivers.c.kind == bindparam("kind"))
+_LOCKED_STATE = lock_rows(_STATES.where(outbox_receivers.c.receiver == bindparam("receiver")))
+_FAILURES = select(outbox_receivers.c.failures).where(
+    outbox_receivers.c.kind == bindparam("kind"), outbox_receivers.c.receiver == bindparam("receiver")
+)
+_WAITING_COUNT = func.count(outbox.c.next_at)
+_QUEUE_LENGTHS = (
+    select(outbox.c.receiver, _WAITING_COUNT, func.count() - _WAITING_COUNT)
+    .where(outbox.c.kind == bindparam("kind"), outbox.c.done_at.is_(None), outbox.c.subject.is_not(None))
+    .where(outbox.c.dismissed_at.is_(None))
+    .group_by(outbox.c.receiver)
+)
 
 
 class OutboxReceivers:
@@ -101,21 +115,15 @@ class OutboxReceivers:
 
     def list_states(self) -> dict[str, ReceiverState]:
         """The receivers that have a state, by name."""
-        query = select_as(ReceiverState, outbox_receivers).where(outbox_receivers.c.kind == self._kind)
         with self._database.read() as connection:
-            return {row["receiver"]: ReceiverState(**row) for row in connection.execute(query).mappings()}
+            rows = connection.execute(_STATES, {"kind": self._kind}).mappings()
+            return {row["receiver"]: ReceiverState(**row) for row in rows}
 
     def count_entries(self) -> dict[str, QueueLength]:
         """Count the waiting and the dead entries, by receiver."""
-        waits = func.count(outbox.c.next_at)
-        query = (
-            select(outbox.c.receiver, waits, func.count() - waits)
-            .where(outbox.c.kind == self._kind, outbox.c.done_at.is_(None), outbox.c.subject.is_not(None))
-            .where(outbox.c.dismissed_at.is_(None))
-            .group_by(outbox.c.receiver)
-        )
         with self._database.read() as connection:
-            return {receiver: QueueLength(waiting, dead) for receiver, waiting, dead in connection.execute(query)}
+            rows = connection.execute(_QUEUE_LENGTHS, {"kind": self._kind})
+            return {receiver: QueueLength(waiting, dead) for receiver, waiting, dead in rows}
 
     def trim(self, waiting_limit: int, dead_limit: int, overdue_before: str, error: str) -> Sequence[str]:
         """Give up the oldest entries beyond `waiting_limit` of each receiver.
@@ -186,16 +194,13 @@ class OutboxReceivers:
         return len(keys)
 
     def _count_failures(self, connection: Connection, receiver: str) -> int:
-        conditions = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
-        return connection.scalar(select(outbox_receivers.c.failures).where(*conditions)) or 0
+        return connection.scalar(_FAILURES, {"kind": self._kind, "receiver": receiver}) or 0
 
     def _lock(self, connection: Connection, receiver: str) -> ReceiverState:
         new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0}
         insert_if_new(connection, outbox_receivers, new)
-        query = select_as(ReceiverState, outbox_receivers).where(
-            outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
-        )
-        return ReceiverState(**connection.execute(lock_rows(query)).mappings().one())
+        row = connection.execute(_LOCKED_STATE, {"kind": self._kind, "receiver": receiver}).mappings().one()
+        return ReceiverState(**row)
 
     def _change(self, connection: Connection, receiver: str, values: Mapping[str, object]) -> None:
         conditions = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from dockgate.events.model import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -43,6 +43,13 @@ class TargetRecord:
     changed_by: str | None = None
 
 
+_RULES = select(event_rules).order_by(event_rules.c.name)
+_RULE = select(event_rules).where(event_rules.c.name == bindparam("name"))
+_TARGETS = select(event_targets).order_by(event_targets.c.name)
+_TARGET = select(event_targets).where(event_targets.c.name == bindparam("name"))
+_SECRETS = select(event_targets.c.secrets).where(event_targets.c.name == bindparam("name"))
+
+
 class EventRuleTable:
     """The rules that people have applied."""
 
@@ -53,7 +60,7 @@ class EventRuleTable:
         """Store or replace the rule of this name. An equal rule keeps its version, author and time."""
         with self._database.write() as connection:
             lock_name(connection, event_rules, rule.name)
-            row = connection.execute(select(event_rules).where(event_rules.c.name == rule.name)).first()
+            row = connection.execute(_RULE, {"name": rule.name}).first()
             if row is not None and row.body == rule:
                 return RuleRecord(row.body, row.version, row.changed_at, row.changed_by)
             record = RuleRecord(rule, row.version + 1 if row else 1, now, by)
@@ -67,7 +74,7 @@ class EventRuleTable:
     def list(self) -> Sequence[RuleRecord]:
         """All rules, sorted by name."""
         with self._database.read() as connection:
-            rows = connection.execute(select(event_rules).order_by(event_rules.c.name)).all()
+            rows = connection.execute(_RULES).all()
         return [RuleRecord(row.body, row.version, row.changed_at, row.changed_by) for row in rows]
 
     def remove(self, name: str) -> None:
@@ -89,7 +96,7 @@ class EventTargetTable:
         """Store or replace the target of this name. An equal target keeps its version, author and time."""
         with self._database.write() as connection:
             lock_name(connection, event_targets, target.name)
-            row = connection.execute(select(event_targets).where(event_targets.c.name == target.name)).first()
+            row = connection.execute(_TARGET, {"name": target.name}).first()
             if row is not None and row.body == target and self._box.decrypt(row.secrets) == dict(secrets):
                 return TargetRecord(row.body, row.version, row.changed_at, row.changed_by)
             record = TargetRecord(target, row.version + 1 if row else 1, now, by)
@@ -109,7 +116,7 @@ class EventTargetTable:
     def get(self, name: str) -> TargetRecord:
         """The target with this name, without its secrets. Raises NotFoundError."""
         with self._database.read() as connection:
-            row = connection.execute(select(event_targets).where(event_targets.c.name == name)).first()
+            row = connection.execute(_TARGET, {"name": name}).first()
         if row is None:
             raise NotFoundError(f"there is no target {name!r}", "`dockgate target list` lists them all.")
         return TargetRecord(row.body, row.version, row.changed_at, row.changed_by)
@@ -117,13 +124,13 @@ class EventTargetTable:
     def read_secrets(self, name: str) -> dict[str, str]:
         """The secrets of a target, {} if it does not exist. StoreError where they cannot be decrypted."""
         with self._database.read() as connection:
-            data = connection.scalar(select(event_targets.c.secrets).where(event_targets.c.name == name))
+            data = connection.scalar(_SECRETS, {"name": name})
         return {} if data is None else self._box.decrypt(data)
 
     def list(self) -> Sequence[TargetRecord]:
         """All targets, sorted by name."""
         with self._database.read() as connection:
-            rows = connection.execute(select(event_targets).order_by(event_targets.c.name)).all()
+            rows = connection.execute(_TARGETS).all()
         return [TargetRecord(row.body, row.version, row.changed_at, row.changed_by) for row in rows]
 
     def remove(self, name: str) -> None:
