@@ -20,7 +20,13 @@ from dockgate.store.schema.store import documents
 from dockgate.store.statements import lock_name
 
 _VERSION = select_as(PolicyVersion, policies)
-_NEWEST_VERSION = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)
+_ALL_VERSIONS = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc())
+_NEWEST_VERSION = _ALL_VERSIONS.limit(1)
+_NEWEST_VERSIONS = _VERSION.where(
+    policies.c.seq.in_(select(func.max(policies.c.seq)).group_by(policies.c.name))
+).order_by(policies.c.name)
+_REVISION = select(func.coalesce(func.max(policies.c.seq), 0))
+_ADD_VERSION = insert(policies)
 
 
 class PolicyTable:
@@ -70,22 +76,19 @@ class PolicyTable:
 
     def list(self) -> Sequence[PolicyVersion]:
         """The present versions, sorted by name."""
-        newest_seqs = select(func.max(policies.c.seq)).group_by(policies.c.name)
-        query = _VERSION.where(policies.c.seq.in_(newest_seqs)).order_by(policies.c.name)
         with self._database.read() as connection:
-            versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+            versions = [PolicyVersion(**row) for row in connection.execute(_NEWEST_VERSIONS).mappings()]
         return [version for version in versions if not version.is_removed]
 
     def read_revision(self) -> int:
         """A number that changes whenever a policy is stored or removed."""
         with self._database.read() as connection:
-            return connection.scalar(select(func.coalesce(func.max(policies.c.seq), 0))) or 0
+            return connection.scalar(_REVISION) or 0
 
     def list_versions(self, name: str) -> Sequence[PolicyVersion]:
         """Every version, newest first, removals too."""
-        query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())
         with self._database.read() as connection:
-            return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+            return [PolicyVersion(**row) for row in connection.execute(_ALL_VERSIONS, {"of": name}).mappings()]
 
     def remove(
         self, name: str, by: str, now: str, comment: str | None = None, expected_version: int | None = None
@@ -140,7 +143,7 @@ def _require_present(connection: Connection, name: str) -> PolicyVersion:
 
 
 def _add(connection: Connection, version: PolicyVersion, now: str) -> PolicyVersion:
-    connection.execute(insert(policies).values(**asdict(version)))
+    connection.execute(_ADD_VERSION, asdict(version))
     append_events(connection, [make_policy_changed(version, now)])
     return version
 

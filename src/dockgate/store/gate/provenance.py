@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
@@ -16,6 +16,25 @@ from dockgate.store.schema.gate import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
 
 _BUILT_STATEMENT = select_as(BuiltStatement, built_statements)
+_BUILT_COLUMNS, _FETCHED_COLUMNS = built_statements.c, fetched_statements.c
+_BUILT_ENVELOPES = (
+    select(_BUILT_COLUMNS.envelope)
+    .where(_BUILT_COLUMNS.image == bindparam("image"))
+    .order_by(_BUILT_COLUMNS.built_at, _BUILT_COLUMNS.build)
+)
+_FETCHED_STATEMENTS = select(fetched_statements).where(
+    _FETCHED_COLUMNS.image == bindparam("image"), _FETCHED_COLUMNS.repository == bindparam("repository")
+)
+_BUILT_COUNTS = (
+    select(_BUILT_COLUMNS.image, func.count())
+    .where(is_one_of(_BUILT_COLUMNS.image, "images"))
+    .group_by(_BUILT_COLUMNS.image)
+)
+_FETCHES = select(
+    _FETCHED_COLUMNS.image, _FETCHED_COLUMNS.repository, _FETCHED_COLUMNS.fetched_at, _FETCHED_COLUMNS.fetch_error
+).where(is_one_of(_FETCHED_COLUMNS.image, "images"))
+_BUILT_COUNT = select(func.count()).select_from(built_statements)
+_FETCHED_REVISION = select(func.count(), func.max(_FETCHED_COLUMNS.fetched_at))
 
 
 class ProvenanceStatements:
@@ -92,39 +111,25 @@ class ProvenanceStatements:
 
     def read_revision(self) -> str:
         """A text that changes whenever a statement is added or fetched, of any image."""
-        built_count = select(func.count()).select_from(built_statements)
-        columns = func.count(), func.max(fetched_statements.c.fetched_at)
         with self._database.read() as connection:
-            return "/".join(map(str, (connection.scalar(built_count), *connection.execute(select(*columns)).one())))
+            numbers = connection.scalar(_BUILT_COUNT), *connection.execute(_FETCHED_REVISION).one()
+        return "/".join(map(str, numbers))
 
     def list_revisions(self, locations: Collection[ImageLocation]) -> Mapping[ImageLocation, str]:
         """Return a text for each image in a repository: it changes when `list_statements` may differ."""
-        built_columns, fetched_columns = built_statements.c, fetched_statements.c
-        count = (
-            select(built_columns.image, func.count())
-            .where(is_one_of(built_columns.image, "images"))
-            .group_by(built_columns.image)
-        )
-        last = select(
-            fetched_columns.image, fetched_columns.repository, fetched_columns.fetched_at, fetched_columns.fetch_error
-        )
         images = {"images": make_text_list(sorted({location.image for location in locations}))}
         with self._database.read() as connection:
-            counts = {row[0]: row[1] for row in connection.execute(count, images)}
-            rows = connection.execute(last.where(is_one_of(fetched_columns.image, "images")), images)
+            counts = {row[0]: row[1] for row in connection.execute(_BUILT_COUNTS, images)}
+            rows = connection.execute(_FETCHES, images)
             fetches = {ImageLocation(repository, image): error or at for image, repository, at, error in rows}
         return {location: f"{counts.get(location.image, 0)} {fetches.get(location, '')}" for location in locations}
 
     def list_statements(self, image: str, repository: str) -> StoredStatements:
         """All stored statements of an image: of its builds, and those attached to it in a repository."""
-        built_envelopes = select(built_statements.c.envelope).where(built_statements.c.image == image)
-        is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
-        fetched_row = select(fetched_statements).where(*is_row)
         with self._database.read() as connection:
-            own_envelopes = connection.scalars(
-                built_envelopes.order_by(built_statements.c.built_at, built_statements.c.build)
-            ).all()
-            row = connection.execute(fetched_row).mappings().first()
+            own_envelopes = connection.scalars(_BUILT_ENVELOPES, {"image": image}).all()
+            location = {"image": image, "repository": repository}
+            row = connection.execute(_FETCHED_STATEMENTS, location).mappings().first()
         if row is None:
             return StoredStatements(tuple(own_envelopes))
         attached_envelopes = json.loads(zlib.decompress(row["envelopes"]))

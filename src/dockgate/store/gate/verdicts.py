@@ -3,8 +3,9 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
 
 from dockgate.gate.model import (
     BaselineExemptions,
@@ -28,7 +29,7 @@ from dockgate.store.events.log import append_events
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict, find_first_verdicts, insert_verdicts
 from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body, read_violations
 from dockgate.store.gate.verdict_facts import CountedWaiver, VerdictFacts, read_facts
-from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
+from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as
 from dockgate.store.records import (
     ImageLocation,
     NewestVerdict,
@@ -43,6 +44,44 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 _REMEMBERED_FACTS = 1000
 _RECORD = select_as(VerdictRecord, verdicts)
+_RECORDS_OF_IMAGE = _RECORD.where(verdicts.c.image == bindparam("of")).order_by(verdicts.c.seq.desc())
+_NUMBER_OF_CAUSE = select(verdicts.c.seq).where(verdicts.c.cause == bindparam("of"))
+_NEWEST_NUMBERS = (
+    select(verdicts.c.image, func.max(verdicts.c.seq))
+    .where(is_one_of(verdicts.c.image, "images"))
+    .group_by(verdicts.c.image)
+)
+_NEWEST_NUMBERS_BY_LOCATION = (
+    select(verdicts.c.repository, verdicts.c.image, func.max(verdicts.c.seq))
+    .where(is_one_of(verdicts.c.image, "images"))
+    .group_by(verdicts.c.repository, verdicts.c.image)
+)
+_STATUSES_BEFORE_RENEWALS = (
+    select(verdicts.c.repository, verdicts.c.image, verdicts.c.status)
+    .where(verdicts.c.policy == bindparam("by"), ~is_renewed(verdicts.c.cause))
+    .where(is_one_of(verdicts.c.image, "images"))
+    .order_by(verdicts.c.seq)
+)
+
+
+def _select_newest_by_location() -> Select[Any]:
+    """The newest verdict of each policy on images in each repository, with the time since when it has its status."""
+    key = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
+    number = func.row_number().over(partition_by=key, order_by=verdicts.c.seq.desc())
+    ranked_verdicts = _RECORD.add_columns(verdicts.c.seq, number.label("number"))
+    rows = ranked_verdicts.where(is_one_of(verdicts.c.image, "images")).subquery().c
+    former, later = verdicts.alias().c, verdicts.alias().c
+    is_before, is_after = (
+        [aliased_columns[column.name] == rows[column.name] for column in key] for aliased_columns in (former, later)
+    )
+    last_change = select(func.coalesce(func.max(former.seq), 0)).where(*is_before, former.status != rows.status)
+    since = select(func.min(later.judged_at)).where(*is_after, later.seq > last_change.scalar_subquery())
+    columns = [column for column in rows if column.name not in ("seq", "number")]
+    query = select(*columns, since.scalar_subquery().label("since")).where(rows.number == 1)
+    return query.order_by(rows.seq.desc())
+
+
+_NEWEST_BY_LOCATION = _select_newest_by_location()
 
 
 class VerdictTable:
@@ -58,15 +97,11 @@ class VerdictTable:
 
         Without those that were renewed because something changed: this may be the change that is to be announced.
         """
-        table = verdicts.c
-        query = select(table.repository, table.image, table.status)
-        query = query.where(table.policy == policy, ~is_renewed(table.cause))
-        query = query.order_by(table.seq)
+        parameters = {"by": policy, "images": make_text_list(sorted(images))}
         with self._database.read() as connection:
             return {
                 ImageLocation(repository, image): status
-                for part in split_into_batches(sorted(images))
-                for repository, image, status in connection.execute(query.where(table.image.in_(part)))
+                for repository, image, status in connection.execute(_STATUSES_BEFORE_RENEWALS, parameters)
             }
 
     def add(
@@ -157,27 +192,15 @@ class VerdictTable:
 
     def list_of_image(self, image: str) -> Sequence[VerdictRecord]:
         """The verdicts on an image, newest first."""
-        query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
         with self._database.read() as connection:
-            return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
+            return [VerdictRecord(**row) for row in connection.execute(_RECORDS_OF_IMAGE, {"of": image}).mappings()]
 
     def list_newest_by_location(self, images: Collection[str]) -> Mapping[ImageLocation, Sequence[NewestVerdict]]:
         """The verdicts on pushes and requests by location: the newest of each policy, newest first."""
-        key = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
-        number = func.row_number().over(partition_by=key, order_by=verdicts.c.seq.desc())
-        ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(verdicts.c.seq, number.label("number"))
-        rows = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery().c
-        former, later = verdicts.alias().c, verdicts.alias().c
-        is_before, is_after = (
-            [aliased_columns[column.name] == rows[column.name] for column in key] for aliased_columns in (former, later)
-        )
-        last_change = select(func.coalesce(func.max(former.seq), 0)).where(*is_before, former.status != rows.status)
-        since = select(func.min(later.judged_at)).where(*is_after, later.seq > last_change.scalar_subquery())
-        columns = [column for column in rows if column.name not in ("seq", "number")]
-        query = select(*columns, since.scalar_subquery().label("since")).where(rows.number == 1)
         entries: dict[ImageLocation, list[NewestVerdict]] = {}
+        parameters = {"images": make_text_list(sorted(images))}
         with self._database.read() as connection:
-            for row in connection.execute(query.order_by(rows.seq.desc())).mappings():
+            for row in connection.execute(_NEWEST_BY_LOCATION, parameters).mappings():
                 values = dict(row)
                 entry = NewestVerdict(since=values.pop("since"), record=VerdictRecord(**values))
                 entries.setdefault(ImageLocation(entry.record.repository, entry.record.image), []).append(entry)
@@ -188,28 +211,22 @@ class VerdictTable:
 
         A later verdict has a higher number.
         """
-        columns = verdicts.c.image, func.max(verdicts.c.seq)
-        query = select(*columns).where(is_one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
         with self._database.read() as connection:
-            rows = connection.execute(query, {"images": make_text_list(sorted(images))})
+            rows = connection.execute(_NEWEST_NUMBERS, {"images": make_text_list(sorted(images))})
             return {row[0]: row[1] for row in rows}
 
     def get_number(self, cause: VerdictCause) -> int:
         """The number of the verdict of a cause, which is stored."""
         with self._database.read() as connection:
-            return int(connection.execute(select(verdicts.c.seq).where(verdicts.c.cause == cause)).scalar_one())
+            return int(connection.execute(_NUMBER_OF_CAUSE, {"of": cause}).scalar_one())
 
     def list_newest_numbers_by_location(self, images: Collection[str]) -> Mapping[ImageLocation, int]:
         """The number of the newest verdict on each of these images in each repository.
 
         See `list_newest_numbers`.
         """
-        table = verdicts.c
-        query = select(table.repository, table.image, func.max(table.seq)).where(is_one_of(table.image, "images"))
         with self._database.read() as connection:
-            rows = connection.execute(
-                query.group_by(table.repository, table.image), {"images": make_text_list(sorted(images))}
-            )
+            rows = connection.execute(_NEWEST_NUMBERS_BY_LOCATION, {"images": make_text_list(sorted(images))})
             return {ImageLocation(repository, image): number for repository, image, number in rows}
 
     def list_newest_violations(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from threading import Lock
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
 from dockgate.events.governance_events import make_vex_event
 from dockgate.gate.model import VexStatement
@@ -32,8 +32,13 @@ CACHE_SIZE = 64
 
 _RECORD = select_as(VexRecord, vex_documents)
 _EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at.is_(None)).order_by(vex_documents.c.seq)
+_EVERY_ACTIVE_WITH_VERSION = _EVERY_ACTIVE.add_columns(vex_documents.c.seq, vex_documents.c.changes)
 _ACTIVE = _EVERY_ACTIVE.where(is_one_of(vex_documents.c.image, "images"))
 _ALL_OF_IMAGES = _RECORD.where(is_one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
+_REVISION = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
+_FAILED_FETCH = select(_FETCHES.image).where(
+    _FETCHES.image == bindparam("image"), _FETCHES.repository == bindparam("repository")
+)
 
 
 def _is_active_at(at: str) -> ColumnElement[bool]:
@@ -121,10 +126,9 @@ class Vex:
 
     def list_all_active(self) -> Mapping[VexVersion, tuple[VexRecord, Sequence[VexStatement]]]:
         """List what `list_active` does, for all images, by the version of each document."""
-        query = _EVERY_ACTIVE.add_columns(vex_documents.c.seq, vex_documents.c.changes)
         records: dict[VexVersion, VexRecord] = {}
         with self._database.read() as connection:
-            for *columns, number, changes in connection.execute(query):
+            for *columns, number, changes in connection.execute(_EVERY_ACTIVE_WITH_VERSION):
                 records[VexVersion.make(number, changes)] = VexRecord(*columns)
         return dict(zip(records, self._with_statements(list(records.values())), strict=True))
 
@@ -155,9 +159,8 @@ class Vex:
 
     def read_revision(self) -> str:
         """A text that changes whenever the result of `list_active` may change."""
-        query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
         with self._database.read() as connection:
-            return "/".join(map(str, connection.execute(query).one()))
+            return "/".join(map(str, connection.execute(_REVISION).one()))
 
     def record_failed_fetch(self, image: str, repository: str, now: str) -> None:
         """Record that the documents attached to an image could not be fetched."""
@@ -171,7 +174,7 @@ class Vex:
         """Forget that a fetch failed: a later one worked."""
         is_image = _FETCHES.image == image, _FETCHES.repository == repository
         with self._database.read() as connection:
-            has_failed = connection.execute(select(_FETCHES.image).where(*is_image)).first() is not None
+            has_failed = connection.scalar(_FAILED_FETCH, {"image": image, "repository": repository}) is not None
         if has_failed:
             with self._database.write() as connection:
                 connection.execute(delete(failed_vex_fetches).where(*is_image))

@@ -23,6 +23,9 @@ _ACTIVE = _RECORD.where(
     waivers.c.revoked_at.is_(None), or_(waivers.c.until.is_(None), waivers.c.until > bindparam("now"))
 ).order_by(waivers.c.seq)
 
+_RECORD_WITH_ID = _RECORD.where(waivers.c.id == bindparam("of"))
+_RECORDS_NEWEST_FIRST = _RECORD.order_by(waivers.c.seq.desc())
+
 
 class Waivers:
     """Waivers. Rows are never deleted. `until` is RFC 3339 in UTC with milliseconds, null for no date."""
@@ -46,7 +49,7 @@ class Waivers:
     def list(self) -> Sequence[WaiverRecord]:
         """All waivers, newest first."""
         with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
+            return [_record(row) for row in connection.execute(_RECORDS_NEWEST_FIRST).mappings()]
 
     def list_with_ids(self, ids: Collection[str]) -> Sequence[Waiver]:
         """The waivers with these ids, revoked and expired ones too."""
@@ -135,7 +138,7 @@ class Waivers:
 
 
 def _get(connection: Connection, waiver_id: str) -> WaiverRecord:
-    row = connection.execute(_RECORD.where(waivers.c.id == waiver_id)).mappings().first()
+    row = connection.execute(_RECORD_WITH_ID, {"of": waiver_id}).mappings().first()
     if row is None:
         raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
     return _record(row)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, literal_column, update
+from sqlalchemy import Select, bindparam, literal_column, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
@@ -14,6 +14,9 @@ from dockgate.store.schema.identity import FIRST_REFUSAL, audit
 from dockgate.store.statements import insert_if_new
 
 _ENTRY = select_as(AuditEntry, audit)
+_CHANGE = update(audit).where(audit.c.id == bindparam("of"))
+_DESCRIBE = _CHANGE.values(detail=bindparam("new_detail"))
+_FINISH = _CHANGE.where(audit.c.status == 0).values(status=bindparam("new_status"))
 
 
 class AuditResult(StrEnum):
@@ -55,12 +58,12 @@ class Audit:
     def describe(self, entry_id: str, detail: str) -> None:
         """Replace the detail of an entry: first the request, later the result."""
         with self._database.write() as connection:
-            connection.execute(update(audit).where(audit.c.id == entry_id).values(detail=detail))
+            connection.execute(_DESCRIBE, {"of": entry_id, "new_detail": detail})
 
     def finish(self, entry_id: str, status: int) -> None:
         """Set the status of an entry. The first status stays."""
         with self._database.write() as connection:
-            connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
+            connection.execute(_FINISH, {"of": entry_id, "new_status": status})
 
     def list(
         self,

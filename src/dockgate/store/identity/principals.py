@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -13,6 +13,8 @@ from dockgate.store.schema.identity import first_admin_links, identities, princi
 from dockgate.store.statements import insert_if_new, lock_name
 
 PRINCIPAL = select_as(Principal, principals)
+_PRINCIPAL_OF_NAME = PRINCIPAL.where(principals.c.name == bindparam("of"))
+_ANY_NAME = select(principals.c.name).limit(1)
 
 
 class Principals:
@@ -154,7 +156,7 @@ def _lock_all(connection: Connection) -> None:
 
 
 def _has_principals(connection: Connection) -> bool:
-    return connection.scalar(select(principals.c.name).limit(1)) is not None
+    return connection.scalar(_ANY_NAME) is not None
 
 
 def _add(connection: Connection, principal: Principal) -> bool:
@@ -181,7 +183,7 @@ def _find_principal_of_identity(connection: Connection, issuer: str, subject: st
 
 
 def _find(connection: Connection, name: str) -> Principal | None:
-    row = connection.execute(PRINCIPAL.where(principals.c.name == name)).mappings().first()
+    row = connection.execute(_PRINCIPAL_OF_NAME, {"of": name}).mappings().first()
     return None if row is None else Principal(**row)
 
 

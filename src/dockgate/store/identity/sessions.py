@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from dockgate.identity.model import Session
 from dockgate.store.engine import Database
@@ -12,7 +12,11 @@ from dockgate.store.schema.identity import sessions, tokens
 
 _SESSION = select_as(Session, sessions)
 # One query with each request of a browser: a token, its principal, and the session.
-_SIGNED_IN = HOLDER.add_columns(*_SESSION.selected_columns).join(sessions, sessions.c.token == tokens.c.id)
+_SIGNED_IN = (
+    HOLDER.add_columns(*_SESSION.selected_columns)
+    .join(sessions, sessions.c.token == tokens.c.id)
+    .where(sessions.c.digest == bindparam("of"))
+)
 # Sessions of one token: the next one ends the oldest.
 MAX_OF_TOKEN = 100
 
@@ -41,7 +45,7 @@ class SessionTable:
     def find(self, digest: str) -> tuple[Session, Holder] | None:
         """The session of this digest, with its token and the token's principal; None for an unknown one."""
         with self._database.read() as connection:
-            row = connection.execute(_SIGNED_IN.where(sessions.c.digest == digest)).first()
+            row = connection.execute(_SIGNED_IN, {"of": digest}).first()
             return None if row is None else (Session(*row[HOLDER_WIDTH:]), read_holder(row))
 
     def list_of_principal(self, principal: str) -> Sequence[Session]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 
 from dockgate.identity.model import DeliveryCounts, Principal, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -21,6 +21,7 @@ HOLDER = _TOKEN.add_columns(
     *PRINCIPAL.selected_columns,
     *(select(func.count()).select_from(table).scalar_subquery() for table in (pipelines, repositories)),
 ).join(principals, principals.c.name == tokens.c.principal)
+_HOLDER_OF_TOKEN = HOLDER.where(tokens.c.id == bindparam("of"))
 _TOKEN_FIELDS = len(fields(Token))
 _PRINCIPAL_END = _TOKEN_FIELDS + len(fields(Principal))
 # Columns of `HOLDER`.
@@ -53,7 +54,7 @@ class Tokens:
     def find(self, token_id: str) -> Holder | None:
         """A token with its principal, None for an unknown token."""
         with self._database.read() as connection:
-            row = connection.execute(HOLDER.where(tokens.c.id == token_id)).first()
+            row = connection.execute(_HOLDER_OF_TOKEN, {"of": token_id}).first()
             return None if row is None else read_holder(row)
 
     def list(
