@@ -191,16 +191,19 @@ def test_approvals_expire_after_their_time_limit(store: Store) -> None:
     assert [approval.id for approval in store.approvals.list_expired(LATER)] == ["late", "now"]
 
 
-def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) -> None:
+def test_open_executions_and_their_policies_are_found_by_the_image_of_their_approvals(store: Store) -> None:
     waits, answered_execution, stopped_execution = (start_at_gate(store, cause) for cause in ("a", "b", "c"))
     for execution in (waits, answered_execution, stopped_execution):
         store.approvals.add(make_approval(f"{execution}/Gate/Approve/1"))
-        store.approvals.add(make_approval(f"{execution}/Gate/Second/1"))
+        policy = PolicyReference(f"of-{execution}")
+        store.approvals.add(replace(make_approval(f"{execution}/Gate/Second/1"), policy=policy))
     store.approvals.settle(ApprovalId(f"{answered_execution}/Gate/Approve/1"), APPROVED, LATER)
     store.executions.stop(stopped_execution, "", LATER)
     store.approvals.add(make_approval("of no execution"))
     assert list(store.approvals.list_open_executions(IMAGE)) == [waits, answered_execution]
     assert list(store.approvals.list_open_executions("sha256:other")) == []
+    assert list(store.approvals.list_policies(waits, IMAGE)) == ["default", f"of-{waits}"]
+    assert list(store.approvals.list_policies(waits, "sha256:other")) == []
 
 
 def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -> None:

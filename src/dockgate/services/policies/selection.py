@@ -2,14 +2,14 @@
 
 import logging
 import tarfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from dockgate.delivery import pipeline as pipeline_logic
-from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ExecutionId, Pipeline
+from dockgate.delivery.model import ActionKey, ActionType, ExecutionId, Pipeline
 from dockgate.gate.model import Policy
 from dockgate.gate.owner import Owner
 from dockgate.gate.policy import make_policy, merge_rules
@@ -220,7 +220,8 @@ class PolicySelection:
         """
         records = [record for record in reversed(self.store.verdicts.list_of_image(image)) if record.is_requested]
         names = {record.policy.server_policy: record.policy for record in records}
-        approved_policies = {policy.server_policy: policy for policy in self._list_approving_policies(image, execution)}
+        approving_policies = self.store.approvals.list_policies(execution, image) if execution else ()
+        approved_policies = {policy.server_policy: policy for policy in approving_policies}
         names |= approved_policies
         repository_policies = [
             record.policy for record in records if record.has_chosen_policy and record.repository == repository
@@ -258,16 +259,6 @@ class PolicySelection:
             return []
         actions = [action for stage in pipeline.stages for action in stage.actions]
         return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
-
-    def _list_approving_policies(self, image: str, execution: ExecutionId | None) -> Iterator[PolicyReference]:
-        """Yield the policies of the execution's approvals of this image."""
-        for run in self.store.executions.list_runs(execution) if execution else ():
-            try:
-                approval = self.store.approvals.get(ApprovalId.from_action(run.key))
-            except NotFoundError:
-                continue  # an action of another type, or an approval that was purged
-            if approval.image == image:
-                yield approval.policy
 
     def _can_judge(
         self, repository: str, policy: PolicyReference, pipeline_policies: Sequence[str], chosen_names: Collection[str]

@@ -9,6 +9,7 @@ from dockgate.delivery.approvals import make_rejection
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, ExecutionId, Vote
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.model import Verdict
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.delivery.callbacks import CallbackBox
@@ -60,6 +61,12 @@ _OPEN_EXECUTIONS = (
     .where(approvals.c.image == bindparam("image"), executions.c.state.in_(OPEN))
     .group_by(executions.c.id)
     .order_by(func.min(approvals.c.seq))
+)
+_POLICIES_OF_EXECUTION = (
+    select(approvals.c.policy)
+    .join(action_runs, action_runs.c.key == approvals.c.id)
+    .where(action_runs.c.execution == bindparam("execution"), approvals.c.image == bindparam("image"))
+    .order_by(action_runs.c.seq)
 )
 
 
@@ -244,6 +251,11 @@ class Approvals:
         """The unfinished executions that have an approval on this image, settled or not, oldest first."""
         with self._database.read() as connection:
             return connection.scalars(_OPEN_EXECUTIONS, {"image": image}).all()
+
+    def list_policies(self, execution: ExecutionId, image: str) -> Sequence[PolicyReference]:
+        """The policies of an execution's approvals of an image, in the order of its actions."""
+        with self._database.read() as connection:
+            return connection.scalars(_POLICIES_OF_EXECUTION, {"execution": execution, "image": image}).all()
 
     def list_answerable_images(self) -> Sequence[str]:
         """The images whose scan is over while approvals still wait on them."""
