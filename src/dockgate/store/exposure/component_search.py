@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Integer,
     Select,
     Text,
+    bindparam,
     cast,
     func,
     literal,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     select,
     true,
     type_coerce,
+    union,
     union_all,
 )
 
@@ -27,7 +30,7 @@ from dockgate.store.exposure.scopes import is_in_scope
 from dockgate.store.exposure.vulnerability_lists import select_components, select_ecosystems
 from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, VULNERABILITY
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
-from dockgate.store.queries import is_one_of_numbers, split_into_batches
+from dockgate.store.queries import is_among, is_one_of, make_text_list
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
@@ -45,6 +48,66 @@ from dockgate.store.schema.gate import policies, policy_assignment_changes, vex_
 # What a finding has only while it is there, and only once it has ended.
 _PRESENT_ONLY = ("note", "fixed_at")
 _ENDED_ONLY = ("closed", "why")
+
+
+def _select_vulnerabilities_named(is_named: ColumnElement[bool]) -> Select[Any]:
+    """The vulnerabilities with an alias that is the name of one which has such an alias.
+
+    Each has its own name among its aliases.
+    """
+    table = fleet_vulnerabilities.c
+    has_alias = fleet_aliases.c.vulnerability == table.id
+    names = select(table.name).join(fleet_aliases, has_alias).where(is_named).correlate(None)
+    return VULNERABILITY.join(fleet_aliases, has_alias).where(fleet_aliases.c.alias.in_(names)).distinct()
+
+
+_VULNERABILITIES_NAMED = _select_vulnerabilities_named(
+    fleet_aliases.c.alias.in_((bindparam("name"), bindparam("upper_name"), bindparam("lower_name")))
+)
+_VULNERABILITIES_NAMED_IN_ANY_CASE = _select_vulnerabilities_named(
+    func.lower(fleet_aliases.c.alias) == bindparam("lower_name")
+)
+_PRESENT_FIELDS = [
+    type_coerce(null(), fleet_past_findings.c[name].type).label(name) if name in _ENDED_ONLY else fleet_findings.c[name]
+    for name in AffectedComponent._fields
+]
+_PAST_FIELDS = [
+    null().label(name) if name in _PRESENT_ONLY else fleet_past_findings.c[name] for name in AffectedComponent._fields
+]
+_COMPONENT_FIELDS = [fleet_components.c[name] for name in Component._fields]
+_AFFECTED_COMPONENTS = union_all(
+    select(*_PRESENT_FIELDS, *_COMPONENT_FIELDS)
+    .join(fleet_components, fleet_components.c.id == fleet_findings.c.component)
+    .where(is_one_of(fleet_findings.c.vulnerability, "vulnerabilities")),
+    select(*_PAST_FIELDS, *_COMPONENT_FIELDS)
+    .join(fleet_components, fleet_components.c.id == fleet_past_findings.c.component)
+    .where(is_one_of(fleet_past_findings.c.vulnerability, "vulnerabilities")),
+)
+_FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
+_FINDINGS = (
+    _FINDING.add_columns(*(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
+    .join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_findings.c.vulnerability)
+    .where(is_one_of(fleet_findings.c.component, "components"))
+    .order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
+)
+_FIXED_SINCE = _FINDING.where(fleet_findings.c.fixed_since > bindparam("time"))
+_VULNERABILITIES = VULNERABILITY.where(is_one_of(fleet_vulnerabilities.c.id, "ids"))
+_COMPONENTS = COMPONENT.where(is_one_of(fleet_components.c.id, "ids"))
+# By a union: with OR, SQLite reads all components.
+_COMPONENTS_NAMED = COMPONENT.where(
+    fleet_components.c.id.in_(
+        union(
+            select(fleet_components.c.id).where(is_one_of(fleet_components.c.name, "names")),
+            select(fleet_components.c.id).where(is_one_of(fleet_components.c.source_name, "names")),
+        )
+    )
+).order_by(fleet_components.c.id)
+_COMPONENTS_NAMED_IN_ANY_CASE = COMPONENT.where(
+    or_(
+        is_among(func.lower(fleet_components.c.name), "lower_names"),
+        is_among(func.lower(fleet_components.c.source_name), "lower_names"),
+    )
+).order_by(fleet_components.c.id)
 
 # The ecosystems of the fleet, each found in the index after the one before: DISTINCT would read every component.
 _FIRST_ECOSYSTEM = select(func.min(fleet_components.c.ecosystem).label("name")).cte("ecosystems", recursive=True)
@@ -80,6 +143,39 @@ def _select_partly_read(scope: ExposureScope) -> Select[Any]:
     )
 
 
+def _select_index_state(scope: ExposureScope | None, has_repositories: bool) -> CompoundSelect[Any]:
+    """The rows of an index state: see `ComponentSearch.read_index_state`."""
+    components, undetermined_entries = fleet_components.c, fleet_undetermined.c
+    no_number = cast(null(), Integer)
+    repositories = select(literal("repository"), no_number, fleet_tags.c.repository).distinct()
+    ecosystems = select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None))
+    is_counted: ColumnElement[bool] = true()
+    is_undetermined_counted: ColumnElement[bool] = true()
+    if scope is not None and scope.repositories is not None:
+        contents = select_components(scope).cte("contents")
+        is_counted = components.id.in_(select(contents.c.component))
+        is_undetermined_counted = undetermined_entries.component.in_(select(contents.c.component))
+        names = select_ecosystems(select(contents.c.component)).subquery()
+        ecosystems = select(literal("ecosystem"), no_number, names.c.ecosystem)
+    return union_all(
+        *([repositories] if has_repositories else ()),
+        select(literal("state"), no_number, fleet_state.c.name),
+        ecosystems,
+        select(
+            literal("uncomparable"), undetermined_entries.component, type_coerce(undetermined_entries.ids, Text)
+        ).where(is_undetermined_counted),
+        select(literal("unmatched"), components.id, literal("")).where(~components.is_matched, is_counted),
+        select(literal("waivers"), no_number, _WAIVER_REVISION),
+        *([_select_partly_read(scope)] if scope is not None else ()),
+    )
+
+
+# By whether they have repositories.
+_INDEX_STATES = {
+    has_repositories: _select_index_state(None, has_repositories=has_repositories) for has_repositories in (False, True)
+}
+
+
 class ComponentSearch:
     """The search for components. Which images contain them: `store.exposure.images`."""
 
@@ -92,17 +188,11 @@ class ComponentSearch:
         A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or
         with `should_ignore_case` of any, which is slower.
         """
-        alias, table = fleet_aliases.c.alias, fleet_vulnerabilities.c
-        is_named: list[ColumnElement[bool]] = [alias.in_({name, name.upper(), name.lower()})]
-        if should_ignore_case:
-            is_named.append(func.lower(alias) == name.lower())
-        columns = select(table.id, *(table[name] for name in Vulnerability._fields))
-        with_aliases = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct()
+        spellings = {"name": name, "upper_name": name.upper(), "lower_name": name.lower()}
+        queries = [_VULNERABILITIES_NAMED, *([_VULNERABILITIES_NAMED_IN_ANY_CASE] if should_ignore_case else [])]
         with self._database.read() as connection:
-            for condition in is_named:
-                # Each has its own name among its aliases.
-                names = select(table.name).join(fleet_aliases, fleet_aliases.c.vulnerability == table.id)
-                rows = connection.execute(with_aliases.where(alias.in_(names.where(condition).correlate(None))))
+            for query in queries:
+                rows = connection.execute(query, spellings)
                 if entries := {number: Vulnerability.from_row(fields) for number, *fields in rows}:
                     return entries
         return {}
@@ -114,29 +204,7 @@ class ComponentSearch:
         repositories, only the components in images of the scope count, as of now: an answer from before a scan would
         call complete what is not matched yet. Only with a scope images with unread files are counted: those of it.
         """
-        components, undetermined_entries = fleet_components.c, fleet_undetermined.c
-        no_number = cast(null(), Integer)
-        repositories = select(literal("repository"), no_number, fleet_tags.c.repository).distinct()
-        ecosystems = select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None))
-        is_counted: ColumnElement[bool] = true()
-        is_undetermined_counted: ColumnElement[bool] = true()
-        if scope is not None and scope.repositories is not None:
-            contents = select_components(scope).cte("contents")
-            is_counted = components.id.in_(select(contents.c.component))
-            is_undetermined_counted = undetermined_entries.component.in_(select(contents.c.component))
-            names = select_ecosystems(select(contents.c.component)).subquery()
-            ecosystems = select(literal("ecosystem"), no_number, names.c.ecosystem)
-        query = union_all(
-            *([repositories] if has_repositories else ()),
-            select(literal("state"), no_number, fleet_state.c.name),
-            ecosystems,
-            select(
-                literal("uncomparable"), undetermined_entries.component, type_coerce(undetermined_entries.ids, Text)
-            ).where(is_undetermined_counted),
-            select(literal("unmatched"), components.id, literal("")).where(~components.is_matched, is_counted),
-            select(literal("waivers"), no_number, _WAIVER_REVISION),
-            *([_select_partly_read(scope)] if scope is not None else ()),
-        )
+        query = _INDEX_STATES[has_repositories] if scope is None else _select_index_state(scope, has_repositories)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         by_kind: dict[str, list[tuple[int, str]]] = {}
@@ -158,26 +226,9 @@ class ComponentSearch:
         self, vulnerabilities: Collection[int]
     ) -> Sequence[tuple[AffectedComponent, Component]]:
         """The components that have or had one of these vulnerabilities, in the order of their findings' begin."""
-        present_columns, past_columns = fleet_findings.c, fleet_past_findings.c
-        component = [fleet_components.c[name] for name in Component._fields]
-        present_selection = [
-            type_coerce(null(), past_columns[name].type).label(name) if name in _ENDED_ONLY else present_columns[name]
-            for name in AffectedComponent._fields
-        ]
-        past_selection = [
-            null().label(name) if name in _PRESENT_ONLY else past_columns[name] for name in AffectedComponent._fields
-        ]
-        query = union_all(
-            select(*present_selection, *component)
-            .join(fleet_components, fleet_components.c.id == present_columns.component)
-            .where(is_one_of_numbers(present_columns.vulnerability, vulnerabilities)),
-            select(*past_selection, *component)
-            .join(fleet_components, fleet_components.c.id == past_columns.component)
-            .where(is_one_of_numbers(past_columns.vulnerability, vulnerabilities)),
-        )
-        width = len(AffectedComponent._fields)
+        width, parameters = len(AffectedComponent._fields), {"vulnerabilities": sorted(vulnerabilities)}
         with self._database.read() as connection:
-            rows = connection.execute(query).all() if vulnerabilities else ()
+            rows = connection.execute(_AFFECTED_COMPONENTS, parameters).all() if vulnerabilities else ()
         pairs = [(AffectedComponent(*row[:width]), Component(*row[width:])) for row in rows]
         return sorted(pairs, key=lambda entry: entry[0].opened)
 
@@ -185,20 +236,10 @@ class ComponentSearch:
         self, components: Collection[int]
     ) -> tuple[Sequence[ComponentFinding], Mapping[int, Vulnerability]]:
         """The findings of these components, by component, and the vulnerabilities that they have, by id."""
-        present_columns, table = fleet_findings.c, fleet_vulnerabilities.c
-        query = (
-            select(
-                *(present_columns[name] for name in ComponentFinding._fields),
-                *(table[name] for name in Vulnerability._fields),
-            )
-            .join(fleet_vulnerabilities, table.id == present_columns.vulnerability)
-            .where(is_one_of_numbers(present_columns.component, components))
-            .order_by(present_columns.component, present_columns.vulnerability)
-        )
         findings: list[ComponentFinding] = []
         vulnerabilities: dict[int, Vulnerability] = {}
         with self._database.read() as connection:
-            for row in connection.execute(query) if components else ():
+            for row in connection.execute(_FINDINGS, {"components": sorted(components)}) if components else ():
                 finding = ComponentFinding._make(row[: len(ComponentFinding._fields)])
                 findings.append(finding)
                 if finding.vulnerability not in vulnerabilities:
@@ -215,21 +256,16 @@ class ComponentSearch:
         With them, their vulnerabilities and components, by id.
         """
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(*(fleet_findings.c[name] for name in ComponentFinding._fields)).where(
-                    fleet_findings.c.fixed_since > time
-                )
-            ).all()
-            findings = [ComponentFinding._make(row) for row in rows]
+            findings = [ComponentFinding._make(row) for row in connection.execute(_FIXED_SINCE, {"time": time})]
+            vulnerability_ids = sorted({finding.vulnerability for finding in findings})
             vulnerabilities = {
                 number: Vulnerability.from_row(fields)
-                for part in split_into_batches(sorted({finding.vulnerability for finding in findings}))
-                for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
+                for number, *fields in connection.execute(_VULNERABILITIES, {"ids": vulnerability_ids})
             }
+            component_ids = sorted({finding.component for finding in findings})
             components = {
                 number: Component(*fields)
-                for part in split_into_batches(sorted({finding.component for finding in findings}))
-                for number, *fields in connection.execute(COMPONENT.where(fleet_components.c.id.in_(part)))
+                for number, *fields in connection.execute(_COMPONENTS, {"ids": component_ids})
             }
         return findings, vulnerabilities, components
 
@@ -238,15 +274,11 @@ class ComponentSearch:
 
         In any case of their letters, if none is written like this.
         """
-        table = fleet_components.c
-        lower = [name.lower() for name in names]
-        queries = (
-            or_(table.name.in_(names), table.source_name.in_(names)),
-            or_(func.lower(table.name).in_(lower), func.lower(table.source_name).in_(lower)),
-        )
+        lower_names = make_text_list([name.lower() for name in names])
+        parameters = {"names": make_text_list(names), "lower_names": lower_names}
         with self._database.read() as connection:
-            for condition in queries:
-                rows = connection.execute(COMPONENT.where(condition).order_by(table.id))
+            for query in (_COMPONENTS_NAMED, _COMPONENTS_NAMED_IN_ANY_CASE):
+                rows = connection.execute(query, parameters)
                 if components := {number: Component(*fields) for number, *fields in rows}:
                     return components
         return {}

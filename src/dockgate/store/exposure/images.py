@@ -9,19 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Select,
     Text,
     and_,
     case,
     cast,
-    except_,
     exists,
     func,
     literal,
     literal_column,
     null,
-    or_,
     select,
     true,
     type_coerce,
@@ -41,17 +38,16 @@ from dockgate.store.exposure.records import (
     UnknownImage,
 )
 from dockgate.store.exposure.scopes import (
-    has_begun_by,
     is_at,
     is_in,
     is_in_scope,
     select_followed,
     select_repositories,
 )
+from dockgate.store.exposure.unindexed_images import select_unindexed_images
 from dockgate.store.fleet.findings import MATCHED_SINCE, RETAINED_SINCE
 from dockgate.store.fleet.records import IndexedImage, TagPeriod
-from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
-from dockgate.store.records import ScanState
+from dockgate.store.queries import is_one_of, is_one_of_numbers, is_one_of_texts, split_into_batches
 from dockgate.store.schema.delivery import approvals, followed_callbacks
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
@@ -63,10 +59,62 @@ from dockgate.store.schema.fleet import (
     fleet_tags,
     fleet_verdicts,
 )
-from dockgate.store.schema.images import scans
 
 _NO_NAMES = frozenset[str]()
 _NO_PACKAGES: Mapping[str, Collection[str]] = MappingProxyType({})
+
+_PERIODS = (
+    select(
+        *(fleet_images.c[name] for name in IndexedImage._fields), *(fleet_tags.c[name] for name in TagPeriod._fields)
+    )
+    .outerjoin(fleet_tags, fleet_tags.c.digest == fleet_images.c.digest)
+    .where(is_one_of(fleet_images.c.id, "ids"))
+    .order_by(fleet_images.c.id, fleet_tags.c.since, fleet_tags.c.repository, fleet_tags.c.tag)
+)
+_IMAGES_BY_COMPONENT = (
+    select(fleet_bundle_components.c.component, fleet_image_bundles.c.image)
+    .join(fleet_image_bundles, fleet_image_bundles.c.bundle == fleet_bundle_components.c.bundle)
+    .where(is_one_of(fleet_bundle_components.c.component, "components"))
+)
+_OCCURRENCES = (
+    select(
+        fleet_image_bundles.c.image,
+        fleet_platforms.c.platform,
+        fleet_bundle_components.c.component,
+        fleet_bundle_components.c.n,
+        fleet_bundle_components.c.is_owned,
+        fleet_image_bundles.c.layer,
+        case(
+            (
+                and_(fleet_platforms.c.base_layers > 0, fleet_image_bundles.c.layer != ""),
+                fleet_image_bundles.c.is_in_base,
+            )
+        ),
+    )
+    .join(fleet_bundle_components, fleet_bundle_components.c.bundle == fleet_image_bundles.c.bundle)
+    .join(
+        fleet_platforms,
+        and_(
+            fleet_platforms.c.image == fleet_image_bundles.c.image,
+            fleet_platforms.c.position == fleet_image_bundles.c.platform,
+        ),
+    )
+    .where(
+        is_one_of(fleet_image_bundles.c.image, "images"), is_one_of(fleet_bundle_components.c.component, "components")
+    )
+    .order_by(
+        *fleet_image_bundles.c["image", "platform"], fleet_bundle_components.c.component, fleet_image_bundles.c.position
+    )
+)
+_UNOWNED_OCCURRENCES = _OCCURRENCES.where(~fleet_bundle_components.c.is_owned)
+_HISTORY_BEGIN = select(
+    select(func.min(fleet_images.c.seen_at)).scalar_subquery(),
+    *(
+        select(fleet_state.c.value).where(fleet_state.c.name == name).scalar_subquery()
+        for name in (MATCHED_SINCE, RETAINED_SINCE)
+    ),
+)
+_REPOSITORIES = select(fleet_tags.c.repository).distinct()
 
 
 class Exposures:
@@ -114,17 +162,10 @@ class Exposures:
         self, ids: Collection[int], scope: ExposureScope
     ) -> Sequence[tuple[IndexedImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
-        images, tags = fleet_images.c, fleet_tags.c
-        query = (
-            select(*(images[name] for name in IndexedImage._fields), *(tags[name] for name in TagPeriod._fields))
-            .outerjoin(fleet_tags, tags.digest == images.digest)
-            .where(is_one_of_numbers(images.id, ids))
-            .order_by(images.id, tags.since, tags.repository, tags.tag)
-        )
         by_id: dict[int, tuple[IndexedImage, list[TagPeriod]]] = {}
         width = len(IndexedImage._fields)
         with self._database.read() as connection:
-            for row in connection.execute(query) if ids else ():
+            for row in connection.execute(_PERIODS, {"ids": sorted(ids)}) if ids else ():
                 image = IndexedImage(*row[:width])
                 _, periods = by_id.setdefault(image.id, (image, []))
                 if row[width] is not None and scope.has_period(period := TagPeriod(*row[width:])):
@@ -182,36 +223,20 @@ class Exposures:
 
     def count_images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
         """Count the images among these that contain each of these components; none are left out."""
-        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-        query = (
-            select(parts.component, bundles.image)
-            .join(fleet_image_bundles, bundles.bundle == parts.bundle)
-            .where(is_one_of_numbers(parts.component, components))
-        )
+        if not components or not images:
+            return {}
         with self._database.read() as connection:
-            pairs = set(connection.execute(query).all()) if components and images else set()
+            pairs = set(connection.execute(_IMAGES_BY_COMPONENT, {"components": sorted(components)}).all())
         return Counter(component for component, image in pairs if image in images)
 
     def list_occurrences(
         self, images: Collection[int], components: Collection[int], *, is_owned: bool
     ) -> Sequence[ComponentOccurrence]:
         """Find where these images contain these components."""
-        bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
-        is_base = case((and_(platforms.base_layers > 0, bundles.layer != ""), bundles.is_in_base))
-        query = (
-            select(bundles.image, platforms.platform, parts.component, parts.n, parts.is_owned, bundles.layer, is_base)
-            .join(fleet_bundle_components, parts.bundle == bundles.bundle)
-            .join(
-                fleet_platforms,
-                and_(platforms.image == bundles.image, platforms.position == bundles.platform),
-            )
-            .where(bundles.image.in_(sorted(images)), is_one_of_numbers(parts.component, components))
-            .order_by(bundles.image, bundles.platform, parts.component, bundles.position)
-        )
-        if not is_owned:
-            query = query.where(~parts.is_owned)
+        query = _OCCURRENCES if is_owned else _UNOWNED_OCCURRENCES
+        parameters = {"images": sorted(images), "components": sorted(components)}
         with self._database.read() as connection:
-            return [ComponentOccurrence(*row) for row in connection.execute(query)] if images else []
+            return [ComponentOccurrence(*row) for row in connection.execute(query, parameters)] if images else []
 
     def list_partly_read_images(
         self,
@@ -293,57 +318,22 @@ class Exposures:
 
     def read_history_begin(self) -> HistoryBegin:
         """Since when the index can answer about the past."""
-        first = select(func.min(fleet_images.c.seen_at)).scalar_subquery()
-        times = (
-            select(fleet_state.c.value).where(fleet_state.c.name == name).scalar_subquery()
-            for name in (MATCHED_SINCE, RETAINED_SINCE)
-        )
         with self._database.read() as connection:
-            return HistoryBegin._make(connection.execute(select(first, *times)).one())
+            return HistoryBegin._make(connection.execute(_HISTORY_BEGIN).one())
 
     def list_unindexed_images(self, scope: ExposureScope) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.
 
         For a question about the past, those are added that were somewhere then and became known later.
         """
-        tags = fleet_tags.c
-        is_unindexed: ColumnElement[bool]
-        indexed_digests = select(fleet_images.c.digest)
-        if scope.at is not None:
-            indexed_digests = indexed_digests.where(fleet_images.c.seen_at <= scope.at)
-        if self._database.is_sqlite:
-            # In this order it merges two indexes, three times faster than looking for each digest in the other one.
-            unindexed_digests = except_(select(tags.digest), indexed_digests).order_by(literal_column("1")).subquery()
-            is_unindexed = tags.digest.in_(select(unindexed_digests.c.digest))
-        else:
-            images = indexed_digests.subquery()
-            is_unindexed = ~exists().where(images.c.digest == tags.digest)
-        query = (
-            select(
-                tags.digest,
-                tags.repository,
-                tags.tag,
-                scans.c.state,
-                scans.c.reason,
-                fleet_images.c.id.is_not(None),
-            )
-            .outerjoin(scans, scans.c.image == tags.digest)
-            .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
-            .where(
-                is_unindexed,
-                or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                has_begun_by(scope.at) if scope.should_include_moved else is_at(scope.at),
-                is_in(scope.repositories),
-            )
-            .order_by(tags.pushed_at.desc(), tags.id.desc())
-        )
+        query = select_unindexed_images(scope, is_sqlite=self._database.is_sqlite)
         with self._database.read() as connection:
             return [UnknownImage._make(row) for row in connection.execute(query)]
 
     def list_repositories(self) -> Sequence[str]:
         """Every repository that has or had an image, sorted."""
         with self._database.read() as connection:
-            return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()).all())
+            return sorted(connection.scalars(_REPOSITORIES).all())
 
     def read_facts(self, images: Collection[int], components: Collection[int], scope: ExposureScope) -> ImageFacts:
         """Return which of the components each of these images contains, and where it is."""
