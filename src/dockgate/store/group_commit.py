@@ -16,6 +16,8 @@ GROUP_LOCK_MILLISECONDS = 100
 # How often a write runs again after a deadlock or a serialization failure.
 RETRIES = 5
 
+_LIMIT_LOCK_TIME = text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}")
+
 # SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
 _CONFLICTS = ("40001", "40P01")
 _LOCK_TIMEOUT = "55P03"
@@ -102,7 +104,7 @@ class GroupCommit:
         try:
             with self._open_transaction() as connection:
                 if self._has_row_locks:
-                    connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
+                    connection.execute(_LIMIT_LOCK_TIME)
                 for write, batch in batches.items():
                     values = write(connection, [job.item for job in batch])
                     for job, value in zip(batch, values, strict=True):

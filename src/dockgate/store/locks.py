@@ -5,10 +5,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Connection, Function, func, select, text
+from sqlalchemy import Connection, Select, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from dockgate.store.engine import Database
+
+_KEY = func.hashtextextended(bindparam("name"), 0)
+_LOCK, _TRY_LOCK = select(func.pg_advisory_lock(_KEY)), select(func.pg_try_advisory_lock(_KEY))
+_UNLOCK = select(func.pg_advisory_unlock(_KEY))
+_WAIT_WITHOUT_LIMIT, _WAIT_WITH_LIMIT = text("SET lock_timeout = 0"), text("RESET lock_timeout")
 
 
 class Locks:
@@ -82,7 +87,7 @@ class _LockSession:
     def try_lock(self, name: str) -> bool:
         """Take the lock if it is free, and return whether it was. StoreError if the database does not answer."""
         with self._mutex, self._database.translate_errors():
-            is_free = self._call_lock_function(func.pg_try_advisory_lock(_hash_name(name)))
+            is_free = self._call_lock_function(_TRY_LOCK, name)
             if is_free:
                 self._names.add(name)
             self._close_if_unused()
@@ -94,14 +99,14 @@ class _LockSession:
             if name in self._names:
                 self._names.remove(name)
                 with suppress(DBAPIError):
-                    self._call_lock_function(func.pg_advisory_unlock(_hash_name(name)))
+                    self._call_lock_function(_UNLOCK, name)
             self._close_if_unused()
 
-    def _call_lock_function(self, call: Function[bool]) -> bool:
+    def _call_lock_function(self, call: Select[tuple[bool]], name: str) -> bool:
         if self._connection is None:
             self._connection = self._open.enter_context(self._database.open_autocommit())
         try:
-            return bool(self._connection.scalar(select(call)))
+            return bool(self._connection.scalar(call, {"name": name}))
         except BaseException:
             self._connection.invalidate()
             self._names.clear()
@@ -117,9 +122,9 @@ class _LockSession:
 def _wait(connection: Connection, name: str) -> None:
     """Take the lock, however long others keep it: a deploy may take minutes."""
     try:
-        connection.execute(text("SET lock_timeout = 0"))
-        connection.execute(select(func.pg_advisory_lock(_hash_name(name))))
-        connection.execute(text("RESET lock_timeout"))
+        connection.execute(_WAIT_WITHOUT_LIMIT)
+        connection.execute(_LOCK, {"name": name})
+        connection.execute(_WAIT_WITH_LIMIT)
     except BaseException:
         connection.invalidate()  # it must not come back with the lock, or without the limit
         raise
@@ -132,10 +137,6 @@ def _unlock_at_end(connection: Connection, name: str) -> Iterator[None]:
         yield
     finally:
         try:
-            connection.execute(select(func.pg_advisory_unlock(_hash_name(name))))
+            connection.execute(_UNLOCK, {"name": name})
         except DBAPIError:
             connection.invalidate()
-
-
-def _hash_name(name: str) -> object:
-    return func.hashtextextended(name, 0)

@@ -79,6 +79,10 @@ from dockgate.store.signals import Signals
 from dockgate.store.statements import lock_name
 from dockgate.store.workers import WorkerTable
 
+_ID = select(identity.c.id)
+_INSERT_IDENTITY = insert(identity)
+_FOLDER_OWNER = _ID.where(identity.c.has_folder)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -219,7 +223,7 @@ def read_folder_owner(database: Database) -> str | None:
     if not database.is_shared or not has_tables(database):
         return None
     with database.read() as connection:
-        owner: str | None = connection.scalar(select(identity.c.id).where(identity.c.has_folder))
+        owner: str | None = connection.scalar(_FOLDER_OWNER)
     return owner
 
 
@@ -332,8 +336,8 @@ def _translate_folder_errors(folder: Path) -> Iterator[None]:
 def _find_or_create_id(database: Database) -> str:
     with database.write() as connection:
         lock_name(connection, identity, "")
-        store_id = connection.scalar(select(identity.c.id))
+        store_id = connection.scalar(_ID)
         if store_id is None:
             store_id = uuid4().hex
-            connection.execute(insert(identity).values(id=store_id, has_folder=False))
+            connection.execute(_INSERT_IDENTITY, {"id": store_id, "has_folder": False})
         return str(store_id)

@@ -11,7 +11,7 @@ from dockgate.store.records import Worker, WorkerState
 from dockgate.store.schema.store import workers
 from dockgate.store.statements import insert_if_new
 
-_WORKER = select_as(Worker, workers)
+_WORKERS = select_as(Worker, workers).order_by(workers.c.node, workers.c.started_at, workers.c.id)
 
 
 class WorkerTable:
@@ -48,9 +48,8 @@ class WorkerTable:
 
     def list(self) -> Sequence[Worker]:
         """All workers, by node and start."""
-        query = _WORKER.order_by(workers.c.node, workers.c.started_at, workers.c.id)
         with self._database.read() as connection:
-            return [Worker(**row) for row in connection.execute(query).mappings()]
+            return [Worker(**row) for row in connection.execute(_WORKERS).mappings()]
 
     def drain(self, worker_id: str) -> None:
         """Tell a worker to take no more work. NotFoundError if it does not exist."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import Integer, Select, bindparam, case, delete, func, select, update
 
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.engine import Database
@@ -42,6 +43,30 @@ class ReportedPush:
     reason: str | None = None
 
 
+def _select_due() -> Select[Any]:
+    """The rows of `ReportedPushes.list_due`."""
+    order = _TABLE.attempts, _TABLE.received_at, _TABLE.id
+    repository_turn = func.row_number().over(partition_by=(_TABLE.registry, _TABLE.repository), order_by=order)
+    due_pushes = (
+        select_as(ReportedPush, reported_pushes)
+        .add_columns(repository_turn.label("repository_turn"))
+        .where((_TABLE.next_at <= bindparam("now")) | (_TABLE.next_at > bindparam("latest_time")))
+        .subquery()
+    )
+    due = due_pushes.c
+    turn = func.row_number().over(
+        partition_by=due.registry, order_by=(due.repository_turn, due.attempts, due.received_at, due.id)
+    )
+    return (
+        select(*(column for column in due if column.name != "repository_turn"))
+        .order_by(turn, due.received_at, due.id)
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+_DUE_PUSHES = _select_due()
+
+
 class ReportedPushes:
     """The reported pushes that are not confirmed."""
 
@@ -78,25 +103,9 @@ class ReportedPushes:
         repository, those that were asked about least are first, then the oldest. What is due only after `latest_time`
         was stored by a clock that was ahead: it is due, too.
         """
-        order = _TABLE.attempts, _TABLE.received_at, _TABLE.id
-        repository_turn = func.row_number().over(partition_by=(_TABLE.registry, _TABLE.repository), order_by=order)
-        due_pushes = (
-            select_as(ReportedPush, reported_pushes)
-            .add_columns(repository_turn.label("repository_turn"))
-            .where((_TABLE.next_at <= now) | (_TABLE.next_at > latest_time))
-            .subquery()
-        )
-        due = due_pushes.c
-        turn = func.row_number().over(
-            partition_by=due.registry, order_by=(due.repository_turn, due.attempts, due.received_at, due.id)
-        )
-        query = (
-            select(*(column for column in due if column.name != "repository_turn"))
-            .order_by(turn, due.received_at, due.id)
-            .limit(limit)
-        )
+        parameters = {"now": now, "latest_time": latest_time, "limit": limit}
         with self._database.read() as connection:
-            return [ReportedPush(**row) for row in connection.execute(query).mappings()]
+            return [ReportedPush(**row) for row in connection.execute(_DUE_PUSHES, parameters).mappings()]
 
     def list_of_image(self, repository: str, tag: str, digest: str, limit: int) -> Sequence[ReportedPush]:
         """Return at most `limit` pushes of this image under this tag, oldest first."""

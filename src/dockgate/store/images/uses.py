@@ -88,6 +88,30 @@ _LOCATIONS = union_all(
     ),
 )
 
+_UNJUDGED_IMAGES = (
+    select(fleet_images.c.digest)
+    .where(
+        fleet_images.c.gone_at.is_(None),
+        ~select(fleet_verdicts.c.image).where(fleet_verdicts.c.image == fleet_images.c.id).exists(),
+    )
+    .cte("unjudged")
+)
+_UNJUDGED_USES = union_all(
+    *(
+        select(literal(number), func.count(), func.max(used_at)).where(
+            used_at >= bindparam("since"), digest.in_(select(_UNJUDGED_IMAGES.c.digest))
+        )
+        for number, (digest, used_at) in enumerate(
+            (
+                (image_uses.c.image, image_uses.c.pulled_at),
+                (image_uses.c.image, image_uses.c.run_at),
+                (pushed_images.c.digest, pushed_images.c.pushed_at),
+            )
+        )
+    )
+)
+_NEWEST_APPROVAL = select(func.max(approvals.c.seq))
+
 
 class ImageUses:
     """The last uses of images."""
@@ -144,24 +168,10 @@ class ImageUses:
 
         Every new approval changes it.
         """
-        is_judged = select(fleet_verdicts.c.image).where(fleet_verdicts.c.image == fleet_images.c.id).exists()
-        unjudged_images = (
-            select(fleet_images.c.digest).where(fleet_images.c.gone_at.is_(None), ~is_judged).cte("unjudged")
-        )
-        uses = (
-            (image_uses.c.image, image_uses.c.pulled_at),
-            (image_uses.c.image, image_uses.c.run_at),
-            (pushed_images.c.digest, pushed_images.c.pushed_at),
-        )
-        queries = [
-            select(literal(number), func.count(), func.max(used_at)).where(
-                used_at >= since, digest.in_(select(unjudged_images.c.digest))
-            )
-            for number, (digest, used_at) in enumerate(uses)
-        ]
         with self._database.read() as connection:
-            rows = sorted(tuple(row) for row in connection.execute(union_all(*queries)))  # no two have one number
-            return f"{rows} {connection.scalar(select(func.max(approvals.c.seq)))}"
+            uses = connection.execute(_UNJUDGED_USES, {"since": since})
+            rows = sorted(tuple(row) for row in uses)  # no two have one number
+            return f"{rows} {connection.scalar(_NEWEST_APPROVAL)}"
 
     def _record(self, repository: str, image: str, column: ColumnElement[str], now: str) -> None:
         name = column.key or ""

@@ -18,6 +18,8 @@ from dockgate.store.statements import lock_migrations
 # The revision of what is not released, whose tables may still change.
 _UNRELEASED_REVISION = "0001"
 
+_REVISIONS = text("SELECT version_num FROM alembic_version")
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,7 @@ def is_current(database: Database) -> bool:
     with database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
-        revisions = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
+        revisions = connection.scalars(_REVISIONS).all()
     return list(revisions) == [get_head()]
 
 

@@ -36,6 +36,8 @@ class GarbageCollectionRun:
 
 
 _COLLECTION = select_as(GarbageCollectionRun, collections)
+_UNFINISHED_COLLECTION = _COLLECTION.where(collections.c.finished_at.is_(None))
+_SAVED_PLAN = select(collection_plan.c.plan)
 
 
 class Collections:
@@ -48,12 +50,11 @@ class Collections:
         """Request a collection, and return it; or the one that is not finished yet."""
         with self._database.write() as connection:
             lock_name(connection, collections, "")
-            unfinished_collections = _COLLECTION.where(collections.c.finished_at.is_(None))
-            present_row = connection.execute(unfinished_collections).mappings().first()
+            present_row = connection.execute(_UNFINISHED_COLLECTION).mappings().first()
             if present_row is None:
                 row = {"requested_at": now, "requested_by": by, "report": {}}
                 connection.execute(insert(collections).values(**row))
-                present_row = connection.execute(unfinished_collections).mappings().one()
+                present_row = connection.execute(_UNFINISHED_COLLECTION).mappings().one()
                 connection.execute(delete(collections).where(collections.c.seq <= present_row["seq"] - RECORDS))
             return GarbageCollectionRun(**present_row)
 
@@ -74,7 +75,7 @@ class Collections:
     def find_unfinished(self) -> GarbageCollectionRun | None:
         """The collection that is not finished, None if all are."""
         with self._database.read() as connection:
-            row = connection.execute(_COLLECTION.where(collections.c.finished_at.is_(None))).mappings().first()
+            row = connection.execute(_UNFINISHED_COLLECTION).mappings().first()
             return None if row is None else GarbageCollectionRun(**row)
 
     def start(self, number: int, now: str) -> None:
@@ -109,7 +110,7 @@ class Collections:
     def find_plan(self) -> Mapping[str, Any] | None:
         """The stored plan, None if none was stored."""
         with self._database.read() as connection:
-            return connection.scalar(select(collection_plan.c.plan))
+            return connection.scalar(_SAVED_PLAN)
 
 
 class PushBarrier:
