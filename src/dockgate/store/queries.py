@@ -20,6 +20,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -178,6 +179,15 @@ def is_among(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
 def is_among_numbers(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
     """Return whether the column is one of the numbers, as `is_among_texts`."""
     return _IsAmong(column, literal(sorted(values), _List(Integer)))
+
+
+def is_by_policy(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
+    """Return whether a `PolicyReference` is to a parameter's policy, alone or with a repository's rules.
+
+    Not by LIKE, for which SQLite takes "Strict" and "strict" as equal.
+    """
+    prefix = bindparam(parameter, type_=column.type).concat("+")
+    return or_(column == bindparam(parameter), func.substr(column, 1, func.length(prefix)) == prefix)
 
 
 def make_text_list(values: Sequence[str]) -> list[str]:

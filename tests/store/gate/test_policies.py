@@ -5,9 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, make_approval, open_store_of_kind
+from tests.gate.samples import ECOSYSTEMS, RULES, limit_findings, make_inventory, make_package
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
+from dockgate.gate import evaluate
+from dockgate.gate.model import VerdictCase
 from dockgate.gate.owner import Owner
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, Watch, WatchStart
@@ -15,6 +18,8 @@ from dockgate.gate.policy_reference import PolicyReference
 from dockgate.identity.model import Role
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store import Store
+from dockgate.store.records import PushedImage
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
 
 STRICT = make_policy("strict", {"max_findings": ({"HIGH": 0},)})
 LAX = make_policy("strict", {"max_findings": ({"HIGH": 9},)})
@@ -116,8 +121,23 @@ def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, policy: 
 def test_the_use_of_another_policy_does_not_prevent_a_removal(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     store.pipelines.put(make_gated_pipeline("strict-2"), NOW)
-    store.approvals.add(replace(make_approval("elsewhere"), policy=PolicyReference("strict-2")))
+    for name in ("strict-2", "Strict"):
+        policy = PolicyReference.make(name, LAX.digest)
+        store.approvals.add(replace(make_approval(f"elsewhere by {name}"), policy=policy))
     assert store.policies.remove("strict", "ada", NOW).is_removed
+
+
+def test_verdicts_are_listed_by_the_exact_name_of_their_policy(store: Store) -> None:
+    policy = make_policy(PolicyReference.make("Strict", LAX.digest), limit_findings(HIGH=0).rules)
+    inventory = replace(make_inventory(make_package("a")), image=IMAGE)
+    snapshot = AdvisorySnapshot((), (Coverage("npm", True, (), NOW),))
+    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (inventory,), snapshot)
+    store.images.add_push(PushedImage("web", "latest", IMAGE, NOW))
+    store.verdicts.add(evaluate.judge(case, ECOSYSTEMS, RULES), case, "cause", "web")
+    for name, images in (("Strict", [IMAGE]), ("strict", []), ("Stric", [])):
+        assert [record.image for _, record in store.verdicts.list_newest(name, 0, 9)] == images
+    assert store.verdicts.find_last_approved_image("web", "Strict", "sha256:b") == IMAGE
+    assert store.verdicts.find_last_approved_image("web", "strict", "sha256:b") is None
 
 
 def test_the_policy_of_a_repository_is_kept_by_its_digest(store: Store) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from dockgate.delivery.model import ActionType, ApprovalState
 from dockgate.events.governance_events import make_policy_changed
@@ -13,7 +13,7 @@ from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import find_pipeline, select_as
+from dockgate.store.queries import find_pipeline, is_by_policy, select_as
 from dockgate.store.schema.delivery import approvals, pipelines
 from dockgate.store.schema.gate import policies, policy_assignments
 from dockgate.store.schema.store import documents
@@ -27,6 +27,11 @@ _NEWEST_VERSIONS = _VERSION.where(
 ).order_by(policies.c.name)
 _REVISION = select(func.coalesce(func.max(policies.c.seq), 0))
 _ADD_VERSION = insert(policies)
+_WAITING_APPROVALS = (
+    select(approvals.c.id)
+    .where(approvals.c.state == ApprovalState.WAITING, is_by_policy(approvals.c.policy, "policy"))
+    .order_by(approvals.c.id)
+)
 
 
 class PolicyTable:
@@ -168,6 +173,5 @@ def _describe_users(connection: Connection, name: str) -> list[str]:
             users.append(f"the pipeline {pipeline}")
     assignments = connection.scalars(select(policy_assignments.c.body).order_by(policy_assignments.c.name))
     users += [f"the policy assignment {assignment.name}" for assignment in assignments if name in assignment.policies]
-    waits = or_(approvals.c.policy == name, approvals.c.policy.startswith(f"{name}+", autoescape=True))
-    waiting = select(approvals.c.id).where(approvals.c.state == ApprovalState.WAITING, waits)
-    return users + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]
+    waiting_approvals = connection.scalars(_WAITING_APPROVALS, {"policy": name})
+    return users + [f"the approval {approval}" for approval in waiting_approvals]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 
 from dockgate.gate.model import (
     BaselineExemptions,
@@ -20,16 +20,13 @@ from dockgate.gate.policy import decode_policy
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode
-from dockgate.store.documents import (
-    read_document,
-    read_documents,
-)
+from dockgate.store.documents import read_document, read_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict, find_first_verdicts, insert_verdicts
 from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body, read_violations
 from dockgate.store.gate.verdict_facts import CountedWaiver, VerdictFacts, read_facts
-from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as
+from dockgate.store.queries import is_by_policy, is_one_of, is_one_of_texts, make_text_list, select_as
 from dockgate.store.records import (
     ImageLocation,
     NewestVerdict,
@@ -61,6 +58,18 @@ _STATUSES_BEFORE_RENEWALS = (
     .where(verdicts.c.policy == bindparam("by"), ~is_renewed(verdicts.c.cause))
     .where(is_one_of(verdicts.c.image, "images"))
     .order_by(verdicts.c.seq)
+)
+_IS_BY_POLICY = is_by_policy(verdicts.c.policy, "policy")
+_PUSHED_DIGESTS = select(pushed_images.c.digest).where(pushed_images.c.repository == bindparam("repository"))
+_SCANNED_DIGESTS = select(scans.c.image).where(scans.c.repository == bindparam("repository"))
+_LAST_APPROVED_IMAGE = (
+    select(verdicts.c.image)
+    .where(_IS_BY_POLICY)
+    .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != bindparam("image"))
+    .where(~is_push(verdicts.c.cause))
+    .where(or_(verdicts.c.image.in_(_PUSHED_DIGESTS), verdicts.c.image.in_(_SCANNED_DIGESTS)))
+    .order_by(verdicts.c.seq.desc())
+    .limit(1)
 )
 
 
@@ -296,31 +305,22 @@ class VerdictTable:
         last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
         query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
         if policy:
-            query = query.where(_is_by(policy))
+            query = query.where(_IS_BY_POLICY)
         if before:
             query = query.where(verdicts.c.seq < before)
         records = []
         with self._database.read() as connection:
-            for row in connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit)).mappings():
+            rows = connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit), {"policy": policy})
+            for row in rows.mappings():
                 columns = dict(row)
                 records.append((columns.pop("seq"), VerdictRecord(**columns)))
         return records
 
     def find_last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
         """The image of this repository that this policy approved last, other than `image`, or None."""
-        pushed_digests = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
-        scanned_digests = select(scans.c.image).where(scans.c.repository == repository)
-        query = (
-            select(verdicts.c.image)
-            .where(_is_by(policy))
-            .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
-            .where(~is_push(verdicts.c.cause))
-            .where(or_(verdicts.c.image.in_(pushed_digests), verdicts.c.image.in_(scanned_digests)))
-            .order_by(verdicts.c.seq.desc())
-            .limit(1)
-        )
+        parameters = {"repository": repository, "policy": policy, "image": image}
         with self._database.read() as connection:
-            digest: str | None = connection.scalar(query)
+            digest: str | None = connection.scalar(_LAST_APPROVED_IMAGE, parameters)
         return digest
 
     def get_document(self, digest: str) -> bytes:
@@ -367,8 +367,3 @@ def _read_case(connection: Connection, image: str, digests: InputDigests) -> Ver
         },
         provenance=decode(ProvenanceFacts, stored_documents[digests.provenance]) if digests.provenance else None,
     )
-
-
-def _is_by(policy: str) -> ColumnElement[bool]:
-    """Return the condition: by this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
-    return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
