@@ -15,7 +15,7 @@ from dockgate.store.records import BuiltStatement, ImageLocation, OutboxEntry, O
 from dockgate.store.schema.gate import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
 
-_BUILT_STATEMENT = select_as(BuiltStatement, built_statements)
+_BUILT_STATEMENT = select_as(BuiltStatement, built_statements).where(built_statements.c.build == bindparam("build"))
 _BUILT_COLUMNS, _FETCHED_COLUMNS = built_statements.c, fetched_statements.c
 _BUILT_ENVELOPES = (
     select(_BUILT_COLUMNS.envelope)
@@ -34,7 +34,7 @@ _FETCHES = select(
     _FETCHED_COLUMNS.image, _FETCHED_COLUMNS.repository, _FETCHED_COLUMNS.fetched_at, _FETCHED_COLUMNS.fetch_error
 ).where(is_one_of(_FETCHED_COLUMNS.image, "images"))
 _BUILT_COUNT = select(func.count()).select_from(built_statements)
-_FETCHED_REVISION = select(func.count(), func.max(_FETCHED_COLUMNS.fetched_at))
+_REVISION = select(_BUILT_COUNT.scalar_subquery(), func.count(), func.max(_FETCHED_COLUMNS.fetched_at))
 
 
 class ProvenanceStatements:
@@ -64,7 +64,7 @@ class ProvenanceStatements:
     def get_built_statement(self, build: str) -> BuiltStatement:
         """The statement of a build."""
         with self._database.read() as connection:
-            row = connection.execute(_BUILT_STATEMENT.where(built_statements.c.build == build)).mappings().one()
+            row = connection.execute(_BUILT_STATEMENT, {"build": build}).mappings().one()
         return BuiltStatement(**row)
 
     def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
@@ -112,8 +112,7 @@ class ProvenanceStatements:
     def read_revision(self) -> str:
         """A text that changes whenever a statement is added or fetched, of any image."""
         with self._database.read() as connection:
-            numbers = connection.scalar(_BUILT_COUNT), *connection.execute(_FETCHED_REVISION).one()
-        return "/".join(map(str, numbers))
+            return "/".join(map(str, connection.execute(_REVISION).one()))
 
     def list_revisions(self, locations: Collection[ImageLocation]) -> Mapping[ImageLocation, str]:
         """Return a text for each image in a repository: it changes when `list_statements` may differ."""

@@ -40,6 +40,7 @@ _BODIES = (
 )
 
 _SCOPES = select(reports.c.scope).where(reports.c.image == bindparam("image"))
+_SUBJECTS = select(reports.c.image, reports.c.subjects)
 
 
 class Reports:
@@ -130,7 +131,7 @@ class Reports:
     def iterate_subjects(self) -> Iterator[ReportSubjects]:
         """The components in which each report has findings, for all images."""
         with self._database.read_transaction() as connection:
-            rows = connection.execution_options(yield_per=_ROWS).execute(select(reports.c.image, reports.c.subjects))
+            rows = connection.execution_options(yield_per=_ROWS).execute(_SUBJECTS)
             for image, data in rows:
                 platform_image, packages = json.loads(zlib.decompress(data))
                 names = {Component.from_fields(fields): frozenset(names) for fields, names in packages}

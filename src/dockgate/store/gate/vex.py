@@ -16,7 +16,7 @@ from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import is_one_of, make_text_list, select_as, split_into_batches
+from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import ImageLocation, VexRecord, VexVersion
 from dockgate.store.schema.gate import failed_vex_fetches, vex_documents, vex_statements
 from dockgate.store.schema.store import documents
@@ -36,6 +36,14 @@ _EVERY_ACTIVE_WITH_VERSION = _EVERY_ACTIVE.add_columns(vex_documents.c.seq, vex_
 _ACTIVE = _EVERY_ACTIVE.where(is_one_of(vex_documents.c.image, "images"))
 _ALL_OF_IMAGES = _RECORD.where(is_one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
 _REVISION = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
+_DOCUMENT_OF_IMAGE = _RECORD.where(
+    vex_documents.c.document == bindparam("document"), vex_documents.c.image == bindparam("image")
+)
+_LOCKED_DOCUMENT_OF_IMAGE = lock_rows(_DOCUMENT_OF_IMAGE)
+_DOCUMENTS_WITH_NUMBERS = _RECORD.where(is_one_of(vex_documents.c.seq, "numbers")).order_by(vex_documents.c.seq)
+_STATEMENTS_OF_DOCUMENTS = select(vex_statements.c.document, vex_statements.c.body).where(
+    is_one_of(vex_statements.c.document, "documents")
+)
 _FAILED_FETCH = select(_FETCHES.image).where(
     _FETCHES.image == bindparam("image"), _FETCHES.repository == bindparam("repository")
 )
@@ -137,13 +145,9 @@ class Vex:
     ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The documents that had these versions (`list_all_active`) as they are now, active or not."""
         numbers = sorted({version.number for version in versions})
-        query = _RECORD.order_by(vex_documents.c.seq)
         with self._database.read() as connection:
-            records = [
-                VexRecord(**row)
-                for part in split_into_batches(numbers)
-                for row in connection.execute(query.where(vex_documents.c.seq.in_(part))).mappings()
-            ]
+            rows = connection.execute(_DOCUMENTS_WITH_NUMBERS, {"numbers": numbers}).mappings()
+            records = [VexRecord(**row) for row in rows]
         return self._with_statements(records)
 
     def remove(self, document: str, by: str, now: str) -> VexRecord:
@@ -197,7 +201,8 @@ class Vex:
         names = {record.document for record in records}
         with self._lock:
             statements = {name: self._statements[name] for name in names if name in self._statements}
-        statements |= self._read_statements(names - statements.keys())
+        if new_names := names - statements.keys():
+            statements |= self._read_statements(new_names)
         with self._lock:
             for name in names:
                 self._statements[name] = statements[name]
@@ -207,20 +212,18 @@ class Vex:
         return [(record, statements[record.document]) for record in records]
 
     def _read_statements(self, documents: Collection[str]) -> dict[str, tuple[VexStatement, ...]]:
-        """The statements of these documents, many in one query."""
+        """The statements of these documents, all in one query."""
         statements: dict[str, tuple[VexStatement, ...]] = {}
-        table = vex_statements.c
-        query = select(table.document, table.body)
+        parameters = {"documents": make_text_list(sorted(documents))}
         with self._database.read() as connection:
-            for part in split_into_batches(sorted(documents)):
-                for name, body in connection.execute(query.where(table.document.in_(part))):
-                    entries = json.loads(zlib.decompress(body))
-                    statements[name] = canonical.build(tuple[VexStatement, ...], entries)
+            for name, body in connection.execute(_STATEMENTS_OF_DOCUMENTS, parameters):
+                entries = json.loads(zlib.decompress(body))
+                statements[name] = canonical.build(tuple[VexStatement, ...], entries)
         return statements
 
     @staticmethod
     def _change(connection: Connection, record: VexRecord, values: dict[str, object]) -> None:
-        is_this_document = _make_conditions(record.document, record.image)
+        is_this_document = vex_documents.c.document == record.document, vex_documents.c.image == record.image
         connection.execute(
             update(vex_documents).where(*is_this_document).values(**values, changes=vex_documents.c.changes + 1)
         )
@@ -235,14 +238,9 @@ def _measure_attached(connection: Connection, image: str) -> int:
     return sum(len(zlib.decompress(body)) + sum(map(len, envelopes)) for body, envelopes in rows)
 
 
-def _make_conditions(document: str, image: str | None) -> tuple[ColumnElement[bool], ...]:
-    """The conditions for this document, attached to this image, or uploaded (None)."""
-    return vex_documents.c.document == document, vex_documents.c.image == (image or "")
-
-
 def _get(connection: Connection, document: str, image: str | None, *, should_lock: bool = False) -> VexRecord:
-    query = _RECORD.where(*_make_conditions(document, image))
-    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    query = _LOCKED_DOCUMENT_OF_IMAGE if should_lock else _DOCUMENT_OF_IMAGE
+    row = connection.execute(query, {"document": document, "image": image}).mappings().first()
     if row is None:
         raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` lists them all.")
     return VexRecord(**row)

@@ -11,7 +11,7 @@ from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import split_into_batches
+from dockgate.store.queries import is_one_of, make_text_list
 from dockgate.store.records import WaiverRecord
 from dockgate.store.schema.gate import waivers
 from dockgate.store.statements import insert_if_new, lock_rows
@@ -22,9 +22,14 @@ _RECORD = select(
 _ACTIVE = _RECORD.where(
     waivers.c.revoked_at.is_(None), or_(waivers.c.until.is_(None), waivers.c.until > bindparam("now"))
 ).order_by(waivers.c.seq)
-
 _RECORD_WITH_ID = _RECORD.where(waivers.c.id == bindparam("of"))
 _RECORDS_NEWEST_FIRST = _RECORD.order_by(waivers.c.seq.desc())
+_WAIVERS_WITH_IDS = select(waivers.c.body).where(is_one_of(waivers.c.id, "ids")).order_by(waivers.c.seq)
+_UNANNOUNCED_ENDS = (
+    select(waivers.c.body)
+    .where(waivers.c.until <= bindparam("now"), waivers.c.revoked_at.is_(None), waivers.c.end_announced_at.is_(None))
+    .order_by(waivers.c.seq)
+)
 
 
 class Waivers:
@@ -53,13 +58,8 @@ class Waivers:
 
     def list_with_ids(self, ids: Collection[str]) -> Sequence[Waiver]:
         """The waivers with these ids, revoked and expired ones too."""
-        query = select(waivers.c.body).order_by(waivers.c.seq)
         with self._database.read() as connection:
-            return [
-                waiver
-                for part in split_into_batches(sorted(ids))
-                for waiver in connection.scalars(query.where(waivers.c.id.in_(part)))
-            ]
+            return connection.scalars(_WAIVERS_WITH_IDS, {"ids": make_text_list(sorted(ids))}).all()
 
     def list_active(self, now: str) -> Sequence[WaiverRecord]:
         """The waivers that are neither revoked nor expired, oldest first."""
@@ -80,9 +80,8 @@ class Waivers:
 
         Revoked ones do not count.
         """
-        is_due = waivers.c.until <= now, waivers.c.revoked_at.is_(None), waivers.c.end_announced_at.is_(None)
         with self._database.read() as connection:
-            return connection.scalars(select(waivers.c.body).where(*is_due).order_by(waivers.c.seq)).all()
+            return connection.scalars(_UNANNOUNCED_ENDS, {"now": now}).all()
 
     def list_ended(self, since: str, now: str) -> Sequence[WaiverRecord]:
         """The waivers that ended, were revoked or got a fix after `since`, the last ones first."""

@@ -14,6 +14,7 @@ from dockgate.store.statements import insert_if_new, lock_name
 
 PRINCIPAL = select_as(Principal, principals)
 _PRINCIPAL_OF_NAME = PRINCIPAL.where(principals.c.name == bindparam("of"))
+_ALL_PRINCIPALS = PRINCIPAL.order_by(principals.c.folded)
 _ANY_NAME = select(principals.c.name).limit(1)
 
 
@@ -94,7 +95,7 @@ class Principals:
     def list(self) -> Sequence[Principal]:
         """All principals, sorted by name."""
         with self._database.read() as connection:
-            return [Principal(**row) for row in connection.execute(PRINCIPAL.order_by(principals.c.folded)).mappings()]
+            return [Principal(**row) for row in connection.execute(_ALL_PRINCIPALS).mappings()]
 
     def set_roles(self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole] = ()) -> Principal:
         """Replace the roles of a principal."""
