@@ -28,8 +28,9 @@ from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState
 from dockgate.store.exposure.scopes import is_in_scope
 from dockgate.store.exposure.vulnerability_lists import select_components, select_ecosystems
-from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, VULNERABILITY
+from dockgate.store.fleet.findings import ADVISORIES, COMPONENT
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
+from dockgate.store.fleet.vulnerabilities import VULNERABILITY
 from dockgate.store.queries import is_among, is_one_of, make_text_list
 from dockgate.store.schema.fleet import (
     fleet_aliases,

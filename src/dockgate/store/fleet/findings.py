@@ -1,10 +1,9 @@
 """The findings of the fleet's components: what is known today, and what ended."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from dockgate.events.governance_events import make_advisories_changed
 from dockgate.store.engine import Database
@@ -18,7 +17,15 @@ from dockgate.store.fleet.records import (
     UndeterminedEntry,
     Vulnerability,
 )
-from dockgate.store.queries import BATCH, is_one_of_texts, split_into_batches
+from dockgate.store.fleet.vulnerabilities import (
+    VULNERABILITIES,
+    VULNERABILITIES_BY_ID,
+    Names,
+    make_vulnerability,
+    store_vulnerabilities,
+    update_cves,
+)
+from dockgate.store.queries import BATCH, is_one_of, make_text_list, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
@@ -32,25 +39,43 @@ from dockgate.store.statements import insert_all_new, insert_if_new, lock_name, 
 from dockgate.vulnerabilities.model import Finding, UndeterminedFact, strip_release
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
-VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
-# The same with the text of `aliases`: a renewal reads all vulnerabilities several times.
-_VULNERABILITY_TEXT = select(
-    fleet_vulnerabilities.c.id,
-    *(
-        type_coerce(fleet_vulnerabilities.c[name], Text) if name == "aliases" else fleet_vulnerabilities.c[name]
-        for name in Vulnerability._fields
-    ),
+_FINDINGS = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
+_FINDINGS_OF_COMPONENTS = _FINDINGS.where(is_one_of(fleet_findings.c.component, "ids"))
+_FINDINGS_OF_VULNERABILITIES = _FINDING.where(is_one_of(fleet_findings.c.vulnerability, "ids"))
+_FINDINGS_RATED_BY_CVE = _FINDING.where(fleet_findings.c.source.in_(("", "cve")))
+_DELETE_FINDINGS = delete(fleet_findings).where(
+    fleet_findings.c.component == bindparam("of_component"),
+    fleet_findings.c.vulnerability == bindparam("of_vulnerability"),
 )
+_INSERT_FINDINGS = insert(fleet_findings)
+_VULNERABILITIES_BY_ALIAS = VULNERABILITIES.where(
+    fleet_vulnerabilities.c.id.in_(
+        select(fleet_aliases.c.vulnerability).where(is_one_of(fleet_aliases.c.alias, "names"))
+    )
+)
+_ALIASES = select(fleet_aliases.c.alias).distinct()
+_UNDETERMINED_NAMES = "component", "position", "kind", "reason", "ids"
+_UNDETERMINED_ENTRIES = select(*(fleet_undetermined.c[name] for name in _UNDETERMINED_NAMES)).where(
+    is_one_of(fleet_undetermined.c.component, "components")
+)
+_DELETE_UNDETERMINED = delete(fleet_undetermined).where(is_one_of(fleet_undetermined.c.component, "components"))
+_INSERT_UNDETERMINED = insert(fleet_undetermined)
 COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
+_UNMATCHED_COMPONENTS = (
+    COMPONENT.where(~fleet_components.c.is_matched).order_by(fleet_components.c.id).limit(bindparam("limit"))
+)
+_MARK_MATCHED = (
+    update(fleet_components)
+    .where(~fleet_components.c.is_matched, is_one_of(fleet_components.c.id, "ids"))
+    .values(is_matched=True)
+)
 # The lock (`store.locks`) of those that match components.
 MATCHING = "fleet matching"
 # The names of rows of `fleet_state`: the digest of the advisory database that the findings are of, and the version of
 # Dockgate that matched; when components were matched for the first time; and the time before which rows were deleted
 # that say what was then.
 ADVISORIES, ENGINE, MATCHED_SINCE, RETAINED_SINCE = "advisories", "engine", "matched since", "retained since"
-
-# The names of a vulnerability: see `Vulnerability`.
-_Names = tuple[str, tuple[str, ...]]
+_SOURCE = select(fleet_state.c.name, fleet_state.c.value).where(fleet_state.c.name.in_((ADVISORIES, ENGINE)))
 
 
 class MatchResult(NamedTuple):
@@ -81,35 +106,35 @@ class FleetFindings:
 
     def iterate_findings(self, components: Collection[int] | None = None) -> Iterator[ComponentFinding]:
         """Iterate over today's findings, sorted by component: all, or only those of `components`."""
-        query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
-        return map(ComponentFinding._make, self._iterate_rows(query, fleet_findings.c.component, components))
+        query = _FINDINGS if components is None else _FINDINGS_OF_COMPONENTS
+        return map(ComponentFinding._make, self._iterate_rows(query, components))
 
     def iterate_findings_with(self, vulnerabilities: Collection[int]) -> Iterator[ComponentFinding]:
         """The findings of today with these vulnerabilities (ids)."""
-        column = fleet_findings.c.vulnerability
-        return map(ComponentFinding._make, self._iterate_rows(_FINDING, column, vulnerabilities))
+        return map(ComponentFinding._make, self._iterate_rows(_FINDINGS_OF_VULNERABILITIES, vulnerabilities))
 
     def list_vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""
-        return dict(map(_make_vulnerability, self._iterate_rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)))
+        query = VULNERABILITIES if ids is None else VULNERABILITIES_BY_ID
+        return dict(map(make_vulnerability, self._iterate_rows(query, ids)))
 
     def list_vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
         """The vulnerabilities that are known by one of these names, by id."""
-        ids = select(fleet_aliases.c.vulnerability).where(is_one_of_texts(fleet_aliases.c.alias, names))
-        query = _VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(ids))
-        return dict(map(_make_vulnerability, self._iterate_rows(query, None, None)))
+        with self._database.read() as connection:
+            rows = connection.execute(_VULNERABILITIES_BY_ALIAS, {"names": make_text_list(list(names))})
+            return dict(map(make_vulnerability, rows))
 
     def list_cves(self) -> set[str]:
         """The CVEs of all vulnerabilities."""
         with self._database.read() as connection:
-            names = connection.scalars(select(fleet_aliases.c.alias).distinct())
+            names = connection.scalars(_ALIASES)
             return {name for name in names if name.startswith("CVE-")}
 
     def list_undetermined(self) -> Iterator[tuple[int, UndeterminedEntry]]:
         """Return what could not be determined, by component, without `Fleet.list_uncovered_components`."""
         table = fleet_undetermined.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
-        for component, *fields in self._iterate_rows(query, table.component, None):
+        for component, *fields in self._iterate_rows(query):
             yield component, UndeterminedEntry(*fields)
 
     def find_components_named(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
@@ -142,14 +167,13 @@ class FleetFindings:
     def list_rated_by_cve(self) -> Sequence[ComponentFinding]:
         """The findings whose severity comes from the record of a CVE, or that have none."""
         with self._database.read() as connection:
-            query = _FINDING.where(fleet_findings.c.source.in_(("", "cve")))
-            return list(map(ComponentFinding._make, connection.execute(query)))
+            return list(map(ComponentFinding._make, connection.execute(_FINDINGS_RATED_BY_CVE)))
 
     def list_unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
-        query = COMPONENT.where(~fleet_components.c.is_matched).order_by(fleet_components.c.id).limit(limit)
         with self._database.read() as connection:
-            return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
+            rows = connection.execute(_UNMATCHED_COMPONENTS, {"limit": limit})
+            return [(number, Component(*fields)) for number, *fields in rows]
 
     def record_new(self, results: Sequence[MatchResult], source: Source, now: str) -> bool:
         """Store the results of new components. False, and nothing is stored, if others have another source."""
@@ -195,28 +219,24 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _find_source(connection) != previous:
                 return None
-            refreshed_components, exploited_ids = _update_cves(connection, values)
+            refreshed_components, exploited_ids = update_cves(connection, values)
             changes, components = _replace_findings(connection, results, now, reason)
             record_new_findings(connection, changes, exploited_ids, now, should_announce=previous is not None)
             _set_source(connection, source, previous, now, has_new_data)
             return changes, components.union(refreshed_components)
 
-    def _iterate_rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
+    def _iterate_rows(self, query: Select[Any], ids: Collection[int] | None = None) -> Iterator[Any]:
+        """The rows of a query, by these values of its parameter `ids` if it has one."""
         with self._database.read() as connection:
             if ids is None:
                 yield from connection.execute(query).all()
                 return
-            for numbers in split_into_batches(sorted(ids)):
-                yield from connection.execute(query.where(column.in_(numbers))).all()
-
-
-def _make_vulnerability(row: Sequence[Any]) -> tuple[int, Vulnerability]:
-    number, name, aliases, *fields = row
-    return number, Vulnerability.from_row((name, tuple(json.loads(aliases)) if aliases != "[]" else (), *fields))
+            for batch in split_into_batches(sorted(ids)):
+                yield from connection.execute(query, {"ids": batch}).all()
 
 
 def _find_source(connection: Connection) -> Source | None:
-    values = {row.name: row.value for row in connection.execute(select(fleet_state))}
+    values = {row.name: row.value for row in connection.execute(_SOURCE)}
     return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
 
 
@@ -224,42 +244,19 @@ def _set_source(connection: Connection, source: Source, previous: Source | None,
     """State the source of the findings, with the event of another advisory database if it has new data."""
     insert_if_new(connection, fleet_state, {"name": MATCHED_SINCE, "value": now})
     for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
-        if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
-            connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+        row = {"name": name, "value": value}
+        if not insert_if_new(connection, fleet_state, row):
+            update_all(connection, fleet_state, [row])
     before = previous.advisories if previous is not None else None
     if has_new_data and source.advisories != before:
         append_events(connection, [make_advisories_changed(source.advisories, before, now)])
-
-
-def _update_cves(connection: Connection, values: Mapping[int, Vulnerability]) -> tuple[Sequence[int], Sequence[int]]:
-    """Store what KEV and EPSS say.
-
-    Returns the components with a vulnerability of which they say something else, and the vulnerabilities that KEV lists
-    and did not list before.
-    """
-    stored_values = {
-        number: Vulnerability.from_row(fields)
-        for part in split_into_batches(sorted(values))
-        for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
-    }
-    changed_ids = [number for number in sorted(stored_values) if stored_values[number] != values[number]]
-    changed_rows = [_make_catalogue_row(number, values[number]) for number in changed_ids]
-    update_all(connection, fleet_vulnerabilities, changed_rows)
-    query = select(fleet_findings.c.component).distinct()
-    components = {
-        component
-        for part in split_into_batches(changed_ids)
-        for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
-    }
-    ids = [number for number in changed_ids if values[number].exploited and not stored_values[number].exploited]
-    return sorted(components), ids
 
 
 def _replace_findings(
     connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason
 ) -> tuple[list[Change], set[int]]:
     """Store results of matching, and return the findings and the components (of undetermined entries) that differ."""
-    ids = _store_vulnerabilities(connection, results)
+    ids = store_vulnerabilities(connection, (finding for result in results for finding in result.findings))
     changes: list[Change] = []
     components: set[int] = set()
     for at in range(0, len(results), BATCH):
@@ -269,21 +266,20 @@ def _replace_findings(
         for result in part:
             changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
         components |= _replace_undetermined(connection, part)
-        is_new = ~fleet_components.c.is_matched, fleet_components.c.id.in_(matched_ids)
-        connection.execute(update(fleet_components).where(*is_new).values(is_matched=True))
+        connection.execute(_MARK_MATCHED, {"ids": matched_ids})
     _write_changes(connection, changes, now, reason)
     return changes, components
 
 
 def _read_stored(connection: Connection, components: Sequence[int]) -> dict[int, dict[int, ComponentFinding]]:
     findings_by_component: dict[int, dict[int, ComponentFinding]] = {}
-    for row in connection.execute(_FINDING.where(fleet_findings.c.component.in_(components))):
+    for row in connection.execute(_FINDINGS_OF_COMPONENTS, {"ids": components}):
         findings_by_component.setdefault(row[0], {})[row[1]] = ComponentFinding(*row)
     return findings_by_component
 
 
 def _compute_differences(
-    result: MatchResult, stored_findings: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
+    result: MatchResult, stored_findings: Mapping[int, ComponentFinding], ids: Mapping[Names, int], now: str
 ) -> Iterator[Change]:
     current: dict[int, ComponentFinding] = {}
     for finding in result.findings:
@@ -322,10 +318,7 @@ def _write_changes(connection: Connection, changes: Sequence[Change], now: str, 
     closed_findings = [change.before for change in changes if change.before is not None]
     if closed_findings:
         connection.execute(
-            delete(fleet_findings).where(
-                fleet_findings.c.component == bindparam("of_component"),
-                fleet_findings.c.vulnerability == bindparam("of_vulnerability"),
-            ),
+            _DELETE_FINDINGS,
             [{"of_component": row.component, "of_vulnerability": row.vulnerability} for row in closed_findings],
         )
     past = [
@@ -336,57 +329,17 @@ def _write_changes(connection: Connection, changes: Sequence[Change], now: str, 
     insert_all_new(connection, fleet_past_findings, [{**row, "closed": now, "why": reason.value} for row in past])
     new = [change.after._asdict() for change in changes if change.after is not None]
     if new:
-        connection.execute(insert(fleet_findings), new)
+        connection.execute(_INSERT_FINDINGS, new)
 
 
 def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]) -> set[int]:
     """Store what could not be determined, and return the components of which that differs from what was stored."""
-    names = ("component", "position", "kind", "reason", "ids")
     entries = ((result.component, at, entry) for result in results for at, entry in enumerate(result.undetermined))
     rows = {(component, at, entry.kind, entry.reason, entry.ids) for component, at, entry in entries}
-    is_of_results = fleet_undetermined.c.component.in_([result.component for result in results])
-    query = select(*(fleet_undetermined.c[name] for name in names)).where(is_of_results)
-    components = {row[0] for row in rows.symmetric_difference(tuple(row) for row in connection.execute(query))}
+    stored_rows = connection.execute(_UNDETERMINED_ENTRIES, {"components": [result.component for result in results]})
+    components = {row[0] for row in rows.symmetric_difference(map(tuple, stored_rows))}
     if components:
-        connection.execute(delete(fleet_undetermined).where(fleet_undetermined.c.component.in_(components)))
-    if new := [dict(zip(names, row, strict=True)) for row in sorted(rows) if row[0] in components]:
-        connection.execute(insert(fleet_undetermined), new)
+        connection.execute(_DELETE_UNDETERMINED, {"components": sorted(components)})
+    if new := [dict(zip(_UNDETERMINED_NAMES, row, strict=True)) for row in sorted(rows) if row[0] in components]:
+        connection.execute(_INSERT_UNDETERMINED, new)
     return components
-
-
-def _store_vulnerabilities(connection: Connection, results: Sequence[MatchResult]) -> dict[_Names, int]:
-    """The ids of all vulnerabilities of these results. New ones are inserted, changed ones updated."""
-    by_names: dict[_Names, Vulnerability] = {}
-    for result in results:
-        for finding in result.findings:
-            by_names[finding.id, finding.aliases] = Vulnerability(finding.id, finding.aliases).with_facts(finding)
-    rows = _list_stored_vulnerabilities(connection, by_names)
-    new = sorted(by_names.keys() - rows.keys())
-    if new:
-        insert_all_new(connection, fleet_vulnerabilities, [by_names[names].to_row() for names in new])
-        rows |= _list_stored_vulnerabilities(connection, new)
-        alias_rows = [
-            {"alias": alias, "vulnerability": rows[names][0]} for names in new for alias in (names[0], *names[1])
-        ]
-        insert_all_new(connection, fleet_aliases, alias_rows)
-    changed_keys = [names for names in sorted(rows) if rows[names][1] != by_names[names]]
-    changed_rows = [_make_catalogue_row(rows[names][0], by_names[names]) for names in changed_keys]
-    update_all(connection, fleet_vulnerabilities, changed_rows)
-    return {names: number for names, (number, _) in rows.items()}
-
-
-def _list_stored_vulnerabilities(
-    connection: Connection, by_names: Collection[_Names]
-) -> dict[_Names, tuple[int, Vulnerability]]:
-    vulnerabilities: dict[_Names, tuple[int, Vulnerability]] = {}
-    for names in split_into_batches(sorted({name for name, _ in by_names})):
-        for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
-            vulnerability = Vulnerability.from_row(fields)
-            if (vulnerability.name, vulnerability.aliases) in by_names:
-                vulnerabilities[vulnerability.name, vulnerability.aliases] = number, vulnerability
-    return vulnerabilities
-
-
-def _make_catalogue_row(number: int, vulnerability: Vulnerability) -> dict[str, object]:
-    values = vulnerability.to_row()
-    return {"id": number, **{name: values[name] for name in ("exploited", "due", "epss", "percentile")}}
