@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from dockgate.events.model import NewEvent
 from dockgate.shared.timestamps import compute_latest_time, format_time, shift_time, to_datetime
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import Change, NewFindingKind
-from dockgate.store.queries import is_one_of_numbers, split_into_batches
+from dockgate.store.queries import is_one_of, make_text_list, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_findings,
@@ -37,6 +37,61 @@ _UNANNOUNCED_NEWS = select(*(fleet_news.c[name] for name in ("component", "vulne
 )
 _FORGET = delete(fleet_news).where(
     fleet_news.c.component == bindparam("of_component"), fleet_news.c.vulnerability == bindparam("of_vulnerability")
+)
+_RECENT_FINDINGS = (
+    select(
+        fleet_news.c.component,
+        fleet_vulnerabilities.c.name,
+        fleet_findings.c.severity,
+        fleet_vulnerabilities.c.exploited,
+    )
+    .join(
+        fleet_findings,
+        (fleet_findings.c.component == fleet_news.c.component)
+        & (fleet_findings.c.vulnerability == fleet_news.c.vulnerability),
+    )
+    .join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_news.c.vulnerability)
+    .where(fleet_news.c.at.between(bindparam("since"), bindparam("latest")))
+)
+_MARK_ANNOUNCED = (
+    update(fleet_news).where(~fleet_news.c.is_announced, is_one_of(fleet_news.c.at, "times")).values(is_announced=True)
+)
+# Components that a distribution's package owns are left out.
+_IS_COUNTED = is_one_of(fleet_bundle_components.c.component, "components"), ~fleet_bundle_components.c.is_owned
+_IMAGE_COMPONENTS = (
+    select(fleet_images.c.digest, fleet_bundle_components.c.component)
+    .distinct()
+    .join(fleet_image_bundles, fleet_image_bundles.c.image == fleet_images.c.id)
+    .join(fleet_bundle_components, fleet_bundle_components.c.bundle == fleet_image_bundles.c.bundle)
+    .where(is_one_of(fleet_images.c.digest, "images"), *_IS_COUNTED)
+)
+_BUNDLES_WITH = select(fleet_bundle_components.c.bundle).where(*_IS_COUNTED)
+_IMAGES_WITH = select(fleet_images.c.digest).where(
+    fleet_images.c.id.in_(select(fleet_image_bundles.c.image).where(fleet_image_bundles.c.bundle.in_(_BUNDLES_WITH))),
+    fleet_images.c.gone_at.is_(None),
+)
+_OCCURRENCES = (
+    select(
+        fleet_images.c.id,
+        fleet_images.c.digest,
+        fleet_bundle_components.c.component,
+        fleet_platforms.c.platform,
+        fleet_image_bundles.c.layer,
+    )
+    .join(fleet_image_bundles, fleet_image_bundles.c.image == fleet_images.c.id)
+    .join(fleet_bundle_components, fleet_bundle_components.c.bundle == fleet_image_bundles.c.bundle)
+    .join(
+        fleet_platforms,
+        (fleet_platforms.c.image == fleet_image_bundles.c.image)
+        & (fleet_platforms.c.position == fleet_image_bundles.c.platform),
+    )
+    .where(is_one_of(fleet_images.c.digest, "images"), *_IS_COUNTED)
+    .order_by(fleet_images.c.id, fleet_image_bundles.c.platform, fleet_image_bundles.c.position)
+)
+_TAGS = (
+    select(fleet_tags.c.digest, fleet_tags.c.repository, fleet_tags.c.tag)
+    .where(fleet_tags.c.until.is_(None), is_one_of(fleet_tags.c.digest, "images"))
+    .order_by(fleet_tags.c.repository, fleet_tags.c.tag)
 )
 
 
@@ -80,18 +135,10 @@ class FleetChanges:
 
         Findings with a time after `now` do not count: a clock that was ahead recorded them.
         """
-        finding = (fleet_findings.c.component, fleet_findings.c.vulnerability)
-        is_of_news = (finding[0] == fleet_news.c.component) & (finding[1] == fleet_news.c.vulnerability)
-        recent = (
-            select(fleet_news.c.component, fleet_vulnerabilities.c.name, fleet_findings.c.severity)
-            .add_columns(fleet_vulnerabilities.c.exploited)
-            .join(fleet_findings, is_of_news)
-            .join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_news.c.vulnerability)
-            .where(fleet_news.c.at.between(since, compute_latest_time(now)))
-        )
         by_component: dict[int, list[tuple[bool, int, str]]] = {}
+        period = {"since": since, "latest": compute_latest_time(now)}
         with self._database.read() as connection:
-            findings = connection.execute(recent).all()
+            findings = connection.execute(_RECENT_FINDINGS, period).all()
         for component, name, severity, exploited_on in findings:
             by_component.setdefault(component, []).append((exploited_on is None, severity.rank, name))
         return RecentFindings(by_component, len(findings))
@@ -107,10 +154,12 @@ class FleetChanges:
         digests = sorted(images)
         if recent_findings.finding_count > FINDINGS_LIMIT:
             digests = digests[:IMAGES_LIMIT]
+        components = sorted(by_component)
         by_image: dict[str, set[tuple[bool, int, str]]] = {}
         with self._database.read() as connection:
             for part in split_into_batches(digests) if by_component else ():
-                for digest, component in connection.execute(_select_image_components(part, by_component)):
+                values = {"images": make_text_list(part), "components": components}
+                for digest, component in connection.execute(_IMAGE_COMPONENTS, values):
                     by_image.setdefault(digest, set()).update(by_component[component])
         return {digest: _list_worst_vulnerabilities(vulnerabilities) for digest, vulnerabilities in by_image.items()}
 
@@ -121,41 +170,25 @@ class FleetChanges:
 
     def find_images_with(self, components: Collection[int]) -> list[str]:
         """The digests of the images that are not gone and contain one of these components."""
-        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-        matching_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components), ~parts.is_owned)
-        matching_images = select(bundles.image).where(bundles.bundle.in_(matching_bundles))
-        query = select(fleet_images.c.digest).where(fleet_images.c.id.in_(matching_images))
         with self._database.read() as connection:
-            return list(connection.scalars(query.where(fleet_images.c.gone_at.is_(None))))
+            return list(connection.scalars(_IMAGES_WITH, {"components": sorted(components)}))
 
     def list_occurrences(self, components: Collection[int], digests: Collection[str]) -> list[ComponentLocation]:
         """Which of these images contain which of these components, sorted by image and platform."""
-        parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
-        is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
-        query = (
-            select(fleet_images.c.id, fleet_images.c.digest, parts.component, platforms.platform, bundles.layer)
-            .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
-            .join(fleet_bundle_components, parts.bundle == bundles.bundle)
-            .join(fleet_platforms, is_of_platform)
-            .where(is_one_of_numbers(parts.component, components), ~parts.is_owned)
-            .order_by(fleet_images.c.id, bundles.platform, bundles.position)
-        )
+        numbers = sorted(components)
         with self._database.read() as connection:
             return [
                 ComponentLocation(*row)
                 for part in split_into_batches(sorted(digests))
-                for row in connection.execute(query.where(fleet_images.c.digest.in_(part)))
+                for row in connection.execute(_OCCURRENCES, {"images": make_text_list(part), "components": numbers})
             ]
 
     def list_tags(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
         """The repositories of images, each with the tags that name the image there, by digest."""
-        tags = fleet_tags.c
-        query = select(tags.digest, tags.repository, tags.tag).where(tags.until.is_(None))
         tags_by_image: dict[str, dict[str, list[str]]] = {}
         with self._database.read() as connection:
             for part in split_into_batches(sorted(digests)):
-                rows = connection.execute(query.where(tags.digest.in_(part)).order_by(tags.repository, tags.tag))
-                for digest, repository, tag in rows:
+                for digest, repository, tag in connection.execute(_TAGS, {"images": make_text_list(part)}):
                     repository_tags = tags_by_image.setdefault(digest, {}).setdefault(repository, [])
                     repository_tags += [tag] if tag else []
         return tags_by_image
@@ -165,9 +198,9 @@ class FleetChanges:
 
         Those of another change of the advisories, which another process may have recorded meanwhile, have none yet.
         """
-        times = fleet_news.c.at.in_({entry.at for entry in new_findings})
+        times = sorted({entry.at for entry in new_findings})
         with self._database.write() as connection:
-            connection.execute(update(fleet_news).where(~fleet_news.c.is_announced, times).values(is_announced=True))
+            connection.execute(_MARK_ANNOUNCED, {"times": make_text_list(times)})
             append_events(connection, events)
 
 
@@ -224,18 +257,3 @@ def _list_worst_vulnerabilities(vulnerabilities: Collection[tuple[bool, int, str
     severities = list(Severity)
     worst_vulnerabilities = sorted(vulnerabilities)[:VULNERABILITIES_LIMIT]
     return [{"id": name, "severity": severities[rank].value} for _, rank, name in worst_vulnerabilities]
-
-
-def _select_image_components(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
-    """Return which of these images contain which of these components.
-
-    Components that a distribution's package owns are left out.
-    """
-    parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-    return (
-        select(fleet_images.c.digest, parts.component)
-        .distinct()
-        .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
-        .join(fleet_bundle_components, parts.bundle == bundles.bundle)
-        .where(fleet_images.c.digest.in_(digests), is_one_of_numbers(parts.component, components), ~parts.is_owned)
-    )

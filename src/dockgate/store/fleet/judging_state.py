@@ -4,20 +4,20 @@
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select, update
+from sqlalchemy import Connection, Select, Text, bindparam, case, cast, func, select, update
 
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.store.engine import Database
-from dockgate.store.queries import split_into_batches
+from dockgate.store.queries import is_one_of, make_text_list, split_into_batches
 from dockgate.store.records import ScanState, VexVersion
 from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
 from dockgate.store.schema.gate import reports
 from dockgate.store.schema.images import scans
-from dockgate.store.statements import insert_if_new
+from dockgate.store.statements import insert_if_new, update_all
 
 # Before the name of a policy in `fleet_state`.
 _JUDGED_PREFIX, _JUDGED_AT_PREFIX = "judged/", "judged at/"
@@ -64,6 +64,46 @@ _PLATFORMS = select(
     fleet_platforms.c.unread,
     fleet_platforms.c.packages,
 ).order_by(fleet_platforms.c.image, fleet_platforms.c.position)
+_PLATFORMS_OF_IMAGES = _PLATFORMS.where(is_one_of(fleet_platforms.c.image, "images"))
+_PLATFORMS_BETWEEN = _PLATFORMS.where(
+    fleet_platforms.c.image >= bindparam("first"), fleet_platforms.c.image < bindparam("end")
+)
+_ORIGIN = case(
+    (fleet_image_bundles.c.layer == "", LayerOrigin.UNKNOWN),
+    (fleet_image_bundles.c.is_in_base, LayerOrigin.BASE),
+    else_=LayerOrigin.OWN,
+)
+# One row a platform: reading a row for each of its bundles takes three times as long.
+_PLACEMENTS = select(
+    fleet_image_bundles.c.image,
+    fleet_image_bundles.c.platform,
+    func.aggregate_strings(cast(fleet_image_bundles.c.bundle * _ORIGIN_COUNT + _ORIGIN, Text), ","),
+).group_by(fleet_image_bundles.c.image, fleet_image_bundles.c.platform)
+_PLACEMENTS_OF_IMAGES = _PLACEMENTS.where(is_one_of(fleet_image_bundles.c.image, "images"))
+_PLACEMENTS_BETWEEN = _PLACEMENTS.where(
+    fleet_image_bundles.c.image >= bindparam("first"), fleet_image_bundles.c.image < bindparam("end")
+)
+_REPORTS = select(
+    reports.c.image,
+    reports.c.source,
+    reports.c.platform,
+    reports.c.by,
+    reports.c.digest,
+    reports.c.is_vouched,
+    reports.c.scope,
+).where(is_one_of(reports.c.image, "images"))
+_FAILED_SCANS = select(scans.c.image, scans.c.number).where(
+    scans.c.state.in_([state for state in ScanState if state.has_failed])
+)
+_FLEET_REVISION = select(
+    func.count(),
+    func.count(fleet_images.c.gone_at),
+    func.max(fleet_images.c.id),
+    func.max(fleet_images.c.scanned_at),
+    func.max(fleet_images.c.gone_at),
+)
+_POLICIES = select(fleet_verdicts.c.policy).distinct()
+_STATE_VALUE = select(fleet_state.c.value).where(fleet_state.c.name == bindparam("name"))
 
 
 class FleetJudgingState:
@@ -74,19 +114,18 @@ class FleetJudgingState:
 
     def iterate_platforms(self, images: Collection[int] | None = None) -> Iterator[IndexedPlatform]:
         """The platforms of all images, or of these, in the order of images and of their scans."""
-        table, query = fleet_platforms.c, _PLATFORMS
         with self._database.read() as connection:
             if images is None:
-                yield from map(IndexedPlatform._make, connection.execute(query).all())
+                yield from map(IndexedPlatform._make, connection.execute(_PLATFORMS).all())
                 return
             for part in split_into_batches(sorted(images)):
-                yield from map(IndexedPlatform._make, connection.execute(query.where(table.image.in_(part))).all())
+                rows = connection.execute(_PLATFORMS_OF_IMAGES, {"images": part}).all()
+                yield from map(IndexedPlatform._make, rows)
 
     def iterate_platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
         """The platforms of the images from id `first` to before id `end`."""
-        table, query = fleet_platforms.c, _PLATFORMS
         with self._database.read() as connection:
-            rows = connection.execute(query.where(table.image >= first, table.image < end)).all()
+            rows = connection.execute(_PLATFORMS_BETWEEN, {"first": first, "end": end}).all()
             yield from map(IndexedPlatform._make, rows)
 
     def iterate_placements_between(self, first: int, end: int) -> Iterator[Placement]:
@@ -94,8 +133,7 @@ class FleetJudgingState:
 
         Images without packages have none.
         """
-        table = fleet_image_bundles.c
-        yield from self._iterate_placements([table.image >= first, table.image < end])
+        return self._iterate_placements(_PLACEMENTS_BETWEEN, {"first": first, "end": end})
 
     def iterate_placements(self, images: Collection[int]) -> Iterator[Placement]:
         """Iterate over the placements of these images, as `iterate_placements_between` does.
@@ -103,19 +141,12 @@ class FleetJudgingState:
         Where they are a fifth of a range, reading all of it is faster.
         """
         for part in split_into_batches(sorted(images)):
-            yield from self._iterate_placements([fleet_image_bundles.c.image.in_(part)])
+            yield from self._iterate_placements(_PLACEMENTS_OF_IMAGES, {"images": part})
 
-    def _iterate_placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
-        """One row a platform: reading a row for each of its bundles takes three times as long."""
-        table = fleet_image_bundles.c
-        origin = case(
-            (table.layer == "", LayerOrigin.UNKNOWN), (table.is_in_base, LayerOrigin.BASE), else_=LayerOrigin.OWN
-        )
-        bundles = func.aggregate_strings(cast(table.bundle * _ORIGIN_COUNT + origin, Text), ",")
-        query = select(table.image, table.platform, bundles).where(*conditions).group_by(table.image, table.platform)
+    def _iterate_placements(self, query: Select[Any], values: Mapping[str, Any]) -> Iterator[Placement]:
         decode = cache(_decode)  # most of them lie in many images
         with self._database.read() as connection:
-            for image, position, text in connection.execute(query).all():
+            for image, position, text in connection.execute(query, values).all():
                 yield Placement(image, position, tuple(map(decode, text.split(","))))
 
     def list_reported_images(self, images: Collection[str] | None = None) -> frozenset[str]:
@@ -128,12 +159,10 @@ class FleetJudgingState:
 
     def list_report_revisions(self, images: Collection[str]) -> Mapping[str, str]:
         """Return a text for each of these images that other scanners reported on: it changes with the reports."""
-        table = reports.c
-        query = select(table.image, table.source, table.platform, table.by, table.digest, table.is_vouched, table.scope)
         revisions: dict[str, list[str]] = {}
         with self._database.read() as connection:
             for part in split_into_batches(sorted(images)):
-                for image, *fields in connection.execute(query.where(table.image.in_(part))):
+                for image, *fields in connection.execute(_REPORTS, {"images": make_text_list(part)}):
                     revisions.setdefault(image, []).append(
                         " ".join("" if field is None else str(field) for field in fields)
                     )
@@ -141,29 +170,23 @@ class FleetJudgingState:
 
     def list_failed_images(self) -> Mapping[str, int]:
         """The images whose last scan failed, with its number: what an earlier one read does not count."""
-        failed_states = [state for state in ScanState if state.has_failed]
-        query = select(scans.c.image, scans.c.number).where(scans.c.state.in_(failed_states))
         with self._database.read() as connection:
-            return {row.image: row.number for row in connection.execute(query)}
+            return {row.image: row.number for row in connection.execute(_FAILED_SCANS)}
 
     def read_fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""
-        table = fleet_images.c
-        counts = func.count(), func.count(table.gone_at)
-        query = select(*counts, func.max(table.id), func.max(table.scanned_at), func.max(table.gone_at))
         with self._database.read() as connection:
-            return "/".join(map(str, connection.execute(query).one()))
+            return "/".join(map(str, connection.execute(_FLEET_REVISION).one()))
 
     def list_policies(self) -> set[str]:
         """The policies that have verdicts."""
         with self._database.read() as connection:
-            return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
+            return set(connection.scalars(_POLICIES))
 
     def find_judging_inputs(self, policy: str) -> FleetJudgingInputs | None:
         """Return what the policy has judged every image with. None if it has not judged all."""
         with self._database.read() as connection:
-            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
-            value = connection.scalar(query)
+            value = connection.scalar(_STATE_VALUE, {"name": f"{_JUDGED_PREFIX}{policy}"})
         if value is None:
             return None
         inputs, source, waivers, documents = json.loads(value)
@@ -172,8 +195,7 @@ class FleetJudgingState:
     def find_judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""
         with self._database.read() as connection:
-            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT_PREFIX}{policy}")
-            return connection.scalar(query)
+            return connection.scalar(_STATE_VALUE, {"name": f"{_JUDGED_AT_PREFIX}{policy}"})
 
     def mark_unjudgeable(self, now: str) -> None:
         """Mark all verdicts as not judgeable since `now`, except those that have such a mark."""
@@ -199,8 +221,9 @@ def set_judging_inputs(connection: Connection, policy: str, judging_inputs: Flee
     inputs, source, waivers, documents = judging_inputs
     text = json.dumps([inputs, source, sorted(waivers), sorted(documents)], separators=(",", ":"))
     for name, value in ((f"{_JUDGED_PREFIX}{policy}", text), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
-        if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
-            connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+        row = {"name": name, "value": value}
+        if not insert_if_new(connection, fleet_state, row):
+            update_all(connection, fleet_state, [row])
 
 
 def extend_judged_at(connection: Connection, policy: str, at: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import func, literal, or_, select
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
-from dockgate.store.queries import is_one_of_numbers
+from dockgate.store.queries import is_one_of
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_findings,
@@ -25,6 +25,23 @@ from dockgate.vulnerabilities.model import Severity
 
 # After every time that a life can end.
 ALWAYS = "9999"
+
+_LIVES = select(
+    fleet_findings.c.component,
+    fleet_findings.c.vulnerability,
+    fleet_findings.c.severity,
+    fleet_findings.c.opened,
+    literal(ALWAYS),
+)
+_LIVES_OF_COMPONENTS = _LIVES.where(is_one_of(fleet_findings.c.component, "components"))
+_PAST_LIVES = select(
+    fleet_past_findings.c.component,
+    fleet_past_findings.c.vulnerability,
+    fleet_past_findings.c.severity,
+    fleet_past_findings.c.opened,
+    fleet_past_findings.c.closed,
+)
+_PAST_LIVES_OF_COMPONENTS = _PAST_LIVES.where(is_one_of(fleet_past_findings.c.component, "components"))
 
 
 class FindingLife(NamedTuple):
@@ -97,31 +114,16 @@ class Trends:
 
         Those that have ended only with `has_past`.
         """
-        present_columns, past_columns = fleet_findings.c, fleet_past_findings.c
-        queries = [
-            select(
-                present_columns.component,
-                present_columns.vulnerability,
-                present_columns.severity,
-                present_columns.opened,
-                literal(ALWAYS),
-            ),
-            select(
-                past_columns.component,
-                past_columns.vulnerability,
-                past_columns.severity,
-                past_columns.opened,
-                past_columns.closed,
-            ),
-        ]
-        if components is not None:
-            columns = (present_columns.component, past_columns.component)
-            queries = [
-                query.where(is_one_of_numbers(column, components))
-                for query, column in zip(queries, columns, strict=True)
-            ]
+        if components is None:
+            queries, values = (_LIVES, _PAST_LIVES), {}
+        else:
+            queries, values = (_LIVES_OF_COMPONENTS, _PAST_LIVES_OF_COMPONENTS), {"components": sorted(components)}
         with self._database.read() as connection:
-            return [FindingLife(*row) for query in queries[: 2 if has_past else 1] for row in connection.execute(query)]
+            return [
+                FindingLife(*row)
+                for query in queries[: 2 if has_past else 1]
+                for row in connection.execute(query, values)
+            ]
 
     def list_tag_periods(self, repository: str, tag: str, limit: int) -> Sequence[TagPeriod]:
         """Return what was under a tag, the newest first."""

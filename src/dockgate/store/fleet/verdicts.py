@@ -5,7 +5,7 @@ Only what differs is written: on Postgres every update leaves a dead row.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, delete, insert, null, select
+from sqlalchemy import Connection, bindparam, delete, insert, null, select
 
 from dockgate.events.model import NewEvent
 from dockgate.store.engine import Database
@@ -13,7 +13,7 @@ from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges, replace_changes
 from dockgate.store.fleet.judging_state import FleetJudgingInputs, extend_judged_at, set_judging_inputs
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
-from dockgate.store.queries import split_into_batches
+from dockgate.store.queries import is_one_of, split_into_batches
 from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts
 from dockgate.store.statements import insert_all_new, lock_name, update_all
 from dockgate.vulnerabilities.model import Severity
@@ -31,6 +31,13 @@ _ROW = select(
     _TABLE.cannot_judge_since,
     _TABLE.waived,
 )
+_VERDICTS = _ROW.where(_TABLE.policy == bindparam("policy"))
+_VERDICTS_ON_IMAGES = _VERDICTS.where(is_one_of(_TABLE.image, "images"))
+_VERDICTS_BETWEEN = _VERDICTS.where(_TABLE.image >= bindparam("first"), _TABLE.image <= bindparam("last"))
+_IMAGES_OF_POLICY = select(_TABLE.image).where(_TABLE.policy == bindparam("policy"))
+# Sorted by its reader: for the order, SQLite would read all verdicts.
+_DUE_IMAGES = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= bindparam("now"))
+_INSERT_VERDICTS = insert(fleet_verdicts)
 _ENDED_COLUMNS = fleet_ended_verdicts.c
 _ENDED_ROW = select(
     _ENDED_COLUMNS.policy,
@@ -43,6 +50,7 @@ _ENDED_ROW = select(
     null(),
     _ENDED_COLUMNS.waived,
 )
+_ENDED_VERDICTS = _ENDED_ROW.where(is_one_of(_ENDED_COLUMNS.image, "images"))
 
 
 class FleetVerdicts:
@@ -53,27 +61,24 @@ class FleetVerdicts:
 
     def list_of_policy(self, policy: str, images: Collection[int] | None = None) -> dict[int, FleetVerdict]:
         """The verdicts by a policy, of all images or of these, by the image's id."""
-        query = _ROW.where(_TABLE.policy == policy)
         with self._database.read() as connection:
             if images is None:
-                return {row[1]: _make_verdict(row) for row in connection.execute(query).all()}
+                return {row[1]: _make_verdict(row) for row in connection.execute(_VERDICTS, {"policy": policy}).all()}
             return {
                 row[1]: _make_verdict(row)
                 for part in split_into_batches(sorted(images))
-                for row in connection.execute(query.where(_TABLE.image.in_(part)))
+                for row in connection.execute(_VERDICTS_ON_IMAGES, {"policy": policy, "images": part})
             }
 
     def list_images(self, policy: str) -> set[int]:
         """The images (by id) that have a verdict by the policy."""
         with self._database.read() as connection:
-            return set(connection.scalars(select(_TABLE.image).where(_TABLE.policy == policy)).all())
+            return set(connection.scalars(_IMAGES_OF_POLICY, {"policy": policy}).all())
 
     def list_due_images(self, now: str) -> Sequence[tuple[str, int]]:
         """The policies and images of verdicts that time may have changed."""
-        # Sorted here: for the order, SQLite would read all verdicts.
-        query = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= now)
         with self._database.read() as connection:
-            return sorted((policy, image) for policy, image in connection.execute(query))
+            return sorted((policy, image) for policy, image in connection.execute(_DUE_IMAGES, {"now": now}))
 
     def write_changed(self, connection: Connection, verdicts: Iterable[FleetVerdict]) -> Sequence[VerdictChange]:
         """Write those of the verdicts (of one policy) that differ from the stored ones, and return these.
@@ -92,7 +97,7 @@ class FleetVerdicts:
         new = [_make_row(change.verdict) for change in changes if change.previous is None]
         changed_rows = [_make_row(change.verdict) for change in changes if change.previous is not None]
         if new:
-            connection.execute(insert(fleet_verdicts), new)
+            connection.execute(_INSERT_VERDICTS, new)
         update_all(connection, fleet_verdicts, changed_rows)
         return changes
 
@@ -127,7 +132,7 @@ class FleetVerdicts:
             return {
                 row[1]: _make_verdict(row)
                 for part in split_into_batches(sorted(images))
-                for row in connection.execute(_ENDED_ROW.where(_ENDED_COLUMNS.image.in_(part)))
+                for row in connection.execute(_ENDED_VERDICTS, {"images": part})
             }
 
     def find_last_of_image(self, digest: str) -> FleetVerdict | None:
@@ -172,10 +177,11 @@ class FleetVerdicts:
     ) -> dict[int, FleetVerdict]:
         """The stored verdicts on these images. Many are read faster as a range of ids than one by one."""
         ids = sorted(verdict.image for verdict in verdicts)
-        query = _ROW.where(_TABLE.policy == policy, _TABLE.image >= ids[0], _TABLE.image <= ids[-1])
         if len(ids) <= _FEW_COMPONENTS:
-            query = query.where(_TABLE.image.in_(ids))
-        return {row[1]: _make_verdict(row) for row in connection.execute(query).all()}
+            rows = connection.execute(_VERDICTS_ON_IMAGES, {"policy": policy, "images": ids})
+        else:
+            rows = connection.execute(_VERDICTS_BETWEEN, {"policy": policy, "first": ids[0], "last": ids[-1]})
+        return {row[1]: _make_verdict(row) for row in rows.all()}
 
 
 # Ids that are looked up one by one.
