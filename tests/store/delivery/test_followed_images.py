@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, make_approval, open_store_of_kind
 
-from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.model import Answer, ApprovalId, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.model import Status
+from dockgate.gate.policy_reference import PolicyReference
 from dockgate.store import Store
 from dockgate.store.records import FollowedImage, OutboxKind
 
@@ -106,6 +107,18 @@ def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -
     keys = [entry.key for entry in store.outbox.list_entries(OutboxKind.ATTESTATION)]
     assert renewal.key not in keys
     assert len(keys) == 2
+
+
+def test_a_renewal_replaces_none_of_a_policy_whose_name_differs_in_case(store: Store) -> None:
+    for name in ("Strict", "strict"):
+        store.approvals.add(replace(make_approval(name), repository="web", policy=PolicyReference(name)), None)
+        store.approvals.settle(ApprovalId(name), Answer(ApprovalState.APPROVED, "", VERDICT), NOW)
+    upper, lower = sorted(store.followed_images.list(), key=lambda followed_image: followed_image.policy)
+    assert store.followed_images.renew(upper, VERDICT, NOW, LATER)
+    (renewal,) = (entry for entry in store.outbox.list_entries(OutboxKind.ATTESTATION) if "/renewed/" in entry.key)
+    store.outbox.complete(renewal, NOW, "key")
+    assert store.followed_images.renew(lower, VERDICT, NOW, LATER)
+    assert renewal.key in [entry.key for entry in store.outbox.list_entries(OutboxKind.ATTESTATION)]
 
 
 def test_a_followed_image_that_is_not_approved_is_not_renewed(store: Store) -> None:

@@ -222,8 +222,9 @@ class FollowedImages:
                 outbox.c.kind == OutboxKind.ATTESTATION,
                 outbox.c.image == followed_image.image,
                 outbox.c.next_at.is_(None),
+                func.substr(outbox.c.key, 1, len(prefix)) == prefix,  # LIKE of SQLite takes "Strict" for "strict"
             )
-            connection.execute(delete(outbox).where(*renewed_rows, outbox.c.key.startswith(prefix, autoescape=True)))
+            connection.execute(delete(outbox).where(*renewed_rows))
             entry = OutboxEntry(
                 OutboxKind.ATTESTATION,
                 key=f"{prefix}{now}",
