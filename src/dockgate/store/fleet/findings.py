@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
 
 from dockgate.events.governance_events import make_advisories_changed
 from dockgate.store.engine import Database
@@ -75,7 +75,9 @@ MATCHING = "fleet matching"
 # Dockgate that matched; when components were matched for the first time; and the time before which rows were deleted
 # that say what was then.
 ADVISORIES, ENGINE, MATCHED_SINCE, RETAINED_SINCE = "advisories", "engine", "matched since", "retained since"
-_SOURCE = select(fleet_state.c.name, fleet_state.c.value).where(fleet_state.c.name.in_((ADVISORIES, ENGINE)))
+_SOURCE = select(fleet_state.c.name, fleet_state.c.value).where(
+    or_(fleet_state.c.name == ADVISORIES, fleet_state.c.name == ENGINE)
+)
 
 
 class MatchResult(NamedTuple):
