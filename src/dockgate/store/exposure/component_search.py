@@ -28,9 +28,9 @@ from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, IndexState
 from dockgate.store.exposure.scopes import is_in_scope
 from dockgate.store.exposure.vulnerability_lists import select_components, select_ecosystems
-from dockgate.store.fleet.findings import ADVISORIES, COMPONENT
+from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, FINDING
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
-from dockgate.store.fleet.vulnerabilities import VULNERABILITY
+from dockgate.store.fleet.vulnerabilities import VULNERABILITIES, VULNERABILITIES_BY_ID, make_vulnerability
 from dockgate.store.queries import is_among, is_one_of, make_text_list
 from dockgate.store.schema.fleet import (
     fleet_aliases,
@@ -59,7 +59,7 @@ def _select_vulnerabilities_named(is_named: ColumnElement[bool]) -> Select[Any]:
     table = fleet_vulnerabilities.c
     has_alias = fleet_aliases.c.vulnerability == table.id
     names = select(table.name).join(fleet_aliases, has_alias).where(is_named).correlate(None)
-    return VULNERABILITY.join(fleet_aliases, has_alias).where(fleet_aliases.c.alias.in_(names)).distinct()
+    return VULNERABILITIES.join(fleet_aliases, has_alias).where(fleet_aliases.c.alias.in_(names)).distinct()
 
 
 _VULNERABILITIES_NAMED = _select_vulnerabilities_named(
@@ -84,15 +84,13 @@ _AFFECTED_COMPONENTS = union_all(
     .join(fleet_components, fleet_components.c.id == fleet_past_findings.c.component)
     .where(is_one_of(fleet_past_findings.c.vulnerability, "vulnerabilities")),
 )
-_FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
 _FINDINGS = (
-    _FINDING.add_columns(*(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
+    FINDING.add_columns(*(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
     .join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_findings.c.vulnerability)
     .where(is_one_of(fleet_findings.c.component, "components"))
     .order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
 )
-_FIXED_SINCE = _FINDING.where(fleet_findings.c.fixed_since > bindparam("time"))
-_VULNERABILITIES = VULNERABILITY.where(is_one_of(fleet_vulnerabilities.c.id, "ids"))
+_FIXED_SINCE = FINDING.where(fleet_findings.c.fixed_since > bindparam("time"))
 _COMPONENTS = COMPONENT.where(is_one_of(fleet_components.c.id, "ids"))
 # By a union: with OR, SQLite reads all components.
 _COMPONENTS_NAMED = COMPONENT.where(
@@ -194,7 +192,7 @@ class ComponentSearch:
         with self._database.read() as connection:
             for query in queries:
                 rows = connection.execute(query, spellings)
-                if entries := {number: Vulnerability.from_row(fields) for number, *fields in rows}:
+                if entries := dict(map(make_vulnerability, rows)):
                     return entries
         return {}
 
@@ -259,10 +257,8 @@ class ComponentSearch:
         with self._database.read() as connection:
             findings = [ComponentFinding._make(row) for row in connection.execute(_FIXED_SINCE, {"time": time})]
             vulnerability_ids = sorted({finding.vulnerability for finding in findings})
-            vulnerabilities = {
-                number: Vulnerability.from_row(fields)
-                for number, *fields in connection.execute(_VULNERABILITIES, {"ids": vulnerability_ids})
-            }
+            rows = connection.execute(VULNERABILITIES_BY_ID, {"ids": vulnerability_ids})
+            vulnerabilities = dict(map(make_vulnerability, rows))
             component_ids = sorted({finding.component for finding in findings})
             components = {
                 number: Component(*fields)

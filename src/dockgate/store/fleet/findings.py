@@ -38,11 +38,11 @@ from dockgate.store.schema.fleet import (
 from dockgate.store.statements import insert_all_new, insert_if_new, lock_name, update_all
 from dockgate.vulnerabilities.model import Finding, UndeterminedFact, strip_release
 
-_FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
-_FINDINGS = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
+FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
+_FINDINGS = FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
 _FINDINGS_OF_COMPONENTS = _FINDINGS.where(is_one_of(fleet_findings.c.component, "ids"))
-_FINDINGS_OF_VULNERABILITIES = _FINDING.where(is_one_of(fleet_findings.c.vulnerability, "ids"))
-_FINDINGS_RATED_BY_CVE = _FINDING.where(fleet_findings.c.source.in_(("", "cve")))
+_FINDINGS_OF_VULNERABILITIES = FINDING.where(is_one_of(fleet_findings.c.vulnerability, "ids"))
+_FINDINGS_RATED_BY_CVE = FINDING.where(fleet_findings.c.source.in_(("", "cve")))
 _DELETE_FINDINGS = delete(fleet_findings).where(
     fleet_findings.c.component == bindparam("of_component"),
     fleet_findings.c.vulnerability == bindparam("of_vulnerability"),

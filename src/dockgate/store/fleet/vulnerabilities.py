@@ -12,8 +12,7 @@ from dockgate.store.schema.fleet import fleet_aliases, fleet_findings, fleet_vul
 from dockgate.store.statements import insert_all_new, update_all
 from dockgate.vulnerabilities.model import Finding
 
-VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
-# The same with the text of `aliases`: a renewal reads all vulnerabilities several times.
+# Rows for `make_vulnerability`, with the text of `aliases`: a renewal reads all vulnerabilities several times.
 VULNERABILITIES = select(
     fleet_vulnerabilities.c.id,
     *(
