@@ -1,10 +1,18 @@
-"""Engines of SQLAlchemy in tests: they share their compiled statements, and SQLite does not wait for the disk."""
+"""Engines of SQLAlchemy in tests: they share their compiled statements, and SQLite does not wait for the disk.
 
+Without listeners to SQLAlchemy's connections, which make each statement slower.
+"""
+
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, Pool, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _IS_UNSYNCED = "is_unsynced"
 
@@ -19,15 +27,36 @@ class StatementCache(dict[Any, Any]):
         super().__setitem__(_share_key(key), value)
 
 
+_CACHE = StatementCache()
+
+
+def _share_cache(_dialect: type, engine: Engine) -> None:
+    engine.update_execution_options(compiled_cache=_CACHE)
+
+
+class SharingSQLite(SQLiteDialect_pysqlite):
+    """SQLite, for engines with one cache."""
+
+    supports_statement_cache = True
+    engine_created: Any = classmethod(_share_cache)
+
+
+class SharingPostgres(PGDialect_psycopg):
+    """Postgres, for engines with one cache."""
+
+    supports_statement_cache = True
+    engine_created: Any = classmethod(_share_cache)
+
+
 def leave_sqlite_unsynced() -> None:
     """Let commits to SQLite in this process not wait for the disk: tests kill processes, but no machine loses power."""
-    event.listen(Engine, "engine_connect", _leave_unsynced)
+    event.listen(Pool, "checkout", _leave_unsynced)
 
 
 @contextmanager
 def sync_sqlite() -> Iterator[None]:
     """Let SQLite commit to the disk, as in a server: for connections that are made meanwhile."""
-    event.remove(Engine, "engine_connect", _leave_unsynced)
+    event.remove(Pool, "checkout", _leave_unsynced)
     try:
         yield
     finally:
@@ -40,12 +69,8 @@ def share_compiled_statements() -> None:
     Each engine compiles a statement when it is first executed. A server has one engine, the tests of a process have
     thousands: a fifth of the processor time of a test with a server was this.
     """
-    cache = StatementCache()
-
-    def use_cache(connection: Connection) -> None:
-        connection.execution_options(compiled_cache=cache)
-
-    event.listen(Engine, "engine_connect", use_cache)
+    registry.register("sqlite", __name__, SharingSQLite.__name__)
+    registry.register("postgresql.psycopg", __name__, SharingPostgres.__name__)
 
 
 def _share_key(key: Any) -> Any:
@@ -53,9 +78,8 @@ def _share_key(key: Any) -> Any:
     return (type(dialect), *key_parts)
 
 
-def _leave_unsynced(connection: Connection) -> None:
+def _leave_unsynced(connection: object, entry: ConnectionPoolEntry, _proxy: object) -> None:
     """When a connection is first used: the product's own settings are made when it is opened."""
-    connection_info = connection.connection.info
-    if connection.dialect.name == "sqlite" and _IS_UNSYNCED not in connection_info:
-        connection.connection.cursor().execute("PRAGMA synchronous = OFF")
-        connection_info[_IS_UNSYNCED] = True
+    if isinstance(connection, sqlite3.Connection) and _IS_UNSYNCED not in entry.info:
+        connection.execute("PRAGMA synchronous = OFF")
+        entry.info[_IS_UNSYNCED] = True

@@ -40,9 +40,7 @@ def run_interleaved(databases: tuple[Database, Database], pair: Pair, statement:
     counts: list[None] = []
 
     def stop(connection: Connection, _cursor: object, command: str, *_: object) -> None:
-        if not connection.get_execution_options().get("write") or is_stopped.is_set():
-            return
-        if first.is_sqlite and command != BEGIN:
+        if is_stopped.is_set() or (command != BEGIN if first.is_sqlite else _is_autocommit(connection)):
             return
         counts.append(None)
         if len(counts) == statement:
@@ -92,6 +90,11 @@ class _watching:  # noqa: N801 - a context manager
         )
         with self._database.read() as connection:
             return bool(connection.scalar(waiting, {"process": self._database.process}))
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    """Whether it reads only, on Postgres."""
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def _get_outcome(future: "Future[Any]") -> Outcome:

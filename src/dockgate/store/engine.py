@@ -110,7 +110,6 @@ class Database:
         if self.is_sqlite:
             self.engine = create_engine(url, connect_args=dict(self.connect_arguments), max_overflow=-1)
             event.listen(self.engine, "connect", _set_pragmas)
-            event.listen(self.engine, "begin", _begin_transaction)
         else:
             self.engine = create_engine(
                 url,
@@ -126,7 +125,6 @@ class Database:
             )
             self._liveness = Liveness(self._probe)
             watch_connections(self.engine, self._liveness)
-        self._writer = self.engine.execution_options(write=True)
         # Each statement of READ COMMITTED sees what is committed then, in a transaction or not; without one, a query
         # takes one round trip to Postgres instead of three.
         self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -180,6 +178,8 @@ class Database:
             yield connection
             return
         with self.translate_errors(), self._reader.connect() as connection:
+            if self.is_sqlite:
+                connection.connection.cursor().execute("BEGIN")  # can fail at the first query only
             self._reading.connection = connection
             try:
                 yield connection
@@ -252,10 +252,11 @@ class Database:
     @contextmanager
     def _open_transaction(self) -> Iterator[Connection]:
         if self.is_sqlite:
-            with self._write_lock, self._writer.begin() as connection:
+            with self._write_lock, self.engine.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
         else:
-            with self._writer.begin() as connection:
+            with self.engine.begin() as connection:
                 yield connection
 
     def group_commit(self, run: Callable[[Connection], T]) -> T:
@@ -313,13 +314,8 @@ def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # The driver opens no transactions of its own: `_begin_transaction` does.
+    # Neither the driver nor a listener begins transactions: `Database` does. With a listener to connections SQLAlchemy
+    # asks at each statement who listens, which takes as long as a third of the statement.
+    connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_transaction(connection: Connection) -> None:
-    if connection.get_execution_options().get("write", False):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        connection.connection.cursor().execute("BEGIN")  # nothing that could fail happens before the first query
