@@ -11,14 +11,12 @@ MORE = ("/people", "/audit", "/settings", "/gc", "/styleguide", "/search?q=api",
 
 
 Pages = list[tuple[str, httpx.Response]]
-# Of pages that differ by a name or a value in their address, a role is shown as many.
-FILTER_LIMIT = 2
 
 
-def fetch_linked_pages(browser: Browser, start: Sequence[str] = START + MORE) -> Pages:
+def fetch_linked_pages(browser: Browser, start: Sequence[str], limit: int = 1) -> Pages:
     """The pages that links lead to, with one filter or order at most: all sets of them are too many.
 
-    `FILTER_LIMIT` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
+    `limit` is for the pages of one kind: the same first part of the path, as many parts, and the same parameter.
     """
     waiting, seen_links, pages = [*start], {*start}, []
     kinds: Counter[tuple[str, int, str]] = Counter()
@@ -27,7 +25,7 @@ def fetch_linked_pages(browser: Browser, start: Sequence[str] = START + MORE) ->
         plain, _, query = path.partition("?")
         kind = (plain.split("/")[1], plain.count("/"), query.partition("=")[0])
         kinds[kind] += 1
-        if path not in start and kinds[kind] > FILTER_LIMIT:
+        if path not in start and kinds[kind] > limit:
             continue
         answer = browser.get(path)
         pages.append((path, answer))

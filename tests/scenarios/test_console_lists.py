@@ -197,8 +197,7 @@ TABLES = (
 def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
     site: Site, browser: Browser, path: str, table: str, columns: tuple[str, ...]
 ) -> None:
-    content = "kind: PolicyAssignment\nname: all\nrepositories: ['none/*']\npolicy: default\n"
-    site.server.apply(content)
+    site.server.apply("kind: PolicyAssignment\nname: all\nrepositories: ['none/*']\npolicy: default\n")
     site.server.apply("kind: Policy\nname: own\nrules:\n  max_findings: {CRITICAL: 0}\n")
     path = path.format(image=site.rejected_image, execution=site.execution)
     first = browser.get(path).text
@@ -277,12 +276,13 @@ def large_site(site: Site) -> Site:
     """With more of everything than a page shows."""
     for number in range(PAGE + 1):
         name = f"many-{number:03}"
-        site.server.apply(f"kind: Repository\nname: {name}\n")
-        site.server.apply(SERVICE.format(name=name, count=0))
-        site.server.apply(PIPELINE.format(name=name, repository=name, service=name, timeout="7d"))
-        site.server.apply(f"kind: Policy\nname: {name}\nrules:\n  max_findings: {{CRITICAL: {number}}}\n")
-        site.server.apply(f"kind: Target\nname: {name}\ntype: pipeline\npipeline: {name}\n")
-        site.server.apply(f"kind: Rule\nname: {name}\npattern: {{source: [none]}}\ntargets: [{name}]\n")
+        fields = {"name": name, "repository": name, "service": name, "count": 0, "timeout": "7d"}
+        documents = [template.format(**fields) for template in (SERVICE, PIPELINE)]
+        policy = f"Policy\nrules: {{max_findings: {{CRITICAL: {number}}}}}"
+        target = f"Target\ntype: pipeline\npipeline: {name}"
+        rule = f"Rule\npattern: {{source: [none]}}\ntargets: [{name}]"
+        documents += [f"name: {name}\nkind: {kind}\n" for kind in ("Repository", policy, target, rule)]
+        site.server.post("/apply/documents", [{"name": "many.yaml", "text": text} for text in documents])
         site.server.post("/principals", {"name": name, "roles": ["viewer"]})
     return site
 

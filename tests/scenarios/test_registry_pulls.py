@@ -288,26 +288,37 @@ def test_what_cannot_be_judged_is_refused(site: Site, monkeypatch: pytest.Monkey
                 assert answer.json()["errors"][0]["code"] == "UNAVAILABLE"
 
 
-def test_skopeo_and_podman_pull_what_is_approved(site: Site, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def tools(site: Site) -> tuple[str, str]:
+    """A repository with images `good` and `bad`: the first one's digest, and the token of `ada`."""
     approved_image = site.push_approved_image(
         "gated/tools", "good", make.make_image([{"etc/os-release": b"ID=debian\n"}])
     )
     site.push("gated/tools", "bad", make_image("tools bad"), BAD)
-    people = site.server.post("/principals", {"name": "ada", "roles": ["admin"]})
-    source = ["--src-tls-verify=false", f"--src-creds=ada:{people['token']}"]
+    return approved_image, site.server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
 
-    def run(*command: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
 
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+
+
+def test_skopeo_pulls_what_is_approved(site: Site, tools: tuple[str, str], tmp_path: Path) -> None:
+    approved_image, token = tools
+    source = ["--src-tls-verify=false", f"--src-creds=ada:{token}"]
     for tag, works in (("good", True), (f"good@{approved_image}", True), ("bad", False)):
         reference = f"docker://{site.address}/gated/tools{'@' + approved_image if '@' in tag else ':' + tag}"
         copy_result = run("skopeo", "copy", *source, reference, f"dir:{tmp_path / tag.partition('@')[0]}")
         assert (copy_result.returncode == 0) == works, copy_result.stderr
         assert works or "serves approved images only" in copy_result.stderr
+
+
+@pytest.mark.slow
+def test_podman_pulls_what_is_approved(site: Site, tools: tuple[str, str], tmp_path: Path) -> None:
+    _, token = tools
     storage = [f"--root={tmp_path / 'root'}", f"--runroot={tmp_path / 'run'}", "--storage-driver=vfs"]
     for tag, works in (("good", True), ("bad", False)):
         pull_result = run(
-            *("podman", *storage, "pull", "-q", "--tls-verify=false", f"--creds=ada:{people['token']}"),
+            *("podman", *storage, "pull", "-q", "--tls-verify=false", f"--creds=ada:{token}"),
             f"{site.address}/gated/tools:{tag}",
         )
         assert (pull_result.returncode == 0) == works, pull_result.stderr

@@ -34,7 +34,10 @@ class OneByOne:
         return call
 
 
-@pytest.mark.parametrize(("executions", "digests", "threads"), [(20, 6, 8), (12, 4, 1)])
+@pytest.mark.parametrize(
+    ("executions", "digests", "threads"),
+    [(12, 4, 8), *(pytest.param(*counts, marks=pytest.mark.slow) for counts in ((20, 6, 8), (12, 4, 1)))],
+)
 def test_each_approval_of_a_storm_is_answered_once(aws: Account, executions: int, digests: int, threads: int) -> None:
     chance = random.Random(threads)  # noqa: S311 - no secret
     aws.clients["dynamodb"] = OneByOne(aws.get_client("dynamodb"))

@@ -126,11 +126,15 @@ def test_an_error_of_a_function_is_raised_as_lambda_expects(runtime: Runtime, sw
     assert output["errorType"] == "NoSuchKey"
     assert any("dockgate/aws/functions/verdicts.py" in line for line in output["stackTrace"])
     assert token not in json.dumps(output)
+    assert sweep(CLOCK) == {"waiting": 0}
+    assert fakes.list_answers(token) == ["Approved"]
+
+
+@pytest.mark.slow
+def test_an_error_of_our_own_is_raised_so_too(runtime: Runtime) -> None:
     with runtime.run_function("sweep", DOCKGATE_TABLE="") as sweep_without_table:
         output = sweep_without_table(CLOCK)
     assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set")
-    assert sweep(CLOCK) == {"waiting": 0}
-    assert fakes.list_answers(token) == ["Approved"]
 
 
 def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runtime, sweep: Function) -> None:

@@ -105,7 +105,9 @@ def test_events_flow_to_an_answer(gate: Gate) -> None:
     fakes.complete_scan(good)
     fakes.complete_scan(bad, make_finding(bad, "CRITICAL"))
     gate.cloud.send_scan_event(good)
+    gate.answer(tokens[0])  # one call at a time: calls side by side start more processes
     gate.cloud.send_scan_event(bad, CRITICAL=1, TOTAL=1)
+    gate.answer(tokens[1])
     gate.cloud.send_scan_event(bad, CRITICAL=1, TOTAL=1)
     assert [gate.answer(token) for token in tokens] == ["Approved", "Rejected", "Approved"]
     page = fakes.approvals.summaries[tokens[1]].partition("prefix=")[2]
@@ -164,6 +166,21 @@ def test_the_sweep_has_permission_to_find_waiting_approvals(gate: Gate) -> None:
     assert [gate.answer(token), gate.answer(lost_token)] == ["Approved", "Approved"]
 
 
+def test_findings_from_the_queue_mark_running_images_at_risk(gate: Gate) -> None:
+    """EventBridge puts them into the queue, and Lambda hands them to `sweep`."""
+    image = RUNNING
+    new = make_finding(image, "CRITICAL")
+    gate.cloud.fakes.complete_scan(image, new)
+    entries = [
+        {"Source": SOURCE, "DetailType": "Inspector2 Finding", "Detail": json.dumps({**new, "title": f"{number}"})}
+        for number in range(3)
+    ]
+    assert gate.cloud.get_client("events").put_events(Entries=entries)["FailedEntryCount"] == 0
+    key = {"digest": {"S": image}, "half": {"S": f"risk#{CLUSTER}/{SERVICE}"}}
+    table = gate.cloud.get_client("dynamodb")
+    wait_until(lambda: "Item" in table.get_item(TableName=gate.outputs["TableName"], Key=key), "it is marked at risk")
+
+
 def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate) -> None:
     """ministack answers for a changed template; what a condition removes it leaves out."""
     output = gate.cloud.run_dockgate("deploy", "--stack", "gate", "--parameter", "RiskDays=3")
@@ -191,23 +208,6 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
         change_set.review_losses(account, "gate", result, change_set.refuse_losses)
     summaries = gate.cloud.get_client("cloudformation").list_change_sets(StackName="gate")["Summaries"]
     assert result.identifier not in [item["ChangeSetId"] for item in summaries]
-
-
-def test_findings_from_the_queue_mark_running_images_at_risk(gate: Gate) -> None:
-    """EventBridge puts them into the queue, and Lambda hands them to `sweep`."""
-    image = RUNNING
-    new = make_finding(image, "CRITICAL")
-    gate.cloud.fakes.complete_scan(image, new)
-    for number in range(3):
-        entry = {
-            "Source": SOURCE,
-            "DetailType": "Inspector2 Finding",
-            "Detail": json.dumps({**new, "title": f"{number}"}),
-        }
-        assert gate.cloud.get_client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
-    key = {"digest": {"S": image}, "half": {"S": f"risk#{CLUSTER}/{SERVICE}"}}
-    table = gate.cloud.get_client("dynamodb")
-    wait_until(lambda: "Item" in table.get_item(TableName=gate.outputs["TableName"], Key=key), "it is marked at risk")
 
 
 def test_status_shows_the_stack_and_destroy_deletes_everything(gate: Gate) -> None:

@@ -60,12 +60,14 @@ def _read_sources() -> Mapping[str, bytes]:
     package = resources.files("dockgate")
     waiting = [name for root in ROOTS for name in _list_modules(package, root)]
     sources: dict[str, bytes] = {}
+    seen_modules: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in sources:
             continue
         sources[name] = package.joinpath(name).read_bytes()
-        for module in _list_imports(ast.parse(sources[name])):
+        for module in {*_list_imports(ast.parse(sources[name]))} - seen_modules:
+            seen_modules.add(module)
             waiting += _list_files(package, module.split(".")[1:])
     folders = {name.rpartition("/")[0] for name in sources}
     for folder in sorted(folders):
@@ -91,6 +93,8 @@ def _list_modules(package: Traversable, name: str) -> Iterator[str]:
 def _list_imports(tree: ast.AST) -> Iterator[str]:
     """The dotted names below `dockgate` that a module imports anywhere, except for type checking."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "dockgate":
