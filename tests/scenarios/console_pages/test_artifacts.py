@@ -4,25 +4,17 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
 
 EXECUTION = "web-1"
 SOURCE = f"/executions/{EXECUTION}/Source/Source/1/artifact"
 DEFINITIONS = f"/executions/{EXECUTION}/Build/Build/1/artifact?form=json"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("artifacts"))) as server:
-        yield Site(server)
 
 
 @pytest.fixture

@@ -2,23 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.server import ServerSystem
 
 from dockgate import reports
 from dockgate.identity.model import Role
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        yield Site(server)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey, ExecutionId
 from dockgate.identity.model import Role
@@ -19,15 +17,12 @@ from dockgate.web.console.pages.executions import LAST_LINES, MAX_LOG_BYTES
 LINES = 2500
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        site_of_server = Site(server)
-        key = ActionKey(ExecutionId(site_of_server.execution), "Build", "Build", 1)
-        for number in range(len(server.store.logs.read(key, 0)[0].splitlines()) + 1, LINES + 1):
-            text = {1000: f"\x1b[31merror\x1b[0m {HOSTILE}", 1001: "\x1b[1mfai\x1b[0mled"}.get(number, f"step {number}")
-            server.store.logs.append(key, text)
-        yield site_of_server
+@pytest.fixture(scope="module", autouse=True)
+def _long_log(site: Site) -> None:
+    key, logs = ActionKey(ExecutionId(site.execution), "Build", "Build", 1), site.server.store.logs
+    for number in range(len(logs.read(key, 0)[0].splitlines()) + 1, LINES + 1):
+        text = {1000: f"\x1b[31merror\x1b[0m {HOSTILE}", 1001: "\x1b[1mfai\x1b[0mled"}.get(number, f"step {number}")
+        logs.append(key, text)
 
 
 @pytest.fixture

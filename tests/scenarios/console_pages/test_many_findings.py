@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterator
 from html import unescape
-from pathlib import Path
 
 import pytest
 from tests.scenarios.browser import Browser, remove_word_marks
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
 from dockgate.web.console.pages.verdicts import FIRST_UPGRADES, MAX_UPGRADES, PAGE_SIZE
@@ -17,12 +15,6 @@ from dockgate.web.console.pages.verdicts import FIRST_UPGRADES, MAX_UPGRADES, PA
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 EACH = 20
 COUNT = 2 * EACH * len(SEVERITIES)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("many"))) as server:
-        yield Site(server)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,14 @@
 """The stream of a live page: what it says of subjects that do not exist, or that the reader may not see."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 
 AT = "2026-11-28T12:00:00.000Z"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("live"))) as server:
-        yield Site(server)
 
 
 def _record(site: Site, key: str, subject: str, repository: str) -> None:

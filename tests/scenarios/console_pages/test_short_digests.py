@@ -1,23 +1,15 @@
 """Digests as people copy them: their first digits lead to the image or the verdict, and errors are sentences."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
 from dockgate.web.query_parameters import list_parameters
 from dockgate.web.routes import list_public_routes
 from dockgate.web.validation_messages import describe_problem
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("digests"))) as server:
-        yield Site(server)
 
 
 @pytest.fixture(scope="module")

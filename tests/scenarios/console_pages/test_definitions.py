@@ -4,25 +4,17 @@ import json
 import re
 from collections.abc import Iterator
 from html import unescape
-from pathlib import Path
 
 import httpx
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.server import ServerSystem
 
 from dockgate.events.model import NewEvent
 from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        yield Site(server)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -11,7 +10,6 @@ from tests.parts import wait_until
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
 from tests.scenarios.planned_images import make_advisory
-from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import Severity
@@ -26,15 +24,8 @@ LISTS = (
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("filters"))) as server:
-        site_of_server = Site(server)
-        wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
-        yield site_of_server
-
-
-@pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator[Browser]:
+    wait_until(lambda: site.server.get(f"/exposure?q={CRITICAL}")["total"])
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         yield browser
 

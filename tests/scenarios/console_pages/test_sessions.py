@@ -1,31 +1,16 @@
 """Sessions of the console, and forms from our own pages only."""
 
 import re
-from collections.abc import Iterator
 from html import unescape
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from tests.scenarios.browser import FROM_PAGE, Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
-from dockgate.web.recent_calls import FailedAuthentications
 
 COOKIE = "dockgate-session"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        yield Site(server)
-
-
-@pytest.fixture(autouse=True)
-def _no_failed_sign_ins(site: Site) -> None:
-    site.server.app.state.failed_authentications = FailedAuthentications()
 
 
 # --- sessions ------------------------------------------------------------------------------------------------------
