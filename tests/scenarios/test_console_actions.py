@@ -189,7 +189,10 @@ LIMITS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("who", LIMITS)
+SLOW = pytest.param("token for a pipeline", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("who", ["role", "token for a repository", SLOW])
 def test_no_page_for_a_limited_caller_links_what_is_closed_to_it(site: Site, who: str) -> None:
     """A pipeline of two repositories is closed to who has one of them, as is the service of another."""
     secret = PIPELINE.format(name="secret", repository="web", service="web", timeout="7d")

@@ -173,7 +173,7 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
             shown_count += "&lt;img src=x evil=1" in answer.text
             tags += "evil/x&#34;&gt;" in answer.text
             further = (entry for entry in elements.links - seen_links if "evil" in entry or "-sort=" in entry)
-            for link in sorted(entry for entry in further if len(seen_links) < 120):
+            for link in sorted(entry for entry in further if len(seen_links) < 80):
                 seen_links.add(link)
                 waiting.append(link)
     assert shown_count > 25
