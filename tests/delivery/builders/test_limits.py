@@ -44,7 +44,7 @@ Source = Callable[[str], Path]
     ],
 )
 def test_a_build_that_takes_too_much_ends_with_a_reason(
-    host: Host, source: Source, limits: Limits, script: str, reason: str
+    host: Host, source: Source, tmp_path: Path, limits: Limits, script: str, reason: str
 ) -> None:
     lines: list[str] = []
     with pytest.raises(BuildError, match=reason) as error_info:
@@ -52,8 +52,9 @@ def test_a_build_that_takes_too_much_ends_with_a_reason(
     assert error_info.value.advice
     assert sum(map(len, lines)) < 2 * limits.log
     assert not find_leftovers(host.podman.folder / "builds")
+    (source("true") / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     builder = host.make_builder(limits=limits)
-    assert builder.build(BuildRequest("key-2", "greedy", source("true")), lines.extend).digest
+    assert builder.build(BuildRequest("key-2", "greedy", tmp_path), lines.extend).digest
 
 
 def test_a_build_reaches_the_package_mirror_of_the_host(host: Host, source: Source) -> None:
@@ -68,11 +69,11 @@ def test_a_build_reaches_the_package_mirror_of_the_host(host: Host, source: Sour
     assert host.make_builder().build(request, lambda lines: None).is_sandboxed
 
 
-def test_one_repository_sees_nothing_of_another_ones_cache(host: Host, source: Source) -> None:
+def test_one_repository_sees_nothing_of_another_ones_cache(host: Host, tmp_path: Path) -> None:
     lines: list[str] = []
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     for repository in ("team/one", "team/two", "team/one"):
-        folder = source("echo built >/built")
-        host.make_builder().build(BuildRequest(f"key-{len(lines)}", repository, folder), lines.extend)
+        host.make_builder().build(BuildRequest(f"key-{len(lines)}", repository, tmp_path), lines.extend)
         lines.append("END")
     first, second, third_build = " ".join(lines).split("END")[:3]
     assert "Using cache" not in first
@@ -80,9 +81,10 @@ def test_one_repository_sees_nothing_of_another_ones_cache(host: Host, source: S
     assert "Using cache" in third_build
 
 
-def test_a_name_in_the_storage_of_builds_is_no_base_image(host: Host, source: Source, tmp_path: Path) -> None:
+def test_a_name_in_the_storage_of_builds_is_no_base_image(host: Host, tmp_path: Path) -> None:
     """The image of the last build lies there under a name. A base comes from a registry, or not at all."""
-    host.make_builder().build(BuildRequest("key-1", "named", source("true")), lambda lines: None)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    host.make_builder().build(BuildRequest("key-1", "named", tmp_path), lambda lines: None)
     (tmp_path / "Dockerfile").write_text("FROM localhost/dockgate-build:latest\n")
     with pytest.raises(BuildError, match="base image localhost/dockgate-build:latest cannot be used"):
         host.make_builder().build(BuildRequest("key-2", "named", tmp_path), lambda lines: None)
