@@ -301,7 +301,14 @@ def test_deep_paths_and_many_layers_cost_little() -> None:
     assert time.process_time() - before < 5
 
 
-@pytest.mark.parametrize("name", ["files", "whiteouts", "opaques", "folders", "implied_folders", "symlinks"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("files", "symlinks"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("whiteouts", "opaques")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("folders", "implied_folders")),
+    ],
+)
 def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None:
     """Hundreds of layers, each of which is within the limits of one, would fill the memory."""
     paths = tuple(str(at) for at in range(100_000))

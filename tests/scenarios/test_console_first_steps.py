@@ -55,7 +55,6 @@ def test_a_new_server_whose_feeds_fail_says_why_each_of_them_fails(tmp_path: Pat
 
 
 @pytest.mark.real
-@pytest.mark.slow
 def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
     faults: list[str] = []
     with ServerSystem(tmp_path) as server, run_watched_chromium() as browser:

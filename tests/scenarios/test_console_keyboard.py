@@ -14,7 +14,7 @@ from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, run
 
 from dockgate.services.identity.first_admin import LINK_PATH
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.slow]
 
 IMAGE = f"sha256:{sha256(b'shop').hexdigest()}"
 

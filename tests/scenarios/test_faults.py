@@ -31,14 +31,14 @@ class FailsAtFirst:
     ("part", "method"),
     [
         ("executions", "advance"),
-        ("executions", "finish"),
-        ("executions", "start"),
         ("push_events", "mark_handled"),
-        ("images", "request_scan"),
-        ("verdicts", "add"),
         ("approvals", "settle_by_verdict"),
-        ("approvals", "list_open_executions"),
         ("services", "set_revision"),
+        pytest.param("executions", "finish", marks=pytest.mark.slow),
+        pytest.param("executions", "start", marks=pytest.mark.slow),
+        pytest.param("images", "request_scan", marks=pytest.mark.slow),
+        pytest.param("verdicts", "add", marks=pytest.mark.slow),
+        pytest.param("approvals", "list_open_executions", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path: Path) -> None:

@@ -257,6 +257,7 @@ def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     assert server.wait_for_fix("notified", "Superseded")["reason"] == "the pipeline does not want fixes any more"
 
 
+@pytest.mark.slow
 def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
     server.deliver("unset", "")
     server.publish(make_advisory("unset", Severity.CRITICAL, "2"))
@@ -265,6 +266,7 @@ def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
     assert server.list_fixes("unset") == []
 
 
+@pytest.mark.slow
 def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server: System) -> None:
     pins = {"requirements.txt": "a1==1.0\nb1==1.0\n"}
     server.deliver(

@@ -71,6 +71,7 @@ def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server:
         mailbox.close()
 
 
+@pytest.mark.slow
 def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_and_never_a_second(
     server: NotifyingServer,
 ) -> None:

@@ -61,7 +61,9 @@ def is_nothing_left(live: Live) -> bool:
     return free and not (live.data / "run/server.json").exists()
 
 
-@pytest.mark.parametrize(("stop_signal", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("stop_signal", "code"), [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_stopping_does_not_wait_for_a_registry(live: Live, stop_signal: signal.Signals, code: int) -> None:
     assert live.process is not None
     live.process.send_signal(stop_signal)

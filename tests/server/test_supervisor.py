@@ -146,7 +146,7 @@ def open_listener(refusals: int = 0) -> Iterator[Listener]:
         listener.server_close()
 
 
-@pytest.mark.parametrize("refusals", [0, 2])
+@pytest.mark.parametrize("refusals", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_the_registry_notifies_of_a_push_until_it_is_acknowledged(tmp_path: Path, refusals: int) -> None:
     with open_listener(refusals) as listener:
         url = f"http://127.0.0.1:{listener.server_port}/registry/events"

@@ -56,6 +56,7 @@ def test_no_attack_of_a_build_in_a_box_succeeds(tmp_path: Path) -> None:
     assert "LEFT" not in log
 
 
+@pytest.mark.slow
 def test_the_attacks_succeed_without_the_box(tmp_path: Path) -> None:
     log = run_attacks(tmp_path, "unboxed")
     successful_attacks = {name for name, result in read_results(log).items() if result == "SUCCEEDED"}

@@ -37,7 +37,13 @@ LOADING = """() => new Promise(done => {
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/images", "/vulnerabilities", "/events", "/executions/api-1", "/policies/default"]
+    "path",
+    [
+        "/",
+        "/executions/api-1",
+        *(pytest.param(path, marks=pytest.mark.slow) for path in ("/images", "/vulnerabilities", "/events")),
+        "/policies/default",
+    ],
 )
 def test_a_first_load_is_small_and_nothing_moves(open_page: OpenPage, path: str) -> None:
     page = open_page(path, timezone="Asia/Kathmandu")
