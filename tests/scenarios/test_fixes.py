@@ -257,7 +257,6 @@ def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     assert server.wait_for_fix("notified", "Superseded")["reason"] == "the pipeline does not want fixes any more"
 
 
-@pytest.mark.slow
 def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
     server.deliver("unset", "")
     server.publish(make_advisory("unset", Severity.CRITICAL, "2"))

@@ -93,7 +93,7 @@ def _list_modules(package: Traversable, name: str) -> Iterator[str]:
 def _list_imports(tree: ast.AST) -> Iterator[str]:
     """The dotted names below `dockgate` that a module imports anywhere, except for type checking."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.expr):
+        if isinstance(node, ast.expr):  # imports are statements, and no expression has some
             continue
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
