@@ -217,6 +217,13 @@ def test_findings_of_new_components(store: Store) -> None:
     assert store.fleet_findings.find_components_named([("Alpine:v3", "zlib")]) == []
 
 
+@pytest.mark.parametrize("text", ["CVE-1\0", "\ud800", '{"a,b}\\'])
+def test_vulnerabilities_and_packages_are_looked_up_by_any_text(store: Store, text: str) -> None:
+    for should_ignore_case in (False, True):
+        assert store.component_search.find_vulnerabilities(text, should_ignore_case=should_ignore_case) == {}
+    assert store.component_search.find_components_named([text]) == {}
+
+
 def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)

@@ -62,11 +62,9 @@ def _select_vulnerabilities_named(is_named: ColumnElement[bool]) -> Select[Any]:
     return VULNERABILITIES.join(fleet_aliases, has_alias).where(fleet_aliases.c.alias.in_(names)).distinct()
 
 
-_VULNERABILITIES_NAMED = _select_vulnerabilities_named(
-    fleet_aliases.c.alias.in_((bindparam("name"), bindparam("upper_name"), bindparam("lower_name")))
-)
+_VULNERABILITIES_NAMED = _select_vulnerabilities_named(is_one_of(fleet_aliases.c.alias, "spellings"))
 _VULNERABILITIES_NAMED_IN_ANY_CASE = _select_vulnerabilities_named(
-    func.lower(fleet_aliases.c.alias) == bindparam("lower_name")
+    func.lower(fleet_aliases.c.alias) == bindparam("lower_name", type_=fleet_aliases.c.alias.type)
 )
 _PRESENT_FIELDS = [
     type_coerce(null(), fleet_past_findings.c[name].type).label(name) if name in _ENDED_ONLY else fleet_findings.c[name]
@@ -187,11 +185,12 @@ class ComponentSearch:
         A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or
         with `should_ignore_case` of any, which is slower.
         """
-        spellings = {"name": name, "upper_name": name.upper(), "lower_name": name.lower()}
+        spellings = make_text_list(sorted({name, name.upper(), name.lower()}))
+        parameters = {"spellings": spellings, "lower_name": name.lower()}
         queries = [_VULNERABILITIES_NAMED, *([_VULNERABILITIES_NAMED_IN_ANY_CASE] if should_ignore_case else [])]
         with self._database.read() as connection:
             for query in queries:
-                rows = connection.execute(query, spellings)
+                rows = connection.execute(query, parameters)
                 if entries := dict(map(make_vulnerability, rows)):
                     return entries
         return {}
