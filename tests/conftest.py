@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,9 @@ settings.load_profile("dockgate")
 
 share_compiled_statements()
 leave_sqlite_unsynced()
+
+# Folders whose modules share a server and a browser.
+SHARING_FOLDERS = {"console_browser"}
 
 # Half of the time in which 13,000 tests are collected would go into looking for garbage among them, and every later
 # look would begin with them.
@@ -43,12 +47,12 @@ def umask() -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Spread modules with tests marked `long` over pytest-xdist's processes, each at the beginning of its share.
 
-    A module stays whole: what its tests share, a server or a browser, is started once.
+    A module or a sharing folder stays whole: what its tests share, a server or a browser, is started once.
     """
     processes: int = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if item.get_closest_marker("long")]
     short = [item for item in items if not item.get_closest_marker("long")]
-    modules = [list(module) for _, module in groupby(long, key=lambda item: item.path)]
+    modules = [list(module) for _, module in groupby(long, key=_find_sharing_path)]
     size, remaining = divmod(len(items), processes)
     items.clear()
     for process in range(processes):  # worksteal deals out shares of this size, in order
@@ -57,3 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items += [*first, *short[:remaining_count]]
         del short[:remaining_count]
     items += short
+
+
+def _find_sharing_path(item: pytest.Item) -> Path:
+    folder = item.path.parent
+    return folder if folder.name in SHARING_FOLDERS else item.path

@@ -14,7 +14,7 @@ from tests.scenarios.stories import play_delivery_story
 
 from dockgate.services.durable_effects import EffectKind
 
-ON_THE_WAY = (EffectKind.BUILD, EffectKind.ANSWER, EffectKind.DEPLOY)
+ON_THE_WAY = (EffectKind.ANSWER, EffectKind.DEPLOY)
 
 
 @pytest.mark.real
