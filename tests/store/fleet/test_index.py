@@ -14,6 +14,7 @@ from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet.due_images import DueChanges
 from dockgate.store.fleet.findings import MatchResult, Source
@@ -222,6 +223,7 @@ def test_vulnerabilities_and_packages_are_looked_up_by_any_text(store: Store, te
     for should_ignore_case in (False, True):
         assert store.component_search.find_vulnerabilities(text, should_ignore_case=should_ignore_case) == {}
     assert store.component_search.find_components_named([text]) == {}
+    assert store.vulnerability_lists.list_names_starting_with(text, 10, scope=ExposureScope()) == ([], [])
 
 
 def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
