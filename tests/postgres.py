@@ -36,7 +36,7 @@ class Cluster:
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.address = address
-        self._admin: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
         programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
         self.folder = Path(tempfile.mkdtemp(prefix="dockgate-postgres-"))
         shutil.chown(self.folder, USER, USER)
@@ -69,8 +69,8 @@ class Cluster:
 
     def kill(self) -> None:
         """End it at once, as a failing host would; committed data stays."""
-        if self._admin is not None:
-            self._admin.close()
+        for connection in self._connections.values():
+            connection.close()
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
 
@@ -89,23 +89,19 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.kill(int(child), number)
 
-    def make_url(self, database: str) -> str:
+    def make_url(self, database: str, user: str = USER) -> str:
         """The URL of a database, as DOCKGATE_DATABASE_URL takes it."""
-        return f"postgresql+psycopg://{USER}@{self.address}:{self.port}/{database}"
+        return f"postgresql+psycopg://{user}@{self.address}:{self.port}/{database}"
 
     def execute_statement(self, statement: str, *names: str) -> None:
         """Run a statement of administration on these databases."""
-        self._connect().execute(SQL(statement).format(*map(Identifier, names)))
+        self.open_connection().execute(SQL(statement).format(*map(Identifier, names)))
 
-    def end_connections(self, database: str) -> None:
-        """End all connections to this database, and return when they have ended."""
-        self._connect().execute(_END_CONNECTIONS, [database])
-
-    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """A connection that stays open: opening one takes ten times as long as a statement."""
-        if self._admin is None or self._admin.closed:
-            self._admin = self.connect()
-        return self._admin
+    def open_connection(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection that stays open and is returned again: a new one takes ten times as long as a statement."""
+        if database not in self._connections or self._connections[database].closed:
+            self._connections[database] = self.connect(database)
+        return self._connections[database]
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(f"host={self.address} port={self.port} user={USER} dbname={database}", autocommit=True)
@@ -137,41 +133,46 @@ def get_cluster() -> Cluster:
 
 
 class Databases:
-    """A database for each folder that asks for one. Emptying one costs a tenth of making one: they are used again."""
+    """A database for each folder that asks for one. Emptying one costs a tenth of making one: they are used again.
+
+    Each folder has a role of its own, which is locked when its database is emptied: a thread that outlives its test
+    cannot connect. The connection that empties it stays open: a new one would cost more than the rest.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._names: dict[Path, str] = {}
+        self._uses: dict[Path, tuple[str, str]] = {}
         self._unused_names: list[str] = []
         self._counter = itertools.count()
         with cluster.connect(TEMPLATE) as connection:
             self._revisions = connection.execute(_REVISIONS).fetchall()
 
-    def name(self, folder: Path) -> str:
-        """Return the database of this folder. It is made, with all tables, when it is first asked for."""
-        if folder not in self._names:
-            self._names[folder] = self._unused_names.pop() if self._unused_names else self._make()
-        return self._names[folder]
+    def make_url(self, folder: Path) -> str:
+        """Return the URL of this folder's database, made with all tables when it is first asked for."""
+        if folder not in self._uses:
+            name = self._unused_names.pop() if self._unused_names else self._make()
+            role = f"user_{next(self._counter)}"
+            self._cluster.execute_statement("CREATE ROLE {} SUPERUSER LOGIN", role)
+            self._uses[folder] = name, role
+        return self._cluster.make_url(*self._uses[folder])
 
     def release(self, folder: Path) -> None:
         """Empty the database of this folder, if it has one, for another folder."""
-        name = self._names.pop(folder, None)
-        if name is None:
+        if folder not in self._uses:
             return
-        new_name = f"store_{next(self._counter)}"
-        # A thread that outlives its test connects to neither name.
-        self._cluster.execute_statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
-        self._cluster.end_connections(name)
-        self._cluster.execute_statement("ALTER DATABASE {} RENAME TO {}", name, new_name)
-        self._cluster.execute_statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", new_name)
-        if self._empty(new_name):
-            self._unused_names.append(new_name)
+        name, role = self._uses.pop(folder)
+        self._cluster.execute_statement("ALTER ROLE {} NOLOGIN", role)
+        connection = self._cluster.open_connection(name)
+        connection.execute(_END_OTHER_CONNECTIONS)
+        if self._empty(connection):
+            self._unused_names.append(name)
         else:
-            self._cluster.execute_statement("DROP DATABASE {} WITH (FORCE)", new_name)
+            connection.close()
+            self._cluster.execute_statement("DROP DATABASE {} WITH (FORCE)", name)
 
-    def _empty(self, name: str) -> bool:
+    def _empty(self, connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
         """Delete all rows. False if a test has changed which migrations have run, or dropped tables."""
-        with self._cluster.connect(name) as connection, suppress(psycopg.errors.UndefinedTable):
+        with suppress(psycopg.errors.UndefinedTable):
             if connection.execute(_REVISIONS).fetchall() == self._revisions:
                 statements: list[Composable] = [SQL("SET session_replication_role = replica")]  # no foreign keys
                 for schema, table, is_small in connection.execute(_TABLES_WITH_ROWS):
@@ -187,7 +188,11 @@ class Databases:
         return name
 
 
-_END_CONNECTIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+_END_OTHER_CONNECTIONS = """
+    SELECT pg_terminate_backend(pid, 5000)
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 # The template has rows in two tables: which migrations have run.
 _REVISIONS = "SELECT version_num FROM alembic_version UNION ALL SELECT version::text FROM dbos.dbos_migrations"
 # Truncating a table takes 3 ms, for new files of it and its indices. Deleting a few rows takes 0.2 ms.
@@ -209,7 +214,7 @@ def get_databases() -> Databases:
 
 def make_database_url(folder: Path) -> str:
     """The URL of the database that belongs to this folder, made with all tables when it is first asked for."""
-    return get_cluster().make_url(get_databases().name(folder))
+    return get_databases().make_url(folder)
 
 
 def drop_database(folder: Path) -> None:
