@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import scale_examples
 from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_package
 from tests.gate.test_evaluate_properties import NAMES, coverage, draw_advisories, draw_inventory, iterate_upgrades
 
@@ -222,7 +223,7 @@ def judge(case: VerdictCase) -> Verdict:
 
 
 @given(draw_case())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_a_case_gives_the_same_bytes_after_writing_and_reading(case: VerdictCase) -> None:
     verdict = judge(case)
     assert canonical.encode(judge(case)) == canonical.encode(verdict)
@@ -231,7 +232,7 @@ def test_a_case_gives_the_same_bytes_after_writing_and_reading(case: VerdictCase
 
 
 @given(draw_case(), draw_advisories(prefix="9"))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_one_more_finding_never_approves_a_rejected_image(case: VerdictCase, added_advisories: list[Advisory]) -> None:
     existing = replace(case.snapshot, advisories=(*case.snapshot.advisories, *added_advisories))
     before, after = look(case), look(replace(case, snapshot=existing))
@@ -240,7 +241,7 @@ def test_one_more_finding_never_approves_a_rejected_image(case: VerdictCase, add
 
 
 @given(draw_case(), waiver_strategy)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_a_waiver_never_rejects_an_approved_image(case: VerdictCase, added_waivers: ExemptionSet) -> None:
     both = replace(case.waivers, waivers=(*case.waivers.waivers, *added_waivers.waivers))
     if look(case) is Status.APPROVED:
@@ -299,7 +300,7 @@ def _list_lesser_cases(case: VerdictCase) -> list[VerdictCase]:
 
 
 @given(draw_case())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_lost_data_never_approves_an_image(case: VerdictCase) -> None:
     if look(case) is not Status.APPROVED:
         for less in _list_lesser_cases(case):
@@ -311,7 +312,7 @@ def _apply_upgrades(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCa
 
 
 @given(draw_case())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_the_remediation_is_sufficient_and_no_smaller_one_is(case: VerdictCase) -> None:
     """Checked against every set there is."""
     (platform_verdict,) = judge(case).platform_verdicts

@@ -346,7 +346,10 @@ def test_two_transactions_that_meet_have_the_effect_of_one_after_the_other(store
     raise AssertionError("the transaction has more statements")
 
 
-@pytest.mark.parametrize(("kind", "statement"), [("sqlite", 1), ("postgres", 1), ("postgres", 2), ("postgres", 20)])
+@pytest.mark.parametrize(
+    ("kind", "statement"),
+    [("sqlite", 1), ("postgres", 1), pytest.param("postgres", 2, marks=pytest.mark.slow), ("postgres", 20)],
+)
 def test_two_servers_that_start_at_once_migrate_one_database_once(kind: str, statement: int, tmp_path: Path) -> None:
     if kind == "sqlite":
         urls = [f"sqlite:///{tmp_path}/dockgate.db"] * 2

@@ -99,6 +99,12 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proces
     drop_database(tmp_path)
 
 
+# The tests of several processes show on Postgres that work goes on elsewhere, and that versions run side by side.
+less_often_on_postgres = pytest.mark.parametrize(
+    "processes", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
+
+
 def test_a_workflow_runs_once_under_its_key(processes: Processes) -> None:
     processes.release_steps()
     processes.start("one", "web-1", "web-1", "web-1", "wait for web-1")
@@ -108,6 +114,7 @@ def test_a_workflow_runs_once_under_its_key(processes: Processes) -> None:
     assert processes.list_steps("web-1") == ["first one", "second one", "third one"]
 
 
+@less_often_on_postgres
 def test_a_process_of_the_same_id_continues_what_a_killed_one_left(processes: Processes) -> None:
     processes.start("one", "web-1")
     wait_until(lambda: len(processes.list_steps("web-1")) == 2)
@@ -195,6 +202,7 @@ def test_a_process_for_builds_alone_leaves_other_work_to_others(postgres: Proces
     assert {step.split()[1] for step in postgres.list_steps("web-1")} == {"one"}
 
 
+@less_often_on_postgres
 def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Processes) -> None:
     processes.start("one", "web-1", version="1")
     wait_until(lambda: len(processes.list_steps("web-1")) == 2)
@@ -205,6 +213,7 @@ def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Proc
     assert processes.list_steps("web-1") == ["first one", "second one", "second one", "third one"]
 
 
+@less_often_on_postgres
 def test_a_workflow_that_only_a_later_version_knows_waits_and_holds_up_no_other(processes: Processes) -> None:
     processes.start("one", "web-1", "web-2", version="2")
     wait_until(lambda: len(processes.list_steps("web-1")) == len(processes.list_steps("web-2")) == 2)

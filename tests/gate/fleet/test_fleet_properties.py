@@ -326,7 +326,7 @@ def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
 
 
 @given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()))
-@settings(max_examples=scale_examples(100), deadline=None)
+@settings(max_examples=scale_examples(50), deadline=None)
 def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
     for item, results in fleet.judge_by_components(NOW):
         event("by sums" if results is not None else "by the gate")
@@ -337,7 +337,7 @@ def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
 
 
 @given(fleets, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scale_examples(60), deadline=None)
 def test_no_status_changes_before_changes_at(fleet: Fleet, data: st.DataObject) -> None:
     """But for the ages of feeds, which are the same for all images."""
     for item, results in fleet.judge_by_components(NOW):

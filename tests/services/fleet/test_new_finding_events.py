@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 from tests.services.renewal_fleet import NAMES, Fleet, open_fleet, require_valid
-from tests.store.factories import FACTORIES, limit_to_sqlite
+from tests.store.factories import DECISION_KINDS
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Waiver
@@ -20,13 +20,12 @@ from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Cve, Severity
 
 
-@pytest.fixture(params=FACTORIES)
+@pytest.fixture(params=DECISION_KINDS)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     with open_fleet(tmp_path, request.param) as fleet:
         yield fleet
 
 
-@limit_to_sqlite("fleet")
 def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) -> None:
     fleet.publish("api", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -40,7 +39,6 @@ def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) 
     assert fleet.list_vulnerabilities()[3:] == [(f"team/{name}", []) for name in ("web", "api", "job")]
 
 
-@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Fleet, is_known: bool) -> None:
     fleet.publish("web", Severity.LOW)
@@ -55,7 +53,6 @@ def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Flee
     assert fleet.list_vulnerabilities() == [("team/web", [name])]
 
 
-@limit_to_sqlite("fleet")
 def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -> None:
     fleet.publish("web", Severity.LOW)
     fleet.verdict_renewal.renew()
@@ -66,7 +63,6 @@ def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -
     assert fleet.list_vulnerabilities() == [("team/web", [fleet.feeds.advisories[0].id])]
 
 
-@limit_to_sqlite("fleet")
 def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(fleet: Fleet) -> None:
     """Also if the advisory comes and goes."""
     fleet.verdict_renewal.renew()
@@ -86,7 +82,6 @@ def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(f
     require_valid(fleet.system.store.event_log.read(limit=1000))
 
 
-@limit_to_sqlite("fleet")
 def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced_once(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()
@@ -102,7 +97,6 @@ def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced
     assert [(entry["exploitAvailable"], entry["status"]) for entry in findings] == [("YES", "ACTIVE")]
 
 
-@limit_to_sqlite("fleet")
 def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock_that_was_ahead(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.system.clock.ahead += timedelta(days=365)
@@ -117,7 +111,6 @@ def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock
     assert detail["vulnerabilities"] == [{"id": name, "severity": "LOW"}]
 
 
-@limit_to_sqlite("fleet")
 def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     until = format_time(fleet.system.clock() + timedelta(days=1))
@@ -131,7 +124,6 @@ def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     assert [entry["status"] for entry in fleet.list_details("Inspector2 Finding")] == ["SUPPRESSED"]
 
 
-@limit_to_sqlite("fleet")
 def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> None:
     store, now = fleet.system.store, format_time(fleet.system.clock())
     for name in ("web", "api"):

@@ -112,6 +112,7 @@ def test_an_advisory_that_names_no_version_renews_verdicts_when_it_comes_and_goe
         assert fleet.is_consistent()
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 @pytest.mark.parametrize("feed", ["Debian:13", "kev"])
 def test_a_feed_that_ends_or_begins_renews_the_verdicts_that_need_it(fleet: Fleet, feed: str, is_known: bool) -> None:
@@ -209,6 +210,7 @@ def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_ver
     assert "a fix exists for what the waiver w1 accepted" in reasons
 
 
+@limit_to_sqlite("fleet")
 @pytest.mark.parametrize("scope", ["package", "image"])
 def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_announced_once(
     fleet: Fleet, scope: str

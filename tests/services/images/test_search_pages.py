@@ -71,7 +71,7 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet) -> 
     ]
     for wide, (query, sort, expected) in product((1, 2, 100), pages):
         listing = ImageListing(fleet.store.database, wide)
-        for limit in (1, 2, 10):
+        for limit in (1, 2, 10) if fleet.store.database.is_sqlite else (2,):
             repositories: list[str] = []
             ends: list[Sequence[str | int] | None] = [None]
             while True:

@@ -182,6 +182,7 @@ def test_a_package_that_another_one_keeps_back_is_named(site: Site) -> None:
     site.builder.blob = pack_layer(make_lockfile("4.17.21", "3.10.1").encode())
     with pytest.raises(DockgateError, match=r"npm keeps lodash 3\.10\.1"):
         site.make({"Dockerfile": DOCKERFILE})
+    assert site.builder.registry.manifests == {}
 
 
 def test_a_link_never_leads_a_file_of_the_plan_out_of_the_source(site: Site, tmp_path: Path) -> None:
@@ -234,8 +235,4 @@ def test_a_build_makes_the_lockfile(host: Host, tmp_path: Path) -> None:
     }
     commit = source.push("shop", {**files, "package-lock.json": make_lockfile("4.17.20")})
     assert builds(make_delivered_image(), commit, PLAN, LOCK) == make_lockfile("4.17.21")
-    assert registry.list_tags("dockgate-locks/shop") == []
-    commit = source.push("shop", {**files, "package-lock.json": make_lockfile("4.17.20", "3.10.1")})
-    with pytest.raises(DockgateError, match=r"npm keeps lodash 3\.10\.1"):
-        builds(make_delivered_image(), commit, PLAN, LOCK)
     assert registry.list_tags("dockgate-locks/shop") == []
