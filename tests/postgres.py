@@ -148,13 +148,17 @@ class Databases:
             self._revisions = connection.execute(_REVISIONS).fetchall()
 
     def make_url(self, folder: Path) -> str:
-        """Return the URL of this folder's database, made with all tables when it is first asked for."""
+        """Return the URL of this folder's database."""
+        return self._cluster.make_url(self.name(folder), self._uses[folder][1])
+
+    def name(self, folder: Path) -> str:
+        """Return the database of this folder. It is made, with all tables, when it is first asked for."""
         if folder not in self._uses:
             name = self._unused_names.pop() if self._unused_names else self._make()
             role = f"user_{next(self._counter)}"
             self._cluster.execute_statement("CREATE ROLE {} SUPERUSER LOGIN", role)
             self._uses[folder] = name, role
-        return self._cluster.make_url(*self._uses[folder])
+        return self._uses[folder][0]
 
     def release(self, folder: Path) -> None:
         """Empty the database of this folder, if it has one, for another folder."""
