@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from tests.statements import iterate_statements
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "dockgate"
@@ -98,7 +99,7 @@ def _list_imported_modules(module: str, file: Path, modules: set[str]) -> set[st
     """Those of the known modules that it imports anywhere, in functions and for types too. A package's names that are
     modules are these; other names of it are the package."""
     imported_modules = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in iterate_statements(ast.parse(file.read_text()).body):
         if isinstance(node, ast.Import):
             imported_modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

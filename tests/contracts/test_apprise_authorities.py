@@ -3,7 +3,7 @@
 import os
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,24 @@ from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.shared.errors import UnavailableError
 
 
-@pytest.fixture
-def pem(tmp_path: Path) -> Certificates:
-    return make_certificates(tmp_path / "trusted", has_key_usage=True)
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("trusted"), has_key_usage=True)
+
+
+@pytest.fixture(scope="module")
+def folder(pem: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the one authority that is trusted, as OpenSSL reads it."""
+    folder = tmp_path_factory.mktemp("authorities")
+    command = ["openssl", "x509", "-hash", "-noout", "-in", str(pem.authority)]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    (folder / f"{name}.0").symlink_to(pem.authority)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificates(tmp_path_factory.mktemp("other"), has_key_usage=True).authority
 
 
 @pytest.fixture
@@ -35,30 +50,34 @@ def send(receiver: Receiver, ca_bundle: Path | None) -> None:
     adapter.send(Target("chat", TargetType.APPRISE, "…"), {"url": url}, MESSAGE)
 
 
+@pytest.mark.parametrize(
+    ("system", "bundle", "is_trusted"),
+    [
+        pytest.param({"SSL_CERT_FILE": "other"}, "trusted", True, marks=pytest.mark.slow),
+        ({"SSL_CERT_FILE": "trusted"}, "other", True),
+        pytest.param({"SSL_CERT_FILE": "trusted"}, None, True, marks=pytest.mark.slow),
+        pytest.param({"SSL_CERT_FILE": "other", "SSL_CERT_DIR": "folder"}, None, True, marks=pytest.mark.slow),
+        ({"SSL_CERT_FILE": "other", "SSL_CERT_DIR": "empty"}, "other", False),
+    ],
+)
 def test_the_authorities_of_the_system_and_of_the_bundle_are_trusted(
-    receiver: Receiver, pem: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver,
+    pem: Certificates,
+    other_authority: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    system: Mapping[str, str],
+    bundle: str | None,
+    is_trusted: bool,
 ) -> None:
-    other_authority = make_certificates(tmp_path / "other", has_key_usage=True).authority
-    folder = tmp_path / "authorities"
-    folder.mkdir()
-    name = subprocess.run(
-        ["openssl", "x509", "-hash", "-noout", "-in", pem.authority], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    (folder / f"{name}.0").symlink_to(pem.authority)
-    for system, ca_bundle, is_trusted in (
-        ({"SSL_CERT_FILE": other_authority}, pem.authority, True),
-        ({"SSL_CERT_FILE": pem.authority}, other_authority, True),
-        ({"SSL_CERT_FILE": pem.authority}, None, True),
-        ({"SSL_CERT_FILE": other_authority, "SSL_CERT_DIR": folder}, None, True),
-        ({"SSL_CERT_FILE": other_authority, "SSL_CERT_DIR": tmp_path}, other_authority, False),
-    ):
-        with monkeypatch.context() as environment:
-            for setting, path in system.items():
-                environment.setenv(setting, os.fspath(path))
-            before = len(receiver.requests)
-            if is_trusted:
-                send(receiver, ca_bundle)
-            else:
-                with pytest.raises(UnavailableError, match="certificate verify failed"):
-                    send(receiver, ca_bundle)
-            assert (len(receiver.requests) > before) == is_trusted, system
+    paths = {"trusted": pem.authority, "other": other_authority, "folder": folder, "empty": tmp_path}
+    for setting, name in system.items():
+        monkeypatch.setenv(setting, os.fspath(paths[name]))
+    ca_bundle = paths[bundle] if bundle else None
+    if is_trusted:
+        send(receiver, ca_bundle)
+    else:
+        with pytest.raises(UnavailableError, match="certificate verify failed"):
+            send(receiver, ca_bundle)
+    assert bool(receiver.requests) == is_trusted

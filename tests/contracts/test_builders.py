@@ -227,8 +227,8 @@ def test_a_dockerfile_is_not_run_through_a_preprocessor(podman: Podman, tmp_path
     ("dockerfile", "ignore"),
     [
         ("Dockerfile", ".dockerignore"),
-        ("Dockerfile", ".containerignore"),
-        ("deploy/Web", "deploy/Web.dockerignore"),
+        pytest.param("Dockerfile", ".containerignore", marks=pytest.mark.slow),
+        pytest.param("deploy/Web", "deploy/Web.dockerignore", marks=pytest.mark.slow),
         ("deploy/Web", "deploy/Web.containerignore"),
     ],
 )

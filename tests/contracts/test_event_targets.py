@@ -209,19 +209,17 @@ def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver) -> Non
 # --- apprise ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_mail_has_the_title_as_its_subject_and_the_text_and_the_same_id_when_it_is_sent_again(
-    mailbox: Mailbox,
-) -> None:
+def test_a_mail_has_the_title_as_its_subject_and_the_text_and_the_id_of_its_message(mailbox: Mailbox) -> None:
     hostile = replace(MESSAGE, title="web is at risk\r\nBcc: everyone@example.org")
-    for message in (hostile, hostile, replace(MESSAGE, key="another")):
+    other_message = replace(MESSAGE, key="another")
+    for message in (hostile, other_message):
         send(make_mail(mailbox), message)
     content = mailbox.mails[0].content.decode()
     assert mailbox.mails[0].rcpt_tos == ["ops@example.org"]
     assert "Subject: web is at risk Bcc: everyone@example.org" in content
     assert "CVE-2026-1" in content
     ids = [message_from_bytes(mail.original_content)["message-id"] for mail in mailbox.mails]
-    assert ids[0] == ids[1] != ids[2]
-    assert ids[0] == f"<{MESSAGE.id}@127.0.0.1>"
+    assert ids == [f"<{MESSAGE.id}@127.0.0.1>", f"<{other_message.id}@127.0.0.1>"]
 
 
 def test_a_service_on_this_machine_is_refused_where_it_is_not_allowed(mailbox: Mailbox, receiver: Receiver) -> None:

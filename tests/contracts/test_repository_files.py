@@ -91,11 +91,11 @@ def test_a_file_is_read_at_a_branch_and_at_a_commit(repository: Repository) -> N
     assert repository.files.read("web", first, "a/b.txt") == b"one"
 
 
-@pytest.mark.parametrize("path", ["missing", "a", "a/missing/x"])
-def test_a_path_without_a_file_is_not_found(repository: Repository, path: str) -> None:
+def test_a_path_without_a_file_is_not_found(repository: Repository) -> None:
     repository.push({"a/b.txt": "one"})
-    with pytest.raises(NotFoundError):
-        repository.files.read("web", "main", path)
+    for path in ("missing", "a", "a/missing/x"):
+        with pytest.raises(NotFoundError):
+            repository.files.read("web", "main", path)
 
 
 def test_unknown_repositories_revisions_and_folders_are_not_found(repository: Repository) -> None:
@@ -132,22 +132,22 @@ def test_a_commit_is_found_by_what_people_call_it(repository: Repository) -> Non
     assert [entry.id for entry in repository.files.list_commits("web", first[:8], 9)] == [first]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("", "-", "--all", "HEAD", "main^", "main~1", "main@{1}", "@{-1}", ":/Second", "main:a", "main^{tree}", "@"),
-        *("refs/heads/main", "main..main", "main\nmain", "main main", "abc", "g" * 8, "0" * 8, "0" * 40, "*"),
-    ],
+EXPRESSIONS = (
+    *("", "-", "--all", "HEAD", "main^", "main~1", "main@{1}", "@{-1}", ":/Second", "main:a", "main^{tree}", "@"),
+    *("refs/heads/main", "main..main", "main\nmain", "main main", "abc", "g" * 8, "0" * 8, "0" * 40, "*"),
 )
-def test_no_expression_of_git_names_a_commit(repository: Repository, name: str) -> None:
+
+
+def test_no_expression_of_git_names_a_commit(repository: Repository) -> None:
     repository.push({"a": "1"}, "First")
     repository.push({"a": "2"}, "Second")
-    with pytest.raises(NotFoundError) as error_info:
-        repository.files.find_commit("web", name)
-    assert error_info.value.advice
-    with pytest.raises(NotFoundError) as error:
-        repository.files.list("web", name, "")
-    assert "HEAD:" not in str(error.value.advice)
+    for name in EXPRESSIONS:
+        with pytest.raises(NotFoundError) as error_info:
+            repository.files.find_commit("web", name)
+        assert error_info.value.advice, name
+        with pytest.raises(NotFoundError) as error:
+            repository.files.list("web", name, "")
+        assert "HEAD:" not in str(error.value.advice), name
 
 
 @pytest.mark.real
@@ -288,26 +288,26 @@ def test_a_name_has_255_bytes_at_most(repository: Repository) -> None:
             repository.files.prepare("web", change(repository.find_head(), f"{name}/b"), AT)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("", "/etc/passwd", "a//b", "../x", "a/../b", ".", "a/.git/config", ".GIT/hooks/x"),
-        *("a\nb", "a\0b", "a\\b", "C:x", "x" * 2000, ".gitmodules", "a/.GitModules"),
-    ],
+FORBIDDEN_PATHS = (
+    *("", "/etc/passwd", "a//b", "../x", "a/../b", ".", "a/.git/config", ".GIT/hooks/x"),
+    *("a\nb", "a\0b", "a\\b", "C:x", "x" * 2000, ".gitmodules", "a/.GitModules"),
 )
-def test_a_path_outside_the_tree_is_refused(repository: Repository, path: str) -> None:
+
+
+def test_a_path_outside_the_tree_is_refused(repository: Repository) -> None:
     first = repository.push({"a": "1"})
-    with pytest.raises(UsageError):
-        repository.files.prepare("web", change(first, path), AT)
-
-
-@pytest.mark.parametrize("path", ["a:b.txt", "bad\\xff.txt", "new\nline", "a/.GIT/x", "x" * 1001, "a\u202eb"])
-def test_a_path_that_is_not_supported_is_not_read(repository: Repository, path: str) -> None:
-    repository.push({"a": "1"})
-    assert not is_path_supported(path)
-    for call in (repository.files.read, repository.files.list):
+    for path in FORBIDDEN_PATHS:
         with pytest.raises(UsageError):
-            call("web", "main", path)
+            repository.files.prepare("web", change(first, path), AT)
+
+
+def test_a_path_that_is_not_supported_is_not_read(repository: Repository) -> None:
+    repository.push({"a": "1"})
+    for path in ("a:b.txt", "bad\\xff.txt", "new\nline", "a/.GIT/x", "x" * 1001, "a\u202eb"):
+        assert not is_path_supported(path), path
+        for call in (repository.files.read, repository.files.list):
+            with pytest.raises(UsageError):
+                call("web", "main", path)
     assert is_path_supported("folder/é, b.txt")
 
 

@@ -226,11 +226,11 @@ def test_links_in_circles_are_unread(check: Check) -> None:
 
 def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
     chain = {
-        f"x/{at}/node_modules/a/package.json": Hardlink(f"x/{at + 1}/node_modules/a/package.json") for at in range(5000)
+        f"x/{at}/node_modules/a/package.json": Hardlink(f"x/{at + 1}/node_modules/a/package.json") for at in range(1500)
     }
     circle = {STATUS: Hardlink("x/status"), "x/status": Hardlink(STATUS), "y/METADATA": Hardlink("y/METADATA")}
     unread_paths = check.scan_layers({**chain, **circle}).unread_paths
-    assert len(unread_paths) >= 5001
+    assert len(unread_paths) >= 1501
     assert "it is a hard link to x/status, which is not an earlier file of its layer" in unread_paths[STATUS]
 
 
@@ -249,6 +249,7 @@ def test_a_sparse_file_makes_its_layer_unread(check: Check) -> None:
     assert "an extended header has 'GNU.sparse.major'" in check.scan_blobs(data + END, kind=PLAIN).unread_paths["/"]
 
 
+@pytest.mark.slow
 def test_a_database_of_300_megabytes_is_unread(check: Check) -> None:
     """The one of 2 GB is in tests/slow: it is refused in the same place, by the size that its header says."""
     info = tarfile.TarInfo(STATUS)

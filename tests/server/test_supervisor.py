@@ -189,7 +189,7 @@ def list_children(pid: int) -> list[int]:
     return [int(child) for children in lists for child in children.read_text().split()]
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_stay(
     tmp_path: Path, signal_number: signal.Signals
 ) -> None:

@@ -12,7 +12,7 @@ def ecs() -> Iterator[InEcs]:
         yield InEcs()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     with run_host(tmp_path_factory.mktemp("targets")) as host:
         yield Podman(host)

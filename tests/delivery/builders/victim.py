@@ -141,7 +141,8 @@ def write_context(folder: Path, secrets: dict[str, object]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     for name in filter(lambda name: (libraries / name).is_dir(), packages):
-        shutil.copytree(libraries / name, root / str(libraries / name).lstrip("/"))
+        target = root / str(libraries / name).lstrip("/")
+        shutil.copytree(libraries / name, target, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(Path(__file__).with_name("attacks.py"), root / "attacks.py")
     command = json.dumps([str(program), "-I", "-S", "-B", "/attacks.py"])
     dockerfile = f"FROM scratch\nCOPY root /\nCOPY wanted.json /\nRUN {command}\n"

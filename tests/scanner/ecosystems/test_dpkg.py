@@ -161,10 +161,11 @@ def test_a_file_too_large_is_unreadable() -> None:
         read(b"Package: " + b"a" * LINE_LIMIT)
 
 
-def test_the_largest_file_is_read_in_bounded_time() -> None:
+@pytest.mark.parametrize("part", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_largest_file_is_read_in_bounded_time(part: int) -> None:
     before = time.process_time()
-    assert read(b"\n" * (STATUS_LIMIT // 8)).packages == ()
-    assert time.process_time() - before < 5
+    assert read(b"\n" * (STATUS_LIMIT // 8 // part)).packages == ()
+    assert time.process_time() - before < 5 / part
 
 
 def test_file_lists_state_owned_files() -> None:

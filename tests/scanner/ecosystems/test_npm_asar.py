@@ -132,8 +132,9 @@ def test_unusual_entries_hide_nothing() -> None:
     assert [package.name for package in read(pack_asar(header)).packages] == ["a"]
 
 
-def test_a_wide_header_takes_bounded_time() -> None:
-    wide = b",".join(b'"%x":{"files":{}}' % at for at in range(350_000))
+@pytest.mark.parametrize("part", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_wide_header_takes_bounded_time(part: int) -> None:
+    wide = b",".join(b'"%x":{"files":{}}' % at for at in range(350_000 // part))
     before = time.process_time()
     assert read(pack_asar(b'{"files":{"' + b"a" * 4000 + b'":{"files":{' + wide + b"}}}}")) == Extract()
-    assert time.process_time() - before < 5
+    assert time.process_time() - before < 5 / part

@@ -259,13 +259,14 @@ def make_version(chance: random.Random) -> str:
 
 
 @pytest.mark.real
-def test_version_order_agrees_with_rubygems() -> None:
+@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_version_order_agrees_with_rubygems(count: int) -> None:
     chance = random.Random(19)  # noqa: S311 a repeatable sample
-    pairs = [(make_version(chance), make_version(chance)) for _ in range(20_000)]
+    pairs = [(make_version(chance), make_version(chance)) for _ in range(count)]
     cases = [line for line in read_statements("rubygems.txt") if len(line) == 3]
     pairs += [(line[0], line[2]) for line in cases] + [(line[0], line[0]) for line in read_statements("rubygems.txt")]
     real = sorted({line[0] for line in cases})
-    pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
+    pairs += [(chance.choice(real), chance.choice(real)) for _ in range(count // 4)]
     output = compare_with_gem(pairs)
     assert [
         (pair, sign) for pair, sign in zip(pairs, output, strict=True) if compare_versions(ECOSYSTEM, *pair) != sign

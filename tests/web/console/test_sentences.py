@@ -1,6 +1,7 @@
 """Messages as the headings of pages: sentences, with their commands as code."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import dockgate
 from dockgate.web.console.formats import make_sentence, render_prose
 
+# An error whose message may begin in a small letter: the others need not be parsed.
+SMALL_LETTER = re.compile(r"""Error\([\s(]*[a-z]*["'][a-z]""")
 # Words in small letters that begin messages and stay so: names of programs and fields, and parts of longer messages.
 NAMES = {
     *("apprise", "base64", "boto3", "callbacks", "git", "mkfs.ext4", "nft", "npm", "podman", "prlimit"),
@@ -30,11 +33,17 @@ def test_a_message_becomes_a_sentence_and_names_stay_as_they_are(message: str, h
     assert make_sentence(message) == heading
 
 
+def read_name(function: ast.expr) -> str:
+    """The last part of the name that is called."""
+    return str(getattr(function, "attr", getattr(function, "id", "")))
+
+
 def iterate_first_words() -> Iterator[str]:
     """The first words of messages of errors, where they are written in small letters."""
     for path in Path(dockgate.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("Error")):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if SMALL_LETTER.search(text) else ():
+            if not (isinstance(node, ast.Call) and node.args and read_name(node.func).endswith("Error")):
                 continue
             message = node.args[0]
             if isinstance(message, ast.JoinedStr):
