@@ -24,7 +24,6 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.empty_states import EMPTY_STATES
 
 # Its tests share a server, and later ones change what earlier ones look at.
-pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from dockgate.identity.model import Role
 from dockgate.services.workers import Workers
 
 # Its tests share a server.
-pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from dockgate.web.api.search import MAX_NAMES
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.pages.events import MAX_READ, PAGE_SIZE
 
-pytestmark = pytest.mark.long
 CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
 

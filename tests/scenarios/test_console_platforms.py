@@ -15,8 +15,6 @@ from tests.scenarios.server import ServerSystem
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import compute_digest
 
-pytestmark = pytest.mark.long
-
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 
 

@@ -17,7 +17,6 @@ from dockgate.store.delivery.source_commits import CommitSearch
 from dockgate.web.recent_calls import MAX_RECORDED, FailedAuthentications, RecentCalls
 
 # Its tests share a server, and later ones change what earlier ones look at.
-pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from dockgate.shared.digest import compute_digest
 from dockgate.store.records import PushedImage, Worker
 
 # Its tests share a server, and later ones change what earlier ones look at.
-pytestmark = pytest.mark.long
 
 STATEMENT = {
     "vulnerability": {"name": "CVE-2026-9"},

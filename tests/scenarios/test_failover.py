@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.parts import wait_until
-from tests.postgres import get_cluster, get_databases
+from tests.postgres import get_cluster, make_database_url
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
@@ -28,7 +28,7 @@ def server(tmp_path: Path) -> Iterator[ServerSystem]:
 
 
 def test_requests_are_refused_while_the_database_is_away_and_work_goes_on_after_it(server: ServerSystem) -> None:
-    cluster, database = get_cluster(), get_databases().name(server.folder)
+    cluster, database = get_cluster(), make_database_url(server.folder).rpartition("/")[2]
     image = server.plan_image("web", PlannedFindings())
     execution = server.request_approval(image)
     cluster.kill()
