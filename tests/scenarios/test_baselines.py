@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
@@ -46,6 +47,7 @@ def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> No
         assert not server.get("/services/web")["service"]["at_risk"]
 
 
+@pytest.mark.slow
 def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=compare_with_running) as server:
         image = server.plan_image("web", PlannedFindings({"HIGH": 1}))

@@ -110,6 +110,7 @@ def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws:
     assert third not in aws.approvals.answered
 
 
+@pytest.mark.slow
 def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.plan_foreign_image("retried", PlannedFindings())
     token = aws.ask(1, make_custom_data(image))
@@ -225,7 +226,7 @@ def test_incomplete_messages_go_to_the_dead_letter_queue(
     assert gate.get("/approvals") == []
 
 
-@pytest.mark.parametrize("mode", ["PARALLEL", "QUEUED"])
+@pytest.mark.parametrize("mode", ["PARALLEL", pytest.param("QUEUED", marks=pytest.mark.slow)])
 def test_contradictory_messages_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:

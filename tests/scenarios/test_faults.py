@@ -30,10 +30,10 @@ class FailsAtFirst:
 @pytest.mark.parametrize(
     ("part", "method"),
     [
-        ("executions", "advance"),
+        pytest.param("executions", "advance", marks=pytest.mark.slow),
         ("push_events", "mark_handled"),
         ("approvals", "settle_by_verdict"),
-        ("services", "set_revision"),
+        pytest.param("services", "set_revision", marks=pytest.mark.slow),
         pytest.param("executions", "finish", marks=pytest.mark.slow),
         pytest.param("executions", "start", marks=pytest.mark.slow),
         pytest.param("images", "request_scan", marks=pytest.mark.slow),

@@ -200,6 +200,7 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     assert server.wait_for_fix("pins", "Applied")["reason"] == f"pins-2 delivered {new}"
 
 
+@pytest.mark.slow
 def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     old, new = digest_of("base-1"), digest_of("base-2")
     address = server.registry.address
@@ -240,6 +241,7 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     assert [fix["state"] for fix in server.list_fixes("based")] == ["Offered", "Superseded"]
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     server.deliver(
         "notified", "onFix: notify", make_python_package("jinja2", "1.0"), files={"requirements.txt": "jinja2==1.0\n"}

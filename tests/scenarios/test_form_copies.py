@@ -14,7 +14,7 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy import event
 from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, limit_to_sqlite
 
 from dockgate.identity.model import Role
 from dockgate.web import api
@@ -97,6 +97,7 @@ def send(client: AsyncClient, text: str = "same") -> "asyncio.Task[int]":
     return asyncio.create_task(post())
 
 
+@limit_to_sqlite("site")
 def test_copies_that_wait_take_no_slot_no_thread_and_no_queries(site: Site) -> None:
     async def play() -> None:
         form = SlowForm()
@@ -123,6 +124,7 @@ def test_copies_that_wait_take_no_slot_no_thread_and_no_queries(site: Site) -> N
     assert details.count(SENT_MEANWHILE) == COPIES - 1 - MAX_FORM_COPIES_EACH
 
 
+@limit_to_sqlite("site")
 def test_a_person_who_sends_many_copies_is_not_refused_afterwards_and_neither_are_others(site: Site) -> None:
     async def play() -> None:
         form = SlowForm()
@@ -173,6 +175,7 @@ def test_copies_on_another_server_ask_for_the_answer_now_and_then_together(site:
     asyncio.run(play())
 
 
+@limit_to_sqlite("site")
 def test_copies_of_a_narrower_token_neither_act_nor_learn_the_answer(site: Site) -> None:
     async def play() -> None:
         form = SlowForm()

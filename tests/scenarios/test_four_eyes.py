@@ -134,6 +134,7 @@ def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes
     eyes.approve_execution("ann", execution)
 
 
+@pytest.mark.slow
 def test_authors_and_committers_cannot_approve_with_other_addresses(eyes: FourEyes) -> None:
     name = eyes.create_repository()
     eyes.server.push(name, "starter", author="Ann <ANN+work@example.org>", committer="Ben <ben@Example.ORG>")
@@ -197,6 +198,7 @@ def test_a_merge_excludes_the_contributors_of_its_branch(eyes: FourEyes) -> None
     eyes.approve_execution("cyd", execution)
 
 
+@pytest.mark.slow
 def test_commits_pushed_again_keep_their_first_pusher(eyes: FourEyes) -> None:
     """Two commits pushed to a branch; only the first of them is moved to the main branch, by a colleague."""
     name = eyes.create_repository()

@@ -152,7 +152,7 @@ def make_image(text: str, size: int = 20_000) -> make.Image:
 @pytest.mark.real
 def test_the_disk_gets_room_and_what_is_kept_can_be_pulled(tmp_path: Path) -> None:
     with run_site(tmp_path) as site:
-        old = [make_image(f"old {number}") for number in range(5)]
+        old = [make_image(f"old {number}") for number in range(2)]
         for number, pushed_image in enumerate(old):
             site.push(str(number), pushed_image)
         index = make.index([make_image("amd64"), make_image("arm64")])

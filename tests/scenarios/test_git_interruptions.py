@@ -57,7 +57,12 @@ def close_within_answer(host: Host, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("hang_up", "is_taken"),
-    [(close_before_body, False), (close_within_body, False), (close_before_answer, True), (close_within_answer, True)],
+    [
+        (close_before_body, False),
+        pytest.param(close_within_body, False, marks=pytest.mark.slow),
+        (close_before_answer, True),
+        pytest.param(close_within_answer, True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_disconnect_leaves_no_lock_and_the_push_is_recorded(
     host: Host, hang_up: Callable[[Host, bytes], None], is_taken: bool

@@ -55,7 +55,10 @@ def get_newest_verdict(server: ServerSystem, image: str) -> Any:
     return server.get(f"/verdicts/{server.get(f'/images/{image}')['verdicts'][0]['digest']}")
 
 
-@pytest.mark.parametrize(("severity", "answer"), [("", "Approved"), ("LOW", "Approved"), ("CRITICAL", "Rejected")])
+@pytest.mark.parametrize(
+    ("severity", "answer"),
+    [("", "Approved"), pytest.param("LOW", "Approved", marks=pytest.mark.slow), ("CRITICAL", "Rejected")],
+)
 def test_an_image_with_inspector_findings_is_not_scanned(
     server: ServerSystem, inspector_account: Aws, severity: str, answer: str
 ) -> None:
@@ -109,6 +112,7 @@ def test_an_unscannable_image_is_undetermined_despite_earlier_findings(
     assert get_state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
+@pytest.mark.slow
 def test_new_inspector_findings_count_for_the_next_request(server: ServerSystem, inspector_account: Aws) -> None:
     inspector_account.complete_scan(IMAGE)
     assert get_state(server, ask(server, IMAGE), 20) == "Approved"
@@ -118,6 +122,7 @@ def test_new_inspector_findings_count_for_the_next_request(server: ServerSystem,
     assert get_state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
+@pytest.mark.slow
 def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSystem, inspector_account: Aws) -> None:
     inspector_account.complete_scan(IMAGE)
     assert get_state(server, ask(server, IMAGE), 20) == "Approved"
@@ -131,6 +136,7 @@ def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSy
     assert (verdict["status"], "AccessDeniedException: not you" in verdict["summary"]) == ("Undetermined", True)
 
 
+@pytest.mark.slow
 def test_an_index_waits_for_all_its_images_and_has_the_worst_verdict(
     server: ServerSystem, inspector_account: Aws
 ) -> None:

@@ -47,6 +47,7 @@ def test_an_event_arrives_once_at_each_target_of_each_rule(server: NotifyingServ
     assert len([name for name, _ in server.queue.sent_messages if name in ("q1", "q2")]) == 3
 
 
+@pytest.mark.slow
 def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server: NotifyingServer) -> None:
     receiver, mailbox = Receiver(), Mailbox()
     try:

@@ -249,6 +249,7 @@ def test_a_repository_cannot_weaken_the_policy(server: ServerSystem) -> None:
     assert server.answer(server.request_approval_after_scan(unread_image)) == "Rejected"
 
 
+@pytest.mark.slow
 def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSystem) -> None:
     put(server, "relaxed", RELAXED)
     image = plan_gated_image(
@@ -263,10 +264,10 @@ def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSyst
     ("requested_policy", "expected"),
     [
         ("policy:\n  max_findings:\n    HIHG: 0\n", "broken/.dockgate.yaml:3: policy.max_findings.HIHG: unknown key"),
-        ("policy: {}\n", "broken/.dockgate.yaml:1: policy: a policy is a mapping"),
-        ("rules: {}\n", "broken/.dockgate.yaml:1: rules: unknown key"),
-        ("- policy\n", "broken/.dockgate.yaml:1: it is not a mapping"),
-        ("policy: [\n", "broken/.dockgate.yaml:1: this is not YAML"),
+        pytest.param("policy: {}\n", "broken/.dockgate.yaml:1: policy: a policy is a mapping", marks=pytest.mark.slow),
+        pytest.param("rules: {}\n", "broken/.dockgate.yaml:1: rules: unknown key", marks=pytest.mark.slow),
+        pytest.param("- policy\n", "broken/.dockgate.yaml:1: it is not a mapping", marks=pytest.mark.slow),
+        pytest.param("policy: [\n", "broken/.dockgate.yaml:1: this is not YAML", marks=pytest.mark.slow),
         ("#" * 70_000, "broken/.dockgate.yaml:1: not a regular file of at most 65536 bytes"),
     ],
 )

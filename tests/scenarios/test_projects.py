@@ -34,7 +34,9 @@ def iterate_paths(projects: Projects) -> Iterator[str]:
         if method != "GET" or template in ("/live", "/signin/provider/return"):
             continue
         for image in (projects.values["alpha"]["digest"], projects.shared_image):
-            for verdict in projects.server.store.verdicts.list_of_image(image):
+            # The newest verdict of each repository; a route without a digest has one path.
+            verdicts = projects.server.store.verdicts.list_of_image(image)
+            for verdict in {record.repository: record for record in reversed(verdicts)}.values():
                 is_verdict = "/verdicts/" in template
                 values = {**projects.values["alpha"], "digest": verdict.digest if is_verdict else image}
                 yield re.sub(r"\{(\w+)(:path)?\}", lambda match: values.get(match[1], "none"), template)  # noqa: B023
@@ -153,7 +155,7 @@ def test_the_state_of_the_feeds_is_shown_to_every_reader(projects: Projects, who
 def test_an_admin_sees_every_project(projects: Projects) -> None:
     """What the test above looks for is there."""
     paths = (path for path in dict.fromkeys(iterate_paths(projects)) if "bravo" in projects.get(path, "admin").text)
-    assert len(list(itertools.islice(paths, 51))) > 50
+    assert len(list(itertools.islice(paths, 21))) > 20
 
 
 @pytest.mark.parametrize("who", ["repository token", "token", "project"])

@@ -176,6 +176,7 @@ def test_a_copy_of_an_image_without_statements_takes_none_from_the_image(server:
         )
 
 
+@pytest.mark.slow
 def test_running_services_are_judged_by_a_new_provenance_rule(server: ServerSystem) -> None:
     """Attachments were not read before: they count now, and missing ones put the service at risk."""
     put(server, "growing", "malicious: {}\n").raise_for_status()
@@ -191,6 +192,7 @@ def test_running_services_are_judged_by_a_new_provenance_rule(server: ServerSyst
     assert get_risk(server, "signed-elsewhere") == ""  # it was judged in the same round, before the other
 
 
+@pytest.mark.slow
 def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSystem) -> None:
     server.registry_down = True
     try:

@@ -81,6 +81,7 @@ def test_limits_of_tasks_are_rolled_out_and_shown(server: ServerSystem) -> None:
     assert apply(server, text)["change"] == "unchanged"
 
 
+@pytest.mark.slow
 def test_an_unhealthy_change_is_rolled_back(server: ServerSystem, target: MemoryTarget) -> None:
     image = server.plan_image("sick", PlannedFindings())
     server.deploy_image(image)
@@ -110,6 +111,7 @@ def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: Serve
     assert server.get("/services/fixed") == before
 
 
+@pytest.mark.slow
 def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSystem, target: MemoryTarget) -> None:
     image = server.plan_image("small", PlannedFindings())
     server.deploy_image(image)

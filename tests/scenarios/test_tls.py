@@ -6,13 +6,13 @@ import os
 import re
 import ssl
 import subprocess
-import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.forks import run_forked
 from tests.parts import wait_until
 from tests.ports import find_free_port
 from tests.scenarios import slow_http
@@ -179,12 +179,6 @@ def test_only_the_trusted_proxys_headers_count(tmp_path: Path) -> None:
 
 def _read_refusal(live: Live, **variables: str) -> str:
     """What a command that is refused says."""
-    result = subprocess.run(
-        [sys.executable, "-m", "dockgate", "repository", "list"],
-        env={**os.environ, **live.env, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_forked("dockgate", ("repository", "list"), {**os.environ, **live.env, **variables})
     assert result.returncode == 2, result.stdout
     return result.stderr

@@ -18,7 +18,7 @@ from tests.scenarios.live import PIPELINE
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES, limit_to_sqlite
 
-THREADS = 8
+THREADS = 5
 
 
 @dataclass

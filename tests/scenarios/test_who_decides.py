@@ -57,7 +57,7 @@ def has_vote_form(voting: Voting, who: str, execution: str) -> bool:
     return f"/approvals/{voting.get_approval(execution)['id']}/vote" in actions
 
 
-@pytest.mark.parametrize("approvers", ["{count: 1}", "{roles: [approver]}"])
+@pytest.mark.parametrize("approvers", [pytest.param("{count: 1}", marks=pytest.mark.slow), "{roles: [approver]}"])
 def test_a_role_for_a_git_repository_decides_on_what_its_pipeline_builds(voting: Voting, approvers: str) -> None:
     name = f"web{len(approvers)}"
     execution, image = voting.start_waiting_execution(name, approvers)

@@ -100,6 +100,7 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     assert all(server.is_running(image) for image in (done_image, waits, builds))
 
 
+@limit_to_sqlite("server")
 def test_a_stopped_build_leaves_the_queue_that_no_worker_takes(server: ServerSystem) -> None:
     server.plan_image("shop", PlannedFindings())
     text = PIPELINE.format(name="shop", repository="shop", service="shop", timeout="7d")
