@@ -54,6 +54,7 @@ def test_a_new_server_whose_feeds_fail_says_why_each_of_them_fails(tmp_path: Pat
         assert "dockgate db refresh" not in browser.get("/advisories").text  # it would be refused
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
     faults: list[str] = []

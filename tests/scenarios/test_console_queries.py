@@ -166,7 +166,8 @@ def test_the_count_beside_the_navigation_needs_few_queries(site: Site, browser: 
     assert _count_statements(site, request_count) <= MOST
 
 
-@pytest.mark.parametrize("caller", ["token", "roles"])
+# Roles for some repositories limit a caller as such a token does.
+@pytest.mark.parametrize("caller", ["roles", pytest.param("token", marks=pytest.mark.slow)])
 def test_pages_of_a_limited_caller_make_as_few_queries(site: Site, values: Mapping[str, str], caller: str) -> None:
     """Also those that find out in which repositories an image is, and which pipelines belong to a project."""
     if caller == "token":

@@ -150,13 +150,13 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
         ({"DOCKGATE_POLICY": "s3://verdicts/none.json"}, "", "NoSuchKey"),
         ({"DOCKGATE_POLICY": "ssm:/none"}, "", "ParameterNotFound"),
         ({"DOCKGATE_POLICY": "nowhere"}, "", "not the location of a document"),
-        ({"DOCKGATE_POLICY": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
+        pytest.param({"DOCKGATE_POLICY": "s3://verdicts/broken.json"}, "", "JSONDecodeError", marks=pytest.mark.slow),
         ({"DOCKGATE_POLICY": "s3://verdicts/foreign.json"}, "", "names rules that do not exist: unheard_of"),
         ({"DOCKGATE_WAIVERS": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
         ({}, "s3.PutObject", "this test does not allow it"),
         ({}, "inspector2.ListFindings", "this test does not allow it"),
-        ({}, "inspector2.ListCoverage", "this test does not allow it"),
-        ({}, "inspector2.BatchGetFindingDetails", "this test does not allow it"),
+        pytest.param({}, "inspector2.ListCoverage", "this test does not allow it", marks=pytest.mark.slow),
+        pytest.param({}, "inspector2.BatchGetFindingDetails", "this test does not allow it", marks=pytest.mark.slow),
     ],
 )
 def test_an_image_that_cannot_be_judged_waits_for_a_correction_and_is_rejected_in_time(
