@@ -24,13 +24,6 @@ from dockgate.shared.errors import DefinitionError
 CASES = Path(__file__).parent.parent / "cases" / "events"
 
 
-def list_cases(name: str) -> list[Any]:
-    return [
-        pytest.param(case, id=case.get("name", f"{name}-{number}"))
-        for number, case in enumerate(json.loads((CASES / f"{name}.json").read_text("utf-8")))
-    ]
-
-
 def answer(pattern: object, event: Mapping[str, Any]) -> bool | str:
     """Whether it matches, alone and among others, or "invalid"."""
     try:
@@ -44,14 +37,11 @@ def answer(pattern: object, event: Mapping[str, Any]) -> bool | str:
     return compiled_pattern.is_match(event)
 
 
-@pytest.mark.parametrize("case", [*list_cases("event-patterns"), *list_cases("generated-patterns")])
-def test_the_answer_is_that_of_the_original_matcher(case: dict[str, Any]) -> None:
-    assert answer(case["pattern"], case["event"]) == case["matches"]
-
-
-def test_there_are_sixty_cases_of_the_original_and_more() -> None:
-    assert len(list_cases("event-patterns")) == 60
-    assert len(list_cases("generated-patterns")) == 300
+@pytest.mark.parametrize(("name", "count"), [("event-patterns", 60), ("generated-patterns", 300)])
+def test_the_answer_is_that_of_the_original_matcher(name: str, count: int) -> None:
+    cases = json.loads((CASES / f"{name}.json").read_text("utf-8"))
+    assert len(cases) == count
+    assert [case for case in cases if answer(case["pattern"], case["event"]) != case["matches"]] == []
 
 
 @pytest.mark.parametrize(

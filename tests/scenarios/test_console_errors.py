@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def admin(site: Site) -> Iterator[Browser]:
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         yield browser

@@ -64,18 +64,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "/debug/vars",
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "HEAD", "get", "POST"])
-def test_no_other_spelling_reaches_a_manifest(site: Site, method: str, path: str) -> None:
+def test_no_other_spelling_reaches_a_manifest(site: Site, path: str) -> None:
     image = make_image("secret")
     if image.digest not in site.server.platforms:
         site.push("gated/app", "secret", image)
     path = path.format(digest=image.digest, DIGEST=image.digest.upper(), address=site.address)
     token = site.issue_token("gated/app")["Authorization"]
-    head = f"{method} {path} HTTP/1.1\r\nHost: {site.address}\r\nAuthorization: {token}\r\nConnection: close\r\n"
-    answer = site.send_bytes(f"{head}Accept: {make.MANIFEST}\r\nContent-Length: 0\r\n\r\n".encode())
-    assert int(answer.split(b" ")[1]) in (400, 401, 403, 404, 405), answer
-    assert image.blobs[image.digest] not in answer
-    assert image.digest.encode() not in answer.partition(b"\r\n\r\n")[0]
+    for method in ("GET", "HEAD", "get", "POST"):
+        head = f"{method} {path} HTTP/1.1\r\nHost: {site.address}\r\nAuthorization: {token}\r\nConnection: close\r\n"
+        answer = site.send_bytes(f"{head}Accept: {make.MANIFEST}\r\nContent-Length: 0\r\n\r\n".encode())
+        assert int(answer.split(b" ")[1]) in (400, 401, 403, 404, 405), answer
+        assert image.blobs[image.digest] not in answer
+        assert image.digest.encode() not in answer.partition(b"\r\n\r\n")[0]
 
 
 @pytest.mark.parametrize(

@@ -26,15 +26,14 @@ def compare_versions(a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-@pytest.mark.parametrize("line", read_statements())
-def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
-    if line.endswith(" !"):
-        with pytest.raises(UncomparableError):
-            ECOSYSTEM.make_version_key(line[:-2])
-        return
-    a, sign, b = line.rsplit(" ", 2)
-    assert compare_versions(a, b) == sign
-    assert compare_versions(b, a) == {"<": ">", "=": "="}[sign]
+def test_versions_are_ordered_as_in_the_case_file() -> None:
+    for line in read_statements():
+        if line.endswith(" !"):
+            assert (line, compare_versions(line[:-2], line[:-2])) == (line, "!")
+            continue
+        a, sign, b = line.rsplit(" ", 2)
+        assert (line, compare_versions(a, b)) == (line, sign)
+        assert (line, compare_versions(b, a)) == (line, {"<": ">", "=": "="}[sign])
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", " 1", "1 "])

@@ -61,11 +61,11 @@ def make_version(chance: random.Random, like: str = "") -> str:
     return start + pick_characters(7) + chance.choice(("", "", "-1", "-1.el9", "-~", "-"))
 
 
-@pytest.mark.parametrize("line", read_statements())
-def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
-    a, sign, b = line.rsplit(" ", 2)
-    assert compare_versions(a, b) == sign
-    assert compare_versions(b, a) == {"<": ">", "=": "="}[sign]
+def test_versions_are_ordered_as_in_the_case_file() -> None:
+    for line in read_statements():
+        a, sign, b = line.rsplit(" ", 2)
+        assert (line, compare_versions(a, b)) == (line, sign)
+        assert (line, compare_versions(b, a)) == (line, {"<": ">", "=": "="}[sign])
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "1\0"])

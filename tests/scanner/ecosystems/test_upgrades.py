@@ -90,9 +90,8 @@ def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.osv_names], ids=lambda kind: kind.name)
-@pytest.mark.parametrize("name", HOSTILE)
-def test_illegal_names_are_left_out_and_counted(kind: Ecosystem, name: str) -> None:
-    illegal = Package(name, "1.0", "pkg:x/y@1", kind.osv_names[0], name, "1.0", "some/file")
-    assert kind.build_upgrade_commands([PackageUpgrade(illegal, "1.1")]) == (
-        "# 1 package left out: the image gives no legal name, version or path.",
-    )
+def test_illegal_names_are_left_out_and_counted(kind: Ecosystem) -> None:
+    for name in HOSTILE:
+        illegal = Package(name, "1.0", "pkg:x/y@1", kind.osv_names[0], name, "1.0", "some/file")
+        lines = kind.build_upgrade_commands([PackageUpgrade(illegal, "1.1")])
+        assert (name, *lines) == (name, "# 1 package left out: the image gives no legal name, version or path.")

@@ -31,22 +31,15 @@ def compare_versions(kind: Ecosystem, a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-@pytest.mark.parametrize(
-    ("kind", "line"),
-    [
-        pytest.param(kind, line, id=f"{kind.name}: {line}")
-        for kind, name in ((DPKG, "dpkg.txt"), (PYTHON, "pep440.txt"), (NPM, "semver.txt"))
-        for line in read_statements(name)
-    ],
-)
-def test_versions_are_ordered_as_in_the_case_file(kind: Ecosystem, line: str) -> None:
-    if line.endswith(" !"):
-        with pytest.raises(UncomparableError):
-            kind.make_version_key(line[:-2])
-        return
-    a, sign, b = line.rsplit(" ", 2)
-    assert compare_versions(kind, a, b) == sign
-    assert compare_versions(kind, b, a) == {"<": ">", "=": "="}[sign]
+@pytest.mark.parametrize(("kind", "name"), [(DPKG, "dpkg.txt"), (PYTHON, "pep440.txt"), (NPM, "semver.txt")])
+def test_versions_are_ordered_as_in_the_case_file(kind: Ecosystem, name: str) -> None:
+    for line in read_statements(name):
+        if line.endswith(" !"):
+            assert (line, compare_versions(kind, line[:-2], line[:-2])) == (line, "!")
+            continue
+        a, sign, b = line.rsplit(" ", 2)
+        assert (line, compare_versions(kind, a, b)) == (line, sign)
+        assert (line, compare_versions(kind, b, a)) == (line, {"<": ">", "=": "="}[sign])
 
 
 @pytest.mark.parametrize("kind", [DPKG, PYTHON, NPM])

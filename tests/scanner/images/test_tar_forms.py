@@ -237,12 +237,18 @@ REFUSED["a record twice"] = (repeat_keys(("path", "a"), ("path", "b")) + make_en
 REFUSED["the same record twice"] = (repeat_keys(("mtime", "1"), ("mtime", "1")) + make_entry(), "has 'mtime' twice")
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_every_other_form_is_refused_with_its_reason(name: str) -> None:
-    data, reason = REFUSED[name]
-    with pytest.raises(ImageError) as error_info:
-        read(data + END)
-    assert reason in str(error_info.value)
+def read_reason(data: bytes) -> str:
+    """Why the tar file is refused."""
+    try:
+        read(data)
+    except ImageError as error:
+        return str(error)
+    return "it is not refused"
+
+
+def test_every_other_form_is_refused_with_its_reason() -> None:
+    for name, (data, reason) in REFUSED.items():
+        assert reason in read_reason(data + END), name
 
 
 def test_meta_headers_in_any_order_but_those_of_builders_are_refused() -> None:

@@ -41,15 +41,19 @@ def test_every_policy_that_comes_with_dockgate_has_examples_that_hold(name: str)
     assert [(outcome.name, outcome.problems) for outcome in report.outcomes if outcome.problems] == []
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_an_example_can_expect_every_message_of_a_rule(case: Mapping[str, Any]) -> None:
-    """The cases of every rule, written as examples."""
+def write_example(case: Mapping[str, Any]) -> str:
+    """The case of a rule, written as an example."""
     expect = {"violations": [], "warnings": [], "notes": [], "undetermined": [], **case["expect"]}
     expect.pop("summary", None)
     example = {"now": NOW, "checked": CHECKED, "feeds": ["npm", "epss", "kev"], **case, "expect": expect}
     example["image"] = {"base_layers": 0, **example.get("image", {})}
     del example["policy"], example["file"]
-    assert list_problems(json.dumps({"policy": case["policy"], "examples": [example]})) == []
+    return json.dumps({"policy": case["policy"], "examples": [example]})
+
+
+def test_an_example_can_expect_every_message_of_a_rule() -> None:
+    problems = {name: list_problems(write_example(case)) for name, case in CASES.items()}
+    assert {name: texts for name, texts in problems.items() if texts} == {}
 
 
 def test_a_failing_example_shows_the_actual_result() -> None:

@@ -15,6 +15,7 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope
+from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter
 from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet.due_images import DueChanges
 from dockgate.store.fleet.findings import MatchResult, Source
@@ -224,6 +225,8 @@ def test_vulnerabilities_and_packages_are_looked_up_by_any_text(store: Store, te
         assert store.component_search.find_vulnerabilities(text, should_ignore_case=should_ignore_case) == {}
     assert store.component_search.find_components_named([text]) == {}
     assert store.vulnerability_lists.list_names_starting_with(text, 10, scope=ExposureScope()) == ([], [])
+    vulnerability_filter = VulnerabilityFilter(start=text)
+    assert store.vulnerability_lists.count_open_vulnerabilities(vulnerability_filter, 10, scope=ExposureScope()) == 0
 
 
 def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
