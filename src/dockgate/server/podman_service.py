@@ -116,8 +116,7 @@ def prepare(data: Path, registry: str) -> Podman:
     podman.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _forget_other_boot(podman.folder)
     end_leftovers(get_build_folder(podman))
-    shutil.rmtree(podman.folder / "scratch", ignore_errors=True)
-    (podman.folder / "scratch").mkdir(mode=0o700)
+    _empty(podman.folder / "scratch")
     (podman.folder / "registries.conf").write_text(_make_registries_file(registry), encoding="utf-8")
     _choose_runtime(podman)
     if network_file := find_network_file(podman.folder):
@@ -226,6 +225,20 @@ def _read_version(program: str) -> tuple[int, int]:
         return int(major), int(minor)
     except (IndexError, ValueError):
         raise UnavailableError(f"{program} prints no version: {output!r}", "Install podman 4.3 or newer.") from None
+
+
+def _empty(folder: Path) -> None:
+    """Make the folder, or delete what is in it.
+
+    It is not replaced: the conmon processes of running tasks have it as their working folder, and could not start their
+    task again in one that is deleted.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _forget_other_boot(folder: Path) -> None:

@@ -27,6 +27,7 @@ from tests.ports import find_free_port
 from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Task, TaskState
 from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.server import podman_service
 from dockgate.shared.errors import DeployError, UnavailableError
 
 
@@ -241,8 +242,12 @@ def test_what_a_crash_left_half_done_is_completed(podman: Podman, target: Podman
 
 
 @pytest.mark.real
-def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: PodmanTarget) -> None:
+def test_a_task_whose_program_is_killed_comes_back_even_after_a_restart_of_the_server(
+    podman: Podman, target: PodmanTarget
+) -> None:
     (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
+    podman_service.prepare(podman.host.data, podman.host.registry.address)
+    podman.host.service.restart()
 
     def read_pid() -> int:
         return int(podman.host.podman.run("inspect", "--format={{.State.Pid}}", task.id))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from podman import PodmanClient
@@ -26,6 +26,9 @@ from dockgate.shared.timestamps import to_datetime
 
 # A task whose program fails is started again so often; a server that is down itself need not see to it.
 RESTARTS = 10
+# podman does so at once. What has not run for so long stays down: the restart failed, or the host was started
+# again, after which podman counts restarts from zero.
+_RESTART_TIME = timedelta(seconds=60)
 
 # By an image's reference: user name and password that pull it, None where the host's own logins count.
 Login = Callable[[str], tuple[str, str] | None]
@@ -54,7 +57,7 @@ class Container:
 
     `image` is the reference it was made from, `digest` the manifest digest that podman confirms for it. `ports` are
     (container port, host port). `address` is None without a network of its own. `started_at` is None before the first
-    start. `check` is its health check.
+    start, `finished_at` before the first end. `check` is its health check.
     """
 
     id: str
@@ -73,6 +76,7 @@ class Container:
     # By podman's user, that is, by us.
     is_stopped: bool
     started_at: datetime | None
+    finished_at: datetime | None
     ports: tuple[tuple[int, int], ...]
     address: str | None
     check: HealthCheck | None
@@ -81,10 +85,10 @@ class Container:
     def is_running(self) -> bool:
         return self.status == "running"
 
-    @property
-    def has_ended(self) -> bool:
+    def has_ended(self, now: datetime) -> bool:
         """Return whether it has ended for good: podman does not start it again."""
-        is_restarted = not self.is_stopped and self.exit_code != 0 and self.restarts < RESTARTS
+        is_recent = self.finished_at is not None and now - self.finished_at < _RESTART_TIME
+        is_restarted = is_recent and not self.is_stopped and self.exit_code != 0 and self.restarts < RESTARTS
         return self.status in ("exited", "stopped", "dead") and not is_restarted
 
     @property
@@ -332,7 +336,6 @@ def _parse_container(attributes: dict[str, Any], digest: str) -> Container:
     state, network = attributes["State"], attributes["NetworkSettings"]
     labels: dict[str, str] = attributes["Config"]["Labels"]
     check = labels.get("dockgate.check")
-    started_at = to_datetime(state["StartedAt"])
     networks = network.get("Networks") or {}
     return Container(
         id=attributes["Id"],
@@ -348,11 +351,18 @@ def _parse_container(attributes: dict[str, Any], digest: str) -> Container:
         memory=attributes["HostConfig"]["Memory"] // _MIB or None,
         restarts=attributes.get("RestartCount", 0),
         is_stopped=state.get("StoppedByUser", False),
-        started_at=started_at.astimezone(UTC) if started_at.year > 1 else None,
+        started_at=_parse_time(state["StartedAt"]),
+        finished_at=_parse_time(state["FinishedAt"]),
         ports=_parse_ports(network.get("Ports") or {}),
         address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), None),
         check=canonical.decode(HealthCheck, check.encode()) if check else None,
     )
+
+
+def _parse_time(text: str) -> datetime | None:
+    """Parse podman's form of a time, which is in the year 1 for what has not happened."""
+    time_with_zone = to_datetime(text)
+    return time_with_zone.astimezone(UTC) if time_with_zone.year > 1 else None
 
 
 def _parse_ports(port_bindings: dict[str, list[dict[str, str]] | None]) -> tuple[tuple[int, int], ...]:

@@ -154,7 +154,7 @@ class PodmanTarget(Target):
                         f"{container.name} runs {container.digest or 'an unknown image'} instead of {digest}",
                         "Find out what replaced it, and deploy again.",
                     )
-                if container.has_ended:
+                if container.has_ended(datetime.now(UTC)):
                     raise self._make_task_failure(container, container.reason)
                 if self._is_healthy(container, check.timeout if check else _GLANCE):
                     missing_names.discard(container.name)
@@ -243,7 +243,7 @@ class PodmanTarget(Target):
 
     def _determine_state(self, container: Container) -> TaskState:
         if not container.is_running or container.started_at is None:
-            return TaskState.STOPPED if container.has_ended else TaskState.PENDING
+            return TaskState.STOPPED if container.has_ended(datetime.now(UTC)) else TaskState.PENDING
         check = container.check
         if check is None or self._is_healthy(container, min(check.timeout, _GLANCE)):
             return TaskState.RUNNING
