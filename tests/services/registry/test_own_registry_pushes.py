@@ -148,14 +148,15 @@ def test_a_push_that_our_registry_has_counts_though_the_clock_was_set_back(own_r
 @limit_to_sqlite("own_registry")
 def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_soon(own_registry: OwnRegistry) -> None:
     own_registry.push(FIRST)
-    own_registry.report(FIRST)
-    own_registry.report(SECOND)
+    own_registry.report(FIRST, by="ada")
+    own_registry.report(SECOND, by="ben")
     assert own_registry.find_digest() == FIRST
     own_registry.pushes.check_moved_tags()
     own_registry.push(SECOND)
     own_registry.now -= timedelta(minutes=1)
     own_registry.pushes.check_moved_tags()
     assert own_registry.find_digest() == SECOND
+    assert [move.pushed_by for move in own_registry.store.images.list_tag_moves(SECOND)] == ["ben"]
 
 
 @limit_to_sqlite("own_registry")

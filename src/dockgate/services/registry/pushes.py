@@ -103,7 +103,11 @@ class RegistryPushes:
             return
         at = find_time_after(present_period, self.clock.now()) if present_period else self.clock.now()
         image = ImageReference.with_tag(name, tag, digest)
-        self.record(f"found/{image}/{at}", repository, digest, tag, at=at)
+        # Our registry reports a push before it writes the tag: the report may wait for what is found here.
+        pusher = next(
+            (push.pushed_by for push in self.store.reported_pushes.list_of_image(repository, tag, digest, 1)), None
+        )
+        self.record(f"found/{image}/{at}", repository, digest, tag, pusher, at)
 
     def record_deletion(self, repository: str, digest: str) -> None:
         """Record that an image is no longer in a repository."""
