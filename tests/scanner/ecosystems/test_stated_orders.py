@@ -1,19 +1,25 @@
-"""Version orders of languages against files of statements, most of them made by the origin's own tool."""
+"""Version orders against files of statements, most of them made by the origin's own tool."""
 
 import pytest
 from tests.scanner.ecosystems.orders import compare_versions, read_statements
 
 from dockgate.scanner.ecosystems import (
+    apk,
     conan,
     cran,
+    dotnet,
+    dpkg,
     erlang,
     freebsd,
     github_actions,
     haskell,
     julia,
+    npm,
     opam,
     php,
     pub,
+    python,
+    rpm,
     ruby,
 )
 from dockgate.scanner.ports import Ecosystem
@@ -26,6 +32,12 @@ OPPOSITE = {"<": ">", "=": "="}
     [
         pytest.param(kind, name, id=name)
         for kind, name in (
+            (apk.ECOSYSTEM, "apk.txt"),
+            (dpkg.ECOSYSTEM, "dpkg.txt"),
+            (rpm.ECOSYSTEM, "rpm.txt"),
+            (dotnet.ECOSYSTEM, "nuget.txt"),
+            (npm.ECOSYSTEM, "semver.txt"),
+            (python.ECOSYSTEM, "pep440.txt"),
             (github_actions.ECOSYSTEM, "actions.txt"),
             (conan.ECOSYSTEM, "conan.txt"),
             (cran.ECOSYSTEM, "cran.txt"),
